@@ -1,0 +1,72 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "mercer/base/index.hpp"
+
+namespace mercer::arch {
+
+/// z = sigma_w/sqrt(fan_in) W a + sigma_b b; width 0 where the text left it out.
+struct Dense {
+  Index width = 0;
+};
+
+enum class Function { rectifier, erf, gelu, sin, tanh, softplus, sigmoid };
+
+/// An activation. `rectifier` is a min(x, 0) + b max(x, 0): relu (0, 1), leaky_relu(alpha) =
+/// (alpha, 1), abrelu(a, b). `erf`: a erf(b x), default (1, 1). `sin`: a sin(b x + c). gelu: x Phi(x).
+/// softplus: log(1 + e^x). `name` is the token as it is printed back.
+struct Activation {
+  Function function = Function::rectifier;
+  double a = 0;
+  double b = 1;
+  double c = 0;
+  std::string name = "relu";
+};
+
+struct Layer;
+/// x -> x + branch(x).
+struct Residual {
+  std::vector<Layer> branch;
+};
+struct Layer {
+  std::variant<Dense, Activation, Residual> what;
+  std::string token;      ///< as written
+  Index position = 0;     ///< offset of the token in the text, for messages
+};
+
+struct Options {
+  double weight_std = 1.4142135623730951;  ///< sigma_w of every layer
+  bool weight_std_auto = false;            ///< sigma_w = sqrt(1/E[rho(z)^2]), z ~ N(0,1)
+  double bias_std = 0;                     ///< sigma_b of every layer
+};
+
+/// One description that drives the kernel and the network.
+struct Architecture {
+  std::vector<Layer> layers;
+  double weight_std = 1.4142135623730951;
+  double bias_std = 0;
+
+  /// Canonical form, with widths where they were given: parse(text()) is the same architecture.
+  std::string text() const;
+  /// Whether every dense layer has a width (the kernel needs none, a network all).
+  bool has_widths() const;
+  /// Hidden layers, i.e. dense layers - 1 at the top level.
+  Index depth() const;
+};
+
+/// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense". Throws InputError that
+/// quotes the text, points at the token and says what would be right: unknown token, wrong number of
+/// parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation on a
+/// state that is not Gaussian (after an activation or after res of one), a res( ) before the first
+/// dense, an architecture that does not end in dense; conv, flatten, gap and avgpool are named and
+/// said to come later. Local, pure.
+Architecture parse(std::string_view text, const Options& options = {});
+/// (dense activation) x hidden layers, then dense.
+Architecture fully_connected(Index hidden_layers, std::string_view activation,
+                             const Options& options = {});
+
+}  // namespace mercer::arch

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <mpi.h>
+
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "mercer/base/index.hpp"
+
+namespace mercer::comm {
+
+template <class T>
+MPI_Datatype datatype() {
+  if constexpr (std::is_same_v<T, double>) return MPI_DOUBLE;
+  else if constexpr (std::is_same_v<T, float>) return MPI_FLOAT;
+  else if constexpr (std::is_same_v<T, std::int64_t>) return MPI_INT64_T;
+  else if constexpr (std::is_same_v<T, std::uint64_t>) return MPI_UINT64_T;
+  else if constexpr (std::is_same_v<T, int>) return MPI_INT;
+  else if constexpr (std::is_same_v<T, char> || std::is_same_v<T, std::byte> ||
+                     std::is_same_v<T, std::uint8_t>) return MPI_BYTE;
+  else static_assert(!sizeof(T), "no MPI datatype for this type");
+}
+
+enum class Op { sum, max, min };
+
+/// A group of ranks. Owns a duplicate of the MPI communicator it is made from, so that Mercer's
+/// messages never meet the caller's; copies share it; it is freed with the last copy unless MPI has
+/// been finalised. Errors of MPI abort the run with the rank and the place (an MPI error on one rank
+/// cannot be unwound together with the others).
+///
+/// Every member function below is collective unless it says otherwise. Counts are 64-bit: messages
+/// are cut at 2^30 bytes.
+class Communicator {
+ public:
+  /// Collective over `parent`. An invalid communicator (MPI_COMM_NULL) makes an empty object.
+  explicit Communicator(MPI_Comm parent);
+  static Communicator world();
+
+  /// Local.
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  bool root() const { return rank_ == 0; }
+  bool valid() const { return static_cast<bool>(handle_); }
+  MPI_Comm handle() const { return handle_ ? *handle_ : MPI_COMM_NULL; }
+
+  /// The ranks of equal `color`, ordered by `key`; color < 0: this rank gets an invalid one.
+  Communicator split(int color, int key) const;
+  void barrier() const;
+
+  /// values <- op over the ranks, element by element; the same bits on every rank.
+  template <class T>
+  void all_reduce(std::span<T> values, Op op) const;
+  template <class T>
+  T all_reduce(T value, Op op) const {
+    all_reduce(std::span<T>(&value, 1), op);
+    return value;
+  }
+  /// values of rank `root` to all.
+  template <class T>
+  void broadcast(std::span<T> values, int root) const;
+  std::string broadcast(std::string text, int root) const;
+  /// One value of each rank, in rank order, on all ranks.
+  template <class T>
+  std::vector<T> all_gather(T value) const;
+  /// The ranks' values, one after the other in rank order, on all ranks. Memory: their sum.
+  template <class T>
+  std::vector<T> all_gather(std::span<const T> values) const;
+  /// counts[r] elements of `send`, one rank's after the other, go to rank r. Returns what the ranks
+  /// sent here, in rank order; `received`, if given, tells how many came from each.
+  template <class T>
+  std::vector<T> all_to_all(std::span<const T> send, std::span<const Index> counts,
+                            std::vector<Index>* received = nullptr) const;
+
+ private:
+  Communicator() = default;
+  std::shared_ptr<MPI_Comm> handle_;
+  int rank_ = 0;
+  int size_ = 1;
+};
+
+/// Bytes that this rank handed to MPI through Communicator since the start: what its own messages
+/// carry, not what MPI makes of them and not what ScaLAPACK and ELPA send. Local.
+std::int64_t bytes_sent();
+
+}  // namespace mercer::comm

@@ -1,0 +1,20 @@
+#pragma once
+
+namespace mercer::comm {
+
+/// MPI's life cycle, one object in main: MPI_Init_thread with MPI_THREAD_SERIALIZED (ELPA's OpenMP
+/// builds need it) and MPI_Finalize. Collective. Throws RunError when the launcher started copies of
+/// "rank 0 of 1": Slurm says that the job has several tasks and MPI sees one (srun without PMIx).
+class Environment {
+ public:
+  Environment(int& argc, char**& argv);
+  ~Environment();
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+};
+
+/// Ends the whole run at once with rank and place on stderr: for broken invariants, where the other
+/// ranks cannot be reached in an orderly way. Local.
+[[noreturn]] void abort_run(const char* where, const char* what);
+
+}  // namespace mercer::comm

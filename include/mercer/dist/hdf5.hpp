@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mercer/dist/dist_matrix.hpp"
+#include "mercer/dist/row_block.hpp"
+
+namespace mercer::dist {
+
+/// A parallel HDF5 file: plain row-major datasets, chunked, that h5py opens without Mercer. Every
+/// member function is collective over the file's communicator; trouble on one rank throws on all
+/// (InputError for files that are read, RunError for files that are written). Transfers are
+/// collective hyperslabs of at most 1 GiB, the same number on every rank (HDF5 1.10's independent
+/// writes fail above 2 GB a rank); what is staged on the way stays below about 64 MiB a rank.
+///
+/// Writing goes to a temporary name beside the target (PATH.tmp-...); finish() flushes, syncs and
+/// renames. A file that is destroyed unfinished is removed: nothing half-written is ever left.
+class Hdf5File {
+ public:
+  /// Opens for reading. Throws InputError: missing, not HDF5, truncated.
+  static Hdf5File open(const comm::Communicator& comm, const std::string& path);
+  /// Starts a new file. Throws InputError where the place cannot be written to.
+  static Hdf5File create(const comm::Communicator& comm, const std::string& path);
+  Hdf5File(Hdf5File&&) noexcept;
+  Hdf5File& operator=(Hdf5File&&) noexcept;
+  ~Hdf5File();
+  void finish();
+  const std::string& path() const;
+
+  bool contains(const std::string& dataset) const;
+  /// Extents of a numeric dataset (any rank >= 1). Throws InputError if absent or not numeric.
+  std::vector<Index> extents(const std::string& dataset) const;
+
+  /// 1-D of values equal on all ranks / read onto all ranks.
+  void write(const std::string& dataset, std::span<const double> values);
+  std::vector<double> read_vector(const std::string& dataset) const;
+  /// 2-D. `precision` of the dataset follows T.
+  template <class T>
+  void write(const std::string& dataset, const DistMatrix<T>& A);
+  template <class T>
+  void write(const std::string& dataset, const RowBlock<T>& rows);
+  /// Reads a dataset of the matrix's extents (1-D counts as one column), converting the type.
+  template <class T>
+  void read(const std::string& dataset, DistMatrix<T>& A) const;
+  /// Reads a dataset of any rank as rows x (product of the other extents).
+  template <class T>
+  RowBlock<T> read_rows(const std::string& dataset) const;
+
+  /// Attributes of an object ("/" or a dataset's path).
+  void attribute(const std::string& object, const std::string& name, const std::string& value);
+  void attribute(const std::string& object, const std::string& name, double value);
+  void attribute(const std::string& object, const std::string& name, Index value);
+  bool has_attribute(const std::string& object, const std::string& name) const;
+  std::string text_attribute(const std::string& object, const std::string& name) const;
+  double number_attribute(const std::string& object, const std::string& name) const;
+
+ private:
+  struct State;
+  explicit Hdf5File(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mercer::dist

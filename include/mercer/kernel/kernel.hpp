@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mercer/arch/architecture.hpp"
+#include "mercer/base/matrix.hpp"
+
+namespace mercer::kernel {
+
+/// Rows of a data set, prepared for one kernel: unit vectors, norms, and whatever a row alone
+/// contributes to its entries (for an NTK: the variances of every layer).
+class Rows {
+ public:
+  virtual ~Rows() = default;
+  virtual Index size() const = 0;
+  virtual Index bytes() const = 0;
+  /// Estimated error of an entry k(x, z) of these rows, relative to sqrt(k(x, x) k(z, z)), beyond
+  /// rounding: that of the quadrature of tanh, softplus and sigmoid; 0 for closed forms.
+  virtual double error_estimate() const { return 0; }
+};
+
+/// A kernel function on tiles: pure, local, no MPI, thread-safe. An entry depends on its two inputs
+/// alone, up to the rounding of their dot product, whatever the tile. No ridge, no 1/n, no g in here.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  /// Canonical text, stored in every result: "ntk(dense relu dense; weight_std=1.41421356; bias_std=0)".
+  virtual std::string text() const = 0;
+  /// X is d x m column-major: column j is data row j. O(d m) plus O(m) times the layers. Copies what
+  /// it needs (bytes_per_row a row).
+  virtual std::unique_ptr<Rows> prepare(MatrixView<const double> X) const = 0;
+  /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
+  /// entry) and one vectorised pass. Nothing is allocated beyond a few buffers of a tile column.
+  virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
+                    MatrixView<double> out) const = 0;
+  /// k(x_i, x_i), exact.
+  virtual void diagonal(const Rows& x, Index i0, Index count, double* out) const = 0;
+  /// For the memory plan.
+  virtual Index bytes_per_row(Index d) const = 0;
+};
+
+enum class Kind { ntk, nngp, gaussian, laplace, linear };
+
+struct Options {
+  Kind kind = Kind::ntk;
+  arch::Architecture architecture;  ///< ntk, nngp
+  double bandwidth = 1;             ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
+};
+
+/// Throws InputError: bandwidth not positive, an architecture that has no Gaussian limit.
+std::shared_ptr<const Kernel> make(const Options& options);
+
+}  // namespace mercer::kernel

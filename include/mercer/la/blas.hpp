@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "mercer/base/matrix.hpp"
+
+namespace mercer::la {
+
+enum class Trans : char { no = 'N', yes = 'T' };
+
+/// Local BLAS. Leading dimensions and sizes are 64-bit here and narrowed inside, so that a local
+/// matrix may have more than 2^31 elements as long as each extent fits an int. T = double or float.
+
+/// C <- alpha op(A) op(B) + beta C. 2 m n k flops. With beta = 0, C need not be initialised.
+template <class T>
+void gemm(Trans ta, Trans tb, T alpha, MatrixView<const T> A, MatrixView<const T> B, T beta,
+          MatrixView<T> C);
+
+/// Sets the BLAS threads of this process (two ranks with two OpenBLAS threads each on two
+/// cores run 25 to 60 times slower). Returns false where the loaded BLAS has no such switch.
+bool set_blas_threads(int threads);
+/// Name and version of the loaded BLAS, for reports.
+std::string blas_name();
+
+}  // namespace mercer::la
