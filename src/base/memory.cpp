@@ -23,8 +23,12 @@ std::int64_t status_field(std::string_view name) {
 
 }  // namespace
 
-std::int64_t peak_memory_bytes() { return status_field("VmHWM:"); }
-std::int64_t resident_memory_bytes() { return status_field("VmRSS:"); }
+std::int64_t peak_memory_bytes() {
+  return status_field("VmHWM:");
+}
+std::int64_t resident_memory_bytes() {
+  return status_field("VmRSS:");
+}
 
 std::int64_t parse_bytes(std::string_view text) {
   double value = 0;
@@ -40,7 +44,8 @@ std::int64_t parse_bytes(std::string_view text) {
     if (power != std::string_view::npos) factor = std::pow(1024.0, static_cast<double>(power) + 1);
   }
   ok = ok && value * factor < 9e18;
-  if (!ok) throw InputError("'{}' is not an amount of memory: give it as 4G, 512M or in bytes", text);
+  if (!ok)
+    throw InputError("'{}' is not an amount of memory: give it as 4G, 512M or in bytes", text);
   return static_cast<std::int64_t>(value * factor);
 }
 

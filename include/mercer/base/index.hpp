@@ -23,7 +23,9 @@ inline int to_int(Index value, std::string_view what) {
 }
 
 /// ceil(a / b) for a >= 0, b > 0.
-constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+constexpr Index ceil_div(Index a, Index b) {
+  return (a + b - 1) / b;
+}
 
 /// A position in the whole, distributed object, and one in this rank's part of it: two types, so
 /// that the compiler finds where one is taken for the other.

@@ -6,22 +6,21 @@
 #include <utility>
 #include <vector>
 
+#include "mercer/base/allocate.hpp"
 #include "mercer/base/index.hpp"
 
 namespace mercer {
 
 /// Leaves new elements uninitialised, so that a matrix of gigabytes is touched first by the code
-/// that fills it; 64-byte aligned.
+/// that fills it (allocate.hpp: alignment, huge pages).
 template <class T>
 struct RawAllocator {
   using value_type = T;
   RawAllocator() = default;
   template <class U>
   RawAllocator(const RawAllocator<U>&) {}
-  T* allocate(std::size_t n) {
-    return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{64}));
-  }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, std::align_val_t{64}); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_bytes(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t n) { free_bytes(p, n * sizeof(T)); }
   template <class U, class... Args>
   void construct(U* p, Args&&... args) {
     if constexpr (sizeof...(Args) == 0)

@@ -1,0 +1,282 @@
+#include "shared/command_line.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "mercer/base/memory.hpp"
+#include "mercer/base/version.hpp"
+#include "mercer/comm/environment.hpp"
+#include "mercer/comm/together.hpp"
+
+namespace po = boost::program_options;
+
+namespace mercer::drivers {
+namespace {
+
+std::string joined(int argc, char** argv) {
+  std::string text;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_of(" \t\"'()*?;&|<>$") == std::string::npos;
+    text += (i ? " " : "") + (plain ? word : "'" + word + "'");
+  }
+  return text;
+}
+
+/// Boost's own messages, in one line of Mercer's.
+[[noreturn]] void rethrow(const po::error& error) {
+  std::string text = error.what();
+  throw InputError("{} (--help lists the options)", text);
+}
+
+std::string shown(const po::variable_value& value) {
+  const auto& any = value.value();
+  if (const auto* s = boost::any_cast<std::string>(&any)) return *s;
+  if (const auto* i = boost::any_cast<Index>(&any)) return std::to_string(*i);
+  if (const auto* i = boost::any_cast<int>(&any)) return std::to_string(*i);
+  if (const auto* u = boost::any_cast<std::uint64_t>(&any)) return std::to_string(*u);
+  if (const auto* d = boost::any_cast<double>(&any)) return fmt::format("{}", *d);
+  if (const auto* b = boost::any_cast<bool>(&any)) return *b ? "true" : "false";
+  return "?";
+}
+
+}  // namespace
+
+CommandLine::CommandLine(std::string program, std::string usage, std::string purpose)
+    : program_(std::move(program)), usage_(std::move(usage)), purpose_(std::move(purpose)) {}
+
+po::options_description& CommandLine::group(const std::string& title) {
+  groups_.push_back(std::make_unique<po::options_description>(title, 100, 60));
+  return *groups_.back();
+}
+
+void CommandLine::add_common(CommonOptions& o) {
+  common_ = &o;
+  auto add = group("Run").add_options();
+  add("config", po::value<std::string>()->value_name("FILE"),
+      "INI file with the same names; the command line wins");
+  add("out", po::value(&o.out)->value_name("FILE.h5"), "HDF5 result");
+  add("json", po::value(&o.json)->value_name("FILE"),
+      "one JSON record of the run (\"-\": standard output)");
+  add("plot", po::value(&o.plot)->value_name("FILE.svg"), "the picture of the result");
+  add("quiet", po::bool_switch(&o.quiet), "print nothing but errors");
+  add("progress", po::value(&o.progress)->value_name("auto|always|never")->default_value("auto"),
+      "progress of long stages");
+  add("seed", po::value(&o.seed)->value_name("N")->default_value(0), "of everything random");
+  add("precision", po::value(&precision_)->value_name("double|single")->default_value("double"),
+      "of the stored kernel matrix and the solve; kernels are evaluated in double");
+  add("nb", po::value(&o.nb)->value_name("N")->default_value(0, "chosen"), "block size");
+  add("grid", po::value(&o.grid)->value_name("PxQ"), "process grid (default: chosen, printed)");
+  add("threads", po::value(&o.threads)->value_name("N")->default_value(1), "BLAS threads a rank");
+  add("memory-limit", po::value(&memory_limit_)->value_name("4G"),
+      "a rank: refuse beforehand, with the plan, when the job needs more (default: this "
+      "machine's)");
+  add("check", po::bool_switch(&o.check),
+      "verify the result independently; a failed check is exit code 1");
+  add("dry-run", po::bool_switch(&o.dry_run),
+      "print the plan (sizes, memory a rank, method, flops) and stop");
+  add("help,h", "this text");
+  add("version", "version, commit and libraries");
+}
+
+void CommandLine::add_data(data::Options& o, std::string& first, std::string& second,
+                           bool supervised) {
+  auto add = group(
+                 "Data: npy:X.npy[,y.npy]  csv:FILE[.gz]  libsvm:FILE  h5:FILE:/x[,/y]  "
+                 "idx:IMAGES[,LABELS]  cifar:FILE\n"
+                 "  circle:n=512,freq=5[,grid][,amplitude=1]  sphere:n=1000,d=10,degree=3  "
+                 "gaussian:n=1000,d=10\n"
+                 "  (applied in the order of this list)")
+                 .add_options();
+  if (supervised) {
+    add("train", po::value(&first)->value_name("SPEC"), "training set");
+    add("test", po::value(&second)->value_name("SPEC"), "test set");
+    add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
+        "CSV column of the target, from 0 or by name; none");
+    add("split", po::value(&o.split)->value_name("MASK.csv[.gz]:S"),
+        "rows whose column S is 1 are the test set");
+  } else {
+    add("data", po::value(&first)->value_name("SPEC"), "data set");
+    add("data2", po::value(&second)->value_name("SPEC"),
+        "second data set, where the job takes one");
+    add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
+        "CSV column that is a target and no input, from 0 or by name; none");
+  }
+  add("limit", po::value(&o.limit)->value_name("N"), "at most the first N training rows");
+  add("limit-test", po::value(&o.limit_test)->value_name("M"), "at most the first M test rows");
+  add("scale", po::value(&o.scale)->value_name("F")->default_value(1.0, "1"), "inputs times F");
+  add("standardize", po::bool_switch(&o.standardize),
+      "inputs and real targets by the training rows' mean and population deviation");
+  add("unit-norm", po::bool_switch(&o.unit_norm), "inputs to unit norm (a zero row stays zero)");
+  add("one-hot", po::bool_switch(&o.one_hot), "labels to one-hot minus 1/classes");
+}
+
+void CommandLine::add_kernel() {
+  auto add = group("Kernel").add_options();
+  auto& k = kernel_;
+  add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
+      "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5]");
+  add("arch", po::value(&k.arch)->value_name("TEXT"),
+      "layers, e.g. \"dense relu res(dense relu dense) relu dense\"; widths may be left out here. "
+      "Tokens: "
+      "dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh softplus sigmoid "
+      "res( )");
+  add("depth", po::value(&k.depth)->value_name("L")->default_value(1),
+      "short for L hidden layers: (dense activation) x L dense");
+  add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
+      "of --depth");
+  add("weight-std", po::value(&k.weight_std)->value_name("X")->default_value("", "sqrt(2)"),
+      "standard deviation of the weights, in every layer; auto: sqrt(1/E[rho(z)^2])");
+  add("bias-std", po::value(&k.bias_std)->value_name("X")->default_value(0.0, "0"),
+      "standard deviation of the biases, in every layer");
+  add("bandwidth", po::value(&k.bandwidth)->value_name("H")->default_value(1.0, "1"),
+      "gaussian exp(-|x-z|^2/(2 H^2)), laplace exp(-|x-z|/H)");
+}
+
+bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
+  command_ = joined(argc, argv);
+  po::options_description all;
+  for (const auto& g : groups_) all.add(*g);
+  comm::together(comm, [&] {
+    try {
+      po::store(
+          po::command_line_parser(argc, argv)
+              .options(all)
+              .positional({})
+              .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
+              .run(),
+          values_);
+      if (values_.count("config") != 0) {
+        const auto path = values_["config"].as<std::string>();
+        std::ifstream file(path);
+        if (!file) throw InputError("--config {}: cannot be read", path);
+        try {
+          po::store(po::parse_config_file(file, all), values_);
+        } catch (const po::error& error) {
+          throw InputError("--config {}: {}", path, error.what());
+        }
+      }
+      if (values_.count("help") == 0 && values_.count("version") == 0) po::notify(values_);
+    } catch (const po::error& error) {
+      rethrow(error);
+    }
+  });
+  if (values_.count("help") != 0) {
+    if (comm.root()) {
+      std::ostringstream text;
+      for (const auto& g : groups_) text << *g << "\n";
+      fmt::print("Usage: {} {}\n\n{}\n\n{}", program_, usage_, purpose_, text.str());
+    }
+    return false;
+  }
+  if (values_.count("version") != 0) {
+    if (comm.root()) fmt::print("{} {} ({})\n", program_, version(), git_commit());
+    return false;
+  }
+  if (common_ != nullptr) {
+    auto& o = *common_;
+    if (precision_ != "double" && precision_ != "single")
+      throw InputError("--precision {}: give double or single", precision_);
+    o.single_precision = precision_ == "single";
+    if (o.progress != "auto" && o.progress != "always" && o.progress != "never")
+      throw InputError("--progress {}: give auto, always or never", o.progress);
+    if (o.nb < 0) throw InputError("--nb {}: a block size is positive", o.nb);
+    if (o.threads < 1) throw InputError("--threads {}: give at least 1", o.threads);
+    if (!memory_limit_.empty()) o.memory_limit = static_cast<double>(parse_bytes(memory_limit_));
+  }
+  return true;
+}
+
+std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& [name, value] : values_)
+    if (!value.empty()) result.emplace_back(name, shown(value));
+  return result;
+}
+
+gram::Source CommandLine::kernel_source() const {
+  const auto& k = kernel_;
+  if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
+  kernel::Options options;
+  options.bandwidth = k.bandwidth;
+  if (k.kind == "ntk")
+    options.kind = kernel::Kind::ntk;
+  else if (k.kind == "nngp")
+    options.kind = kernel::Kind::nngp;
+  else if (k.kind == "gaussian")
+    options.kind = kernel::Kind::gaussian;
+  else if (k.kind == "laplace")
+    options.kind = kernel::Kind::laplace;
+  else if (k.kind == "linear")
+    options.kind = kernel::Kind::linear;
+  else if (k.kind == "empirical")
+    throw InputError("--kernel empirical: comes with mercer-train, not in this version");
+  else
+    throw InputError("--kernel {}: give ntk, nngp, gaussian, laplace, linear or file:K.h5", k.kind);
+  if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp) {
+    arch::Options a;
+    a.bias_std = k.bias_std;
+    if (k.weight_std == "auto")
+      a.weight_std_auto = true;
+    else if (!k.weight_std.empty())
+      a.weight_std = parse_numbers("--weight-std", k.weight_std).at(0);
+    if (!(a.weight_std > 0 && std::isfinite(a.weight_std)))
+      throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
+    if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))
+      throw InputError("--bias-std {}: give a number that is not negative", a.bias_std);
+    if (!k.arch.empty() && given("depth"))
+      throw InputError("--arch and --depth both describe the network: give one of them");
+    options.architecture =
+        k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
+  }
+  return gram::Source::function(kernel::make(options));
+}
+
+std::vector<double> parse_numbers(const std::string& option, const std::string& text) {
+  std::vector<double> numbers;
+  std::stringstream stream(text);
+  std::string piece;
+  while (std::getline(stream, piece, ',')) {
+    std::size_t used = 0;
+    double value = 0;
+    try {
+      value = std::stod(piece, &used);
+    } catch (const std::exception&) {
+      used = 0;
+    }
+    if (used == 0 || used != piece.size())
+      throw InputError("{} {}: '{}' is not a number", option, text, piece);
+    numbers.push_back(value);
+  }
+  if (numbers.empty()) throw InputError("{}: give a number", option);
+  return numbers;
+}
+
+int run(int argc, char** argv, const std::string& program,
+        const std::function<int(const comm::Communicator&)>& body) {
+  try {
+    comm::Environment mpi(argc, argv);
+    const auto world = comm::Communicator::world();
+    int code = 1;
+    try {
+      code = body(world);
+    } catch (const Error& error) {  // thrown alike on all ranks
+      code = static_cast<int>(error.code());
+      if (world.root()) fmt::print(stderr, "{}: {}\n", program, error.what());
+    } catch (const std::exception& error) {  // nobody agreed on this one: the others cannot know
+      comm::abort_run(program.c_str(), error.what());
+    }
+    std::fflush(nullptr);
+    world.barrier();  // a launcher kills the other ranks at the first non-zero exit
+    return code;
+  } catch (const Error& error) {  // MPI itself could not be used
+    fmt::print(stderr, "{}: {}\n", program, error.what());
+    return static_cast<int>(error.code());
+  }
+}
+
+}  // namespace mercer::drivers

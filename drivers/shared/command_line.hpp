@@ -1,0 +1,85 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mercer/comm/communicator.hpp"
+#include "mercer/data/load.hpp"
+#include "mercer/dist/process_grid.hpp"
+#include "mercer/gram/source.hpp"
+
+namespace mercer::drivers {
+
+/// The options that all drivers share.
+struct CommonOptions {
+  std::string out, json, plot;
+  bool quiet = false;
+  std::string progress = "auto";
+  std::uint64_t seed = 0;
+  bool single_precision = false;
+  Index nb = 0;      ///< 0: chosen
+  std::string grid;  ///< empty: chosen
+  int threads = 1;
+  double memory_limit = 0;  ///< bytes a rank; 0: what the machine has
+  bool check = false;
+  bool dry_run = false;
+};
+
+/// A driver's command line: options in groups, `--config FILE`, `--help`, `--version`, over
+/// Boost.Program_options. Each driver adds the groups that it takes and its own; parse() fills the
+/// variables that were bound and leaves one clear line (InputError) for whatever is wrong. Every
+/// rank parses the same arguments; only the text of --help and --version is printed by rank 0.
+class CommandLine {
+ public:
+  /// `usage`: one line after the program's name; `purpose`: what the program does, for --help.
+  CommandLine(std::string program, std::string usage, std::string purpose);
+
+  void add_common(CommonOptions& options);
+  /// `supervised`: --train and --test; otherwise --data (and `second`: --data2).
+  void add_data(data::Options& options, std::string& first, std::string& second, bool supervised);
+  void add_kernel();
+  /// A group of the driver's own: bind variables with boost::program_options::value(&variable).
+  boost::program_options::options_description& group(const std::string& title);
+
+  /// False where --help or --version was answered and there is nothing more to do. Collective.
+  bool parse(int argc, char** argv, const comm::Communicator& comm);
+
+  /// The kernel that the options of add_kernel() describe. Throws InputError.
+  gram::Source kernel_source() const;
+  bool given(const std::string& option) const {
+    return values_.count(option) > 0 && !values_[option].defaulted();
+  }
+
+  const std::string& program() const { return program_; }
+  /// The command as typed, and every option with its value in force, for the reports.
+  const std::string& command() const { return command_; }
+  std::vector<std::pair<std::string, std::string>> settings() const;
+
+ private:
+  struct KernelOptions {
+    std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image;
+    Index depth = 1;
+    double bias_std = 0, bandwidth = 1;
+  };
+  std::string program_, usage_, purpose_, command_;
+  std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;
+  boost::program_options::variables_map values_;
+  CommonOptions* common_ = nullptr;
+  std::string precision_ = "double", memory_limit_;
+  KernelOptions kernel_;
+};
+
+/// "0.1,1e-3" -> numbers. Throws InputError naming the option and the piece that is not a number.
+std::vector<double> parse_numbers(const std::string& option, const std::string& text);
+
+/// A driver's main: starts MPI, calls `body`, prints an Error as one line from rank 0 on stderr,
+/// and returns the exit code, the same on every rank.
+int run(int argc, char** argv, const std::string& program,
+        const std::function<int(const comm::Communicator&)>& body);
+
+}  // namespace mercer::drivers

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+
+#include "mercer/dist/dist_matrix.hpp"
+#include "mercer/dist/row_block.hpp"
+#include "mercer/kernel/kernel.hpp"
+
+namespace mercer::gram {
+
+using dist::DistMatrix;
+using dist::ProcessGrid;
+using dist::RowBlock;
+
+struct Options {
+  /// Memory a rank for panels of prepared rows, scratch tiles and what is under way between ranks.
+  /// Panels shrink to fit, down to one block of rows.
+  double panel_bytes = 512.0 * 1024 * 1024;
+  Index nb = 64;  ///< block size of the result
+  /// Told the share done, 0 ... 1, now and then on every rank; may be empty. Must not communicate.
+  std::function<void(double)> progress;
+};
+
+/// K = (1/n) [k(x_i, x_j)] ([G] sec. 2, arXiv 2307.14531), n x n block-cyclic over `grid`, both
+/// triangles equal to the bit: each pair is computed once, in the lower triangle, and mirrored.
+/// X is n x d by rows over the grid's all() ranks. T = float stores values computed in double.
+/// Collective. Cost a rank: n^2/(2 P) entries (2 d flops and the element pass each); sent: panels
+/// of X to the rows and columns of the grid, and half of K. Memory: K's share and
+/// options.panel_bytes. Throws MemoryError on all ranks where K does not fit on one.
+template <class T>
+DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
+                       const ProcessGrid& grid, const Options& options = {});
+
+/// [k(z_i, x_j)], m x n block-cyclic, not divided by n. Collective; as above without the symmetry.
+template <class T>
+DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
+                             const RowBlock<double>& X, const ProcessGrid& grid,
+                             const Options& options = {});
+
+/// F = (1/n) k(Z, X) A, m x c by rows, without storing the m x n kernel: every rank keeps its rows
+/// of Z and sees X (n x d) and A (n x c) in panels. All three by rows over the same ranks.
+/// Collective. Cost a rank: m n/P entries and 2 c flops each; sent: X and A once to every rank.
+/// Memory: options.panel_bytes.
+RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
+                             const RowBlock<double>& X, const RowBlock<double>& A,
+                             const Options& options = {});
+
+/// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries
+/// beyond rounding (quadrature of tanh, softplus, sigmoid). Collective.
+double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X);
+
+/// Bytes a rank that assembling takes beside K itself, for the memory plan. Local.
+double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
+                         const Options& options);
+
+}  // namespace mercer::gram

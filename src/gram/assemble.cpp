@@ -1,0 +1,279 @@
+#include "mercer/gram/assemble.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "mercer/comm/together.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/la/blas.hpp"
+
+namespace mercer::gram {
+namespace {
+
+using dist::BlockCyclic1D;
+using kernel::Rows;
+
+// A tile is as large as stays in a core's second-level cache between the GEMM that fills it and the
+// pass that finishes it; a strip of columns is wide enough for GEMM to run at its full rate.
+constexpr Index kTileRows = 512;
+constexpr Index kStripCols = 512;
+
+struct Range {
+  Index begin = 0;
+  Index end = 0;
+  Index size() const { return end - begin; }
+};
+
+/// Equal parts of [0, n) of at most `largest` indices, boundaries at multiples of `unit`.
+std::vector<Range> parts(Index n, Index largest, Index unit) {
+  largest = std::max(unit, largest / unit * unit);
+  std::vector<Range> result;
+  for (Index begin = 0; begin < n; begin += largest)
+    result.push_back({begin, std::min(n, begin + largest)});
+  return result;
+}
+
+double bytes_per_row(const kernel::Kernel& kernel, Index d) {
+  // The fetched row, its copy on the way, and what the kernel keeps of it.
+  return static_cast<double>(kernel.bytes_per_row(d)) +
+         2.0 * static_cast<double>(d) * sizeof(double);
+}
+
+/// Prepared rows `local` of this rank's part of a block-cyclic dimension. Collective.
+std::unique_ptr<Rows> prepared(const kernel::Kernel& kernel, const RowBlock<double>& X,
+                               const BlockCyclic1D& map, Range local) {
+  std::vector<Index> wanted(static_cast<std::size_t>(local.size()));
+  for (Index i = 0; i < local.size(); ++i)
+    wanted[static_cast<std::size_t>(i)] = map.global({local.begin + i}).value;
+  const Matrix<double> rows = dist::fetch_rows<double>(X, wanted);
+  return comm::together(X.comm(), [&] { return kernel.prepare(rows.view()); });
+}
+
+/// Evaluates tiles of k into K's local storage, times `scale`, in T.
+template <class T>
+class TileWriter {
+ public:
+  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale)
+      : kernel_(kernel), K_(K), scale_(scale) {}
+
+  /// Local rows x columns of K; `x` and `z` start at the given local row and column.
+  void write(Range rows, Range cols, const Rows& x, Index x_begin, const Rows& z, Index z_begin) {
+    for (Index i = rows.begin; i < rows.end; i += kTileRows) {
+      const Index m = std::min(kTileRows, rows.end - i);
+      MatrixView<T> target = K_.local().block(i, cols.begin, m, cols.size());
+      MatrixView<double> tile;
+      if constexpr (std::is_same_v<T, double>)
+        tile = target;
+      else
+        tile = scratch(m, cols.size());
+      kernel_.tile(x, i - x_begin, z, cols.begin - z_begin, tile);
+      for (Index c = 0; c < tile.cols; ++c) {
+        const double* from = tile.column(c);
+        T* to = target.column(c);
+        for (Index r = 0; r < m; ++r) to[r] = static_cast<T>(from[r] * scale_);
+      }
+    }
+  }
+
+ private:
+  MatrixView<double> scratch(Index m, Index n) {
+    if (scratch_.size() < m * n) scratch_ = Matrix<double>(m, n);
+    return {scratch_.data(), m, n, std::max<Index>(1, m)};
+  }
+  const kernel::Kernel& kernel_;
+  DistMatrix<T>& K_;
+  double scale_;
+  Matrix<double> scratch_;
+};
+
+/// Calls f(rows, cols) for rectangles that cover the lower triangle's local entries in columns
+/// `cols` and rows `rows`: large ones below, halved towards the diagonal, whole blocks on it.
+template <class F>
+void cover_lower(const BlockCyclic1D& row_map, const BlockCyclic1D& col_map, Range rows, Range cols,
+                 F&& f) {
+  if (cols.size() == 0 || rows.size() == 0) return;
+  const GlobalIndex first_block{col_map.global({cols.begin}).value / col_map.nb * col_map.nb};
+  const GlobalIndex past_last{col_map.global({cols.end - 1}).value + 1};
+  const Index top = std::max(rows.begin, row_map.lower_bound(first_block).value);
+  if (cols.size() <= col_map.nb) {
+    if (top < rows.end) f(Range{top, rows.end}, cols);
+    return;
+  }
+  const Index full = std::clamp(row_map.lower_bound(past_last).value, top, std::max(top, rows.end));
+  if (full < rows.end) f(Range{full, rows.end}, cols);
+  const Index middle = cols.begin + ceil_div(cols.size() / 2, col_map.nb) * col_map.nb;
+  const Range above{rows.begin, std::min(full, rows.end)};
+  cover_lower(row_map, col_map, above, {cols.begin, middle}, f);
+  cover_lower(row_map, col_map, above, {middle, cols.end}, f);
+}
+
+template <class T>
+DistMatrix<T> allocate(const ProcessGrid& grid, Index rows, Index cols, Index nb) {
+  return comm::together(grid.all(), [&] {
+    try {
+      return DistMatrix<T>(grid, rows, cols, nb);
+    } catch (const std::bad_alloc&) {
+      throw MemoryError("no memory for this rank's share of the {} x {} kernel matrix", rows, cols);
+    }
+  });
+}
+
+enum class Part { lower, all };
+
+/// Fills K(i, j) = scale k(z_i, x_j), in panels of rows and columns that fit the memory budget.
+template <class T>
+void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBlock<double>& X,
+          DistMatrix<T>& K, double scale, Part part, const Options& options) {
+  const auto& all = K.grid().all();
+  const bool active = K.grid().active();
+  const double row_cost = bytes_per_row(kernel, X.cols());
+  const double scratch = 8.0 * kTileRows * kStripCols;
+  const Index budget_rows =
+      static_cast<Index>(std::max(1.0, (options.panel_bytes - scratch) / row_cost));
+  // Every rank makes the same number of (collective) fetches: that of process (0, 0), which has
+  // most.
+  const Index most_rows = K.row_map().size_of(0), most_cols = K.col_map().size_of(0);
+  const Index rows_a_panel = most_rows <= budget_rows / 2 ? most_rows : budget_rows * 2 / 3;
+  const Index cols_a_panel = std::max(K.nb(), budget_rows - std::min(most_rows, rows_a_panel));
+  const auto row_panels = parts(most_rows, rows_a_panel, K.nb());
+  const auto col_panels = parts(most_cols, cols_a_panel, K.nb());
+
+  TileWriter<T> writer(kernel, K, scale);
+  const auto mine = [active](Range panel, Index local) {
+    return active ? Range{std::min(panel.begin, local), std::min(panel.end, local)} : Range{};
+  };
+  double done = 0;
+  for (const Range& row_panel : row_panels) {
+    const Range rows = mine(row_panel, K.local_rows());
+    const auto z = prepared(kernel, Z, K.row_map(), rows);
+    for (const Range& col_panel : col_panels) {
+      // Columns that lie above the panel's last row on every rank hold nothing of the lower
+      // triangle.
+      if (part == Part::lower && col_panel.begin / K.nb() * K.grid().cols() * K.nb() >=
+                                     (ceil_div(row_panel.end, K.nb()) * K.grid().rows()) * K.nb())
+        continue;
+      const Range cols = mine(col_panel, K.local_cols());
+      const auto x = prepared(kernel, X, K.col_map(), cols);
+      comm::together(all, [&] {
+        for (const Range& strip : parts(cols.size(), kStripCols, K.nb())) {
+          const Range c{cols.begin + strip.begin, cols.begin + strip.end};
+          const auto write = [&](Range r, Range s) {
+            writer.write(r, s, *z, rows.begin, *x, cols.begin);
+          };
+          if (part == Part::all)
+            write(rows, c);
+          else
+            cover_lower(K.row_map(), K.col_map(), rows, c, write);
+          if (options.progress && part == Part::all)
+            options.progress(done + static_cast<double>(strip.end) /
+                                        static_cast<double>(cols.size()) /
+                                        static_cast<double>(row_panels.size() * col_panels.size()));
+          else if (options.progress) {  // columns j hold n - j entries of the triangle
+            const double t = static_cast<double>(c.end) / static_cast<double>(K.local_cols());
+            options.progress(
+                std::min(1.0, (done + t * (2 - t) / static_cast<double>(row_panels.size()))));
+          }
+        }
+      });
+      if (part == Part::all)
+        done += 1.0 / static_cast<double>(row_panels.size() * col_panels.size());
+    }
+    if (part == Part::lower) done += 1.0 / static_cast<double>(row_panels.size());
+  }
+}
+
+}  // namespace
+
+template <class T>
+DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
+                       const ProcessGrid& grid, const Options& options) {
+  const Index n = X.rows();
+  auto K = allocate<T>(grid, n, n, options.nb);
+  fill(kernel, X, X, K, n > 0 ? 1.0 / static_cast<double>(n) : 1.0, Part::lower, options);
+  dist::mirror_lower(K);
+  return K;
+}
+
+template <class T>
+DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
+                             const RowBlock<double>& X, const ProcessGrid& grid,
+                             const Options& options) {
+  auto K = allocate<T>(grid, Z.rows(), X.rows(), options.nb);
+  fill(kernel, Z, X, K, 1.0, Part::all, options);
+  return K;
+}
+
+RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
+                             const RowBlock<double>& X, const RowBlock<double>& A,
+                             const Options& options) {
+  const Index n = X.rows(), c = A.cols(), m = Z.local_rows();
+  RowBlock<double> F(Z.comm(), Z.rows(), c);
+  std::ranges::fill(F.values(), 0.0);
+  const double scale = n > 0 ? 1.0 / static_cast<double>(n) : 1.0;
+  const Index most_rows = Z.partition().size(0);
+  const Index budget_rows =
+      static_cast<Index>(std::max(64.0, (options.panel_bytes - 8.0 * kTileRows * kStripCols) /
+                                            bytes_per_row(kernel, X.cols())));
+  const auto z_panels = parts(most_rows, std::min(most_rows, budget_rows * 2 / 3) + 1, 1);
+  const auto x_panels = parts(n, std::min<Index>(4096, std::max<Index>(64, budget_rows / 3)), 1);
+  Matrix<double> tile(kTileRows, kStripCols);
+  double done = 0;
+  for (const Range& z_panel : z_panels) {
+    const Range rows{std::min(m, z_panel.begin), std::min(m, z_panel.end)};
+    const auto z = comm::together(Z.comm(), [&] {
+      return kernel.prepare(
+          MatrixView<const double>(Z.transposed()).block(0, rows.begin, Z.cols(), rows.size()));
+    });
+    for (const Range& panel : x_panels) {
+      std::vector<Index> wanted(static_cast<std::size_t>(panel.size()));
+      std::iota(wanted.begin(), wanted.end(), panel.begin);
+      const auto x_rows = dist::fetch_rows<double>(X, wanted);
+      const auto alpha = dist::fetch_rows<double>(A, wanted);
+      comm::together(Z.comm(), [&] {
+        const auto x = kernel.prepare(x_rows.view());
+        for (Index j = 0; j < panel.size(); j += kStripCols)
+          for (Index i = 0; i < rows.size(); i += kTileRows) {
+            const Index h = std::min(kTileRows, rows.size() - i);
+            const Index w = std::min(kStripCols, panel.size() - j);
+            const MatrixView<double> k{tile.data(), h, w, h};
+            kernel.tile(*z, i, *x, j, k);
+            la::gemm<double>(la::Trans::no, la::Trans::yes, scale, alpha.view().block(0, j, c, w),
+                             k, 1.0, F.transposed().block(0, rows.begin + i, c, h));
+          }
+      });
+      done += static_cast<double>(panel.size()) / static_cast<double>(n * std::ssize(z_panels));
+      if (options.progress) options.progress(done);
+    }
+  }
+  return F;
+}
+
+double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  const double mine =
+      comm::together(X.comm(), [&] { return kernel.prepare(X.transposed())->error_estimate(); });
+  return X.comm().all_reduce(mine, comm::Op::max);
+}
+
+double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
+                         const Options& options) {
+  const double rows = static_cast<double>(ceil_div(n, shape.rows) + ceil_div(n, shape.cols));
+  return std::min(options.panel_bytes,
+                  rows * bytes_per_row(kernel, d) + 8.0 * kTileRows * kStripCols);
+}
+
+template DistMatrix<double> assemble<double>(const kernel::Kernel&, const RowBlock<double>&,
+                                             const ProcessGrid&, const Options&);
+template DistMatrix<float> assemble<float>(const kernel::Kernel&, const RowBlock<double>&,
+                                           const ProcessGrid&, const Options&);
+template DistMatrix<double> assemble_cross<double>(const kernel::Kernel&, const RowBlock<double>&,
+                                                   const RowBlock<double>&, const ProcessGrid&,
+                                                   const Options&);
+template DistMatrix<float> assemble_cross<float>(const kernel::Kernel&, const RowBlock<double>&,
+                                                 const RowBlock<double>&, const ProcessGrid&,
+                                                 const Options&);
+
+}  // namespace mercer::gram
