@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "mercer/comm/communicator.hpp"
-#include "mercer/data/load.hpp"
+#include "mercer/data/dataset.hpp"
 #include "mercer/dist/process_grid.hpp"
 #include "mercer/gram/source.hpp"
 

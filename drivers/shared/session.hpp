@@ -1,0 +1,82 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "mercer/data/dataset.hpp"
+#include "mercer/dist/hdf5.hpp"
+#include "mercer/report/phases.hpp"
+#include "mercer/report/progress.hpp"
+#include "mercer/report/record.hpp"
+#include "shared/command_line.hpp"
+#include "shared/plan.hpp"
+
+namespace mercer::drivers {
+
+/// What every driver does around its computation: the process grid, the header and footer that make a
+/// redirected log document itself, phases, progress, the plan, and the records of the run. Collective.
+class Session {
+ public:
+  Session(const CommandLine& line, const CommonOptions& options, const comm::Communicator& comm);
+
+  const comm::Communicator& comm() const { return comm_; }
+  const dist::ProcessGrid& grid() const { return grid_; }
+  const CommonOptions& options() const { return options_; }
+  report::Phases& phases() { return phases_; }
+  report::Record& record() { return record_; }
+
+  /// Refuses output places that cannot be written to, before any work.
+  void check_outputs() const;
+  /// Prints the run's first lines and notes sizes and kernel in the record.
+  void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
+  /// Prints the plan with --dry-run (true: stop here), or refuses it when it does not fit.
+  bool stop_at_plan(const Plan& plan);
+  Plan plan() const { return Plan(baseline_); }
+
+  /// One line on standard output, from rank 0, unless --quiet.
+  template <class... Args>
+  void say(fmt::format_string<Args...> text, Args&&... args) const {
+    if (comm_.root() && !quiet_) {
+      fmt::print(text, std::forward<Args>(args)...);
+      std::fputc('\n', stdout);
+      std::fflush(stdout);
+    }
+  }
+  void warn(const std::string& text) const;
+
+  /// Runs `body` as the named phase and returns what it returns.
+  template <class Body>
+  auto phase(const std::string& name, Body&& body) {
+    const auto scope = phases_.time(name);
+    return body();
+  }
+  /// The same for a long stage: `body` is given the function that it tells its share done.
+  template <class Body>
+  auto long_phase(const std::string& name, Body&& body) {
+    const auto scope = phases_.time(name);
+    report::Progress progress(name, progress_mode_, comm_.root());
+    return body(std::function<void(double)>([&progress](double share) { progress.update(share); }));
+  }
+
+  /// Opens --out and writes the attributes that every result has. Only with --out.
+  dist::Hdf5File create_result() const;
+  /// Writes the JSON record and prints the last line. Returns the exit code.
+  int finish(bool ok = true);
+
+ private:
+  comm::Communicator comm_;
+  CommonOptions options_;
+  dist::ProcessGrid grid_;
+  report::Phases phases_;
+  report::Record record_;
+  report::ProgressMode progress_mode_;
+  bool quiet_;
+  double baseline_ = 0;
+  Timer clock_;
+};
+
+}  // namespace mercer::drivers

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mercer/comm/communicator.hpp"
+
+namespace mercer::report {
+
+enum class Style { lines, points, linespoints };
+
+struct Series {
+  std::string label;
+  std::vector<double> x, y;
+  Style style = Style::lines;
+};
+
+/// One panel.
+struct Plot {
+  std::string title, x_label, y_label;
+  bool log_x = false, log_y = false;
+  std::vector<Series> series;
+};
+
+/// Draws the panels side by side into one SVG file, by gnuplot as a child process of rank 0, under a
+/// temporary name that is renamed when complete. Points that a logarithmic axis cannot show are left
+/// out. Throws RunError on all ranks where gnuplot is missing or fails. Collective.
+void write_svg(const comm::Communicator& comm, const std::string& path,
+               const std::vector<Plot>& panels);
+
+/// Throws InputError on all ranks where there is no gnuplot: to be called before the work. Collective.
+void require_gnuplot(const comm::Communicator& comm);
+
+}  // namespace mercer::report

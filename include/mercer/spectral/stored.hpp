@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "mercer/dist/hdf5.hpp"
+#include "mercer/spectral/eigenpairs.hpp"
+
+namespace mercer::spectral {
+
+/// Writes /eigenvalues (k, descending, of K = k/n), /eigenvalue_next, /eigenvectors (n x k; absent
+/// for values only) and /residuals with the attribute `measured` (exact or estimated). Collective.
+template <class T>
+void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs);
+
+/// What stored pairs must belong to before they are used again.
+struct Expected {
+  std::string kernel;  ///< canonical text
+  Index n = 0;
+  std::uint64_t data_hash = 0;
+};
+
+/// Reads what write() wrote, onto `grid` with block size nb. Throws InputError, naming the
+/// difference, where kernel, n or data hash are others, and where there are no eigenvectors.
+/// Collective.
+template <class T>
+Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
+                   const dist::ProcessGrid& grid, Index nb);
+
+/// A hash as the 16 hexadecimal digits that results hold.
+std::string hash_text(std::uint64_t hash);
+
+}  // namespace mercer::spectral

@@ -1,0 +1,75 @@
+#include "mercer/spectral/stored.hpp"
+
+#include <algorithm>
+
+#include "mercer/comm/together.hpp"
+
+namespace mercer::spectral {
+
+std::string hash_text(std::uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
+
+template <class T>
+void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
+  file.write("/eigenvalues", pairs.values);
+  file.write("/eigenvalue_next", std::vector<double>{pairs.next});
+  if (pairs.vectors.cols() > 0) file.write("/eigenvectors", pairs.vectors);
+  file.write("/residuals", pairs.residuals);
+  file.attribute("/residuals", "measured",
+                 std::string(pairs.residuals_exact ? "exact" : "estimated"));
+  file.attribute("/", "trace", pairs.trace);
+  file.attribute("/", "orthogonality", pairs.orthogonality);
+  file.attribute("/", "method", name(pairs.method));
+}
+
+template <class T>
+Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
+                   const dist::ProcessGrid& grid, Index nb) {
+  for (const char* dataset : {"/eigenvalues", "/eigenvectors", "/eigenvalue_next", "/residuals"})
+    if (!file.contains(dataset))
+      throw InputError("{}: has no {}: give a result of mercer-spectrum without --values-only",
+                       file.path(), dataset);
+  const auto kernel = file.text_attribute("/", "kernel");
+  if (kernel != expected.kernel)
+    throw InputError("{}: holds the spectrum of {}, this job's kernel is {}", file.path(), kernel,
+                     expected.kernel);
+  const auto extents = file.extents("/eigenvectors");
+  auto values = file.read_vector("/eigenvalues");
+  if (extents.size() != 2 || extents[0] != expected.n)
+    throw InputError("{}: holds eigenvectors of n = {} points, this job has {}", file.path(),
+                     extents[0], expected.n);
+  if (extents[1] != static_cast<Index>(values.size()))
+    throw InputError("{}: holds {} eigenvalues and {} eigenvectors", file.path(), values.size(),
+                     extents[1]);
+  const auto hash = file.text_attribute("/", "data_hash");
+  if (hash != hash_text(expected.data_hash))
+    throw InputError(
+        "{}: belongs to other data (hash {}, this job's is {}): the same --data or --train, limits "
+        "and "
+        "preparation are needed",
+        file.path(), hash, hash_text(expected.data_hash));
+
+  Eigenpairs<T> pairs{.vectors = comm::together(grid.all(), [&] {
+                        return dist::DistMatrix<T>(grid, extents[0], extents[1], nb);
+                      })};
+  pairs.values = std::move(values);
+  pairs.next = file.read_vector("/eigenvalue_next").at(0);
+  file.read("/eigenvectors", pairs.vectors);
+  pairs.residuals = file.read_vector("/residuals");
+  pairs.residuals_exact = file.text_attribute("/residuals", "measured") == "exact";
+  pairs.trace = file.number_attribute("/", "trace");
+  pairs.orthogonality = file.number_attribute("/", "orthogonality");
+  pairs.method = parse_method(file.text_attribute("/", "method"));
+  pairs.reason = "read from " + file.path();
+  return pairs;
+}
+
+template void write<double>(dist::Hdf5File&, const Eigenpairs<double>&);
+template void write<float>(dist::Hdf5File&, const Eigenpairs<float>&);
+template Eigenpairs<double> read<double>(const dist::Hdf5File&, const Expected&,
+                                         const dist::ProcessGrid&, Index);
+template Eigenpairs<float> read<float>(const dist::Hdf5File&, const Expected&,
+                                       const dist::ProcessGrid&, Index);
+
+}  // namespace mercer::spectral
