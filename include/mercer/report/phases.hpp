@@ -9,8 +9,8 @@
 
 namespace mercer::report {
 
-/// Wall-clock seconds of a run's phases, by name, in the order of their first start; phases that are
-/// entered again add up. Local but for summary().
+/// Wall-clock seconds of a run's phases, by name, in the order of their first start; phases that
+/// are entered again add up. Local but for summary().
 class Phases {
  public:
   class Scope {

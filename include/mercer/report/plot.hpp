@@ -22,13 +22,14 @@ struct Plot {
   std::vector<Series> series;
 };
 
-/// Draws the panels side by side into one SVG file, by gnuplot as a child process of rank 0, under a
-/// temporary name that is renamed when complete. Points that a logarithmic axis cannot show are left
-/// out. Throws RunError on all ranks where gnuplot is missing or fails. Collective.
+/// Draws the panels side by side into one SVG file, by gnuplot as a child process of rank 0, under
+/// a temporary name that is renamed when complete. Points that a logarithmic axis cannot show are
+/// left out. Throws RunError on all ranks where gnuplot is missing or fails. Collective.
 void write_svg(const comm::Communicator& comm, const std::string& path,
                const std::vector<Plot>& panels);
 
-/// Throws InputError on all ranks where there is no gnuplot: to be called before the work. Collective.
+/// Throws InputError on all ranks where there is no gnuplot: to be called before the work.
+/// Collective.
 void require_gnuplot(const comm::Communicator& comm);
 
 }  // namespace mercer::report

@@ -9,9 +9,9 @@ namespace mercer::report {
 enum class ProgressMode { automatic, always, never };
 
 /// Progress of one long stage on standard error: a bar with the time left on a terminal, a line now
-/// and then (every 10 seconds) in a log; `always` prints the lines without a terminal from the start,
-/// `never` nothing. Nothing is printed for a stage that ends within two seconds, nor where `speaks` is
-/// false (all ranks but one). Local. Observation never changes the computation.
+/// and then (every 10 seconds) in a log; `always` prints the lines without a terminal from the
+/// start, `never` nothing. Nothing is printed for a stage that ends within two seconds, nor where
+/// `speaks` is false (all ranks but one). Local. Observation never changes the computation.
 class Progress {
  public:
   Progress(std::string stage, ProgressMode mode, bool speaks);

@@ -11,21 +11,21 @@
 
 namespace mercer::report {
 
-/// What a run says of itself: once as the root attributes of its HDF5 result, once as one JSON object.
-/// version, git and the starting time are filled in by the constructor.
+/// What a run says of itself: once as the root attributes of its HDF5 result, once as one JSON
+/// object. version, git and the starting time are filled in by the constructor.
 struct Record {
   Record();
 
-  std::string driver, version, git, command, started;  ///< started: ISO 8601, UTC
+  std::string driver, version, git, command, started;                ///< started: ISO 8601, UTC
   nlohmann::ordered_json config = nlohmann::ordered_json::object();  ///< every option in force
   Index n = 0, d = 0, nb = 0;
   int ranks = 1, threads = 1;
-  std::string grid;                   ///< "2x3"
+  std::string grid;  ///< "2x3"
   std::string precision = "double";
-  std::string kernel;                 ///< canonical text
-  std::string data_hash;              ///< 16 hexadecimal digits
+  std::string kernel;     ///< canonical text
+  std::string data_hash;  ///< 16 hexadecimal digits
   std::string method;
-  double flops = 0;                   ///< of the whole run, as planned: gflops is flops over seconds
+  double flops = 0;  ///< of the whole run, as planned: gflops is flops over seconds
   double residual = -1, orthogonality = -1;  ///< -1: not measured (null in the record)
   nlohmann::ordered_json result = nlohmann::ordered_json::object();
   std::string status = "ok";
@@ -39,13 +39,13 @@ struct Record {
   nlohmann::ordered_json json(const Phases& phases, const comm::Communicator& comm) const;
 };
 
-/// Writes the object to `path` ("-": standard output) from rank 0, by way of a temporary name. Throws
-/// RunError on all ranks where that fails. Collective.
+/// Writes the object to `path` ("-": standard output) from rank 0, by way of a temporary name.
+/// Throws RunError on all ranks where that fails. Collective.
 void write_json(const comm::Communicator& comm, const std::string& path,
                 const nlohmann::ordered_json& object);
 
-/// Throws InputError on all ranks, naming `option` and the path, where a file could not be created at
-/// `path`: to be called before the work. Leaves nothing behind. Collective.
+/// Throws InputError on all ranks, naming `option` and the path, where a file could not be created
+/// at `path`: to be called before the work. Leaves nothing behind. Collective.
 void check_writable(const comm::Communicator& comm, const std::string& option,
                     const std::string& path);
 

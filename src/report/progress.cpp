@@ -1,0 +1,56 @@
+#include "mercer/report/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace mercer::report {
+namespace {
+
+constexpr double kSilence = 2;        // seconds before anything is shown
+constexpr double kBarInterval = 0.2;  // seconds between drawings of the bar
+constexpr double kLogInterval = 10;
+constexpr int kBarWidth = 30;
+
+std::string duration(double seconds) {
+  const auto s = static_cast<long>(seconds + 0.5);
+  if (s < 60) return fmt::format("{} s", s);
+  if (s < 3600) return fmt::format("{}:{:02} min", s / 60, s % 60);
+  return fmt::format("{}:{:02} h", s / 3600, s % 3600 / 60);
+}
+
+}  // namespace
+
+Progress::Progress(std::string stage, ProgressMode mode, bool speaks)
+    : stage_(std::move(stage)),
+      active_(speaks && mode != ProgressMode::never),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      mode_(mode) {}
+
+Progress::~Progress() {
+  if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+}
+
+void Progress::update(double share) {
+  if (!active_) return;
+  const double elapsed = timer_.seconds();
+  if (elapsed < kSilence && mode_ != ProgressMode::always) return;
+  if (shown_ && elapsed - last_printed_ < (terminal_ ? kBarInterval : kLogInterval)) return;
+  share = std::clamp(share, 0.0, 1.0);
+  const std::string left =
+      share > 0 ? duration(elapsed / share * (1 - share)) + " left" : std::string("starting");
+  if (terminal_) {
+    const int filled = static_cast<int>(share * kBarWidth);
+    fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f}%  {}", stage_, std::string(filled, '#'),
+               std::string(kBarWidth - filled, '.'), 100 * share, left);
+  } else {
+    fmt::print(stderr, "{}: {:.0f}% after {}, {}\n", stage_, 100 * share, duration(elapsed), left);
+  }
+  std::fflush(stderr);
+  shown_ = true;
+  last_printed_ = elapsed;
+}
+
+}  // namespace mercer::report

@@ -1,0 +1,136 @@
+#include "mercer/report/record.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include "mercer/base/memory.hpp"
+#include "mercer/base/version.hpp"
+#include "mercer/comm/together.hpp"
+
+namespace mercer::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+/// JSON has no NaN: null says that there is no such number.
+Json number(double value) {
+  return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+Json measured(double value) {
+  return value < 0 ? Json(nullptr) : number(value);
+}
+
+}  // namespace
+
+Record::Record() : version(mercer::version()), git(git_commit()), started(now_utc()) {}
+
+void Record::write_attributes(dist::Hdf5File& file) const {
+  file.attribute("/", "mercer_version", version);
+  file.attribute("/", "git", git);
+  file.attribute("/", "command", command);
+  file.attribute("/", "ranks", Index{ranks});
+  file.attribute("/", "grid", grid);
+  file.attribute("/", "nb", nb);
+  file.attribute("/", "precision", precision);
+  file.attribute("/", "kernel", kernel);
+  file.attribute("/", "n", n);
+  file.attribute("/", "data_hash", data_hash);
+  file.attribute("/", "started", started);
+  file.attribute("/", "seconds", seconds);
+}
+
+Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
+  Json times = Json::object();
+  for (const auto& p : phases.summary(comm))
+    times[p.name] = {{"min", p.min}, {"mean", p.mean}, {"max", p.max}};
+  Json record;
+  record["driver"] = driver;
+  record["version"] = version;
+  record["git"] = git;
+  record["command"] = command;
+  record["started"] = started;
+  record["config"] = config;
+  record["kernel"] = kernel;
+  record["data_hash"] = data_hash;
+  record["n"] = n;
+  record["d"] = d;
+  record["ranks"] = ranks;
+  record["grid"] = grid;
+  record["nb"] = nb;
+  record["threads"] = threads;
+  record["precision"] = precision;
+  record["method"] = method;
+  record["phases"] = times;
+  record["seconds"] = number(seconds);
+  record["gflops"] = seconds > 0 ? number(1e-9 * flops / seconds) : Json(nullptr);
+  record["peak_memory_bytes"] = comm.all_reduce(peak_memory_bytes(), comm::Op::max);
+  record["bytes_sent"] = comm.all_reduce(comm::bytes_sent(), comm::Op::sum);
+  record["residual"] = measured(residual);
+  record["orthogonality"] = measured(orthogonality);
+  record["result"] = result;
+  record["status"] = status;
+  return record;
+}
+
+void write_json(const comm::Communicator& comm, const std::string& path, const Json& object) {
+  comm::together(comm, [&] {
+    if (!comm.root()) return;
+    const std::string text = object.dump(2) + "\n";
+    if (path == "-") {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+      return;
+    }
+    const std::string temporary = path + ".tmp-" + std::to_string(getpid());
+    std::FILE* file = std::fopen(temporary.c_str(), "w");
+    bool ok = file != nullptr;
+    if (ok) {
+      ok = std::fwrite(text.data(), 1, text.size(), file) == text.size();
+      ok = std::fflush(file) == 0 && fsync(fileno(file)) == 0 && ok;
+      ok = std::fclose(file) == 0 && ok;
+      ok = ok && std::rename(temporary.c_str(), path.c_str()) == 0;
+    }
+    if (!ok) {
+      const int why = errno;
+      std::remove(temporary.c_str());
+      throw RunError("{}: cannot be written: {}", path, std::strerror(why));
+    }
+  });
+}
+
+void check_writable(const comm::Communicator& comm, const std::string& option,
+                    const std::string& path) {
+  comm::together(comm, [&] {
+    if (!comm.root() || path == "-") return;
+    if (std::filesystem::is_directory(path))
+      throw InputError("{} {}: is a directory, give a file's name", option, path);
+    const std::string probe = path + ".tmp-" + std::to_string(getpid());
+    const int file = open(probe.c_str(), O_CREAT | O_WRONLY | O_EXCL, 0666);
+    // One byte tells whether the place is full.
+    const bool ok = file >= 0 && write(file, "\n", 1) == 1 && fsync(file) == 0;
+    const int why = errno;
+    if (file >= 0) {
+      close(file);
+      unlink(probe.c_str());
+    }
+    if (!ok) throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(why));
+  });
+}
+
+}  // namespace mercer::report
