@@ -1,0 +1,120 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "mercer/dist/row_block.hpp"
+#include "mercer/msk/preconditioner.hpp"
+#include "mercer/spectral/eigenpairs.hpp"
+
+namespace mercer::krr {
+
+using dist::DistMatrix;
+using dist::RowBlock;
+
+/// Coefficients of one ridge: f(x) = (1/n) sum_i k(x, x_i) alpha_i, always with respect to k
+/// itself.
+struct Fit {
+  double ridge = 0;             ///< gamma, on the scale of K = k/n
+  RowBlock<double> alpha;       ///< n x c
+  double residual = 0;          ///< |A B - Y|_F / |Y|_F of the system A B = Y that was solved
+  bool residual_exact = false;  ///< false: estimated with 16 probe columns
+  double loo_rmse = -1;         ///< leave-one-out rmse of the fixed matrix, where computed; else -1
+  double gcv = -1;              ///< generalised cross-validation score, where computed; else -1
+};
+
+/// The three fits by Cholesky (p?potrf). K is n x n with both triangles, and is destroyed; Y is n x
+/// c by rows over the ranks of K's grid. Collective. n^3/3 + 2 n^2 c flops, plus those named below;
+/// memory: K and 2 n (c + 16).
+///
+/// The residual is estimated without a copy of K: with W of s = 16 Gaussian columns and A W formed
+/// before the factorisation, |W^T Y - (A W)^T B|_F / sqrt(s) has |A B - Y|_F as its root mean
+/// square.
+///
+/// Throw InputError for a negative or NaN ridge, and RunError when the matrix is not positive
+/// definite to working precision: with an estimate of its smallest eigenvalue and a ridge for which
+/// the factorisation was seen to go through (found by factorising again, with a second n x n
+/// matrix); RunError too when the solution is not finite.
+
+/// alpha = (K + gamma I)^-1 Y.
+template <class T>
+Fit fit_cholesky(DistMatrix<T>&& K, const RowBlock<double>& Y, double ridge);
+
+/// Inductive MSK for any k: alpha = S (K S + gamma I)^-1 Y, where K S = K + V diag(g - lambda) V^T
+/// is built in place of K (assembled again: the eigensolver destroys it). 2 n^2 k flops more at
+/// most.
+template <class T>
+Fit fit_modified(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
+                 const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y, double ridge);
+
+/// Ridge regression in the preconditioned loss ([G] Lemma B.2; it prints K S K + gamma I where
+/// K S K + gamma K is meant): alpha = (K + gamma S^-1)^-1 Y with
+/// S^-1 = I + V diag(lambda/g - 1) V^T. Equals fit_modified() up to rounding; g > 0 is needed.
+template <class T>
+Fit fit_preconditioned_loss(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
+                            const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y,
+                            double ridge);
+
+/// Where a ridge is looked for: 41 log-spaced G in 1e-10 ... 1e1, times `mean_diagonal` =
+/// trace(K)/n.
+std::vector<double> ridge_grid(double mean_diagonal);
+
+/// Ridge regression from all eigenpairs of K, for any number of ridges: K_g = V diag(g) V^T and
+/// alpha = S (K_g + gamma I)^-1 Y, i.e. alpha = V diag(r_i/(g_i + gamma)) V^T Y with r_i =
+/// g_i/lambda_i (1 for modes left out); g = identity is plain ridge regression. V^T Y is formed
+/// once (2 n^2 c flops); all ridges then go through each GEMM together. Every rank works on its own
+/// part of V and sums along its process row, so that narrow right-hand sides load all ranks alike.
+/// Memory: panels of at most 256 columns.
+template <class T>
+class SpectralPath {
+ public:
+  /// Borrows `pairs` and Y: both must outlive it. Collective. Throws InputError unless k = n.
+  SpectralPath(const spectral::Eigenpairs<T>& pairs, const msk::ModifiedSpectrum& spectrum,
+               const RowBlock<double>& Y);
+
+  /// Leave-one-out rmse over rows and outputs, of the fixed matrix K_g, for every ridge: row i is
+  /// left out of the fit, not of the spectrum. With B = (K_g + gamma I)^-1 Y the left-out error of
+  /// row i is B_ij / [(K_g + gamma I)^-1]_ii, which is (y - f)/(1 - H_ii) of H = K_g (K_g + gamma
+  /// I)^-1 without its cancellation. Infinite where K_g + gamma I is not positive definite to
+  /// working precision. 2 n^2 (c + 1) flops a ridge. Collective.
+  std::vector<double> leave_one_out(std::span<const double> ridges) const;
+  /// n |Y - F|_F^2 / (tr(I - H))^2 / c of every ridge; infinite as above. O(n) a ridge, local.
+  std::vector<double> gcv(std::span<const double> ridges) const;
+  /// Coefficients of every ridge, with the residual of (K_g + gamma I) B = Y (exact for K_g = V
+  /// diag(g) V^T; how far that is from K, the pairs' own residuals tell), the leave-one-out rmse
+  /// and the GCV score. 2 n^2 (4 c + 1) flops a ridge, 2 n^2 (3 c + 1) where g is the identity.
+  /// Throws InputError for a negative or NaN ridge, RunError, with a ridge that would do, where K_g
+  /// + gamma I is not positive definite to working precision. Collective.
+  std::vector<Fit> fit(std::span<const double> ridges) const;
+
+  enum class Score { leave_one_out, gcv };
+  /// The ridge of the least score: the best of ridge_grid(), then golden section in log G between
+  /// its neighbours to 1e-3. Scores that agree to 1e-9 are a tie, and the larger ridge wins.
+  /// Collective. Throws RunError when no ridge has a finite score.
+  double select(Score score) const;
+
+ private:
+  bool admissible(double ridge) const;
+  std::vector<double> scores(Score score, std::span<const double> ridges) const;
+  /// Rows of V diag(w_r) V^T Y for the columns w_r of `weights` (this rank's columns of V x R).
+  Matrix<T> combine(const Matrix<T>& weights) const;
+  /// Rows of V B, and of V^T B the part of this rank's columns of V.
+  Matrix<T> times(const Matrix<T>& B) const;
+  Matrix<T> transposed_times(const Matrix<T>& B) const;
+  /// sum_j V_ij^2 w_jr for this rank's rows i.
+  Matrix<T> squares(const Matrix<T>& weights) const;
+  template <class F>
+  Matrix<T> weights(Index ridges, F&& weight) const;
+  double rmse(const Matrix<T>& B, const Matrix<T>& diagonal, Index r) const;
+  double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
+
+  const spectral::Eigenpairs<T>& pairs_;
+  msk::ModifiedSpectrum spectrum_;
+  std::vector<double> ratio_;
+  const RowBlock<double>& Y_;
+  Matrix<T> rows_;              ///< Y at this rank's rows of V
+  Matrix<T> modes_;             ///< V^T Y at this rank's columns of V
+  std::vector<double> energy_;  ///< |v_i^T Y|^2 for every i, on all ranks
+};
+
+}  // namespace mercer::krr

@@ -1,0 +1,198 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "layout.hpp"
+#include "mercer/base/random.hpp"
+#include "mercer/comm/together.hpp"
+#include "mercer/krr/fit.hpp"
+#include "mercer/la/scalapack.hpp"
+
+namespace mercer::krr {
+namespace {
+
+constexpr Index kProbes = 16;
+
+/// What the messages call the matrix, and what a relative ridge multiplies.
+struct Problem {
+  std::string name;
+  double ridge = 0;
+  double mean_diagonal = 0;  // trace(K)/n, K before g
+};
+
+/// Below this an eigenvalue of A is rounding: p?potrf's backward error is an E with
+/// |E_ij| <= c eps sqrt(A_ii A_jj), whose norm grows like sqrt(n).
+template <class T>
+double resolution(Index n, double mean_diagonal) {
+  return 10.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
+         std::sqrt(static_cast<double>(n)) * mean_diagonal;
+}
+
+/// Factorises A in place; false when A is not positive definite to working precision. An eigenvalue
+/// that is exactly 0 often comes out as a tiny positive pivot: where the ridge does not exclude it,
+/// the smallest one is looked at.
+template <class T>
+bool factorise(DistMatrix<T>& A, double ridge) {
+  const double floor = resolution<T>(A.rows(), la::trace(A) / static_cast<double>(A.rows()));
+  if (la::cholesky(A) != 0) return false;
+  return ridge > 1e3 * floor || la::smallest_eigenvalue(A) > floor;
+}
+
+template <class T>
+std::vector<T> diagonal(const DistMatrix<T>& A) {
+  std::vector<T> values;
+  for (Index j = 0; j < A.local_cols(); ++j) {
+    const GlobalIndex g = A.col_map().global({j});
+    if (A.row_map().mine(g)) values.push_back(A(A.row_map().local(g), {j}));
+  }
+  return values;
+}
+
+/// A round number not below x.
+double round_up(double x) {
+  const double unit = std::pow(10.0, std::floor(std::log10(x)));
+  return std::ceil(x / unit * (1 - 1e-12)) * unit;
+}
+
+/// The failed factorisation left the strict upper triangle of A alone. On the transposed grid,
+/// where this rank holds the transposed local part, it is the lower one: mirrored there, A is whole
+/// again. Tries growing shifts until A + shift I factorises; then throws what the user should know.
+template <class T>
+[[noreturn]] void refuse(DistMatrix<T>&& failed, const std::vector<T>& diagonal,
+                         const Problem& problem) {
+  const dist::ProcessGrid& grid = failed.grid();
+  const int key = grid.active() ? grid.col() * grid.rows() + grid.row() : grid.all().size();
+  const dist::ProcessGrid transposed(grid.all().split(0, key), {grid.cols(), grid.rows()});
+  auto A = comm::together(grid.all(), [&] {
+    return DistMatrix<T>(transposed, failed.cols(), failed.rows(), failed.nb());
+  });
+  std::size_t d = 0;
+  for (Index j = 0; j < failed.local_cols(); ++j)
+    for (Index i = 0; i < failed.local_rows(); ++i) {
+      const bool on_diagonal = failed.row_map().global({i}) == failed.col_map().global({j});
+      A.local()(j, i) = on_diagonal ? diagonal[d++] : failed.local()(i, j);
+    }
+  failed = DistMatrix<T>(grid, 0, 0, failed.nb());
+  dist::mirror_lower(A);
+
+  const double norm = la::frobenius_norm(A);
+  if (!std::isfinite(norm)) throw RunError("{} has entries that are not finite", problem.name);
+  if (norm == 0) throw RunError("{} and the ridge are zero: nothing can be fitted", problem.name);
+  DistMatrix<T> L(transposed, 0, 0, A.nb());
+  for (double shift = static_cast<double>(std::numeric_limits<T>::epsilon()) * norm;
+       shift <= 20 * norm; shift *= 10) {
+    L = DistMatrix<T>(transposed, 0, 0, A.nb());
+    L = comm::together(grid.all(), [&] { return A.copy(); });
+    la::shift_diagonal(L, shift);
+    if (!factorise(L, problem.ridge)) continue;
+    const double enough = round_up(problem.ridge + shift);
+    throw RunError(
+        "{} + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
+        "smallest "
+        "eigenvalue of {} is about {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
+        problem.name, problem.ridge, problem.name,
+        la::smallest_eigenvalue(L) - shift - problem.ridge, enough, enough / problem.mean_diagonal);
+  }
+  throw RunError(
+      "{} + gamma I is not positive definite at gamma = {:.3g}, nor with any ridge up to {:.2g}",
+      problem.name, problem.ridge, 20 * norm);
+}
+
+template <class T>
+struct Solution {
+  DistMatrix<T> B;
+  double residual = 0;
+};
+
+/// (A + gamma I) B = Y.
+template <class T>
+Solution<T> solve(DistMatrix<T>&& A, const RowBlock<double>& Y, const Problem& problem) {
+  la::shift_diagonal(A, problem.ridge);
+  DistMatrix<T> W(A.grid(), A.rows(), kProbes, A.nb()), AW(A.grid(), A.rows(), kProbes, A.nb());
+  const Random random(0, Stream::probe);
+  W.fill(
+      [&](Index i, Index j) { return random.normal(static_cast<std::uint64_t>(i * kProbes + j)); });
+  la::symm(T{1}, A, W, T{0}, AW);
+
+  Solution<T> solution{to_grid<T>(Y, A.grid(), A.nb())};
+  DistMatrix<T> WtR(A.grid(), kProbes, Y.cols(), A.nb());
+  la::gemm(la::Trans::yes, la::Trans::no, T{1}, W, solution.B, T{0}, WtR);
+  const double norm = la::frobenius_norm(solution.B);
+
+  const std::vector<T> kept = diagonal(A);
+  if (!factorise(A, problem.ridge)) refuse(std::move(A), kept, problem);
+  la::cholesky_solve(A, solution.B);
+  la::gemm(la::Trans::yes, la::Trans::no, T{-1}, AW, solution.B, T{1}, WtR);
+  solution.residual =
+      norm > 0 ? la::frobenius_norm(WtR) / (std::sqrt(static_cast<double>(kProbes)) * norm) : 0;
+  if (!std::isfinite(solution.residual) || !std::isfinite(la::frobenius_norm(solution.B)))
+    throw RunError("the solution of ({} + gamma I) B = Y is not finite at gamma = {:.3g}",
+                   problem.name, problem.ridge);
+  return solution;
+}
+
+template <class T>
+Fit finished(const Solution<T>& solution, const RowBlock<double>& Y, double ridge) {
+  Fit fit;
+  fit.ridge = ridge;
+  fit.alpha = to_rows(solution.B, Y.comm());
+  fit.residual = solution.residual;
+  return fit;
+}
+
+template <class T>
+double mean_diagonal(const DistMatrix<T>& K) {
+  return la::trace(K) / static_cast<double>(K.rows());
+}
+
+}  // namespace
+
+template <class T>
+Fit fit_cholesky(DistMatrix<T>&& K, const RowBlock<double>& Y, double ridge) {
+  check_ridge(ridge);
+  check_targets(K, Y);
+  const Problem problem{"K", ridge, mean_diagonal(K)};
+  return finished(solve(std::move(K), Y, problem), Y, ridge);
+}
+
+template <class T>
+Fit fit_modified(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
+                 const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y, double ridge) {
+  check_ridge(ridge);
+  check_targets(K, Y);
+  const Problem problem{"K_g", ridge, mean_diagonal(K)};
+  msk::modify(K, pairs, spectrum);
+  Solution<T> solution = solve(std::move(K), Y, problem);
+  msk::Preconditioner<T>(pairs, spectrum).apply(solution.B);
+  return finished(solution, Y, ridge);
+}
+
+template <class T>
+Fit fit_preconditioned_loss(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
+                            const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y,
+                            double ridge) {
+  check_ridge(ridge);
+  check_targets(K, Y);
+  std::vector<double> c = spectrum.ratio();
+  for (double& x : c) {
+    if (!(x > 0)) throw InputError("ridge regression in the preconditioned loss needs g > 0");
+    x = ridge * (1 / x - 1);
+  }
+  const Problem problem{"K + gamma (S^-1 - I)", ridge, mean_diagonal(K)};
+  msk::add_modes<T>(K, pairs.vectors, c);
+  return finished(solve(std::move(K), Y, problem), Y, ridge);
+}
+
+#define MERCER_INSTANTIATE(T)                                                                    \
+  template Fit fit_cholesky<T>(DistMatrix<T>&&, const RowBlock<double>&, double);                \
+  template Fit fit_modified<T>(DistMatrix<T>&&, const spectral::Eigenpairs<T>&,                  \
+                               const msk::ModifiedSpectrum&, const RowBlock<double>&, double);   \
+  template Fit fit_preconditioned_loss<T>(DistMatrix<T>&&, const spectral::Eigenpairs<T>&,       \
+                                          const msk::ModifiedSpectrum&, const RowBlock<double>&, \
+                                          double);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+
+}  // namespace mercer::krr

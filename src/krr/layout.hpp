@@ -1,0 +1,53 @@
+#pragma once
+
+#include <algorithm>
+#include <type_traits>
+
+#include "mercer/base/error.hpp"
+#include "mercer/dist/redistribute.hpp"
+
+namespace mercer::krr {
+
+/// Between data by rows in double and matrices on the grid in precision T. Collective.
+template <class T>
+dist::DistMatrix<T> to_grid(const dist::RowBlock<double>& rows, const dist::ProcessGrid& grid,
+                            Index nb) {
+  dist::DistMatrix<T> A(grid, rows.rows(), rows.cols(), nb);
+  if constexpr (std::is_same_v<T, double>) {
+    dist::copy(rows, A);
+  } else {
+    dist::RowBlock<T> converted(rows.comm(), rows.rows(), rows.cols());
+    std::transform(rows.values().begin(), rows.values().end(), converted.values().begin(),
+                   [](double x) { return static_cast<T>(x); });
+    dist::copy(converted, A);
+  }
+  return A;
+}
+
+template <class T>
+dist::RowBlock<double> to_rows(const dist::DistMatrix<T>& A, const comm::Communicator& comm) {
+  dist::RowBlock<T> rows(comm, A.rows(), A.cols());
+  dist::copy(A, rows);
+  if constexpr (std::is_same_v<T, double>) {
+    return rows;
+  } else {
+    dist::RowBlock<double> converted(comm, A.rows(), A.cols());
+    std::copy(rows.values().begin(), rows.values().end(), converted.values().begin());
+    return converted;
+  }
+}
+
+inline void check_ridge(double ridge) {
+  if (!(ridge >= 0) || ridge > 1e300)
+    throw InputError("the ridge is {}: it must be a finite number, not negative", ridge);
+}
+
+template <class T>
+void check_targets(const dist::DistMatrix<T>& K, const dist::RowBlock<double>& Y) {
+  if (Y.rows() != K.rows())
+    throw InputError("K has {} rows, but there are {} targets", K.rows(), Y.rows());
+  if (Y.rows() == 0 || Y.cols() == 0)
+    throw InputError("there is nothing to fit: {} rows, {} outputs", Y.rows(), Y.cols());
+}
+
+}  // namespace mercer::krr
