@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# What every Mercer job needs around its driver: sourced by the job scripts, under Slurm or started
+# by local.sh. Defines mercer_job, which runs one driver on the job's ranks and passes signals on.
+
+# ---- Adapt to your cluster here ------------------------------------------------------------------
+# The modules that Mercer was built with, for example:
+#   module purge
+#   module load gcc openmpi scalapack elpa hdf5
+# --------------------------------------------------------------------------------------------------
+
+mercer_stop() {
+  echo "${0##*/}: $*" >&2
+  exit 2
+}
+
+# srun on the script itself would start every rank's copy of the whole job.
+if ((${SLURM_STEP_NUM_TASKS:-1} > 1)); then
+  mercer_stop "started $SLURM_STEP_NUM_TASKS times by srun: submit it with sbatch, it calls mpirun itself"
+fi
+
+mercer_ranks=${MERCER_RANKS:-${SLURM_NTASKS:-}}
+[[ $mercer_ranks =~ ^[1-9][0-9]*$ ]] ||
+  mercer_stop "how many ranks? Submit with sbatch (--ntasks=N), or: bash jobscripts/local.sh $0 -n N ..."
+
+# One BLAS thread a rank, unless the job asks for --cpus-per-task=T. More threads than cores cost a
+# factor of 25 and more.
+mercer_threads=${MERCER_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
+export OMP_NUM_THREADS=$mercer_threads OPENBLAS_NUM_THREADS=$mercer_threads
+
+# Network file systems often refuse the locks that HDF5 asks for.
+export HDF5_USE_FILE_LOCKING=FALSE
+
+# Open MPI refuses root (containers, fresh machines) unless told twice.
+if ((EUID == 0)); then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+# More ranks than cores (trying things out on a small machine): only when asked for. Waiting ranks
+# then yield their core.
+mercer_mpirun=(mpirun -n "$mercer_ranks")
+if [[ ${MERCER_OVERSUBSCRIBE:-0} != 0 ]]; then
+  mercer_mpirun+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
+elif ((mercer_threads > 1)); then
+  mercer_mpirun+=(--map-by "slot:PE=$mercer_threads")
+fi
+
+# mercer_job DRIVER OPTIONS...
+# Runs the driver under mpirun in the background, so that this shell can answer Slurm's signals:
+# USR1 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the ranks.
+# Leaves with mpirun's exit code.
+mercer_job() {
+  local driver=$1 bin=${MERCER_BIN:-$MERCER_HOME/build/bin} program pid rc signalled
+  shift
+  program=$bin/$driver
+  [[ -x $program ]] || mercer_stop "no $program: build Mercer first (bash jobscripts/quickstart.sh), or set MERCER_BIN to the folder of its programs"
+  command -v mpirun >/dev/null || mercer_stop "no mpirun in PATH: load the MPI that Mercer was built with (jobscripts/environment.sh)"
+  ((mercer_threads == 1)) || set -- --threads "$mercer_threads" "$@"
+  printf '== %s, %s ranks x %s threads on %s\n==' "$(date -Is)" "$mercer_ranks" "$mercer_threads" "${SLURM_JOB_NODELIST:-$(uname -n)}"
+  printf ' %q' "${mercer_mpirun[@]}" "$program" "$@"
+  printf '\n'
+
+  "${mercer_mpirun[@]}" "$program" "$@" &
+  pid=$!
+  trap 'signalled=1; kill -USR1 "$pid" 2>/dev/null || true' USR1
+  trap 'signalled=1; kill -TERM "$pid" 2>/dev/null || true' TERM INT
+  while :; do # a trapped signal ends wait early, with the signal's code instead of mpirun's
+    signalled=0 rc=0
+    wait "$pid" || rc=$?
+    ((signalled)) || break
+  done
+  trap - USR1 TERM INT
+  printf '== %s, %s ended with exit code %s\n' "$(date -Is)" "$driver" "$rc"
+  return "$rc"
+}
