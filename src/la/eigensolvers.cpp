@@ -1,0 +1,242 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "mercer/comm/together.hpp"
+#include "mercer/la/scalapack.hpp"
+#include "scalapack_symbols.hpp"
+
+namespace mercer::la {
+namespace {
+
+constexpr int kOne = 1;
+constexpr double kLargestInt = std::numeric_limits<int>::max();
+
+/// A workspace length as a 32-bit int, or an error that names the smallest number of ranks.
+template <class T>
+int workspace_length(double needed, Index n, const char* name) {
+  if (needed < kLargestInt) return static_cast<int>(needed);
+  // 2 n^2/P + O(n) has to stay below 2^31.
+  const double ranks = std::ceil(std::pow(static_cast<double>(n) / 32700, 2));
+  throw RunError(
+      "{}: n = {} needs a workspace of {:.3g} elements a rank, beyond ScaLAPACK's 32-bit lengths: "
+      "use at least {:.0f} ranks",
+      routine<T>(name), n, needed, std::max(2.0, ranks));
+}
+
+/// A length that ScaLAPACK reported as a floating-point number, which a float rounds.
+template <class T>
+double reported(T length) {
+  return std::ceil(static_cast<double>(length) *
+                   (1 + 2 * static_cast<double>(std::numeric_limits<T>::epsilon())));
+}
+
+template <class T>
+std::vector<double> widened(const std::vector<T>& w, Index count) {
+  return std::vector<double>(w.begin(), w.begin() + count);
+}
+
+template <class T>
+void check_shapes(const DistMatrix<T>& A, const DistMatrix<T>* V, const char* name) {
+  if (A.rows() != A.cols()) throw InputError("{}: the matrix is not square", name);
+  if (V != nullptr && (V->rows() != A.rows() || V->cols() != A.cols() || V->nb() != A.nb() ||
+                       &V->grid() != &A.grid()))
+    throw InputError("{}: the eigenvectors need the matrix's shape and distribution", name);
+}
+
+/// The values of the active ranks on the idle ones too.
+std::vector<double> on_all_ranks(const dist::ProcessGrid& grid, std::vector<double> values,
+                                 Index count) {
+  values.resize(static_cast<std::size_t>(count));
+  if (grid.all().size() > grid.rows() * grid.cols())
+    grid.all().broadcast(std::span<double>(values), 0);
+  return values;
+}
+
+}  // namespace
+
+template <class T>
+std::vector<double> syevd(DistMatrix<T>&& A_in, DistMatrix<T>& V) {
+  DistMatrix<T> A = std::move(A_in);
+  check_shapes(A, &V, "syevd");
+  const Index n = A.rows();
+  if (n == 0) return {};
+  const auto& grid = A.grid();
+  const bool active = grid.active();
+  const int order = to_int(n, "rows");
+  const auto da = A.descriptor(), dv = V.descriptor();
+  int info = 0;
+  std::vector<T> w(static_cast<std::size_t>(n));
+  T length = 0;
+  int ilength = 0;
+  if (active) {
+    const int query = -1;
+    fortran::syevd<T>("V", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), V.data(),
+                      &kOne, &kOne, dv.data(), &length, &query, &ilength, &query, &info);
+  }
+  RawVector<T> work;
+  std::vector<int> iwork;
+  int lwork = 0;
+  comm::together(grid.all(), [&] {
+    if (!active) return;
+    // ScaLAPACK's documented minimum, what its query says, and on top what the query forgets.
+    const double nb = static_cast<double>(A.nb()), N = static_cast<double>(n),
+                 np = static_cast<double>(A.local_rows()), nq = static_cast<double>(A.local_cols());
+    const double documented =
+        std::max(1 + 6 * N + 2 * np * nq, 3 * N + std::max(nb * (np + 1), 3 * nb)) + 2 * N;
+    lwork = workspace_length<T>(
+        std::max(documented, reported(length)) + nb * (4 * nb + np + nq) + 10 * N, n, "syevd");
+    work.resize(static_cast<std::size_t>(lwork));
+    iwork.resize(static_cast<std::size_t>(std::max<Index>(ilength, 7 * n + 8 * grid.cols() + 2)));
+  });
+  if (active) {
+    const int liwork = to_int(static_cast<Index>(iwork.size()), "workspace");
+    fortran::syevd<T>("V", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), V.data(),
+                      &kOne, &kOne, dv.data(), work.data(), &lwork, iwork.data(), &liwork, &info);
+  }
+  info = agreed_info(grid, info);
+  if (info != 0)
+    throw RunError("{}: INFO = {}, an eigenvalue did not converge", routine<T>("syevd"), info);
+  return on_all_ranks(grid, widened(w, n), n);
+}
+
+template <class T>
+std::vector<double> eigenvalues(DistMatrix<T>&& A_in) {
+  DistMatrix<T> A = std::move(A_in);
+  check_shapes<T>(A, nullptr, "eigenvalues");
+  const Index n = A.rows();
+  if (n == 0) return {};
+  const auto& grid = A.grid();
+  const bool active = grid.active();
+  const int order = to_int(n, "rows");
+  const auto da = A.descriptor();
+  int info = 0, lwork = -1;
+  std::vector<T> w(static_cast<std::size_t>(n));
+  T length = 0, none = 0;
+  if (active)
+    fortran::syev<T>("N", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), &none, &kOne,
+                     &kOne, da.data(), &length, &lwork, &info);
+  RawVector<T> work;
+  comm::together(grid.all(), [&] {
+    if (!active) return;
+    const double nb = static_cast<double>(A.nb()), N = static_cast<double>(n),
+                 np = static_cast<double>(A.local_rows()), nq = static_cast<double>(A.local_cols());
+    lwork = workspace_length<T>(reported(length) + nb * (4 * nb + np + nq) + 10 * N, n, "syev");
+    work.resize(static_cast<std::size_t>(lwork));
+  });
+  if (active)
+    fortran::syev<T>("N", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), &none, &kOne,
+                     &kOne, da.data(), work.data(), &lwork, &info);
+  info = agreed_info(grid, info);
+  if (info != 0)
+    throw RunError("{}: INFO = {}, an eigenvalue did not converge", routine<T>("syev"), info);
+  return on_all_ranks(grid, widened(w, n), n);
+}
+
+namespace {
+
+/// What p?syevx's INFO means, bit by bit.
+std::string explain_syevx(int info, std::span<const int> failed, std::span<const int> clusters) {
+  std::string text;
+  if (info & 1) {
+    const auto count = std::count_if(failed.begin(), failed.end(), [](int i) { return i != 0; });
+    text += fmt::format(", {} eigenvectors did not converge", count);
+  }
+  if (info & 2)
+    text += fmt::format(", the cluster of eigenvalues {} to {} was not reorthogonalised",
+                        clusters[0], clusters[1]);
+  if (info & 4) text += ", too little workspace for all the eigenvectors";
+  if (info & 8) text += ", an eigenvalue did not converge";
+  return text;
+}
+
+}  // namespace
+
+template <class T>
+std::vector<double> syevx(DistMatrix<T>&& A_in, Index first, Index last, DistMatrix<T>& V) {
+  DistMatrix<T> A = std::move(A_in);
+  check_shapes(A, &V, "syevx");
+  const Index n = A.rows();
+  if (n == 0 || last < first) return {};
+  if (first < 1 || last > n)
+    throw InputError("syevx: eigenvalues {} to {} of a matrix of order {}", first, last, n);
+  const auto& grid = A.grid();
+  const bool active = grid.active();
+  const Index count = last - first + 1;
+  const std::size_t ranks = static_cast<std::size_t>(grid.rows() * grid.cols());
+  const int order = to_int(n, "rows"), lo = to_int(first, "index"), hi = to_int(last, "index");
+  const auto da = A.descriptor(), dv = V.descriptor();
+  // Twice the underflow threshold: bisection to full accuracy.
+  const T abstol = 2 * std::numeric_limits<T>::min(), unused = 0;
+  // Vectors of eigenvalues closer than this times |A| are made orthogonal to one another. With
+  // ScaLAPACK's 1e-3 the whole tail of a kernel's spectrum is one cluster, on one rank.
+  const T orfac = std::is_same_v<T, double> ? T(1e-5) : T(1e-3);
+  int found = 0, vectors = 0, info = 0, ilength = 0, lwork = -1, liwork = -1;
+  std::vector<T> w(static_cast<std::size_t>(n)), gap(ranks);
+  std::vector<int> ifail(static_cast<std::size_t>(n)), iclustr(2 * ranks), iwork(1);
+  RawVector<T> work(3);
+  auto call = [&](int* integers) {
+    fortran::syevx<T>("V", "I", "L", &order, A.data(), &kOne, &kOne, da.data(), &unused, &unused,
+                      &lo, &hi, &abstol, &found, &vectors, w.data(), &orfac, V.data(), &kOne, &kOne,
+                      dv.data(), work.data(), &lwork, integers, &liwork, ifail.data(),
+                      iclustr.data(), gap.data(), &info);
+  };
+  if (active) call(&ilength);
+  comm::together(grid.all(), [&] {
+    if (!active) return;
+    // The query assumes that no eigenvalues are close; a cluster of c needs (c - 1) n more.
+    const double nb = static_cast<double>(A.nb()), N = static_cast<double>(n),
+                 np = static_cast<double>(A.local_rows()), nq = static_cast<double>(A.local_cols());
+    lwork = workspace_length<T>(
+        reported(work[0]) + static_cast<double>(count) * N + nb * (4 * nb + np + nq) + 10 * N, n,
+        "syevx");
+    work.resize(static_cast<std::size_t>(lwork));
+    liwork = to_int(std::max<Index>(ilength, 6 * std::max<Index>(n, static_cast<Index>(ranks) + 1)),
+                    "workspace");
+    iwork.resize(static_cast<std::size_t>(liwork));
+  });
+  if (active) call(iwork.data());
+  info = agreed_info(grid, info);
+  if (info != 0)
+    throw RunError("{}: INFO = {}{}", routine<T>("syevx"), info,
+                   info > 0 ? explain_syevx(info, ifail, iclustr) : "");
+  comm::agree_or_throw(grid.all(), !active || (found == count && vectors == count),
+                       ExitCode::failed,
+                       fmt::format("{} found {} eigenvalues and {} eigenvectors instead of {}",
+                                   routine<T>("syevx"), found, vectors, count));
+  return on_all_ranks(grid, widened(w, active ? count : 0), count);
+}
+
+template <class T>
+std::vector<double> syevd(MatrixView<T> A) {
+  if (A.rows != A.cols) throw InputError("syevd: the matrix is not square");
+  if (A.rows > 32766)
+    throw RunError(
+        "?syevd: n = {} is beyond LAPACK's 32-bit workspace lengths (32766): use ScaLAPACK",
+        A.rows);
+  const int n = static_cast<int>(A.rows), lda = to_int(A.ld, "leading dimension");
+  if (n == 0) return {};
+  const Index N = n;
+  const int lwork = static_cast<int>(1 + 6 * N + 2 * N * N), liwork = static_cast<int>(3 + 5 * N);
+  RawVector<T> work(static_cast<std::size_t>(lwork));
+  std::vector<int> iwork(static_cast<std::size_t>(liwork));
+  std::vector<T> w(static_cast<std::size_t>(n));
+  int info = 0;
+  fortran::local_syevd<T>("V", "L", &n, A.data, &lda, w.data(), work.data(), &lwork, iwork.data(),
+                          &liwork, &info);
+  if (info != 0) throw RunError("?syevd: INFO = {}", info);
+  return widened(w, n);
+}
+
+#define MERCER_INSTANTIATE(T)                                                        \
+  template std::vector<double> syevd(DistMatrix<T>&&, DistMatrix<T>&);               \
+  template std::vector<double> eigenvalues(DistMatrix<T>&&);                         \
+  template std::vector<double> syevx(DistMatrix<T>&&, Index, Index, DistMatrix<T>&); \
+  template std::vector<double> syevd(MatrixView<T>);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::la

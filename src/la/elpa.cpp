@@ -1,0 +1,214 @@
+#include "mercer/la/elpa.hpp"
+
+#include <algorithm>
+#include <complex>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+// The one file that sees ELPA's header: it includes <complex.h>, whose macro I breaks templates.
+#include <elpa/elpa.h>
+#undef I
+
+#include "mercer/comm/together.hpp"
+
+namespace mercer::la {
+namespace {
+
+// Declared without extern "C" in the header of ELPA 2022.11, though it is a C function.
+extern "C" const char* elpa_strerr(int error);
+
+int release_elpa(MPI_Comm, int, void*, void*) {
+  int error = 0;
+  elpa_uninit(&error);
+  return MPI_SUCCESS;
+}
+
+/// elpa_init once a process; elpa_uninit when MPI_Finalize frees MPI_COMM_SELF's attributes, which
+/// is the last moment at which it may talk to MPI. Local.
+void start_elpa() {
+  static const int started = [] {
+    if (elpa_init(ELPA_API_VERSION) != ELPA_OK)
+      throw RunError("ELPA does not offer the interface (API {}) that Mercer was compiled for",
+                     ELPA_API_VERSION);
+    int key = MPI_KEYVAL_INVALID;
+    MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, release_elpa, &key, nullptr);
+    MPI_Comm_set_attr(MPI_COMM_SELF, key, nullptr);
+    return 1;
+  }();
+  (void)started;
+}
+
+/// An ELPA handle for an n x n problem; freed with the object.
+class Handle {
+ public:
+  Handle() : handle_(elpa_allocate(&error_)) { check("elpa_allocate"); }
+  ~Handle() {
+    if (handle_ != nullptr) elpa_deallocate(handle_, &error_);
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+
+  void set(const char* name, int value) {
+    elpa_set_integer(handle_, name, value, &error_);
+    check(name);
+  }
+  int get(const char* name) {
+    int value = 0;
+    elpa_get_integer(handle_, name, &value, &error_);
+    check(name);
+    return value;
+  }
+  void setup() {
+    error_ = elpa_setup(handle_);
+    check("elpa_setup");
+  }
+  /// Returns ELPA's error code, which is not thrown here: the ranks have to agree on it first.
+  int solve(double* a, double* values, double* vectors) {
+    if (vectors != nullptr)
+      elpa_eigenvectors_double(handle_, a, values, vectors, &error_);
+    else
+      elpa_eigenvalues_double(handle_, a, values, &error_);
+    return error_;
+  }
+  int solve(float* a, float* values, float* vectors) {
+    if (vectors != nullptr)
+      elpa_eigenvectors_float(handle_, a, values, vectors, &error_);
+    else
+      elpa_eigenvalues_float(handle_, a, values, &error_);
+    return error_;
+  }
+
+ private:
+  void check(const char* what) const {
+    if (error_ != ELPA_OK)
+      throw RunError("ELPA: {}: {} (code {})", what, elpa_strerr(error_), error_);
+  }
+  int error_ = ELPA_OK;
+  elpa_t handle_ = nullptr;
+};
+
+/// The part of a matrix that `rank_row`, `rank_col` of a communicator hold.
+struct Layout {
+  Index n, local_rows, local_cols, nb;
+  MPI_Comm comm;
+  int row, col;
+};
+
+void describe(Handle& handle, const Layout& layout, Index count) {
+  const int n = to_int(layout.n, "rows");
+  handle.set("na", n);
+  handle.set("nev", to_int(count, "eigenvectors"));
+  handle.set("local_nrows", to_int(layout.local_rows, "local rows"));
+  handle.set("local_ncols", to_int(layout.local_cols, "local columns"));
+  handle.set("nblk", to_int(layout.nb, "block size"));
+  handle.set("mpi_comm_parent", static_cast<int>(MPI_Comm_c2f(layout.comm)));
+  handle.set("process_row", layout.row);
+  handle.set("process_col", layout.col);
+  handle.setup();
+}
+
+/// Whether a 16 x 16 diagonal matrix is solved rightly in single precision. Local.
+bool solves_in_single_precision() {
+  constexpr Index n = 16;
+  std::vector<float> a(n * n, 0.0F), v(n * n, 0.0F), w(n, 0.0F);
+  for (Index i = 0; i < n; ++i)
+    a[static_cast<std::size_t>(i * (n + 1))] = static_cast<float>(i + 1);
+  try {
+    Handle handle;
+    describe(handle, {n, n, n, n, MPI_COMM_SELF, 0, 0}, n);
+    handle.set("solver", ELPA_SOLVER_1STAGE);
+    if (handle.solve(a.data(), w.data(), v.data()) != ELPA_OK) return false;
+  } catch (const RunError&) {
+    return false;
+  }
+  for (Index i = 0; i < n; ++i)
+    if (!(std::abs(w[static_cast<std::size_t>(i)] - static_cast<float>(i + 1)) <= 1e-4F))
+      return false;
+  return true;
+}
+
+std::string kernel_name(int kernel) {
+#define MERCER_KERNEL_NAME(name, value, ...) {value, #name},
+  static const std::map<int, std::string> names = {
+      ELPA_FOR_ALL_2STAGE_REAL_KERNELS(MERCER_KERNEL_NAME)};
+#undef MERCER_KERNEL_NAME
+  const auto found = names.find(kernel);
+  return found == names.end() ? fmt::format("kernel {}", kernel) : found->second;
+}
+
+ElpaBuild probe() {
+  start_elpa();
+  ElpaBuild build;
+  build.version = fmt::format("{}.{:02} (API {})", ELPA_API_VERSION / 10000,
+                              ELPA_API_VERSION / 100 % 100, ELPA_API_VERSION);
+  Handle handle;
+  describe(handle, {64, 64, 64, 16, MPI_COMM_SELF, 0, 0}, 64);
+  handle.set("solver", ELPA_SOLVER_2STAGE);
+  build.default_kernel = kernel_name(handle.get("real_kernel"));
+  build.generic_kernels = build.default_kernel.find("GENERIC") != std::string::npos;
+  build.single_precision = solves_in_single_precision();
+  return build;
+}
+
+}  // namespace
+
+const ElpaBuild& elpa_build() {
+  static const ElpaBuild build = probe();
+  return build;
+}
+
+bool elpa_accepts(Index n, Index nb, dist::GridShape shape) {
+  return n > 0 && nb * (std::max(shape.rows, shape.cols) - 1) < n;
+}
+
+template <class T>
+std::vector<double> elpa(dist::DistMatrix<T>&& A_in, dist::DistMatrix<T>& V, Index count,
+                         ElpaStage stage, bool vectors) {
+  dist::DistMatrix<T> A = std::move(A_in);
+  const auto& grid = A.grid();
+  const Index n = A.rows();
+  if (n != A.cols() || count < 0 || count > n)
+    throw InputError("ELPA: {} eigenvectors of a {} x {} matrix", count, n, A.cols());
+  if (vectors && (V.rows() != n || V.cols() != n || V.nb() != A.nb() || &V.grid() != &grid))
+    throw InputError("ELPA: the eigenvectors need the matrix's shape and distribution");
+  if (n == 0 || count == 0) return {};
+  if (!elpa_accepts(n, A.nb(), grid.shape()))
+    throw InputError(
+        "ELPA cannot work on n = {} with blocks of {} on a {} x {} grid: a process row "
+        "or column is empty; take blocks of less than {} or a smaller grid",
+        n, A.nb(), grid.rows(), grid.cols(),
+        ceil_div(n, std::max(1, std::max(grid.rows(), grid.cols()) - 1)));
+  start_elpa();
+  std::vector<T> w(static_cast<std::size_t>(n));
+  std::unique_ptr<Handle> handle;
+  comm::together(grid.all(), [&] {
+    if (!grid.active()) return;
+    handle = std::make_unique<Handle>();
+    describe(*handle,
+             {n, A.local_rows(), A.local_cols(), A.nb(), grid.active_ranks().handle(), grid.row(),
+              grid.col()},
+             count);
+    handle->set("solver", stage == ElpaStage::one ? ELPA_SOLVER_1STAGE : ELPA_SOLVER_2STAGE);
+  });
+  int error = ELPA_OK;
+  if (grid.active()) error = handle->solve(A.data(), w.data(), vectors ? V.data() : nullptr);
+  handle.reset();
+  comm::agree_or_throw(
+      grid.all(), error == ELPA_OK, ExitCode::failed,
+      error == ELPA_OK ? std::string()
+                       : fmt::format("ELPA {}-stage: {} (code {})", stage == ElpaStage::one ? 1 : 2,
+                                     elpa_strerr(error), error));
+  std::vector<double> values(w.begin(), w.begin() + count);
+  if (grid.all().size() > grid.rows() * grid.cols())
+    grid.all().broadcast(std::span<double>(values), 0);
+  return values;
+}
+
+template std::vector<double> elpa(dist::DistMatrix<double>&&, dist::DistMatrix<double>&, Index,
+                                  ElpaStage, bool);
+template std::vector<double> elpa(dist::DistMatrix<float>&&, dist::DistMatrix<float>&, Index,
+                                  ElpaStage, bool);
+
+}  // namespace mercer::la
