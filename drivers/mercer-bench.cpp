@@ -1,11 +1,12 @@
-// Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and dgemm),
-// eig (every eigensolver against `auto`). Ratios are medians of one run.
+// Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and
+// dgemm), eig (every eigensolver against `auto`). Ratios are medians of one run.
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 
 #include "mercer/base/memory.hpp"
+#include "mercer/base/random.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
@@ -72,8 +73,9 @@ int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, d, nb, kernel.text(), 0);
   Plan plan = session.plan();
-  const double share = 8.0 * static_cast<double>(n) * static_cast<double>(n) / session.comm().size();
-  gram::Options assembly{.nb = nb, .progress = {}};
+  const double share =
+      8.0 * static_cast<double>(n) * static_cast<double>(n) / session.comm().size();
+  gram::Options assembly{.nb = nb};
   plan.stage("gram", share + gram::assemble_overhead(kernel.kernel(), n, d, grid.shape(), assembly),
              static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(d));
   if (session.stop_at_plan(plan)) return 0;
@@ -99,26 +101,28 @@ int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
   const double gflops = 2e-9 * pairs * static_cast<double>(d) / median(assembling);
   const double peak_all = 1e-9 * median(peak) * ranks;
   session.say("{:<26} {:>10} {:>12} {:>12}", "", "seconds", "GFLOP/s", "of peak");
-  session.say("{:<26} {:>10} {:>12.1f} {:>11.0f}%", "dgemm, all ranks at once", "", peak_all, 100.0);
+  session.say("{:<26} {:>10} {:>12.1f} {:>11.0f}%", "dgemm, all ranks at once", "", peak_all,
+              100.0);
   session.say("{:<26} {:>10.4f} {:>12.1f} {:>11.0f}%", "p?syrk, one triangle", median(syrk),
               2e-9 * pairs * static_cast<double>(d) / median(syrk),
               200e-9 * pairs * static_cast<double>(d) / median(syrk) / peak_all);
-  session.say("{:<26} {:>10.4f} {:>12.1f} {:>11.0f}%", "assembly, both triangles", median(assembling),
-              gflops, 100 * gflops / peak_all);
+  session.say("{:<26} {:>10.4f} {:>12.1f} {:>11.0f}%", "assembly, both triangles",
+              median(assembling), gflops, 100 * gflops / peak_all);
   session.say("assembly / p?syrk: {:.3f} (median of {}; {:.3f} ... {:.3f});  {:.3g} entries/s",
               median(ratio), job.repeat, *std::ranges::min_element(ratio),
               *std::ranges::max_element(ratio),
               static_cast<double>(n) * static_cast<double>(n) / median(assembling));
-  session.record().result["rows"] = {Row{{"n", n},
-                                         {"d", d},
-                                         {"kernel", kernel.text()},
-                                         {"seconds_assemble", median(assembling)},
-                                         {"seconds_syrk", median(syrk)},
-                                         {"ratio", median(ratio)},
-                                         {"gflops", gflops},
-                                         {"gflops_dgemm", peak_all},
-                                         {"entries_per_second", static_cast<double>(n) * static_cast<double>(n) /
-                                                                    median(assembling)}}};
+  session.record().result["rows"] = {
+      Row{{"n", n},
+          {"d", d},
+          {"kernel", kernel.text()},
+          {"seconds_assemble", median(assembling)},
+          {"seconds_syrk", median(syrk)},
+          {"ratio", median(ratio)},
+          {"gflops", gflops},
+          {"gflops_dgemm", peak_all},
+          {"entries_per_second",
+           static_cast<double>(n) * static_cast<double>(n) / median(assembling)}}};
   return session.finish();
 }
 
@@ -144,7 +148,7 @@ int bench_eig(const Job& job, const gram::Source& kernel, Session& session) {
         for (const Method method : methods) {
           const Index nb =
               job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
-          auto K = gram::assemble<double>(kernel.kernel(), X, grid, {.nb = nb, .progress = {}});
+          auto K = gram::assemble<double>(kernel.kernel(), X, grid, {.nb = nb});
           spectral::Options options{.top = k, .method = method};
           times[method].push_back(seconds(session.comm(), [&] {
             const auto pairs = spectral::eigenpairs(std::move(K), options);
@@ -157,8 +161,8 @@ int bench_eig(const Job& job, const gram::Source& kernel, Session& session) {
         if (method != Method::automatic) best = std::min(best, median(times[method]));
       for (const Method method : methods) {
         const double t = median(times[method]);
-        const std::string name = method == Method::automatic ? fmt::format("auto={}", chosen)
-                                                             : spectral::name(method);
+        const std::string name =
+            method == Method::automatic ? fmt::format("auto={}", chosen) : spectral::name(method);
         session.say("{:>7} {:>6}  {:<14} {:>8.3f} {:>10.3f}   {:.1e}", n, k, name, t, t / best,
                     residual[method]);
         rows.push_back(Row{{"n", n},

@@ -17,10 +17,12 @@
 
 namespace mercer::drivers {
 
-/// What every driver does around its computation: the process grid, the header and footer that make a
-/// redirected log document itself, phases, progress, the plan, and the records of the run. Collective.
+/// What every driver does around its computation: the process grid, the header and footer that make
+/// a redirected log document itself, phases, progress, the plan, and the records of the run.
+/// Collective.
 class Session {
  public:
+  /// Refuses output places that cannot be written to, before any work.
   Session(const CommandLine& line, const CommonOptions& options, const comm::Communicator& comm);
 
   const comm::Communicator& comm() const { return comm_; }
@@ -29,8 +31,6 @@ class Session {
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
-  /// Refuses output places that cannot be written to, before any work.
-  void check_outputs() const;
   /// Prints the run's first lines and notes sizes and kernel in the record.
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
   /// Prints the plan with --dry-run (true: stop here), or refuses it when it does not fit.

@@ -90,8 +90,8 @@ TEST(Assemble, GivesEveryEntryOfKOnEveryGridBlockSizeAndPanel) {
       for (const Index n : awkward_sizes(c.nb)) {
         SCOPED_TRACE(fmt::format("{}x{} n={} nb={}", shape.rows, shape.cols, n, c.nb));
         const auto X = rows_of(world, n, kDimension, input);
-        const auto K = gram::assemble<double>(
-            CountingKernel{}, X, grid, {.panel_bytes = c.panel_bytes, .nb = c.nb, .progress = {}});
+        const auto K = gram::assemble<double>(CountingKernel{}, X, grid,
+                                              {.panel_bytes = c.panel_bytes, .nb = c.nb});
         const double scale = 1.0 / static_cast<double>(n);
         expect_equal(
             K, [&](Index i, Index j) { return scale * expected(input, i, j); }, 1e-16);
@@ -106,7 +106,7 @@ TEST(Assemble, MakesBothTrianglesEqualToTheBitInDoubleAndSingle) {
     const auto X = rows_of(world, 61, kDimension, input);
     const auto check = [&](auto tag) {
       using T = decltype(tag);
-      const auto K = gram::assemble<T>(CountingKernel{}, X, grid, {.nb = 4, .progress = {}});
+      const auto K = gram::assemble<T>(CountingKernel{}, X, grid, {.nb = 4});
       dist::RowBlock<T> rows(world, 61, 61);
       dist::copy(K, rows);
       const auto all = dist::all_rows(rows);
@@ -127,8 +127,8 @@ TEST(Assemble, ComputesEachPairOnceUpToTheDiagonalBlocks) {
   for (const auto shape : grid_shapes(world.size())) {
     const dist::ProcessGrid grid(world, shape);
     CountingKernel kernel;
-    const auto K = gram::assemble<double>(kernel, rows_of(world, n, kDimension, input), grid,
-                                          {.nb = nb, .progress = {}});
+    const auto K =
+        gram::assemble<double>(kernel, rows_of(world, n, kDimension, input), grid, {.nb = nb});
     const Index entries = world.all_reduce(kernel.entries.load(), comm::Op::sum);
     EXPECT_GE(entries, n * (n + 1) / 2);
     EXPECT_LE(entries, n * (n + 1) / 2 + n * nb / 2);
@@ -143,9 +143,8 @@ TEST(AssembleCross, GivesEveryEntryNotDividedByN) {
       for (const auto& [m, n] : {std::pair<Index, Index>{13, 22}, {30, 5}, {1, 9}, {0, 4}}) {
         const auto Z = rows_of(world, m, kDimension, other_input);
         const auto X = rows_of(world, n, kDimension, input);
-        const auto K = gram::assemble_cross<double>(
-            CountingKernel{}, Z, X, grid,
-            {.panel_bytes = c.panel_bytes, .nb = c.nb, .progress = {}});
+        const auto K = gram::assemble_cross<double>(CountingKernel{}, Z, X, grid,
+                                                    {.panel_bytes = c.panel_bytes, .nb = c.nb});
         expect_equal(
             K, [&](Index i, Index j) { return expected(other_input, i, j); }, 1e-15);
       }
@@ -159,8 +158,7 @@ TEST(ApplyCross, EqualsTheStoredMatrixTimesTheCoefficients) {
       const auto Z = rows_of(world, m, kDimension, other_input);
       const auto X = rows_of(world, n, kDimension, input);
       const auto A = rows_of(world, n, 2, coefficient);
-      const auto F = gram::apply_cross(CountingKernel{}, Z, X, A,
-                                       {.panel_bytes = panel_bytes, .progress = {}});
+      const auto F = gram::apply_cross(CountingKernel{}, Z, X, A, {.panel_bytes = panel_bytes});
       EXPECT_EQ(F.rows(), m);
       for (Index i = 0; i < F.local_rows(); ++i)
         for (Index c = 0; c < 2; ++c) {

@@ -16,9 +16,10 @@ struct Options {
   /// Memory a rank for panels of prepared rows, scratch tiles and what is under way between ranks.
   /// Panels shrink to fit, down to one block of rows.
   double panel_bytes = 512.0 * 1024 * 1024;
-  Index nb = 64;  ///< block size of the result
+  Index nb = 64;       ///< block size of the result
+  bool over_n = true;  ///< assemble(): K = k/n; false: k itself
   /// Told the share done, 0 ... 1, now and then on every rank; may be empty. Must not communicate.
-  std::function<void(double)> progress;
+  std::function<void(double)> progress = {};
 };
 
 /// K = (1/n) [k(x_i, x_j)] ([G] sec. 2, arXiv 2307.14531), n x n block-cyclic over `grid`, both
