@@ -35,7 +35,8 @@ template void gemm<float>(Trans, Trans, float, MatrixView<const float>, MatrixVi
                           float, MatrixView<float>);
 
 bool set_blas_threads(int threads) {
-  for (const char* name : {"openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads"})
+  for (const char* name :
+       {"openblas_set_num_threads", "MKL_Set_Num_Threads", "bli_thread_set_num_threads"})
     if (auto* set = reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, name))) {
       set(threads);
       return true;

@@ -46,12 +46,12 @@ void check_shapes(const DistMatrix<T>& A, const DistMatrix<T>* V, const char* na
     throw InputError("{}: the eigenvectors need the matrix's shape and distribution", name);
 }
 
-/// The values of the active ranks on the idle ones too.
+/// The values of rank 0, which every grid has as (0, 0), on all ranks: the idle ones have none, and
+/// p?syevd leaves wrong ones outside process (0, 0) where the matrix lies on that process alone.
 std::vector<double> on_all_ranks(const dist::ProcessGrid& grid, std::vector<double> values,
                                  Index count) {
   values.resize(static_cast<std::size_t>(count));
-  if (grid.all().size() > grid.rows() * grid.cols())
-    grid.all().broadcast(std::span<double>(values), 0);
+  grid.all().broadcast(std::span<double>(values), 0);
   return values;
 }
 

@@ -60,11 +60,9 @@ class Handle {
     check(name);
     return value;
   }
-  void setup() {
-    error_ = elpa_setup(handle_);
-    check("elpa_setup");
-  }
-  /// Returns ELPA's error code, which is not thrown here: the ranks have to agree on it first.
+  /// Collective over the communicator of the layout, as solve() is. Both return ELPA's error code,
+  /// which is not thrown here: the ranks have to agree on it first.
+  int setup() { return elpa_setup(handle_); }
   int solve(double* a, double* values, double* vectors) {
     if (vectors != nullptr)
       elpa_eigenvectors_double(handle_, a, values, vectors, &error_);
@@ -106,7 +104,6 @@ void describe(Handle& handle, const Layout& layout, Index count) {
   handle.set("mpi_comm_parent", static_cast<int>(MPI_Comm_c2f(layout.comm)));
   handle.set("process_row", layout.row);
   handle.set("process_col", layout.col);
-  handle.setup();
 }
 
 /// Whether a 16 x 16 diagonal matrix is solved rightly in single precision. Local.
@@ -118,6 +115,7 @@ bool solves_in_single_precision() {
   try {
     Handle handle;
     describe(handle, {n, n, n, n, MPI_COMM_SELF, 0, 0}, n);
+    if (handle.setup() != ELPA_OK) return false;
     handle.set("solver", ELPA_SOLVER_1STAGE);
     if (handle.solve(a.data(), w.data(), v.data()) != ELPA_OK) return false;
   } catch (const RunError&) {
@@ -138,6 +136,14 @@ std::string kernel_name(int kernel) {
   return found == names.end() ? fmt::format("kernel {}", kernel) : found->second;
 }
 
+/// All ranks throw if one of them has an error. Collective over all().
+void agree_on(const dist::ProcessGrid& grid, int error, const char* what) {
+  comm::agree_or_throw(grid.all(), error == ELPA_OK, ExitCode::failed,
+                       error == ELPA_OK
+                           ? std::string()
+                           : fmt::format("ELPA {}: {} (code {})", what, elpa_strerr(error), error));
+}
+
 ElpaBuild probe() {
   start_elpa();
   ElpaBuild build;
@@ -145,6 +151,8 @@ ElpaBuild probe() {
                               ELPA_API_VERSION / 100 % 100, ELPA_API_VERSION);
   Handle handle;
   describe(handle, {64, 64, 64, 16, MPI_COMM_SELF, 0, 0}, 64);
+  if (const int error = handle.setup(); error != ELPA_OK)
+    throw RunError("ELPA: elpa_setup: {} (code {})", elpa_strerr(error), error);
   handle.set("solver", ELPA_SOLVER_2STAGE);
   build.default_kernel = kernel_name(handle.get("real_kernel"));
   build.generic_kernels = build.default_kernel.find("GENERIC") != std::string::npos;
@@ -190,19 +198,19 @@ std::vector<double> elpa(dist::DistMatrix<T>&& A_in, dist::DistMatrix<T>& V, Ind
              {n, A.local_rows(), A.local_cols(), A.nb(), grid.active_ranks().handle(), grid.row(),
               grid.col()},
              count);
-    handle->set("solver", stage == ElpaStage::one ? ELPA_SOLVER_1STAGE : ELPA_SOLVER_2STAGE);
   });
-  int error = ELPA_OK;
-  if (grid.active()) error = handle->solve(A.data(), w.data(), vectors ? V.data() : nullptr);
+  const char* solver = stage == ElpaStage::one ? "1-stage solver" : "2-stage solver";
+  agree_on(grid, handle ? handle->setup() : ELPA_OK, "elpa_setup");
+  comm::together(grid.all(), [&] {
+    if (handle)
+      handle->set("solver", stage == ElpaStage::one ? ELPA_SOLVER_1STAGE : ELPA_SOLVER_2STAGE);
+  });
+  const int error =
+      handle ? handle->solve(A.data(), w.data(), vectors ? V.data() : nullptr) : ELPA_OK;
   handle.reset();
-  comm::agree_or_throw(
-      grid.all(), error == ELPA_OK, ExitCode::failed,
-      error == ELPA_OK ? std::string()
-                       : fmt::format("ELPA {}-stage: {} (code {})", stage == ElpaStage::one ? 1 : 2,
-                                     elpa_strerr(error), error));
+  agree_on(grid, error, solver);
   std::vector<double> values(w.begin(), w.begin() + count);
-  if (grid.all().size() > grid.rows() * grid.cols())
-    grid.all().broadcast(std::span<double>(values), 0);
+  grid.all().broadcast(std::span<double>(values), 0);
   return values;
 }
 

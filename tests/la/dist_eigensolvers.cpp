@@ -58,7 +58,7 @@ TEST(Eigensolvers, GiveTheSmallestPairsOfAPrescribedSpectrum) {
   const auto world = Communicator::world();
   for (const auto shape : test::grid_shapes(world.size())) {
     const ProcessGrid grid(world, shape);
-    for (const Index n : {1, 2, 17, 40, 100})
+    for (const Index n : {1, 2, 3, 7, 8, 9, 16, 17, 40, 100})
       for (const Index nb : {8, 16}) {
         const HouseholderMatrix A(spread(n));
         for (const int method : {0, 1, 2, 3}) {
