@@ -191,6 +191,26 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   return true;
 }
 
+void CommandLine::adopt(const std::string& text, const std::string& where) {
+  po::options_description all;
+  for (const auto& g : groups_) all.add(*g);
+  try {
+    std::istringstream lines(text);
+    const auto stored = po::parse_config_file(lines, all);
+    for (const auto& option : stored.options)
+      if (given(option.string_key) && option.string_key != "seed")
+        throw InputError("--{}: belongs to the stored model {}, leave it out", option.string_key,
+                         where);
+    po::variables_map adopted;
+    po::store(stored, adopted);
+    for (const auto& [name, value] : adopted)
+      if (!value.defaulted()) values_.insert_or_assign(name, value);
+    po::notify(values_);
+  } catch (const po::error& error) {
+    throw InputError("{}: its options cannot be read: {}", where, error.what());
+  }
+}
+
 std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   std::vector<std::pair<std::string, std::string>> result;
   for (const auto& [name, value] : values_)

@@ -49,6 +49,10 @@ class CommandLine {
   /// False where --help or --version was answered and there is nothing more to do. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
+  /// Takes options from `text` ("name=value" lines, stored in `where`) as if they had been typed;
+  /// one that was typed as well is an error: a stored model stands for them.
+  void adopt(const std::string& text, const std::string& where);
+
   /// The kernel that the options of add_kernel() describe. Throws InputError.
   gram::Source kernel_source() const;
   bool given(const std::string& option) const {

@@ -1,0 +1,116 @@
+#include "shared/session.hpp"
+
+#include <thread>
+
+#include "mercer/base/memory.hpp"
+#include "mercer/la/blas.hpp"
+#include "mercer/report/plot.hpp"
+#include "mercer/spectral/stored.hpp"
+
+namespace mercer::drivers {
+namespace {
+
+report::ProgressMode mode(const CommonOptions& options) {
+  if (options.quiet || options.progress == "never") return report::ProgressMode::never;
+  return options.progress == "always" ? report::ProgressMode::always
+                                      : report::ProgressMode::automatic;
+}
+
+dist::GridShape shape(const CommonOptions& options, int ranks) {
+  return options.grid.empty() ? dist::default_shape(ranks) : dist::parse_shape(options.grid, ranks);
+}
+
+/// Ranks that share this machine, times their threads, beside its cores.
+void warn_if_oversubscribed(const Session& session, int threads) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(session.comm().handle(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int sharing = 1;
+  MPI_Comm_size(node, &sharing);
+  MPI_Comm_free(&node);
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  if (cores > 0 && sharing * threads > cores)
+    session.warn(fmt::format("{} ranks x {} threads on {} cores: the run is right but slow",
+                             sharing, threads, cores));
+}
+
+}  // namespace
+
+Session::Session(const CommandLine& line, const CommonOptions& options,
+                 const comm::Communicator& comm)
+    : comm_(comm),
+      options_(options),
+      grid_(comm, shape(options, comm.size())),
+      progress_mode_(mode(options)),
+      quiet_(options.quiet || options.json == "-"),
+      baseline_(static_cast<double>(comm.all_reduce(resident_memory_bytes(), comm::Op::max))) {
+  la::set_blas_threads(options.threads);
+  record_.driver = line.program();
+  record_.command = line.command();
+  for (const auto& [name, value] : line.settings()) record_.config[name] = value;
+  record_.ranks = comm.size();
+  record_.threads = options.threads;
+  record_.grid = fmt::format("{}x{}", grid_.rows(), grid_.cols());
+  record_.precision = options.single_precision ? "single" : "double";
+  for (const auto& [option, path] :
+       {std::pair{"--out", options.out}, {"--json", options.json}, {"--plot", options.plot}})
+    if (!path.empty()) report::check_writable(comm, option, path);
+  if (!options.plot.empty()) report::require_gnuplot(comm);
+  warn_if_oversubscribed(*this, options.threads);
+}
+
+void Session::warn(const std::string& text) const {
+  if (comm_.root() && !options_.quiet)
+    fmt::print(stderr, "{}: warning: {}\n", record_.driver, text);
+}
+
+void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
+                    std::uint64_t data_hash) {
+  record_.n = n;
+  record_.d = d;
+  record_.nb = nb;
+  record_.kernel = kernel;
+  record_.data_hash = spectral::hash_text(data_hash);
+  say("{} {} ({})  {} ranks, grid {}, block {}, {} precision, {}", record_.driver, record_.version,
+      record_.git, record_.ranks, record_.grid, nb, record_.precision, record_.started);
+  say("kernel  {}", kernel);
+  say("data    n = {}, d = {}, hash {}", n, d, record_.data_hash);
+}
+
+bool Session::stop_at_plan(const Plan& plan) {
+  record_.flops = plan.flops();
+  if (options_.dry_run) {
+    say("plan\n{}", plan.text());
+    record_.status = "planned";
+    record_.result["peak_memory_bytes_planned"] = plan.peak();
+    record_.result["flops_planned"] = plan.flops();
+    if (!options_.json.empty())
+      report::write_json(comm_, options_.json, record_.json(phases_, comm_));
+    return true;
+  }
+  plan.require(comm_, options_.memory_limit);
+  record_.result["peak_memory_bytes_planned"] = plan.peak();
+  return false;
+}
+
+dist::Hdf5File Session::create_result() const {
+  auto file = dist::Hdf5File::create(comm_, options_.out);
+  auto record = record_;
+  record.seconds = clock_.seconds();
+  record.write_attributes(file);
+  return file;
+}
+
+int Session::finish(bool ok) {
+  record_.seconds = comm_.all_reduce(clock_.seconds(), comm::Op::max);
+  record_.status = ok ? "ok" : "failed";
+  const auto record = record_.json(phases_, comm_);
+  if (!options_.json.empty()) report::write_json(comm_, options_.json, record);
+  std::string phases;
+  for (const auto& [name, times] : record["phases"].items())
+    phases += fmt::format("  {} {:.2f} s", name, times["max"].get<double>());
+  say("time   {}  (all {:.2f} s)", phases, record_.seconds);
+  say("memory  {} in the largest rank", format_bytes(record["peak_memory_bytes"].get<double>()));
+  return ok ? 0 : 1;
+}
+
+}  // namespace mercer::drivers
