@@ -17,8 +17,8 @@ struct Dense {
 enum class Function { rectifier, erf, gelu, sin, tanh, softplus, sigmoid };
 
 /// An activation. `rectifier` is a min(x, 0) + b max(x, 0): relu (0, 1), leaky_relu(alpha) =
-/// (alpha, 1), abrelu(a, b). `erf`: a erf(b x), default (1, 1). `sin`: a sin(b x + c). gelu: x Phi(x).
-/// softplus: log(1 + e^x). `name` is the token as it is printed back.
+/// (alpha, 1), abrelu(a, b). `erf`: a erf(b x), default (1, 1). `sin`: a sin(b x + c). gelu: x
+/// Phi(x). softplus: log(1 + e^x). `name` is the token as it is printed back.
 struct Activation {
   Function function = Function::rectifier;
   double a = 0;
@@ -27,6 +27,12 @@ struct Activation {
   std::string name = "relu";
 };
 
+/// rho(x). Local.
+double value(const Activation& rho, double x);
+/// E[rho(z)^2], z ~ N(0, 1): [G] app. A's 1/c_rho. Closed forms, or the trapezoidal rule to
+/// rounding.
+double second_moment(const Activation& rho);
+
 struct Layer;
 /// x -> x + branch(x).
 struct Residual {
@@ -34,8 +40,8 @@ struct Residual {
 };
 struct Layer {
   std::variant<Dense, Activation, Residual> what;
-  std::string token;      ///< as written
-  Index position = 0;     ///< offset of the token in the text, for messages
+  std::string token;   ///< as written
+  Index position = 0;  ///< offset of the token in the text, for messages
 };
 
 struct Options {
@@ -59,11 +65,15 @@ struct Architecture {
 };
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense". Throws InputError that
-/// quotes the text, points at the token and says what would be right: unknown token, wrong number of
-/// parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation on a
-/// state that is not Gaussian (after an activation or after res of one), a res( ) before the first
-/// dense, an architecture that does not end in dense; conv, flatten, gap and avgpool are named and
-/// said to come later. Local, pure.
+/// quotes the text, points at the token and says what would be right: unknown token, wrong number
+/// of parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation
+/// on a state that is not Gaussian (before any dense, after an activation or after res of one), a
+/// res( ) before the first dense, a res( ) without a dense layer of its own (skip and branch would
+/// be correlated) or that changes the width, an architecture that does not end in dense; conv,
+/// flatten, gap and avgpool are named and said to come later. Local, pure.
+///
+/// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it
+/// throws where two activations of the text ask for different values.
 Architecture parse(std::string_view text, const Options& options = {});
 /// (dense activation) x hidden layers, then dense.
 Architecture fully_connected(Index hidden_layers, std::string_view activation,

@@ -1,0 +1,67 @@
+#include "mercer/arch/architecture.hpp"
+
+#include <fmt/format.h>
+
+namespace mercer::arch {
+
+namespace {
+
+void print(const std::vector<Layer>& layers, std::string& text) {
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    if (i > 0) text += ' ';
+    const auto& what = layers[i].what;
+    if (const auto* dense = std::get_if<Dense>(&what)) {
+      text += dense->width > 0 ? fmt::format("dense({})", dense->width) : "dense";
+    } else if (const auto* rho = std::get_if<Activation>(&what)) {
+      text += rho->name;
+    } else {
+      text += "res(";
+      print(std::get<Residual>(what).branch, text);
+      text += ')';
+    }
+  }
+}
+
+bool all_widths(const std::vector<Layer>& layers) {
+  for (const Layer& layer : layers) {
+    if (const auto* dense = std::get_if<Dense>(&layer.what); dense && dense->width == 0)
+      return false;
+    if (const auto* res = std::get_if<Residual>(&layer.what); res && !all_widths(res->branch))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string Architecture::text() const {
+  std::string text;
+  print(layers, text);
+  return text;
+}
+
+bool Architecture::has_widths() const {
+  return all_widths(layers);
+}
+
+Index Architecture::depth() const {
+  Index dense = 0;
+  for (const Layer& layer : layers) dense += std::holds_alternative<Dense>(layer.what);
+  return dense - 1;
+}
+
+Architecture fully_connected(Index hidden_layers, std::string_view activation,
+                             const Options& options) {
+  if (hidden_layers < 0)
+    throw InputError("depth {}: the number of hidden layers must be 0 or more", hidden_layers);
+  // Parsed on its own first, so that a message speaks of what the user typed.
+  const Architecture one = parse(fmt::format("dense {} dense", activation));
+  if (one.layers.size() != 3 || !std::holds_alternative<Activation>(one.layers[1].what))
+    throw InputError("activation \"{}\": expected one activation, such as relu or erf(1,1)",
+                     activation);
+  std::string text;
+  for (Index l = 0; l < hidden_layers; ++l) text += fmt::format("dense {} ", activation);
+  return parse(text + "dense", options);
+}
+
+}  // namespace mercer::arch

@@ -1,0 +1,27 @@
+#include <cmath>
+
+#include "kernels.hpp"
+
+namespace mercer::kernel {
+
+std::shared_ptr<const Kernel> make(const Options& options) {
+  switch (options.kind) {
+    case Kind::linear:
+      return linear_kernel();
+    case Kind::gaussian:
+    case Kind::laplace:
+      if (!(options.bandwidth > 0 && std::isfinite(options.bandwidth)))
+        throw InputError("bandwidth {}: must be positive and finite", options.bandwidth);
+      return distance_kernel(options.kind == Kind::gaussian, options.bandwidth);
+    case Kind::ntk:
+    case Kind::nngp:
+      break;
+  }
+  // Parsing validates: an architecture that was put together by hand is checked like a text.
+  arch::Options again;
+  again.weight_std = options.architecture.weight_std;
+  again.bias_std = options.architecture.bias_std;
+  return network_kernel(arch::parse(options.architecture.text(), again), options.kind == Kind::ntk);
+}
+
+}  // namespace mercer::kernel

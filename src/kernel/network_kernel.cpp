@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels.hpp"
+#include "steps.hpp"
+#include "unit_rows.hpp"
+
+namespace mercer::kernel {
+
+namespace {
+
+constexpr Index kSegment = 512;  // three arrays of this length stay in the first-level cache
+
+struct NetworkRows : Rows {
+  UnitRows unit;
+  std::vector<Factors> factors;  ///< one per step
+  std::vector<double> norm;      ///< sqrt(K_ii) of the output
+  std::vector<double> tau;       ///< T_ii/K_ii of the output
+  double error = 0;
+
+  Index size() const override { return unit.u.cols(); }
+  Index bytes() const override {
+    std::size_t doubles =
+        static_cast<std::size_t>(unit.u.size()) + unit.norm.size() + 2 * norm.size();
+    for (const Factors& f : factors) {
+      doubles += f.features.values.size();
+      for (const auto& array : f.of) doubles += array.size();
+    }
+    return static_cast<Index>(doubles * sizeof(double));
+  }
+  double error_estimate() const override { return error; }
+};
+
+/// A leave of widths: they do not matter in the limit.
+void drop_widths(std::vector<arch::Layer>& layers) {
+  for (arch::Layer& layer : layers) {
+    if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
+    if (auto* res = std::get_if<arch::Residual>(&layer.what)) drop_widths(res->branch);
+  }
+}
+
+/// The layer recursion ([I] Bowman, "A brief introduction to the neural tangent kernel", sec. 2;
+/// Jacot, Gabriel and Hongler 2018) on normalised states: see Segment.
+class NetworkKernel : public Kernel {
+ public:
+  NetworkKernel(const arch::Architecture& architecture, bool tangent)
+      : architecture_(architecture), program_(compile(architecture_)), tangent_(tangent) {
+    drop_widths(architecture_.layers);
+  }
+
+  std::string text() const override {
+    return fmt::format("{}({}; weight_std={}; bias_std={})", tangent_ ? "ntk" : "nngp",
+                       architecture_.text(), architecture_.weight_std, architecture_.bias_std);
+  }
+
+  std::unique_ptr<Rows> prepare(MatrixView<const double> X) const override {
+    auto rows = std::make_unique<NetworkRows>();
+    rows->unit = unit_rows(X);
+    const std::size_t m = rows->unit.norm.size();
+    std::vector<RowState> stack(1);
+    const double root_d = std::sqrt(static_cast<double>(X.rows));
+    stack[0].s = rows->unit.norm;
+    for (double& s : stack[0].s) s /= root_d;
+    stack[0].mean.assign(m, 0.0);
+    stack[0].tau.assign(m, 0.0);
+    for (const auto& step : program_) {
+      rows->factors.push_back(step->prepare(stack));
+      rows->error += rows->factors.back().error;
+    }
+    rows->norm = std::move(stack[0].s);
+    rows->tau = std::move(stack[0].tau);
+    return rows;
+  }
+
+  void tile(const Rows& x_rows, Index i0, const Rows& z_rows, Index j0,
+            MatrixView<double> out) const override {
+    const auto& x = static_cast<const NetworkRows&>(x_rows);
+    const auto& z = static_cast<const NetworkRows&>(z_rows);
+    if (out.rows == 0 || out.cols == 0) return;
+    cosines(x.unit, i0, z.unit, j0, out);
+    Work work;
+    work.tangent = tangent_;
+    RawVector<double> sigma(kSegment), tau(kSegment);
+    for (Index j = 0; j < out.cols; ++j)
+      for (Index begin = 0; begin < out.rows; begin += kSegment) {
+        const Index n = std::min(kSegment, out.rows - begin), i = i0 + begin;
+        double* c = out.column(j) + begin;
+        sines(x.unit, i, n, z.unit, j0 + j, c, sigma.data());
+        if (tangent_) std::fill_n(tau.data(), n, 0.0);
+        work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
+        for (std::size_t k = 0; k < program_.size(); ++k)
+          program_[k]->apply(work, {&x.factors[k], i}, {&z.factors[k], j0 + j});
+        tile_loops().scale(n, tangent_ ? tau.data() : c, {x.norm.data() + i, z.norm[j0 + j]}, c);
+      }
+  }
+
+  void diagonal(const Rows& x_rows, Index i0, Index count, double* out) const override {
+    const auto& x = static_cast<const NetworkRows&>(x_rows);
+    for (Index i = 0; i < count; ++i) {
+      const double s = x.norm[i0 + i];
+      out[i] = (tangent_ ? x.tau[i0 + i] * s : s) * s;
+    }
+  }
+
+  Index bytes_per_row(Index d) const override {
+    Index doubles = d + 3;
+    for (const auto& step : program_) doubles += step->doubles_per_row();
+    return doubles * static_cast<Index>(sizeof(double));
+  }
+
+ private:
+  arch::Architecture architecture_;
+  Program program_;
+  bool tangent_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent) {
+  return std::make_shared<NetworkKernel>(architecture, tangent);
+}
+
+}  // namespace mercer::kernel

@@ -1,0 +1,329 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "hermite.hpp"
+#include "quadrature.hpp"
+#include "steps.hpp"
+
+namespace mercer::kernel {
+
+namespace {
+
+using arch::Activation;
+using arch::Function;
+using std::numbers::pi;
+
+/// Nodes and weights of Gauss-Legendre quadrature on [0, 1], by Newton's iteration.
+struct GaussLegendre {
+  static constexpr std::size_t size = 24;
+  std::array<double, size> x, w;
+  GaussLegendre() {
+    for (std::size_t k = 0; k < size; ++k) {
+      double z = std::cos(pi * (static_cast<double>(k) + 0.75) / (size + 0.5)), slope = 1;
+      for (int step = 0; step < 50; ++step) {
+        double p = 1, before = 0;
+        for (std::size_t n = 0; n < size; ++n) {
+          const double a = static_cast<double>(n);
+          const double next = ((2 * a + 1) * z * p - a * before) / (a + 1);
+          before = p;
+          p = next;
+        }
+        slope = static_cast<double>(size) * (z * p - before) / (z * z - 1);
+        const double change = p / slope;
+        z -= change;
+        if (std::fabs(change) < 1e-16) break;
+      }
+      x[k] = (1 - z) / 2;
+      w[k] = 1 / ((1 - z * z) * slope * slope);
+    }
+  }
+};
+
+/// An activation that is smooth. c' comes from its loop, sigma' = (1 - c')(1 + c') is then good to
+/// 1e-15 absolutely. Where a rectifier follows, which takes its square root, refine() replaces it.
+class SmoothStep : public Step {
+ public:
+  SmoothStep(const Activation& rho, bool accurate) : rho_(rho), accurate_(accurate) {}
+
+  Factors prepare(std::vector<RowState>& stack) const override {
+    RowState& rows = stack.back();
+    Factors f;
+    const std::vector<double> before = rows.s;
+    advance(rows, f);
+    if (accurate_) {
+      f.of.push_back(before);
+      f.of.push_back(rows.s);
+    }
+    return f;
+  }
+  void apply(Work& work, const RowView& rows, const RowView& row_j) const override {
+    const Segment& s = work.top();
+    if (accurate_) {
+      work.before.resize(static_cast<std::size_t>(2 * s.n));
+      std::copy_n(s.c, s.n, work.before.data());
+      std::copy_n(s.sigma, s.n, work.before.data() + s.n);
+    }
+    loop(s, rows, row_j, work);
+    if (!accurate_) return;
+    for (Index i = 0; i < s.n; ++i)
+      if (!(s.sigma[i] >= 1e-5))
+        refine(work, {rows.factors, rows.first + i}, row_j, work.before[i], work.before[s.n + i],
+               s.c[i], s.sigma[i]);
+  }
+  Index doubles_per_row() const override { return factors() + (accurate_ ? 2 : 0); }
+
+ protected:
+  /// Advances the rows and appends factors() arrays to f.
+  virtual void advance(RowState& rows, Factors& f) const = 0;
+  virtual Index factors() const = 0;
+  virtual void loop(const Segment& s, const RowView& rows, const RowView& row_j,
+                    Work& work) const = 0;
+  Activation rho_;
+
+ private:
+  /// 1 - c' = 1/2 E[(rho(u)/a_1 - rho(v)/a_2)^2], a^2 = E[rho^2], without a difference of large
+  /// numbers: its value at c = 1 is one integral of squared differences, and its derivative in c is
+  /// -dc'/dc (Price's theorem).
+  void refine(Work& work, const RowView& row, const RowView& row_j, double c, double sigma,
+              double& c_out, double& sigma_out) const {
+    const bool odd = rho_.function == Function::erf || rho_.function == Function::tanh ||
+                     (rho_.function == Function::sin && rho_.c == 0);
+    const double sign = odd && c < 0 ? -1 : 1;
+    if (!(sign * c_out > 0)) return;
+    const std::size_t at = row.factors->of.size() - 2;
+    const double s1 = *row.of(at), s2 = *row_j.of(at), a1 = *row.of(at + 1), a2 = *row_j.of(at + 1);
+    if (!(a1 > 0 && a2 > 0)) return;
+    const double far =
+        parallel_distance(s1, a1, s2, a2) + turned_distance(work, row, row_j, sign * c, sigma);
+    c_out = sign * (1 - far);
+    sigma_out = far * (2 - far);
+  }
+
+  double parallel_distance(double s1, double a1, double s2, double a2) const {
+    if (s1 == s2) return 0;
+    double sum = 0;
+    const auto add = [&](double g, double w) {
+      const double difference = arch::value(rho_, s1 * g) / a1 - arch::value(rho_, s2 * g) / a2;
+      sum += w * difference * difference;
+    };
+    const double slope =
+        std::max(s1, s2) *
+        (rho_.function == Function::erf || rho_.function == Function::sin ? std::fabs(rho_.b) : 1);
+    if (rho_.function == Function::sin)
+      wave_quadrature(std::min(slope, 1e3), add);
+    else
+      step_quadrature(slope, add);
+    return sum / 2;
+  }
+
+  /// The integral of dc'/dc from c to 1, in the angle; the slopes are what the loop does to tau
+  /// = 1.
+  double turned_distance(Work& work, const RowView& row, const RowView& row_j, double c,
+                         double sigma) const {
+    static const GaussLegendre rule;
+    constexpr std::size_t N = GaussLegendre::size;
+    const double angle = std::atan2(std::sqrt(sigma), c);
+    if (!(angle > 0)) return 0;
+    std::array<double, N> cosine, square, slope;
+    for (std::size_t k = 0; k < N; ++k) {
+      const double theta = angle * rule.x[k];
+      cosine[k] = std::cos(theta);
+      square[k] = std::sin(theta) * std::sin(theta);
+      slope[k] = 1;
+    }
+    Factors same;  // the row's factors, N times
+    for (const auto& array : row.factors->of) same.of.emplace_back(N, array[row.first]);
+    repeat_features(*row.factors, row.first, same);
+    loop({N, cosine.data(), square.data(), slope.data()}, {&same, 0}, row_j, work);
+    double sum = 0;
+    for (std::size_t k = 0; k < N; ++k) sum += rule.w[k] * slope[k] * std::sin(angle * rule.x[k]);
+    return angle * sum;
+  }
+
+  static void repeat_features(const Factors& from, Index row, Factors& to) {
+    const Features& f = from.features;
+    if (f.tails.empty()) return;
+    to.features.uniform = true;
+    to.features.stride = 1;
+    to.features.tails = f.tails;
+    for (std::size_t k = 0; k + 1 < f.tails.size(); ++k)
+      to.features.values.push_back(
+          f.values[static_cast<Index>(k) * f.stride + (f.uniform ? 0 : row)]);
+  }
+
+  bool accurate_;
+};
+
+/// a erf(b x).
+class ErfStep : public SmoothStep {
+ public:
+  using SmoothStep::SmoothStep;
+
+ private:
+  void advance(RowState& rows, Factors& f) const override {
+    const std::size_t m = rows.s.size();
+    f.of.assign(3, std::vector<double>(m));
+    for (std::size_t i = 0; i < m; ++i) {
+      const double x = std::numbers::sqrt2 * std::fabs(rho_.b) * rows.s[i], h = std::hypot(1.0, x);
+      const double e = x / h, F = 1 / h, root = F * std::sqrt(1 + e * e);
+      const double p = e > 1e-100 ? e / std::sqrt(std::atan2(e * e, root)) : 1;
+      f.of[0][i] = e;
+      f.of[1][i] = F;
+      f.of[2][i] = p;
+      rows.s[i] = std::fabs(rho_.a) * std::sqrt(2 / pi) * e / p;
+      rows.mean[i] = 0;
+      rows.tau[i] *= p * p / root;
+    }
+  }
+  Index factors() const override { return 3; }
+  void loop(const Segment& s, const RowView& rows, const RowView& row_j, Work&) const override {
+    tile_loops().erf(s, factor(rows, row_j, 0), factor(rows, row_j, 1), factor(rows, row_j, 2));
+  }
+};
+
+/// x Phi(x).
+class GeluStep : public SmoothStep {
+ public:
+  using SmoothStep::SmoothStep;
+
+ private:
+  void advance(RowState& rows, Factors& f) const override {
+    const std::size_t m = rows.s.size();
+    f.of.assign(3, std::vector<double>(m));
+    for (std::size_t i = 0; i < m; ++i) {
+      const double s = rows.s[i], h = std::hypot(1.0, s), e = s / h, F = 1 / h;
+      const double E = e * e, F2 = F * F, rest = F2 * (1 + E), root = std::sqrt(rest);
+      const double angle = std::atan(E / root);
+      const double gain = 0.25 + (E * F2 * F2 / root + E * root + angle) / (2 * pi);
+      const double slope = 0.25 + (angle + E / root * (F2 * F2 / rest + F2 * F2 + rest)) / (2 * pi);
+      const double p = 1 / std::sqrt(gain);
+      f.of[0][i] = e;
+      f.of[1][i] = F;
+      f.of[2][i] = p;
+      rows.s[i] = s / p;
+      rows.mean[i] = p * e / std::sqrt(2 * pi);
+      rows.tau[i] *= p * p * slope;
+    }
+  }
+  Index factors() const override { return 3; }
+  void loop(const Segment& s, const RowView& rows, const RowView& row_j, Work&) const override {
+    tile_loops().gelu(s, factor(rows, row_j, 0), factor(rows, row_j, 1), factor(rows, row_j, 2));
+  }
+};
+
+/// a sin(b x + c).
+class SinStep : public SmoothStep {
+ public:
+  using SmoothStep::SmoothStep;
+
+ private:
+  void advance(RowState& rows, Factors& f) const override {
+    const std::size_t m = rows.s.size();
+    const double sine = std::sin(rho_.c), flat = sine * sine;
+    f.of.assign(2, std::vector<double>(m));
+    for (std::size_t i = 0; i < m; ++i) {
+      const double t = std::fabs(rho_.b) * rows.s[i], gap = std::min(2 * t * t, 700.0);
+      const double s = std::fabs(rho_.a) * std::sqrt(-std::expm1(-gap) / 2 + flat * std::exp(-gap));
+      const double r = s > 0 ? std::fabs(rho_.a) / s : 0;
+      f.of[0][i] = t;
+      f.of[1][i] = r;
+      rows.s[i] = s;
+      rows.mean[i] = s > 0 ? rho_.a * sine * std::exp(-std::min(t * t / 2, 700.0)) / s : 0;
+      rows.tau[i] *= 0.5 * r * r * (t * t) * (1 + (1 - 2 * flat) * std::exp(-gap));
+    }
+  }
+  Index factors() const override { return 2; }
+  void loop(const Segment& s, const RowView& rows, const RowView& row_j, Work&) const override {
+    tile_loops().sin(s, factor(rows, row_j, 0), factor(rows, row_j, 1), rho_.c);
+  }
+};
+
+/// tanh, softplus, sigmoid.
+class SeriesStep : public SmoothStep {
+ public:
+  SeriesStep(const Activation& rho, bool accurate)
+      : SmoothStep(rho, accurate), parts_(hermite_parts(rho)) {}
+
+ private:
+  void advance(RowState& rows, Factors& f) const override {
+    const std::size_t m = rows.s.size();
+    const std::vector<double> s = rows.s;
+    std::vector<double> slope(m);
+    f.of.assign(2, std::vector<double>(m));
+    for (std::size_t i = 0; i < m; ++i) {
+      if (i > 0 && s[i] == s[i - 1]) {
+        rows.s[i] = rows.s[i - 1];
+        rows.mean[i] = rows.mean[i - 1];
+        slope[i] = slope[i - 1];
+      } else {
+        moments(s[i], rows.s[i], rows.mean[i], slope[i]);
+      }
+      const double norm = rows.s[i], r = norm > 0 ? 1 / norm : 0;
+      f.of[0][i] = parts_.constant * r;
+      f.of[1][i] = parts_.linear * s[i] * r;
+      rows.tau[i] *= slope[i];
+    }
+    f.features = hermite_features(rho_, s, rows.s, slope);
+    if (!f.features.tails.empty()) f.error = f.features.tails.back();
+  }
+  /// norm = sqrt(E[rho^2]), mean = E[rho]/norm, slope = s^2 E[rho'^2]/norm^2.
+  void moments(double s, double& norm, double& mean, double& slope) const {
+    const double unit = rho_.function == Function::tanh && s > 0 ? std::min(1.0, s) : 1;
+    double square = 0, first = 0, derivative = 0;
+    step_quadrature(s, [&](double g, double w) {
+      const double x = s * g, v = arch::value(rho_, x) / unit;
+      const double sigmoid = x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x));
+      double d = sigmoid;  // softplus'
+      if (rho_.function == Function::sigmoid) {
+        const double tail = std::exp(-std::fabs(x));
+        d = tail / ((1 + tail) * (1 + tail));
+      } else if (rho_.function == Function::tanh) {
+        const double tail = std::exp(-2 * std::fabs(x));
+        d = 4 * tail / ((1 + tail) * (1 + tail));
+      }
+      d *= s / unit;
+      square += w * v * v;
+      first += w * v;
+      derivative += w * d * d;
+    });
+    norm = unit * std::sqrt(square);
+    mean = square > 0 && rho_.function != Function::tanh ? first / std::sqrt(square) : 0;
+    slope = square > 0 ? derivative / square : 0;
+  }
+  Index factors() const override {
+    return 2 + 128;
+  }  // some features: their number follows the data
+  void loop(const Segment& s, const RowView& rows, const RowView& row_j,
+            Work& work) const override {
+    const Features &x = rows.factors->features, &z = row_j.factors->features;
+    const Index terms = terms_needed(x, z), room = std::max<Index>(terms, 1);
+    if (static_cast<Index>(work.coefficients.size()) < 2 * room)
+      work.coefficients.resize(static_cast<std::size_t>(2 * room));
+    double* of_j = work.coefficients.data();
+    const double* from = z.values.data() + (z.uniform ? 0 : row_j.first);
+    for (Index k = 0; k < terms; ++k) of_j[k] = from[k * z.stride];
+    tile_loops().series(s, terms, parts_.parity, x.values.data() + (x.uniform ? 0 : rows.first),
+                        x.stride, x.uniform, of_j, factor(rows, row_j, 0), factor(rows, row_j, 1),
+                        of_j + room);
+  }
+  HermiteParts parts_;
+};
+
+}  // namespace
+
+std::unique_ptr<Step> smooth_step(const Activation& rho, bool accurate) {
+  switch (rho.function) {
+    case Function::erf:
+      return std::make_unique<ErfStep>(rho, accurate);
+    case Function::gelu:
+      return std::make_unique<GeluStep>(rho, accurate);
+    case Function::sin:
+      return std::make_unique<SinStep>(rho, accurate);
+    default:
+      return std::make_unique<SeriesStep>(rho, accurate);
+  }
+}
+
+}  // namespace mercer::kernel

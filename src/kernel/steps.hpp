@@ -1,0 +1,80 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "mercer/arch/architecture.hpp"
+#include "mercer/base/matrix.hpp"
+#include "tile_loops.hpp"
+
+namespace mercer::kernel {
+
+/// What a row alone knows of the state after a layer: norm s = sqrt(q), mean of the units relative
+/// to the norm, and tau = T/q of the row with itself.
+struct RowState {
+  std::vector<double> s, mean, tau;
+};
+
+/// Hermite features of rows for one activation, see hermite.hpp.
+struct Features {
+  RawVector<double> values;  ///< feature k of row i at values[k stride + (uniform ? 0 : i)]
+  Index stride = 0;
+  bool uniform = false;  ///< all rows have one variance
+  std::vector<double>
+      tails;  ///< tails[k]: largest share of a row's c' (or of its slope) beyond k features
+};
+
+/// What the rows contribute to one step: arrays over the rows.
+struct Factors {
+  std::vector<std::vector<double>> of;
+  Features features;
+  double error = 0;  ///< estimated error of c' beyond rounding
+};
+
+/// Rows from some row on: where a Segment's rows, or its column's row, find their factors.
+struct RowView {
+  const Factors* factors;
+  Index first;
+  const double* of(std::size_t k) const { return factors->of[k].data() + first; }
+};
+inline Factor factor(const RowView& rows, const RowView& row_j, std::size_t k) {
+  return {rows.of(k), *row_j.of(k)};
+}
+
+/// Buffers of one tile call: a stack of segments (a residual branch works on a copy of its skip)
+/// and scratch.
+struct Work {
+  std::vector<Segment> stack;
+  std::vector<RawVector<double>> buffers;  ///< three arrays per level
+  RawVector<double> before, coefficients;
+  bool tangent = true;
+  Segment& top() { return stack.back(); }
+};
+
+/// One layer of the recursion, on rows (prepare) and on pairs (apply).
+class Step {
+ public:
+  virtual ~Step() = default;
+  /// Advances the rows' states; the top of the stack is the current one.
+  virtual Factors prepare(std::vector<RowState>& stack) const = 0;
+  /// Advances the top segment of pairs (i, j).
+  virtual void apply(Work& work, const RowView& rows, const RowView& row_j) const = 0;
+  /// Doubles a row that prepare() keeps, for the memory plan.
+  virtual Index doubles_per_row() const = 0;
+  virtual bool has_angle() const { return false; }  ///< needs sigma to full relative accuracy
+};
+using Program = std::vector<std::unique_ptr<Step>>;
+
+std::unique_ptr<Step> dense_step(double weight_std, double bias_std);
+std::unique_ptr<Step> branch_step();
+/// `means`: both parts may have non-zero mean.
+std::unique_ptr<Step> join_step(bool means);
+/// `accurate`: a rectifier follows, which needs sigma of near-parallel pairs to full relative
+/// accuracy.
+std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate);
+std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
+
+/// The layers as a list of steps.
+Program compile(const arch::Architecture& architecture);
+
+}  // namespace mercer::kernel

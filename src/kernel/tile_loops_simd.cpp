@@ -1,0 +1,356 @@
+// Compiled once per instruction set, with MERCER_ISA naming it, and with fast-math, so that the
+// compiler calls the vector versions of atan, exp and expm1 (glibc's libmvec). Nothing here may
+// rely on NaN or infinity: data with either is refused when it is read. Reassociation stays off:
+// the order of the subtractions below is what keeps near-parallel pairs exact.
+
+#include <math.h>
+
+#include "tile_loops.hpp"
+
+namespace mercer::kernel::MERCER_ISA {
+
+namespace {
+
+constexpr double kPi = 3.14159265358979323846;
+using Size = std::int64_t;
+
+double sigma_of_cosine(Size n, const double* c, double* sigma) {
+  double smallest = 1;
+#pragma omp simd reduction(min : smallest)
+  for (Size i = 0; i < n; ++i) {
+    const double s = (1 - c[i]) * (1 + c[i]);
+    sigma[i] = s;
+    smallest = s < smallest ? s : smallest;
+  }
+  return smallest;
+}
+
+void distances(Size d, const double* u, const double* v, double* minus, double* plus) {
+  double m = 0, p = 0;
+#pragma omp simd reduction(+ : m, p)
+  for (Size k = 0; k < d; ++k) {
+    const double a = u[k] - v[k], b = u[k] + v[k];
+    m += a * a;
+    p += b * b;
+  }
+  *minus = m;
+  *plus = p;
+}
+
+void dense(const Segment& s) {
+  double* __restrict tau = s.tau;
+  const double* __restrict c = s.c;
+  if (!tau) return;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) tau[i] += c[i];
+}
+
+// c'' = A c + B with A = alpha_1 alpha_2, B = beta_1 beta_2; and, because alpha^2 + beta^2 = 1,
+// 1 - c''^2 = A^2 sigma + (alpha_1 beta_2 - alpha_2 beta_1)^2 + 2 A B (1 - c).
+template <bool tangent>
+void dense_bias_loop(const Segment& s, Factor alpha, Factor beta) {
+  double* __restrict c = s.c;
+  double* __restrict sigma = s.sigma;
+  double* __restrict tau = s.tau;
+  const double* __restrict al = alpha.i;
+  const double* __restrict be = beta.i;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) {
+    const double A = al[i] * alpha.j, B = be[i] * beta.j;
+    const double y = fabs(c[i]), near = sigma[i] / (1 + y);
+    const double one_minus_c = c[i] < 0 ? 1 + y : near;
+    const double turn = al[i] * beta.j - alpha.j * be[i];
+    const double next = A * c[i] + B;
+    sigma[i] = A * A * sigma[i] + turn * turn + 2 * A * B * one_minus_c;
+    c[i] = next;
+    if (tangent) tau[i] = next + A * tau[i];
+  }
+}
+void dense_bias(const Segment& s, Factor alpha, Factor beta) {
+  s.tau ? dense_bias_loop<true>(s, alpha, beta) : dense_bias_loop<false>(s, alpha, beta);
+}
+
+// Arc-cosine kernel of degree 1 (Cho and Saul 2009) in distances from 1: with w the acute angle and
+// h = (sin w - w cos w)/pi, minus = 1 - c' and plus = 1 + c' are sums without cancellation.
+template <bool tangent>
+void rectifier_loop(const Segment& s, double kappa) {
+  double* __restrict c = s.c;
+  double* __restrict sigma = s.sigma;
+  double* __restrict tau = s.tau;
+  const double kappa_pi = kappa / kPi;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) {
+    const bool obtuse = c[i] < 0;
+    const double y = fabs(c[i]), r = sqrt(sigma[i]), inverse = 1 / (1 + y);
+    const double w = 2 * atan(r * inverse), g = sigma[i] * inverse;
+    const double h = kappa_pi * (r - w * y);
+    const double minus = g - h + (obtuse ? (2 - kappa) * y : 0);
+    const double plus = g + h + (obtuse ? kappa : 2) * y;
+    c[i] = 0.5 * (plus - minus);
+    sigma[i] = minus * plus;
+    if (tangent) tau[i] *= obtuse ? 1 - kappa + kappa_pi * w : 1 - kappa_pi * w;
+  }
+}
+void rectifier(const Segment& s, double kappa) {
+  s.tau ? rectifier_loop<true>(s, kappa) : rectifier_loop<false>(s, kappa);
+}
+
+// Williams 1997: E[erf erf] = 2/pi asin(cc), cc = e_1 e_2 c; asin as atan of the stable
+// 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1).
+template <bool tangent>
+void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
+  double* __restrict c = s.c;
+  double* __restrict sigma = s.sigma;
+  double* __restrict tau = s.tau;
+  const double* __restrict e1 = e.i, * __restrict f1 = f.i, * __restrict p1 = p.i;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) {
+    const double E = e1[i] * e.j, P = p1[i] * p.j, cc = E * c[i];
+    const double root =
+        sqrt(f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j) + E * E * sigma[i]) + 1e-300;
+    c[i] = P * atan(cc / root) / (E + 1e-300);
+    const double rest = (1 - c[i]) * (1 + c[i]);
+    sigma[i] = rest > 0 ? rest : 0;
+    if (tangent) tau[i] *= P / root;
+  }
+}
+
+void erf_dual(const Segment& s, Factor e, Factor f, Factor p) {
+  s.tau ? erf_loop<true>(s, e, f, p) : erf_loop<false>(s, e, f, p);
+}
+
+// E[gelu gelu] and E[gelu' gelu'] divided by sqrt(q_1 q_2), in e, f and 1 - cc^2 as for erf.
+template <bool tangent>
+void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
+  double* __restrict c = s.c;
+  double* __restrict sigma = s.sigma;
+  double* __restrict tau = s.tau;
+  const double* __restrict e1 = e.i, * __restrict f1 = f.i, * __restrict p1 = p.i;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) {
+    const double E = e1[i] * e.j, F = f1[i] * f.j, P = p1[i] * p.j, x = c[i], cc = E * x;
+    const double rest = f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j);  // 1 - E^2
+    const double square = rest + E * E * sigma[i] + 1e-300, root = sqrt(square);
+    const double ratio = cc / root, angle = atan(ratio);
+    const double F2 = F * F;
+    c[i] = P * (0.25 * x + (x * x * E * F2 / root + E * root + x * angle) / (2 * kPi));
+    const double det = (1 - c[i]) * (1 + c[i]);
+    sigma[i] = det > 0 ? det : 0;
+    if (tangent) tau[i] *= P * (0.25 + (angle + ratio * (F2 / square + F2 + rest)) / (2 * kPi));
+  }
+}
+
+void gelu_dual(const Segment& s, Factor e, Factor f, Factor p) {
+  s.tau ? gelu_loop<true>(s, e, f, p) : gelu_loop<false>(s, e, f, p);
+}
+
+// E[sin sin] = (E1 - E2 cos 2c)/2 with E1, E2 = exp(-b^2 Var(u -+ v)/2); the difference by expm1,
+// the variances from (s_1 - s_2)^2 and 1 -+ c.
+template <bool tangent>
+void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
+  double* __restrict c = s.c;
+  double* __restrict sigma = s.sigma;
+  double* __restrict tau = s.tau;
+  const double* __restrict t1 = t.i, * __restrict r1 = r.i;
+  const double sine = ::sin(phase), flat = sine * sine, cosine2 = 1 - 2 * flat;
+#pragma omp simd
+  for (Size i = 0; i < s.n; ++i) {
+    const bool obtuse = c[i] < 0;
+    const double y = fabs(c[i]), tt = t1[i] * t.j, difference = t1[i] - t.j;
+    double exponent = 0.5 * difference * difference + tt * (sigma[i] / (1 + y));
+    exponent = exponent < 700 ? exponent : 700;
+    double gap = 2 * tt * y;
+    gap = gap < 700 ? gap : 700;
+    const double large = exp(-exponent), part = -expm1(-gap), small = large * (1 - part);
+    const double first = obtuse ? small : large, second = obtuse ? large : small;
+    const double R = r1[i] * r.j;
+    c[i] = R * (0.5 * (obtuse ? -large : large) * part + flat * second);
+    const double det = (1 - c[i]) * (1 + c[i]);
+    sigma[i] = det > 0 ? det : 0;
+    if (tangent) tau[i] *= 0.5 * R * tt * (first + cosine2 * second);
+  }
+}
+
+void sin_dual(const Segment& s, Factor t, Factor r, double phase) {
+  s.tau ? sin_loop<true>(s, t, r, phase) : sin_loop<false>(s, t, r, phase);
+}
+
+// P(y) and P'(y), y = c^2, by Horner's rule; then c' and dc'/dc (Price's theorem: dc'/dc is what
+// multiplies tau).
+template <bool uniform>
+void series_loop(const Segment& s, Size terms, int parity, const double* __restrict features,
+                 Size stride, const double* __restrict features_j, Factor mean, Factor linear,
+                 double* __restrict coefficients) {
+  if (uniform)
+    for (Size k = 0; k < terms; ++k) coefficients[k] = features[k * stride] * features_j[k];
+  const bool tangent = s.tau != nullptr;
+  constexpr Size kBlock = 32;  // the accumulators of a block stay in registers
+  for (Size begin = 0; begin < s.n; begin += kBlock) {
+    const Size m = s.n - begin < kBlock ? s.n - begin : kBlock;
+    double value[kBlock], slope[kBlock], y[kBlock];
+    for (Size i = 0; i < kBlock; ++i) {
+      const double x = i < m ? s.c[begin + i] : 0;
+      y[i] = x * x;
+      value[i] = slope[i] = 0;
+    }
+    for (Size k = terms; k-- > 0;) {
+      if (uniform || m == kBlock) {
+        const double fj = uniform ? coefficients[k] : features_j[k];
+        const double* __restrict F = features + k * stride + begin;
+#pragma omp simd
+        for (Size i = 0; i < kBlock; ++i) {
+          slope[i] = slope[i] * y[i] + value[i];
+          value[i] = value[i] * y[i] + (uniform ? fj : fj * F[i]);
+        }
+      } else {
+        const double* F = features + k * stride + begin;
+        for (Size i = 0; i < m; ++i) {
+          slope[i] = slope[i] * y[i] + value[i];
+          value[i] = value[i] * y[i] + features_j[k] * F[i];
+        }
+      }
+    }
+    for (Size i = 0; i < m; ++i) {
+      const Size at = begin + i;
+      const double x = s.c[at], L = linear.i[at] * linear.j, M = mean.i[at] * mean.j;
+      const double odd = parity ? x : 1;
+      const double next = M + L * x + odd * value[i];
+      s.c[at] = next;
+      const double det = (1 - next) * (1 + next);
+      s.sigma[at] = det > 0 ? det : 0;
+      if (tangent) s.tau[at] *= L + (parity ? value[i] : 0) + odd * 2 * x * slope[i];
+    }
+  }
+}
+void series(const Segment& s, Size terms, int parity, const double* features, Size stride,
+            bool uniform, const double* features_j, Factor mean, Factor linear,
+            double* coefficients) {
+  if (uniform)
+    series_loop<true>(s, terms, parity, features, stride, features_j, mean, linear, coefficients);
+  else
+    series_loop<false>(s, terms, parity, features, stride, features_j, mean, linear, coefficients);
+}
+
+// Parts i of a direct sum with norms w_i: G_i = w_1i w_2i c_i, D_i = (w_1i w_2i)^2 sigma_i. Then
+// 1 - c''^2 = sum D_i + sum_{i<j} (w_1i w_2j - w_1j w_2i)^2 + 2 (W_i W_j - G_i G_j), and
+// 2 (W_i W_j - G_i G_j) = (W_i - G_i)(W_j + G_j) + (W_i + G_i)(W_j - G_j).
+struct Part {
+  double w1, w2, W, G, minus, plus;  // minus = W - G, plus = W + G
+};
+inline __attribute__((always_inline)) Part part(double w1, double w2, double G, double D) {
+  const double W = fabs(w1 * w2), far = W + fabs(G), near = D / (far + 1e-300);
+  return {w1, w2, W, G, G < 0 ? far : near, G < 0 ? near : far};
+}
+inline __attribute__((always_inline)) double cross(const Part& a, const Part& b) {
+  const double turn = a.w1 * b.w2 - b.w1 * a.w2;
+  return turn * turn + a.minus * b.plus + a.plus * b.minus;
+}
+
+template <bool tangent>
+void join_loop(const Segment& skip, const Segment& branch, const JoinFactors& f) {
+  double* __restrict c = skip.c, * __restrict sigma = skip.sigma, * __restrict tau = skip.tau;
+  const double* __restrict cb = branch.c, * __restrict sb = branch.sigma, * __restrict tb = branch.tau;
+  const double* __restrict ws = f.skip.i, * __restrict wb = f.branch.i;
+#pragma omp simd
+  for (Size i = 0; i < skip.n; ++i) {
+    const double Ws = ws[i] * f.skip.j, Wb = wb[i] * f.branch.j;
+    const double Ds = Ws * Ws * sigma[i], Db = Wb * Wb * sb[i];
+    const Part s = part(ws[i], f.skip.j, Ws * c[i], Ds);
+    const Part b = part(wb[i], f.branch.j, Wb * cb[i], Db);
+    c[i] = s.G + b.G;
+    sigma[i] = Ds + Db + cross(s, b);
+    if (tangent) tau[i] = Ws * tau[i] + Wb * tb[i];
+  }
+}
+
+void join(const Segment& skip, const Segment& branch, const JoinFactors& f) {
+  skip.tau ? join_loop<true>(skip, branch, f) : join_loop<false>(skip, branch, f);
+}
+
+// With means nu (relative to the norm) the centred parts have c - nu_1 nu_2 and
+// sigma - (nu_1 - nu_2)^2 - 2 nu_1 nu_2 (1 - c); the means add up to one part of rank one.
+template <bool tangent>
+void join_means_loop(const Segment& skip, const Segment& branch, const JoinFactors& f) {
+  double* __restrict c = skip.c, * __restrict sigma = skip.sigma, * __restrict tau = skip.tau;
+  const double* __restrict cb = branch.c, * __restrict sb = branch.sigma, * __restrict tb = branch.tau;
+#pragma omp simd
+  for (Size i = 0; i < skip.n; ++i) {
+    const double Ws = f.skip.i[i] * f.skip.j, Wb = f.branch.i[i] * f.branch.j;
+    const double ns = f.skip_mean.i[i] * f.skip_mean.j, nb = f.branch_mean.i[i] * f.branch_mean.j;
+    const double ds = f.skip_mean.i[i] - f.skip_mean.j, db = f.branch_mean.i[i] - f.branch_mean.j;
+    const double os = c[i] < 0 ? 1 - c[i] : sigma[i] / (1 + fabs(c[i]));
+    const double ob = cb[i] < 0 ? 1 - cb[i] : sb[i] / (1 + fabs(cb[i]));
+    double Ds = Ws * Ws * (sigma[i] - ds * ds - 2 * ns * os);
+    double Db = Wb * Wb * (sb[i] - db * db - 2 * nb * ob);
+    Ds = Ds > 0 ? Ds : 0;
+    Db = Db > 0 ? Db : 0;
+    const Part s = part(f.skip_centred.i[i], f.skip_centred.j, Ws * (c[i] - ns), Ds);
+    const Part b = part(f.branch_centred.i[i], f.branch_centred.j, Wb * (cb[i] - nb), Db);
+    const Part m = part(f.mean.i[i], f.mean.j, f.mean.i[i] * f.mean.j, 0);
+    c[i] = s.G + b.G + m.G;
+    sigma[i] = Ds + Db + cross(s, b) + cross(s, m) + cross(b, m);
+    if (tangent) tau[i] = Ws * tau[i] + Wb * tb[i];
+  }
+}
+
+void join_means(const Segment& skip, const Segment& branch, const JoinFactors& f) {
+  skip.tau ? join_means_loop<true>(skip, branch, f) : join_means_loop<false>(skip, branch, f);
+}
+
+void scale(Size n, const double* x, Factor s, double* out) {
+  const double* __restrict si = s.i;
+#pragma omp simd
+  for (Size i = 0; i < n; ++i) out[i] = x[i] * si[i] * s.j;
+}
+
+double squared_distance(Size n, double* __restrict dot, Factor norm2) {
+  const double* __restrict ni = norm2.i;
+  double smallest = 1;
+#pragma omp simd reduction(min : smallest)
+  for (Size i = 0; i < n; ++i) {
+    const double sum = ni[i] + norm2.j, d2 = sum - 2 * dot[i], ratio = d2 / (sum + 1e-300);
+    dot[i] = d2;
+    smallest = ratio < smallest ? ratio : smallest;
+  }
+  return smallest;
+}
+
+void gaussian(Size n, double* __restrict d2, double t) {
+#pragma omp simd
+  for (Size i = 0; i < n; ++i) {
+    const double x = t * d2[i];
+    d2[i] = x < 700 ? exp(-x) : 0;
+  }
+}
+void laplace(Size n, double* __restrict d2, double t) {
+#pragma omp simd
+  for (Size i = 0; i < n; ++i) {
+    const double x = t * sqrt(d2[i]);
+    d2[i] = x < 700 ? exp(-x) : 0;
+  }
+}
+
+#define MERCER_STRING_(x) #x
+#define MERCER_STRING(x) MERCER_STRING_(x)
+
+}  // namespace
+
+extern const TileLoops loops;
+const TileLoops loops = {MERCER_STRING(MERCER_ISA),
+                         sigma_of_cosine,
+                         distances,
+                         dense,
+                         dense_bias,
+                         rectifier,
+                         erf_dual,
+                         gelu_dual,
+                         sin_dual,
+                         series,
+                         join,
+                         join_means,
+                         scale,
+                         squared_distance,
+                         gaussian,
+                         laplace};
+
+}  // namespace mercer::kernel::MERCER_ISA

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <vector>
+
+#include "mercer/base/matrix.hpp"
+
+namespace mercer::kernel {
+
+/// Rows x as u = x/|x| and |x|; a zero row stays zero. No overflow for any finite x.
+struct UnitRows {
+  Matrix<double> u;  ///< d x m
+  std::vector<double> norm;
+};
+UnitRows unit_rows(MatrixView<const double> X);
+
+/// c(i, j) = <u_(i0+i), v_(j0+j)>: one GEMM.
+void cosines(const UnitRows& x, Index i0, const UnitRows& z, Index j0, MatrixView<double> c);
+
+/// sigma = 1 - c^2 of a piece of a column of cosines. Where it is below kNearParallel, c and sigma
+/// are recomputed from the angle 2 atan(|u - v|/|u + v|): cos and sin^2 of it, exact for equal
+/// rows.
+void sines(const UnitRows& x, Index i0, Index n, const UnitRows& z, Index j, double* c,
+           double* sigma);
+
+/// The dot product's error, a few 1e-16 in c, costs that over 2 sqrt(sigma) in the angle: 1e-14
+/// here.
+inline constexpr double kNearParallel = 1e-3;
+
+}  // namespace mercer::kernel

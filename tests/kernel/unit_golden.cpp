@@ -1,0 +1,97 @@
+// The stored reference kernels (200-bit evaluations) through the library: every entry within 1e-12
+// of sqrt(T_ii T_jj), exact copies, near-parallel rows, zero rows and extreme norms included.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "mercer/kernel/kernel.hpp"
+#include "support/golden.hpp"
+
+namespace mercer {
+namespace {
+
+using kernel::Kind;
+using test::GoldenFile;
+
+std::string activation_of(const GoldenFile& file, const std::string& name) {
+  std::string token = file.text(name, "activation");
+  const auto p = file.numbers(name, "activation_params");
+  const auto count = static_cast<std::size_t>(file.number(name, "n_activation_params"));
+  for (std::size_t k = 0; k < count; ++k)
+    token += fmt::format("{}{}{}", k == 0 ? "(" : ",", p[k], k + 1 == count ? ")" : "");
+  return token;
+}
+
+arch::Architecture architecture_of(const GoldenFile& file, const std::string& name) {
+  arch::Options options;
+  options.weight_std = file.number(name, "W_std");
+  options.bias_std = file.number(name, "b_std");
+  const std::string rho = activation_of(file, name);
+  if (file.text(name, "architecture") == "fc")
+    return arch::fully_connected(static_cast<Index>(file.number(name, "hidden_layers")), rho,
+                                 options);
+  std::string text = "dense";
+  for (int b = 0; b < static_cast<int>(file.number(name, "residual_blocks")); ++b)
+    text += fmt::format(" res({} dense)", rho);
+  return arch::parse(text + fmt::format(" {} dense", rho), options);
+}
+
+/// Largest |k - exact|/sqrt(k_ii k_jj) over a case; entries between a zero row and any other must
+/// be exact where the diagonal is zero.
+double largest_error(const GoldenFile& file, const std::string& name, Kind kind, Index& compared) {
+  const auto k = kernel::make({kind, architecture_of(file, name), 1});
+  const auto X = file.transposed(name + "/X1");
+  const bool rectangular = file.contains(name + "/X2");
+  const auto Z = file.transposed(name + (rectangular ? "/X2" : "/X1"));
+  const auto exact = file.transposed(name + (kind == Kind::ntk ? "/ntk_exact" : "/nngp_exact"));
+  const auto x = k->prepare(X.view()), z = k->prepare(Z.view());
+  Matrix<double> out(X.cols(), Z.cols(), std::nan(""));
+  k->tile(*x, 0, *z, 0, out.view());
+  std::vector<double> dx(X.cols()), dz(Z.cols());
+  k->diagonal(*x, 0, X.cols(), dx.data());
+  k->diagonal(*z, 0, Z.cols(), dz.data());
+  double largest = 0;
+  for (Index i = 0; i < X.cols(); ++i)
+    for (Index j = 0; j < Z.cols(); ++j) {
+      const double difference = std::fabs(out(i, j) - exact(j, i));
+      const double scale = std::sqrt(dx[i]) * std::sqrt(dz[j]);
+      const double error = difference == 0 ? 0 : difference / scale;
+      if (!(error <= largest)) largest = error;
+      ++compared;
+    }
+  if (!rectangular)
+    for (Index i = 0; i < X.cols(); ++i) {
+      const double difference = std::fabs(dx[i] - exact(i, i));
+      const double error = difference == 0 ? 0 : difference / exact(i, i);
+      if (!(error <= largest)) largest = error;
+    }
+  return largest;
+}
+
+class Golden : public testing::TestWithParam<const char*> {};
+
+TEST_P(Golden, IsReproducedToTwelveDigits) {
+  if (test::golden_dir().empty())
+    GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set: no reference kernels to compare with";
+  const GoldenFile file(GetParam());
+  double family[2] = {0, 0};
+  Index compared = 0;
+  for (const std::string& name : file.cases())
+    for (const Kind kind : {Kind::nngp, Kind::ntk}) {
+      const double error = largest_error(file, name, kind, compared);
+      EXPECT_TRUE(error <= 1e-12) << name << (kind == Kind::ntk ? " ntk " : " nngp ") << error;
+      double& worst = family[kind == Kind::ntk];
+      worst = std::fmax(worst, error);
+    }
+  EXPECT_GE(compared, 500);
+  RecordProperty("nngp", fmt::format("{:.2e}", family[0]));
+  RecordProperty("ntk", fmt::format("{:.2e}", family[1]));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Golden,
+                         testing::Values("fc_relu", "fc_erf", "fc_rect", "fc_activations",
+                                         "fc_residual", "fc_edge"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace mercer
