@@ -14,7 +14,7 @@ namespace mercer::data {
 /// standardize, unit_norm, one_hot.
 struct Options {
   std::string split;      ///< "MASK.csv[.gz]:S": rows with 1 in column S are the test set; "" none
-  Index limit = -1;       ///< the first rows of the training set; -1: all
+  Index limit = -1;       ///< the first rows of the training set; -1: all; an error beyond the set
   Index limit_test = -1;  ///< the first rows of the test set; -1: all
   double scale = 1;       ///< inputs times this
   bool standardize = false;
@@ -22,7 +22,9 @@ struct Options {
   bool one_hot = false;
   std::string csv_target;  ///< CSV's target column: "" the last, "none", a number from 0, or a name
   std::uint64_t seed = 0;  ///< of synthetic sets
-  bool targets_required = true;  ///< a set without targets is an error (load_inputs clears it)
+  /// A set without targets is an error. Where cleared, targets are left as they are read: neither
+  /// standardised nor one-hot.
+  bool targets_required = true;
 
   /// Throws InputError for limits of 0 or below -1 and for scales that are 0, NaN or infinite.
   /// Local.
@@ -53,9 +55,11 @@ struct Dataset {
   Index classes = 0;  ///< 1 + the largest label of training and test set; 0: no classes
   std::optional<ImageShape> image;  ///< where the format tells
   std::string spec;                 ///< as given
-  /// Of the prepared inputs and targets: the same for every number of ranks, another one when a
-  /// value, the order of the rows or the shape changes.
+  /// Of the prepared inputs alone, which the kernel matrix depends on, and of the prepared targets:
+  /// the same for every number of ranks, others when a value, the order of the rows or the shape
+  /// changes.
   std::uint64_t hash = 0;
+  std::uint64_t target_hash = 0;
 
   Index rows() const { return inputs.rows(); }
   Index dimension() const { return inputs.cols(); }
@@ -117,9 +121,8 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
 /// column by column; nothing where targets were not standardised. Local.
 void to_target_units(const Standardization& standardization, dist::RowBlock<double>& predictions);
 
-/// The hash that load() stores, of rows as they stand: sum over the rows of a 64-bit mix of the
-/// row's position, inputs and targets. Collective.
-std::uint64_t hash_rows(const dist::RowBlock<double>& inputs,
-                        const dist::RowBlock<double>& targets);
+/// The hash that load() stores, of rows as they stand: the sum over the rows of a 64-bit mix of the
+/// row's position and values. Collective.
+std::uint64_t hash_rows(const dist::RowBlock<double>& rows);
 
 }  // namespace mercer::data

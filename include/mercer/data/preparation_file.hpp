@@ -5,7 +5,7 @@
 
 namespace mercer::data {
 
-/// The preparation in a stored result: attributes of /preparation and the vectors
+/// The preparation in a stored result: attributes preparation_... of the root and the vectors
 /// /preparation/input_mean, input_deviation, target_mean, target_deviation (where standardised).
 /// Collective over the file's communicator. Throws as Hdf5File.
 void write(dist::Hdf5File& file, const Preparation& preparation);

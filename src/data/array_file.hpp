@@ -1,0 +1,59 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "byte_stream.hpp"
+#include "mercer/data/dataset.hpp"
+
+namespace mercer::data {
+
+enum class ElementType { u1, i1, u2, i2, u4, i4, u8, i8, f4, f8, boolean };
+Index element_bytes(ElementType type);
+inline bool is_float(ElementType type) {
+  return type == ElementType::f4 || type == ElementType::f8;
+}
+
+/// How an array lies in its file.
+struct ArrayLayout {
+  ElementType type = ElementType::f8;
+  bool big_endian = false;
+  bool fortran = false;  ///< first index fastest
+  std::vector<Index> shape;
+  Index offset = 0;  ///< of the first element
+};
+
+/// A numeric array in a file, read as rows x (product of the other extents), in C order whatever
+/// the file's. Local. Throws InputError: wrong magic number, header that is none, size that is not
+/// the header's, no rows, NaN and infinity.
+class ArrayFile {
+ public:
+  static ArrayFile npy(const std::string& path);
+  static ArrayFile idx(const std::string& path);
+
+  const ArrayLayout& layout() const { return layout_; }
+  const std::string& path() const { return stream_.path(); }
+  bool compressed() const { return stream_.compressed(); }
+  Index rows() const { return layout_.shape[0]; }
+  Index cols() const { return cols_; }
+  /// Height, width and channels of n x h x w and n x h x w x c arrays, zeros otherwise.
+  ImageShape image() const;
+
+  /// Rows first ..., row i at out + i stride. Cheap anywhere in a plain file; a compressed one is
+  /// read forwards, and in Fortran order once for every call.
+  void read(Index first, Index count, double* out, Index stride);
+
+ private:
+  ArrayFile(ByteStream stream, ArrayLayout layout);
+  void read_c(Index first, Index count, double* out, Index stride);
+  void read_fortran(Index first, Index count, double* out, Index stride);
+  /// `count` elements at element `at` of the file, to out, out + stride, ...
+  void convert(Index at, Index count, double* out, Index stride, Index row_of_message);
+
+  ByteStream stream_;
+  ArrayLayout layout_;
+  Index cols_ = 1;
+  std::vector<char> raw_;
+};
+
+}  // namespace mercer::data

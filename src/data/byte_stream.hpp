@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "mercer/base/index.hpp"
+
+namespace mercer::data {
+
+/// The bytes of a file, uncompressed on the way where its content is gzip. Local. Everything throws
+/// InputError with the file's name: missing, a folder, empty, named .gz without being gzip, corrupt
+/// (zlib's check sums), truncated.
+class ByteStream {
+ public:
+  explicit ByteStream(const std::string& path);
+
+  /// Up to `bytes` bytes; fewer only at the end of the data, which is then known to be whole.
+  Index read(void* to, Index bytes);
+  /// Exactly `bytes` bytes; `what` names them in the error ("the header", "row 7").
+  void read_exactly(void* to, Index bytes, const std::string& what);
+  /// Goes to a byte of the uncompressed data. Compressed data are read again for it.
+  void seek(Index offset);
+  /// Throws unless the data end here.
+  void expect_end();
+  /// Throws unless the data can be `bytes` long: exactly where the file is plain; a gzip file
+  /// cannot hold more than 1032 times its own size.
+  void expect_size(Index bytes) const;
+
+  const std::string& path() const { return path_; }
+  bool compressed() const { return compressed_; }
+  Index file_bytes() const { return file_bytes_; }
+  Index position() const { return position_; }
+
+ private:
+  struct Close {
+    void operator()(void* file) const;
+  };
+  std::string path_;
+  std::unique_ptr<void, Close> file_;
+  bool compressed_ = false;
+  Index file_bytes_ = 0;
+  Index position_ = 0;
+};
+
+}  // namespace mercer::data

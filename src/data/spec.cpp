@@ -1,0 +1,163 @@
+#include "spec.hpp"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "text.hpp"
+
+namespace mercer::data {
+namespace {
+
+using Format = Spec::Format;
+
+constexpr std::array<std::pair<std::string_view, Format>, 9> kPrefixes{
+    {{"npy", Format::npy},
+     {"csv", Format::csv},
+     {"libsvm", Format::libsvm},
+     {"h5", Format::h5},
+     {"idx", Format::idx},
+     {"cifar", Format::cifar},
+     {"circle", Format::circle},
+     {"sphere", Format::sphere},
+     {"gaussian", Format::gaussian}}};
+constexpr const char* kKnown = "npy, csv, libsvm, h5, idx, cifar, circle, sphere, gaussian";
+
+std::vector<std::string> split_at(const std::string& text, char separator) {
+  std::vector<std::string> parts(1);
+  for (char c : text) {
+    if (c == separator)
+      parts.emplace_back();
+    else
+      parts.back() += c;
+  }
+  return parts;
+}
+
+/// The format that a file's name tells, as X.npy,y.npy or data.csv.gz do.
+Format format_of_name(const std::string& text) {
+  std::string name = text.substr(0, text.find(','));
+  if (name.find(":/") != std::string::npos) name = name.substr(0, name.rfind(":/"));
+  if (name.ends_with(".gz")) name.resize(name.size() - 3);
+  const auto ends = [&](auto... endings) { return (name.ends_with(endings) || ...); };
+  if (ends(".npy")) return Format::npy;
+  if (ends(".csv")) return Format::csv;
+  if (ends(".libsvm", ".svm")) return Format::libsvm;
+  if (ends(".h5", ".hdf5")) return Format::h5;
+  if (ends("-ubyte", ".idx")) return Format::idx;
+  if (ends(".bin")) return Format::cifar;
+  throw InputError("data '{}': the name does not tell the format; write FORMAT:{}, with one of {}",
+                   text, text, kKnown);
+}
+
+/// Whether `word` could be meant as a prefix rather than as part of a file's name.
+bool looks_like_prefix(std::string_view word) {
+  for (char c : word)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-') return false;
+  return !word.empty();
+}
+
+void parse_files(Spec& spec, const std::string& rest) {
+  const bool pairs = spec.format == Format::npy || spec.format == Format::idx;
+  if (spec.format == Format::h5) {
+    const auto colon = rest.rfind(":/");
+    if (colon == std::string::npos)
+      throw InputError("data '{}': which dataset? Write h5:FILE:/x or h5:FILE:/x,/y", spec.text);
+    spec.path = rest.substr(0, colon);
+    const auto names = split_at(rest.substr(colon + 1), ',');
+    spec.dataset = names[0];
+    if (names.size() > 1) spec.targets = names[1];
+    if (names.size() > 2 || spec.dataset.size() < 2 || (names.size() > 1 && spec.targets.empty()))
+      throw InputError("data '{}': one dataset or two are needed, h5:FILE:/x or h5:FILE:/x,/y",
+                       spec.text);
+  } else if (pairs) {
+    const auto names = split_at(rest, ',');
+    spec.path = names[0];
+    if (names.size() > 1) spec.targets = names[1];
+    if (names.size() > 2 || (names.size() > 1 && spec.targets.empty()))
+      throw InputError("data '{}': one file or two, separated by a comma, are needed", spec.text);
+  } else {
+    spec.path = rest;
+  }
+  if (spec.path.empty()) throw InputError("data '{}': a file name is missing", spec.text);
+}
+
+void parse_keys(Spec& spec, const std::string& rest) {
+  const std::set<std::string> known =
+      spec.format == Format::circle   ? std::set<std::string>{"n", "freq", "grid", "amplitude"}
+      : spec.format == Format::sphere ? std::set<std::string>{"n", "d", "degree"}
+                                      : std::set<std::string>{"n", "d"};
+  std::string names;
+  for (const auto& key : known) names += (names.empty() ? "" : ", ") + key;
+  for (const auto& part : split_at(rest, ',')) {
+    const auto equals = part.find('=');
+    const std::string key = part.substr(0, equals);
+    const bool flag = key == "grid";
+    if (!known.contains(key))
+      throw InputError("data '{}': '{}' is not one of its keys: {}", spec.text, key, names);
+    if (flag != (equals == std::string::npos))
+      throw InputError("data '{}': {}", spec.text,
+                       flag ? "grid takes no value" : "write " + key + "=VALUE");
+    if (!spec.values.emplace(key, flag ? "1" : part.substr(equals + 1)).second)
+      throw InputError("data '{}': {} is given twice", spec.text, key);
+  }
+}
+
+}  // namespace
+
+Index Spec::whole(const std::string& key, Index least, Index fallback) const {
+  const auto found = values.find(key);
+  if (found == values.end()) {
+    if (fallback < least) throw InputError("data '{}': {}= is missing", text, key);
+    return fallback;
+  }
+  const auto value = parse_whole(found->second);
+  if (!value || *value < least)
+    throw InputError("data '{}': {} = '{}' has to be a whole number of at least {}", text, key,
+                     found->second, least);
+  return *value;
+}
+
+double Spec::number(const std::string& key, double fallback) const {
+  const auto found = values.find(key);
+  if (found == values.end()) return fallback;
+  const auto value = parse_number(found->second);
+  if (!value || !std::isfinite(*value))
+    throw InputError("data '{}': {} = '{}' has to be a number", text, key, found->second);
+  return *value;
+}
+
+Spec parse_spec(const std::string& text) {
+  Spec spec;
+  spec.text = text;
+  if (text.empty()) throw InputError("data: the specification is empty; write FORMAT:FILE");
+  const auto colon = text.find(':');
+  const std::string prefix = colon == std::string::npos ? text : text.substr(0, colon);
+  for (const auto& [name, format] : kPrefixes) {
+    if (prefix != name) continue;
+    spec.format = format;
+    const std::string rest = colon == std::string::npos ? "" : text.substr(colon + 1);
+    if (rest.empty() && spec.synthetic()) throw InputError("data '{}': n= is missing", text);
+    spec.synthetic() ? parse_keys(spec, rest) : parse_files(spec, rest);
+    return spec;
+  }
+  if (colon != std::string::npos && looks_like_prefix(prefix))
+    throw InputError("data '{}': the format '{}' is not one of {}", text, prefix, kKnown);
+  spec.format = format_of_name(text);
+  parse_files(spec, text);
+  return spec;
+}
+
+MaskSpec parse_mask_spec(const std::string& text) {
+  const auto colon = text.rfind(':');
+  const auto column =
+      colon == std::string::npos ? std::nullopt : parse_whole(text.substr(colon + 1));
+  if (!column || *column < 0 || colon == 0)
+    throw InputError("split '{}': write MASK.csv:S, S a column of the mask, counted from 0", text);
+  return {text.substr(0, colon), *column};
+}
+
+}  // namespace mercer::data
