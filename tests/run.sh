@@ -32,7 +32,7 @@ default_folder MERCER_DATA_DIR ../shared/data
 started=$SECONDS
 launcher=()
 [[ -z $(command -v ccache) ]] || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
-cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON \
+cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON -DPython3_EXECUTABLE=/usr/bin/python3 \
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build "$build"
 built=$SECONDS

@@ -10,23 +10,31 @@
 namespace mercer::comm {
 namespace {
 
-/// srun without a PMI that Open MPI understands starts N unconnected programs. Only a launch by srun
-/// sets SLURM_PROCID for each; mpirun inside an allocation leaves its own marks.
-void refuse_singletons(int size) {
-  const char* tasks = std::getenv("SLURM_NTASKS");
-  const char* started_by_srun = std::getenv("SLURM_PROCID");
-  const char* started_by_mpirun = std::getenv("OMPI_COMM_WORLD_SIZE");
-  if (tasks == nullptr || started_by_srun == nullptr || started_by_mpirun != nullptr) return;
-  if (size == 1 && std::atoi(tasks) > 1)
-    throw RunError(
-        "srun started {} separate copies of this program instead of {} ranks: use mpirun, or "
-        "'srun --mpi=pmix' where Open MPI was built with PMIx",
-        tasks, tasks);
+int number(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value == nullptr ? 0 : std::atoi(value);
+}
+
+/// srun without a PMI that this MPI understands starts N unconnected programs, each "rank 0 of 1".
+/// Only a launch by srun names a step with tasks; mpirun inside such a step leaves its own marks.
+bool started_by_srun() {
+  return number("SLURM_STEP_NUM_TASKS") > 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
+}
+
+[[noreturn]] void refuse_singletons() {
+  throw RunError(
+      "srun started {0} separate copies of this program instead of {0} ranks: use mpirun, or 'srun "
+      "--mpi=pmix' where MPI was built with PMIx",
+      number("SLURM_STEP_NUM_TASKS"));
 }
 
 }  // namespace
 
 Environment::Environment(int& argc, char**& argv) {
+  // Some MPIs (Open MPI 4.1) end the program with a page of their own when srun offers no PMI.
+  const bool offered_pmi =
+      std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
+  if (started_by_srun() && !offered_pmi) refuse_singletons();
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
   int size = 1;
@@ -34,14 +42,16 @@ Environment::Environment(int& argc, char**& argv) {
   try {
     if (provided < MPI_THREAD_SERIALIZED)
       throw RunError("this MPI offers no MPI_THREAD_SERIALIZED, which ELPA needs");
-    refuse_singletons(size);
+    if (size == 1 && started_by_srun()) refuse_singletons();
   } catch (...) {
     MPI_Finalize();
     throw;
   }
 }
 
-Environment::~Environment() { MPI_Finalize(); }
+Environment::~Environment() {
+  MPI_Finalize();
+}
 
 void abort_run(const char* where, const char* what) {
   int initialized = 0, rank = 0;
