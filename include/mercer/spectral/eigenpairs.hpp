@@ -24,17 +24,18 @@ struct Options {
 /// The eigenpairs of a symmetric positive semidefinite K, descending.
 template <class T>
 struct Eigenpairs {
-  std::vector<double> values;    ///< lambda_1 >= ... >= lambda_k, on every rank
+  std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, on every rank
   double next = 0;               ///< lambda_(k+1); at k = n the smallest eigenvalue that is kept
   dist::DistMatrix<T> vectors;   ///< n x k, column i belongs to values[i]; n x 0 for values only
-  std::vector<double> residuals; ///< |K v_i - lambda_i v_i| / lambda_1, measured by Mercer
+  std::vector<double> residuals{};  ///< |K v_i - lambda_i v_i| / lambda_1, measured by Mercer
   bool residuals_exact = false;  ///< false: estimated from 16 Gaussian probe columns
   double orthogonality = 0;      ///< max |V^T V - I|
   double trace = 0;              ///< of K, before the solve
   double trace_error = -1;       ///< |trace - sum lambda| / trace when k = n; else -1
   Method method = Method::automatic;  ///< the one that ran
-  std::string reason;            ///< why: the cost model's figures, or what was refused and why
-  double seconds = 0;
+  std::string reason{};          ///< why: the cost model's figures, or what was refused and why
+  double seconds = 0;                 ///< solve, redistribution and checks
+  double solve_seconds = 0;           ///< of these, the solver (with its redistribution)
 
   Index n() const { return vectors.rows(); }
   Index k() const { return static_cast<Index>(values.size()); }

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "mercer/spectral/eigenpairs.hpp"
+
+namespace mercer::spectral {
+
+/// What is kept of K before a solver destroys it: enough to measure the solver afterwards.
+template <class T>
+struct Evidence {
+  dist::DistMatrix<T> probes;  ///< W, n x 16 standard normal
+  dist::DistMatrix<T> images;  ///< K W
+  double trace = 0;
+  double norm = 0;  ///< Frobenius
+};
+
+/// 2 n^2 16 flops. Collective.
+template <class T>
+Evidence<T> take_evidence(const dist::DistMatrix<T>& K, std::uint64_t seed);
+
+/// |(K W)^T v_i - lambda_i W^T v_i| / (4 scale), an estimate of |K v_i - lambda_i v_i| / scale with
+/// a relative standard deviation of about 18 %: every entry of W^T r is normal with variance |r|^2.
+/// 2 n k 32 flops. Collective.
+template <class T>
+std::vector<double> estimated_residuals(const Evidence<T>& evidence,
+                                        const dist::DistMatrix<T>& vectors,
+                                        std::span<const double> values, double scale);
+
+/// max |V^T V - I|, by panels of columns: n k^2 flops, 512 k elements over the ranks. Collective.
+template <class T>
+double measured_orthogonality(const dist::DistMatrix<T>& V);
+
+/// The largest of `values`; NaN if any of them is.
+double largest(std::span<const double> values);
+
+}  // namespace mercer::spectral
