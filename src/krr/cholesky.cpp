@@ -50,12 +50,6 @@ std::vector<T> diagonal(const DistMatrix<T>& A) {
   return values;
 }
 
-/// A round number not below x.
-double round_up(double x) {
-  const double unit = std::pow(10.0, std::floor(std::log10(x)));
-  return std::ceil(x / unit * (1 - 1e-12)) * unit;
-}
-
 /// The failed factorisation left the strict upper triangle of A alone. On the transposed grid,
 /// where this rank holds the transposed local part, it is the lower one: mirrored there, A is whole
 /// again. Tries growing shifts until A + shift I factorises; then throws what the user should know.

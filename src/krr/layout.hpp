@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 
 #include "mercer/base/error.hpp"
@@ -40,6 +41,12 @@ dist::RowBlock<double> to_rows(const dist::DistMatrix<T>& A, const comm::Communi
 inline void check_ridge(double ridge) {
   if (!(ridge >= 0) || ridge > 1e300)
     throw InputError("the ridge is {}: it must be a finite number, not negative", ridge);
+}
+
+/// The next number of one digit, for ridges that are suggested.
+inline double round_up(double x) {
+  const double unit = std::pow(10.0, std::floor(std::log10(x)));
+  return std::ceil(x / unit) * unit;
 }
 
 template <class T>

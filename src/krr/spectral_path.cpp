@@ -232,8 +232,9 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
     check_ridge(ridge);
     if (admissible(ridge)) continue;
     const auto [least, largest] = std::minmax_element(spectrum_.g.begin(), spectrum_.g.end());
-    const double enough = 40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * *largest -
-                          std::min(0.0, *least);
+    const double enough =
+        round_up(1.01 * (40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * *largest -
+                         std::min(0.0, *least)));
     throw RunError(
         "K_g + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
         "smallest "

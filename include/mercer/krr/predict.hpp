@@ -1,0 +1,77 @@
+#pragma once
+
+#include "mercer/dist/row_block.hpp"
+#include "mercer/gram/assemble.hpp"
+#include "mercer/krr/fit.hpp"
+#include "mercer/msk/spectrum_map.hpp"
+#include "mercer/spectral/eigenpairs.hpp"
+
+namespace mercer::krr {
+
+/// F = (1/n) C alpha for a stored C = [k(z_i, x_j)], m x n on a grid over the ranks of alpha's
+/// rows. (Without a stored C, inductive predictions are gram::apply_cross(kernel, Z, X, alpha).)
+/// Collective.
+template <class T>
+RowBlock<double> predict(const DistMatrix<T>& C, const RowBlock<double>& alpha);
+
+/// The rows of `above`, then those of `below`, over the same ranks. Collective. Throws InputError
+/// when they differ in their columns.
+template <class T>
+RowBlock<T> concatenate(const RowBlock<T>& above, const RowBlock<T>& below);
+
+/// Rows first ... first + count - 1 of A, on A's grid and block size. Collective; moved in panels
+/// of at least 256 columns.
+template <class T>
+DistMatrix<T> take_rows(const DistMatrix<T>& A, Index first, Index count);
+
+/// Transductive predictions of a Modified Spectrum Kernel ([G] sec. 3): with the N = n + m rows of
+/// X (training, n x d) and Z (test, m x d), K = k/N over all of them, eigenpairs (lambda_i, v_i), i
+/// <= k, and K_g = K + V diag(g - lambda) V^T,
+///     f(Z) = K_g[test, train] (K_g[train, train] + gamma (n/N) I)^-1 Y,
+/// whose factor n/N keeps gamma on the scale of k/n: with g = identity this is plain ridge
+/// regression. Computed as B = (K' + gamma I)^-1 Y with K' = (N/n) K_g[train, train], f = (N/n)
+/// K_g[test, train] B: with k = N from V alone, with k < N from k, assembled again for the training
+/// rows and streamed for the test rows, and V. K_g[test, train] is never stored.
+template <class T>
+class Transductive {
+ public:
+  struct Options {
+    double tolerance = msk::kModeTolerance<T>;
+    gram::Options gram;
+    spectral::Options spectral;  ///< .top: k
+  };
+  struct Predictions {
+    RowBlock<double> values;  ///< m x c
+    double ridge = 0;
+    double residual = 0;  ///< of the n x n system, estimated: see Fit
+  };
+
+  /// Assembles K over all N rows, solves for its top k pairs and maps them: N^2 (d + element pass)
+  /// and the eigensolver's flops; memory: the eigensolver's, then N x k. Borrows kernel, X and Z.
+  /// Collective.
+  Transductive(const kernel::Kernel& kernel, const RowBlock<double>& X, const RowBlock<double>& Z,
+               const dist::ProcessGrid& grid, const msk::SpectrumMap& g,
+               const Options& options = {});
+  /// From pairs of that K that are there already (k = N, or fewer).
+  Transductive(const kernel::Kernel& kernel, const RowBlock<double>& X, const RowBlock<double>& Z,
+               const spectral::Eigenpairs<T>& pairs, const msk::ModifiedSpectrum& spectrum,
+               const gram::Options& options = {});
+
+  /// n^2 k + n^3/3 + 2 n^2 c flops; memory: one n x n matrix. Collective. Throws as fit_cholesky().
+  Predictions predict(const RowBlock<double>& Y, double ridge) const;
+
+  const msk::ModifiedSpectrum& spectrum() const { return spectrum_; }
+
+ private:
+  const kernel::Kernel& kernel_;
+  const RowBlock<double>& X_;
+  const RowBlock<double>& Z_;
+  gram::Options options_;
+  msk::ModifiedSpectrum spectrum_;
+  bool whole_;                 ///< k = N: V holds all of K_g
+  std::vector<double> modes_;  ///< (N/n) g_i with k = N, else (N/n)(g_i - lambda_i)
+  DistMatrix<T> train_;        ///< rows of V: n x k
+  DistMatrix<T> test_;         ///< rows of V diag(modes_): m x k
+};
+
+}  // namespace mercer::krr

@@ -1,0 +1,358 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <regex>
+
+#include "krr/naive.hpp"
+#include "mercer/base/error.hpp"
+#include "mercer/krr/fit.hpp"
+#include "msk/pairs.hpp"
+#include "support/compare.hpp"
+#include "support/grids.hpp"
+
+namespace mercer::krr {
+namespace {
+
+using test::Dense;
+using test::HouseholderMatrix;
+using Positivity = msk::SpectrumMap::Positivity;
+
+constexpr Index kBlock = 4;
+
+double target(Index i, Index o) {
+  return std::sin(static_cast<double>((2 * o + 1) * i) * 0.37 + 0.5) + 0.2 * static_cast<double>(o);
+}
+
+template <class T>
+msk::ModifiedSpectrum mapped(const char* g, const spectral::Eigenpairs<T>& pairs) {
+  return msk::SpectrumMap::parse(g).apply(pairs.values, pairs.next, pairs.k() == pairs.n(),
+                                          Positivity::nonnegative, msk::kModeTolerance<T>);
+}
+
+template <class T>
+DistMatrix<T> filled(const std::vector<double>& lambda, const dist::ProcessGrid& grid) {
+  const auto n = static_cast<Index>(lambda.size());
+  DistMatrix<T> K(grid, n, n, kBlock);
+  K.fill(HouseholderMatrix(lambda));
+  return K;
+}
+
+Dense dense_kernel(const std::vector<double>& lambda) {
+  const auto n = static_cast<Index>(lambda.size());
+  return test::dense(n, n, HouseholderMatrix(lambda));
+}
+
+std::vector<double> with(std::vector<double> lambda, const std::vector<double>& g) {
+  std::copy(g.begin(), g.end(), lambda.begin());
+  return lambda;
+}
+
+template <class T>
+struct FitTest : testing::Test {
+  static constexpr double eps = std::numeric_limits<T>::epsilon();
+  comm::Communicator world = comm::Communicator::world();
+
+  /// body(grid, n, c) for every grid, sizes around the block's, and one and three outputs.
+  template <class Body>
+  void for_all_cases(Body&& body) {
+    for (const auto shape : test::grid_shapes(world.size())) {
+      const dist::ProcessGrid grid(world, shape);
+      for (const Index n : {Index{1}, kBlock, 3 * kBlock + 1, 7 * kBlock - 2})
+        for (const Index c : {1, 3}) {
+          SCOPED_TRACE(fmt::format("grid {}x{} n {} c {}", shape.rows, shape.cols, n, c));
+          body(grid, n, c);
+        }
+    }
+  }
+};
+using Precisions = testing::Types<double, float>;
+TYPED_TEST_SUITE(FitTest, Precisions);
+
+TYPED_TEST(FitTest, CholeskySolvesTheSystemAndItsResidualEstimateIsRight) {
+  using T = TypeParam;
+  this->for_all_cases([&](const auto& grid, Index n, Index c) {
+    const auto lambda = test::geometric(n, 1, 0.8);
+    const double ridge = 0.01;
+    const auto Y = test::row_block(this->world, n, c, target);
+    const Fit fit = fit_cholesky(filled<T>(lambda, grid), Y, ridge);
+    const Dense A = test::plus_ridge(dense_kernel(lambda), ridge);
+    const Dense y = test::dense(n, c, target), alpha = test::replicated(fit.alpha);
+    const double error = test::relative_difference(alpha, test::solved(A, y));
+    EXPECT_TRUE(error <= 3000 * this->eps) << error;
+    EXPECT_EQ(fit.ridge, ridge);
+
+    double residual = 0, norm = 0;
+    const Dense Aa = test::times(A, alpha);
+    for (Index o = 0; o < c; ++o)
+      for (Index i = 0; i < n; ++i) {
+        residual += std::pow(Aa(i, o) - y(i, o), 2);
+        norm += y(i, o) * y(i, o);
+      }
+    residual = std::sqrt(residual / norm);
+    EXPECT_FALSE(fit.residual_exact);
+    EXPECT_TRUE(fit.residual <= 200 * this->eps) << fit.residual;
+    EXPECT_TRUE(fit.residual + this->eps >= residual / 10) << fit.residual << " " << residual;
+  });
+}
+
+TYPED_TEST(FitTest, ThePathAgreesWithCholeskyForKAndForKg) {
+  using T = TypeParam;
+  const char* maps[] = {"identity", "flat", "sqrt(l*lk)", "2*l"};
+  Index cases = 0;
+  this->for_all_cases([&](const auto& grid, Index n, Index c) {
+    const auto lambda = test::geometric(n, 1, 0.8);
+    const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+    const auto spectrum = mapped(maps[cases++ % 4], pairs);
+    const auto Y = test::row_block(this->world, n, c, target);
+    const SpectralPath<T> path(pairs, spectrum, Y);
+    const std::vector<double> ridges{0.3, 0.01, 3};
+    const auto fits = path.fit(ridges);
+    const auto scores = path.leave_one_out(ridges);
+    const auto gcv = path.gcv(ridges);
+    ASSERT_EQ(fits.size(), 3u);
+    for (std::size_t r = 0; r < 3; ++r) {
+      EXPECT_EQ(fits[r].ridge, ridges[r]);
+      EXPECT_TRUE(fits[r].residual_exact);
+      EXPECT_TRUE(fits[r].residual <= 500 * this->eps) << fits[r].residual;
+      EXPECT_NEAR(fits[r].loo_rmse, scores[r], 100 * this->eps * scores[r]);
+      EXPECT_EQ(fits[r].gcv, gcv[r]);
+      const Fit other = fit_modified(filled<T>(lambda, grid), pairs, spectrum, Y, ridges[r]);
+      const double error =
+          test::relative_difference(test::replicated(fits[r].alpha), test::replicated(other.alpha));
+      EXPECT_TRUE(error <= (std::is_same_v<T, double> ? 1e-10 : 2e-3)) << error;
+    }
+  });
+}
+
+TYPED_TEST(FitTest, InductiveMskEqualsThePreconditionedLoss) {
+  using T = TypeParam;
+  const char* maps[] = {"flat", "sqrt(l*lk)", "inverse", "2*l"};
+  Index cases = 0;
+  this->for_all_cases([&](const auto& grid, Index n, Index c) {
+    const auto lambda = test::geometric(n, 1, 0.8);
+    for (const Index k : {(n + 1) / 2, n}) {
+      const auto pairs = test::householder_pairs<T>(lambda, k, grid, kBlock);
+      const auto spectrum = mapped(maps[cases++ % 4], pairs);
+      const auto Y = test::row_block(this->world, n, c, target);
+      const Fit msk = fit_modified(filled<T>(lambda, grid), pairs, spectrum, Y, 0.05);
+      const Fit loss = fit_preconditioned_loss(filled<T>(lambda, grid), pairs, spectrum, Y, 0.05);
+      const double error =
+          test::relative_difference(test::replicated(msk.alpha), test::replicated(loss.alpha));
+      EXPECT_TRUE(error <= (std::is_same_v<T, double> ? 1e-10 : 2e-3)) << error;
+
+      // alpha = S (K_g + gamma I)^-1 Y by plain elimination
+      const std::vector<double> ones(lambda.size(), 1.0);
+      const Dense S = dense_kernel(with(ones, spectrum.ratio()));
+      const Dense Kg = test::plus_ridge(dense_kernel(with(lambda, spectrum.g)), 0.05);
+      const Dense expected = test::times(S, test::solved(Kg, test::dense(n, c, target)));
+      const double off = test::relative_difference(test::replicated(msk.alpha), expected);
+      EXPECT_TRUE(off <= 5e4 * this->eps) << off;
+    }
+  });
+}
+
+TEST(Fit, ForAVanishingRidgeTheInductiveCoefficientsDoNotDependOnG) {
+  const auto world = comm::Communicator::world();
+  const Index n = 30, c = 2;
+  const dist::ProcessGrid grid(world);
+  const auto lambda = test::geometric(n, 1, 0.9);
+  const auto Y = test::row_block(world, n, c, target);
+  const Dense expected = test::solved(dense_kernel(lambda), test::dense(n, c, target));
+  for (const char* g : {"identity", "flat", "flat:0.1", "inverse", "sqrt(l*lk)", "l^2/l1"})
+    for (const Index k : {Index{7}, n}) {
+      const auto pairs = test::householder_pairs<double>(lambda, k, grid, kBlock);
+      const Fit fit = fit_modified(filled<double>(lambda, grid), pairs, mapped(g, pairs), Y, 1e-14);
+      const double error = test::relative_difference(test::replicated(fit.alpha), expected);
+      EXPECT_TRUE(error <= 1e-10) << g << " " << k << " " << error;
+    }
+}
+
+/// Left-out errors by refitting without each row.
+double brute_force(const Dense& K, Index c, double ridge) {
+  const Index n = K.rows();
+  double sum = 0;
+  for (Index i = 0; i < n; ++i) {
+    auto rest = test::range(0, n);
+    rest.erase(rest.begin() + i);
+    const Dense Y = test::part(test::dense(n, c, target), rest, test::range(0, c));
+    const Dense B = test::solved(test::plus_ridge(test::part(K, rest, rest), ridge), Y);
+    const Dense f = test::times(test::part(K, {i}, rest), B);
+    for (Index o = 0; o < c; ++o) sum += std::pow(target(i, o) - f(0, o), 2);
+  }
+  return std::sqrt(sum / static_cast<double>(n * c));
+}
+
+TYPED_TEST(FitTest, LeaveOneOutIsWhatRefittingWithoutEachRowGives) {
+  using T = TypeParam;
+  const Index n = 40, c = 3;
+  const auto lambda = test::geometric(n, 1, 0.9);
+  for (const char* g : {"identity", "sqrt(l*lk)"}) {
+    std::vector<double> expected;
+    const std::vector<double> ridges{0.5, 0.01};
+    for (const auto shape : test::grid_shapes(this->world.size())) {
+      const dist::ProcessGrid grid(this->world, shape);
+      const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+      const auto spectrum = mapped(g, pairs);
+      if (expected.empty())
+        for (double ridge : ridges)
+          expected.push_back(brute_force(dense_kernel(spectrum.g), c, ridge));
+      const auto Y = test::row_block(this->world, n, c, target);
+      const auto scores = SpectralPath<T>(pairs, spectrum, Y).leave_one_out(ridges);
+      ASSERT_EQ(scores.size(), expected.size());
+      for (std::size_t r = 0; r < scores.size(); ++r)
+        EXPECT_NEAR(scores[r], expected[r], 2e3 * this->eps * expected[r]);
+    }
+  }
+}
+
+TEST(Fit, LeaveOneOutAgreesWithBruteForceOn200Rows) {
+  const auto world = comm::Communicator::world();
+  const Index n = 200;
+  const dist::ProcessGrid grid(world);
+  const auto lambda = test::geometric(n, 1, 0.97);
+  const auto pairs = test::householder_pairs<double>(lambda, n, grid, 16);
+  const auto Y = test::row_block(world, n, 1, target);
+  const std::vector<double> ridges{0.01};
+  const auto scores =
+      SpectralPath<double>(pairs, mapped("identity", pairs), Y).leave_one_out(ridges);
+  EXPECT_NEAR(scores[0], brute_force(dense_kernel(lambda), 1, 0.01), 1e-10);
+}
+
+TYPED_TEST(FitTest, GcvIsItsDenseFormula) {
+  using T = TypeParam;
+  this->for_all_cases([&](const auto& grid, Index n, Index c) {
+    const auto lambda = test::geometric(n, 1, 0.9);
+    const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+    const auto spectrum = mapped("sqrt(l*lk)", pairs);
+    const auto Y = test::row_block(this->world, n, c, target);
+    const double ridge = 0.1;
+    const auto scores = SpectralPath<T>(pairs, spectrum, Y).gcv(std::span<const double>(&ridge, 1));
+    ASSERT_EQ(scores.size(), 1u);
+
+    // I - H = gamma (K_g + gamma I)^-1
+    const Dense inverse =
+        test::solved(test::plus_ridge(dense_kernel(spectrum.g), ridge),
+                     test::dense(n, n, [](Index i, Index j) { return i == j ? 1.0 : 0.0; }));
+    const Dense R = test::times(inverse, test::dense(n, c, target));
+    double norm = 0, trace = 0;
+    for (Index i = 0; i < n; ++i) {
+      trace += ridge * inverse(i, i);
+      for (Index o = 0; o < c; ++o) norm += std::pow(ridge * R(i, o), 2);
+    }
+    const double expected =
+        static_cast<double>(n) * norm / (trace * trace) / static_cast<double>(c);
+    EXPECT_NEAR(scores[0], expected, 2e3 * this->eps * expected);
+  });
+}
+
+TYPED_TEST(FitTest, TheSelectedRidgeHasTheLeastScoreAndIsTheSameOnEveryGrid) {
+  using T = TypeParam;
+  const Index n = 40, c = 2;
+  const auto lambda = test::geometric(n, 1, 0.8);
+  // A signal in the first modes and noise: the best ridge is inside the search grid.
+  const HouseholderMatrix A(lambda);
+  const auto noisy = [&](Index i, Index o) {
+    return A.eigenvector(i, o) + 0.3 * A.eigenvector(i, 3) +
+           0.05 * Random(7, Stream::test).normal(static_cast<std::uint64_t>(i * c + o));
+  };
+  for (const auto score : {SpectralPath<T>::Score::leave_one_out, SpectralPath<T>::Score::gcv}) {
+    double first = 0;
+    for (const auto shape : test::grid_shapes(this->world.size())) {
+      const dist::ProcessGrid grid(this->world, shape);
+      const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+      const auto Y = test::row_block(this->world, n, c, noisy);
+      const SpectralPath<T> path(pairs, mapped("identity", pairs), Y);
+      const double selected = path.select(score);
+      if (first == 0) first = selected;
+      EXPECT_NEAR(selected, first, (std::is_same_v<T, double> ? 1e-9 : 0.05) * first);
+
+      std::vector<double> scan{selected};
+      for (int s = 0; s <= 400; ++s)
+        scan.push_back(pairs.trace / n * std::pow(10.0, -10 + 11 * s / 400.0));
+      const auto scores =
+          score == SpectralPath<T>::Score::gcv ? path.gcv(scan) : path.leave_one_out(scan);
+      const double least = *std::min_element(scores.begin(), scores.end());
+      EXPECT_TRUE(std::isfinite(scores[0]) && scores[0] <= least * (1 + 1e-5))
+          << scores[0] << " " << least;
+      EXPECT_GT(selected, 1e-9 * pairs.trace / n);
+      EXPECT_LT(selected, 9 * pairs.trace / n);
+    }
+  }
+}
+
+TYPED_TEST(FitTest, TiesGoToTheLargerRidgeAndNoFiniteScoreIsAnError) {
+  using T = TypeParam;
+  const Index n = 12;
+  const dist::ProcessGrid grid(this->world);
+  const auto zero = test::row_block(this->world, n, 1, [](Index, Index) { return 0.0; });
+  const auto broken = test::row_block(this->world, n, 1, [](Index, Index) { return test::kNaN; });
+  const auto lambda = test::geometric(n, 1, 0.8);
+  const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+  const auto spectrum = mapped("identity", pairs);
+  for (const auto score : {SpectralPath<T>::Score::leave_one_out, SpectralPath<T>::Score::gcv}) {
+    const double largest = ridge_grid(pairs.trace / n).back();
+    EXPECT_NEAR(SpectralPath<T>(pairs, spectrum, zero).select(score), largest, 2e-3 * largest);
+    EXPECT_THROW(SpectralPath<T>(pairs, spectrum, broken).select(score), RunError);
+  }
+}
+
+TYPED_TEST(FitTest, ASingularMatrixIsRefusedWithARidgeThatDoes) {
+  using T = TypeParam;
+  const Index n = 3 * kBlock + 1;
+  const std::regex pattern(
+      ".*smallest eigenvalue of K.* is (?:about )?(\\S+); a ridge of (\\S+) would do.*");
+  auto singular = test::geometric(n, 1, 0.5);
+  std::fill(singular.begin() + 6, singular.end(), 0.0);
+  auto negative = test::geometric(n, 1, 0.5);
+  negative.back() = -0.1;
+  for (const auto shape : test::grid_shapes(this->world.size())) {
+    const dist::ProcessGrid grid(this->world, shape);
+    for (const auto& [lambda, ridge] :
+         {std::pair{singular, 0.0}, {negative, 0.0}, {negative, 0.05}}) {
+      SCOPED_TRACE(fmt::format("grid {}x{} ridge {}", shape.rows, shape.cols, ridge));
+      const auto Y = test::row_block(this->world, n, 2, target);
+      const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+      const SpectralPath<T> path(pairs, mapped("identity", pairs), Y);
+      const auto by_path = [&](double gamma) { path.fit(std::span<const double>(&gamma, 1)); };
+      const auto by_cholesky = [&](double gamma) {
+        fit_cholesky(filled<T>(lambda, grid), Y, gamma);
+      };
+      for (int way = 0; way < 2; ++way) {
+        const auto fit = [&](double gamma) { way == 0 ? by_cholesky(gamma) : by_path(gamma); };
+        std::string what = "nothing was thrown";
+        try {
+          fit(ridge);
+        } catch (const RunError& error) {
+          what = error.what();
+        }
+        std::smatch found;
+        ASSERT_TRUE(std::regex_match(what, found, pattern)) << what;
+        EXPECT_NEAR(std::stod(found[1]), lambda.back(), way == 0 ? 0.011 : 0.001) << what;
+        EXPECT_NO_THROW(fit(std::stod(found[2]))) << what;
+        EXPECT_LT(std::stod(found[2]), lambda.back() < 0 ? 2 : 1e-4) << what;
+      }
+    }
+  }
+}
+
+TYPED_TEST(FitTest, BadRidgesAndShapesAreInputErrors) {
+  using T = TypeParam;
+  const Index n = 9;
+  const dist::ProcessGrid grid(this->world);
+  const auto lambda = test::geometric(n, 1, 0.8);
+  const auto Y = test::row_block(this->world, n, 1, target);
+  const auto shorter = test::row_block(this->world, n - 1, 1, target);
+  for (const double ridge : {-1.0, test::kNaN, std::numeric_limits<double>::infinity()})
+    EXPECT_THROW(fit_cholesky(filled<T>(lambda, grid), Y, ridge), InputError);
+  EXPECT_THROW(fit_cholesky(filled<T>(lambda, grid), shorter, 1), InputError);
+  const auto some = test::householder_pairs<T>(lambda, n - 1, grid, kBlock);
+  EXPECT_THROW(SpectralPath<T>(some, mapped("flat", some), Y), InputError);
+  const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
+  EXPECT_THROW(SpectralPath<T>(pairs, mapped("flat", pairs), shorter), InputError);
+  const std::vector<double> ridges{1, -1};
+  EXPECT_THROW(SpectralPath<T>(pairs, mapped("flat", pairs), Y).fit(ridges), InputError);
+}
+
+}  // namespace
+}  // namespace mercer::krr
