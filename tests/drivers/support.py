@@ -1,0 +1,71 @@
+"""Running Mercer's drivers under mpirun, for the pipe_* tests."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+
+BIN = os.environ["MERCER_BIN"]
+MPIEXEC = os.environ.get("MERCER_MPIEXEC", "mpirun")
+GOLDEN = os.environ.get("MERCER_GOLDEN_DIR", "")
+DATA = os.environ.get("MERCER_DATA_DIR", "")
+
+
+class Run:
+    def __init__(self, process):
+        self.code = process.returncode
+        self.out = process.stdout
+        self.err = process.stderr
+
+    @property
+    def own_errors(self):
+        """The lines on stderr that are Mercer's own, not the launcher's notice."""
+        return [line for line in self.err.splitlines() if line.startswith("mercer")]
+
+
+def run(driver, *arguments, ranks=2, timeout=300, cwd=None):
+    """One run of a driver; never longer than `timeout` seconds."""
+    command = [MPIEXEC, "-n", str(ranks), os.path.join(BIN, driver), *map(str, arguments)]
+    return Run(subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd))
+
+
+class PipeTest(unittest.TestCase):
+    """A test with a directory of its own."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="mercer-test-")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def succeed(self, driver, *arguments, **options):
+        result = run(driver, *arguments, **options)
+        self.assertEqual(result.code, 0, f"{driver} {' '.join(map(str, arguments))}\n{result.out}\n{result.err}")
+        return result
+
+    def record(self, driver, *arguments, **options):
+        """The JSON record of a run that must succeed."""
+        return json.loads(self.succeed(driver, *arguments, "--json", "-", **options).out)
+
+    def npy(self, name, array):
+        np.save(self.path(name), array)
+        return self.path(name)
+
+
+def needs(folder, name):
+    """Skips the whole program, with a line, where a folder of reference data is not there."""
+    if not folder:
+        print(f"skipped: {name} is not set")
+        sys.exit(77)
+
+
+def read(path, dataset):
+    with h5py.File(path, "r") as file:
+        return file[dataset][()]
