@@ -44,6 +44,15 @@ elif ((mercer_threads > 1)); then
   mercer_mpirun+=(--map-by "slot:PE=$mercer_threads")
 fi
 
+# The command as it could be typed, quoted where it must be.
+mercer_print() {
+  local word
+  for word in "$@"; do
+    [[ $word =~ ^[[:alnum:]_.,:=/+-]+$ ]] && printf ' %s' "$word" || printf ' %q' "$word"
+  done
+  printf '\n'
+}
+
 # mercer_job DRIVER OPTIONS...
 # Runs the driver under mpirun in the background, so that this shell can answer Slurm's signals:
 # USR1 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the ranks.
@@ -56,8 +65,7 @@ mercer_job() {
   command -v mpirun >/dev/null || mercer_stop "no mpirun in PATH: load the MPI that Mercer was built with (jobscripts/environment.sh)"
   ((mercer_threads == 1)) || set -- --threads "$mercer_threads" "$@"
   printf '== %s, %s ranks x %s threads on %s\n==' "$(date -Is)" "$mercer_ranks" "$mercer_threads" "${SLURM_JOB_NODELIST:-$(uname -n)}"
-  printf ' %q' "${mercer_mpirun[@]}" "$program" "$@"
-  printf '\n'
+  mercer_print "${mercer_mpirun[@]}" "$program" "$@"
 
   "${mercer_mpirun[@]}" "$program" "$@" &
   pid=$!
