@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cmath>
 
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/gram/source.hpp"

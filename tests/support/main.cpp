@@ -40,6 +40,9 @@ class AllRanksListener : public testing::EmptyTestEventListener {
     }
     if (root()) printer_->OnTestEnd(info);
   }
+  void OnTestIterationEnd(const testing::UnitTest& t, int iteration) override {
+    if (root()) printer_->OnTestIterationEnd(t, iteration);
+  }
   void OnTestProgramEnd(const testing::UnitTest& t) override {
     if (root()) printer_->OnTestProgramEnd(t);
   }
