@@ -121,18 +121,23 @@ inline Dense replicated(const dist::RowBlock<double>& rows) {
   return dense(rows.rows(), rows.cols(), [&](Index i, Index j) { return transposed(j, i); });
 }
 
-/// max |A - B| / max |B|; NaN as soon as one entry is.
-inline double relative_difference(const Dense& A, const Dense& B) {
+/// max |A - B|; NaN as soon as one entry is, or the shapes differ.
+inline double difference(const Dense& A, const Dense& B) {
   if (A.rows() != B.rows() || A.cols() != B.cols()) return std::nan("");
-  double largest = 0, scale = 0;
+  double largest = 0;
   for (Index j = 0; j < A.cols(); ++j)
     for (Index i = 0; i < A.rows(); ++i) {
       const double error = std::abs(A(i, j) - B(i, j));
       if (!(error >= 0)) return std::nan("");
       largest = std::max(largest, error);
-      scale = std::max(scale, std::abs(B(i, j)));
     }
-  return scale > 0 ? largest / scale : largest;
+  return largest;
+}
+
+/// The same over max |B|.
+inline double relative_difference(const Dense& A, const Dense& B) {
+  const double scale = difference(B, dense(B.rows(), B.cols(), [](Index, Index) { return 0.0; }));
+  return scale > 0 ? difference(A, B) / scale : difference(A, B);
 }
 
 }  // namespace mercer::test
