@@ -37,7 +37,7 @@ class Reader {
 struct Request {
   Index max_rows = -1;   ///< no more than these are needed; -1: all
   Index dimension = -1;  ///< libsvm: pad to this d; -1: the largest index of the file
-  std::string csv_target;
+  std::string csv_target = {};
   std::uint64_t seed = 0;
   std::uint32_t role = 0;  ///< synthetic: 0 training set, 1 test set
 };

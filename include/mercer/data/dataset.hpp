@@ -13,14 +13,15 @@ namespace mercer::data {
 /// How a set is cut out and prepared, applied in the order of the members: split, limits, scale,
 /// standardize, unit_norm, one_hot.
 struct Options {
-  std::string split;      ///< "MASK.csv[.gz]:S": rows with 1 in column S are the test set; "" none
-  Index limit = -1;       ///< the first rows of the training set; -1: all; an error beyond the set
-  Index limit_test = -1;  ///< the first rows of the test set; -1: all
-  double scale = 1;       ///< inputs times this
+  std::string split = {};  ///< "MASK.csv[.gz]:S": rows with 1 in column S are the test set; "" none
+  Index limit = -1;        ///< the first rows of the training set; -1: all; an error beyond the set
+  Index limit_test = -1;   ///< the first rows of the test set; -1: all
+  double scale = 1;        ///< inputs times this
   bool standardize = false;
   bool unit_norm = false;
   bool one_hot = false;
-  std::string csv_target;  ///< CSV's target column: "" the last, "none", a number from 0, or a name
+  std::string csv_target =
+      {};                  ///< CSV's target column: "" the last, "none", a number from 0, or a name
   std::uint64_t seed = 0;  ///< of synthetic sets
   /// A set without targets is an error. Where cleared, targets are left as they are read: neither
   /// standardised nor one-hot.

@@ -1,0 +1,314 @@
+// Every bad input is one line that names the file and the place, and says what would be right.
+#include <limits>
+
+#include "files.hpp"
+
+namespace mercer {
+namespace {
+
+using test::load_error;
+using test::TemporaryFolder;
+
+/// EXPECTs that an error was thrown whose text contains every one of `parts`.
+void expect_parts(const std::string& error, const std::vector<std::string>& parts) {
+  EXPECT_FALSE(error.empty()) << "nothing was thrown";
+  for (const auto& part : parts)
+    EXPECT_NE(error.find(part), std::string::npos) << "'" << part << "' is not in: " << error;
+}
+
+std::string any_npy(const std::string& shape = "(4, 2)", Index elements = 8) {
+  return test::npy<double>("<f8", shape, elements, [](Index p) { return static_cast<double>(p); });
+}
+
+TEST(BadInput, MissingFilesOfEveryFormat) {
+  for (const std::string prefix : {"npy:", "csv:", "libsvm:", "idx:", "cifar:"})
+    expect_parts(load_error(prefix + "/nowhere/file"), {"/nowhere/file", "no such file"});
+}
+
+TEST(BadInput, FoldersAndEmptyFilesOfEveryFormat) {
+  TemporaryFolder folder;
+  const auto empty = folder.write_raw("empty", "");
+  const auto zipped = folder.write("empty.gz", "");
+  for (const std::string prefix : {"npy:", "csv:", "libsvm:", "idx:", "cifar:"}) {
+    expect_parts(load_error(prefix + (folder / "")), {"folder"});
+    expect_parts(load_error(prefix + empty), {empty, "empty"});
+    expect_parts(load_error(prefix + zipped), {zipped});
+  }
+}
+
+TEST(BadInput, GzipThatIsTruncatedCorruptOrNone) {
+  TemporaryFolder folder;
+  std::string content;  // does not compress to nothing
+  for (Index i = 0; i < 20000; ++i) content += std::to_string(i * 7919 % 10007) + ",1\n";
+  const std::string bytes = test::file_bytes(folder.write("whole.csv.gz", content));
+
+  const auto cut = folder.write_raw("cut.csv.gz", bytes.substr(0, bytes.size() / 2));
+  expect_parts(load_error(cut), {cut, "truncated"});
+  const auto trailer = folder.write_raw("trailer.csv.gz", bytes.substr(0, bytes.size() - 3));
+  expect_parts(load_error(trailer), {trailer, "truncated"});
+  std::string changed = bytes;
+  changed[changed.size() - 6] = static_cast<char>(changed[changed.size() - 6] ^ 1);  // the CRC
+  const auto crc = folder.write_raw("crc.csv.gz", changed);
+  expect_parts(load_error(crc), {crc, "corrupt gzip data"});
+  changed = bytes;
+  for (std::size_t i = bytes.size() / 2; i < bytes.size() / 2 + 64; ++i) changed[i] = '\xff';
+  const auto middle = folder.write_raw("middle.csv.gz", changed);
+  expect_parts(load_error(middle), {middle, "corrupt gzip data"});
+  const auto plain = folder.write_raw("plain.csv.gz", "1,2\n");
+  expect_parts(load_error(plain), {plain, "not gzip"});
+}
+
+TEST(BadInput, WrongMagicNumbers) {
+  TemporaryFolder folder;
+  const auto png = folder.write("x", "\x89PNG\r\n\x1a\n and more");
+  expect_parts(load_error("npy:" + png), {png, "magic number 89 50 4e 47", "byte 0", "93 4e"});
+  expect_parts(load_error("idx:" + png), {png, "magic number 89 50 4e 47", "byte 0", "00 00"});
+  expect_parts(load_error("cifar:" + png), {png, "3073"});
+  expect_parts(load_error("csv:" + png), {png});
+}
+
+TEST(BadInput, TruncatedAndOverlongArrays) {
+  TemporaryFolder folder;
+  const std::string whole = any_npy();
+  for (const std::string name : {"x.npy", "x.npy.gz"}) {
+    expect_parts(load_error(folder.write(name, whole.substr(0, whole.size() - 1))),
+                 {name, "truncated"});
+    expect_parts(load_error(folder.write(name, whole + "x")), {name, "corrupt"});
+    expect_parts(load_error(folder.write(name, whole.substr(0, 30))),
+                 {name, "truncated", "header"});
+    expect_parts(load_error(folder.write(name, whole.substr(0, 7))), {name, "truncated"});
+  }
+  const std::string images = test::idx({5, 2, 2}, [](Index) { return 1; });
+  for (const std::string name : {"i-ubyte", "i-ubyte.gz"}) {
+    expect_parts(load_error(folder.write(name, images.substr(0, images.size() - 3))),
+                 {name, "truncated"});
+    expect_parts(load_error(folder.write(name, images + "xx")), {name, "corrupt"});
+    expect_parts(load_error(folder.write(name, images.substr(0, 10))),
+                 {name, "truncated", "header"});
+  }
+  const std::string records = test::cifar(
+      2, [](Index) { return 1; }, [](Index, Index, Index) { return 1; });
+  for (const std::string name : {"c.bin", "c.bin.gz"})
+    expect_parts(load_error(folder.write(name, records.substr(0, 4000))),
+                 {name, "truncated", "4000 bytes"});
+}
+
+TEST(BadInput, HeadersThatPromiseMoreThanThereIs) {
+  TemporaryFolder folder;
+  expect_parts(load_error(folder.write("x.npy.gz", any_npy("(1000000000, 1000)", 8))),
+               {"x.npy.gz", "promises"});
+  expect_parts(load_error(folder.write("y.npy", any_npy("(4000000000, 4000000000)", 8))),
+               {"y.npy", "promises"});
+  expect_parts(
+      load_error(folder.write(
+          "z-ubyte.gz", test::idx({3}, [](Index) { return 1; }).replace(4, 4, "\xff\xff\xff\xff"))),
+      {"z-ubyte.gz", "promises"});
+}
+
+TEST(BadInput, NpyHeadersThatAreNone) {
+  TemporaryFolder folder;
+  const auto with = [&](const std::string& dictionary, int version = 1) {
+    return load_error(
+        folder.write("x.npy", test::npy_header(dictionary, version) + std::string(64, '\0')));
+  };
+  expect_parts(with("{'fortran_order': False, 'shape': (8,)}"), {"descr"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': False}"), {"shape"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': False, 'shape': (8"), {"shape"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': False, 'shape': (-8,)}"), {"'-8'"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': Maybe, 'shape': (8,)}"), {"'Maybe'"});
+  expect_parts(with("{'descr': '<c16', 'fortran_order': False, 'shape': (4,)}"), {"<c16"});
+  expect_parts(with("{'descr': '|O', 'fortran_order': False, 'shape': (8,)}"), {"|O"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': False, 'shape': ()}"), {"single number"});
+  expect_parts(with("{'descr': '<f8', 'fortran_order': False, 'shape': (8,)}", 9), {"version 9"});
+}
+
+TEST(BadInput, NoRows) {
+  TemporaryFolder folder;
+  expect_parts(load_error(folder.write("x.npy", any_npy("(0, 5)", 0))), {"x.npy", "0 x 5"});
+  expect_parts(load_error(folder.write("x.npy", any_npy("(5, 0)", 0))), {"x.npy", "5 x 0"});
+  expect_parts(load_error(folder.write("x-ubyte", test::idx({0, 2, 2}, [](Index) { return 1; }))),
+               {"x-ubyte", "0 x 2 x 2"});
+  expect_parts(load_error(folder.write("x.csv", "a,b,c\n")), {"x.csv", "no rows"});
+  expect_parts(load_error(folder.write("x.csv", "\n\n")), {"x.csv", "no rows"});
+  expect_parts(load_error(folder.write("x.svm", "# only a comment\n")), {"x.svm", "no rows"});
+  expect_parts(load_error("circle:n=0"), {"circle:n=0", "at least 1"});
+}
+
+TEST(BadInput, CsvNamesRowAndColumn) {
+  TemporaryFolder folder;
+  expect_parts(load_error(folder.write("x.csv", "1,2,3\n4,5,6\n7,8\n")),
+               {"x.csv", "row 3", "has 2 columns", "has 3"});
+  expect_parts(load_error(folder.write("x.csv", "1,2,3\n4,5,6,7\n")),
+               {"row 2", "has 4 columns", "has 3"});
+  expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n3,four\n")),
+               {"row 3", "column 2", "'four' is not a number"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n3,4x\n")), {"row 2", "column 2", "'4x'"});
+  expect_parts(load_error(folder.write("x.csv", "1,two\n3,4\n")), {"row 1", "column 2", "'two'"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n,4\n")), {"row 2", "column 1", "empty"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n3,nan\n")), {"row 2", "column 2", "finite"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n-inf,4\n")), {"row 2", "column 1", "finite"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n1e999,4\n")),
+               {"row 2", "column 1", "finite"});
+  expect_parts(load_error(folder.write("x.csv", "1\n2\n")), {"one column", "none"});
+  data::Options options;
+  options.csv_target = "price";
+  expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n"), options), {"'price'", "header"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"'price'", "no header"});
+  options.csv_target = "2";
+  expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"column 2", "0 to 1"});
+  options.csv_target = "none";
+  expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"no targets"});
+}
+
+TEST(BadInput, LibsvmNamesRowAndColumn) {
+  TemporaryFolder folder;
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n1 0:3\n")),
+               {"x.svm", "row 2", "column 2", "index 0", "from 1"});
+  expect_parts(load_error(folder.write("x.svm", "1 3:2 2:1\n")), {"row 1", "column 3", "index 2"});
+  expect_parts(load_error(folder.write("x.svm", "1 3:2 3:1\n")), {"index 3 after 3"});
+  expect_parts(load_error(folder.write("x.svm", "1 3:x\n")), {"row 1", "column 2", "'x'"});
+  expect_parts(load_error(folder.write("x.svm", "1 3:nan\n")), {"row 1", "column 2", "finite"});
+  expect_parts(load_error(folder.write("x.svm", "yes 3:1\n")), {"row 1", "column 1", "'yes'"});
+  expect_parts(load_error(folder.write("x.svm", "1 3\n")), {"'3'", "index:value"});
+  expect_parts(load_error(folder.write("x.svm", "1\n2\n")), {"no row has a feature"});
+  const auto train = folder.write("train.svm", "1 3:1\n"),
+             test = folder.write("test.svm", "1 5:1\n");
+  expect_parts(load_error(train, {}, test), {"test.svm", "row 1", "feature 5", "has 3"});
+}
+
+TEST(BadInput, NotANumberInArrays) {
+  TemporaryFolder folder;
+  for (double bad :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    const auto x = folder.write("x.npy", test::npy<double>("<f8", "(4, 3)", 12, [&](Index p) {
+                                  return p == 7 ? bad : 1.0;
+                                }));
+    expect_parts(load_error(x), {"x.npy", "row 3, column 2", "finite"});
+  }
+  const auto x = folder.write("x.npy", any_npy());
+  const auto y = folder.write("y.npy", test::npy<float>("<f4", "(4,)", 4, [](Index p) {
+                                return p == 3 ? std::numeric_limits<double>::quiet_NaN() : 1.0;
+                              }));
+  expect_parts(load_error(x + "," + y), {"y.npy", "row 4, column 1", "finite"});
+}
+
+TEST(BadInput, TargetsOfAnotherLengthOrNone) {
+  TemporaryFolder folder;
+  const auto x = folder.write("x.npy", any_npy());
+  const auto y = folder.write("y.npy", any_npy("(5,)", 5));
+  expect_parts(load_error(x + "," + y), {"x.npy", "4 rows", "y.npy", "5"});
+  expect_parts(load_error("npy:" + x), {x, "no targets", "npy:X.npy,y.npy"});
+  const auto images = folder.write("i-ubyte", test::idx({5, 2, 2}, [](Index) { return 1; }));
+  const auto labels = folder.write("l-ubyte", test::idx({6}, [](Index) { return 1; }));
+  expect_parts(load_error(images + "," + labels), {"i-ubyte", "5 rows", "l-ubyte", "6"});
+  expect_parts(load_error(images + "," + images), {"i-ubyte", "no label file", "3 dimensions"});
+  expect_parts(load_error(images), {"no targets"});
+}
+
+TEST(BadInput, LabelsThatAreNoClasses) {
+  TemporaryFolder folder;
+  const auto labels = [](Index i) { return i == 2 ? 10 : 1; };
+  const auto zero = [](Index, Index, Index) { return 0; };
+  for (const std::string name : {"c.bin", "c.bin.gz"})
+    expect_parts(load_error(folder.write(name, test::cifar(4, labels, zero))),
+                 {name, "image 3", "byte 6146", "label 10", "0 to 9"});
+  data::Options options;
+  options.one_hot = true;
+  expect_parts(load_error(folder.write("x.csv", "1,0\n1,1.5\n"), options),
+               {"x.csv", "row 2", "1.5", "whole numbers"});
+  expect_parts(load_error(folder.write("x.csv", "1,0\n1,-1\n"), options), {"row 2", "-1"});
+  expect_parts(load_error(folder.write("x.csv", "1,1e7\n"), options), {"row 1", "65536"});
+  const auto x = folder.write("x.npy", any_npy()), y = folder.write("y.npy", any_npy());
+  expect_parts(load_error(x + "," + y, options), {"2 target columns"});
+}
+
+TEST(BadInput, Splits) {
+  TemporaryFolder folder;
+  const auto x = folder.write("x.csv", "1,2\n3,4\n5,6\n");
+  const auto with = [&](const std::string& mask, const std::string& column) {
+    data::Options options;
+    options.split = folder.write("mask.csv", mask) + ":" + column;
+    return load_error(x, options);
+  };
+  expect_parts(with("0\n1\n", "0"), {"mask has 2 rows", "x.csv has 3"});
+  expect_parts(with("0,1\n1,0\n0,0\n", "2"), {"mask.csv", "no column 2", "0 to 1"});
+  expect_parts(with("0\n2\n1\n", "0"), {"mask.csv", "row 2", "0 or 1"});
+  expect_parts(with("0\n0\n0\n", "0"), {"no test rows"});
+  expect_parts(with("1\n1\n1\n", "0"), {"no training rows"});
+  expect_parts(with("0\n1\n0\n", "x"), {"MASK.csv:S"});
+  data::Options options;
+  options.split = "mask.csv";
+  expect_parts(load_error(x, options), {"MASK.csv:S"});
+  options.split = "/nowhere/mask.csv:0";
+  expect_parts(load_error(x, options), {"/nowhere/mask.csv", "no such file"});
+  expect_parts(load_error(x, options, x), {"leave out the test set"});
+}
+
+TEST(BadInput, LimitsAndScalesOutOfRange) {
+  TemporaryFolder folder;
+  const auto csv = folder.write("x.csv", "1,2\n3,4\n5,6\n"), npy = folder.write("x.npy", any_npy());
+  data::Options options;
+  options.limit = 4;
+  expect_parts(load_error(csv, options), {"limit 4", "x.csv has only 3 rows"});
+  options.limit = 5;
+  options.targets_required = false;
+  expect_parts(load_error(npy, options), {"limit 5", "x.npy has only 4 rows"});
+  options.limit = 0;
+  expect_parts(load_error(csv, options), {"limit 0", "at least 1"});
+  options = {};
+  options.limit_test = 9;
+  expect_parts(load_error(csv, options, csv), {"limit-test 9", "only 3 rows"});
+  options.split = folder.write("mask.csv", "0\n1\n0\n") + ":0";
+  expect_parts(load_error(csv, options), {"limit-test 9", "only 1 test rows"});
+  options = {};
+  options.limit = 3;
+  options.split = folder / "mask.csv:0";
+  expect_parts(load_error(csv, options), {"limit 3", "only 2 training rows"});
+  options = {};
+  options.scale = std::numeric_limits<double>::quiet_NaN();
+  expect_parts(load_error(csv, options), {"scale nan", "finite"});
+  options.scale = 0;
+  expect_parts(load_error(csv, options), {"scale 0"});
+  options.scale = 1e308;
+  expect_parts(load_error(csv, options), {"overflows"});
+}
+
+TEST(BadInput, Specifications) {
+  expect_parts(load_error(""), {"empty"});
+  expect_parts(load_error("nyp:x.npy"), {"'nyp'", "npy, csv, libsvm"});
+  expect_parts(load_error("somefile"), {"'somefile'", "FORMAT:"});
+  expect_parts(load_error("npy:"), {"file name"});
+  expect_parts(load_error("npy:a,b,c"), {"one file or two"});
+  expect_parts(load_error("npy:a,"), {"one file or two"});
+  expect_parts(load_error("h5:file.h5"), {"h5:FILE:/x"});
+  expect_parts(load_error("circle"), {"n= is missing"});
+  expect_parts(load_error("circle:freq=3"), {"n= is missing"});
+  expect_parts(load_error("circle:n=10,frequency=3"), {"'frequency'", "amplitude, freq, grid, n"});
+  expect_parts(load_error("circle:n=10,n=10"), {"twice"});
+  expect_parts(load_error("circle:n=ten"), {"n = 'ten'", "whole number"});
+  expect_parts(load_error("circle:n=10,freq=1.5"), {"freq = '1.5'", "whole number"});
+  expect_parts(load_error("circle:n=10,grid=yes"), {"grid takes no value"});
+  expect_parts(load_error("circle:n=10,amplitude=nan"), {"amplitude = 'nan'"});
+  expect_parts(load_error("sphere:n=10"), {"d= is missing"});
+  expect_parts(load_error("sphere:n=10,d=1"), {"d = '1'", "at least 2"});
+  expect_parts(load_error("gaussian:n=10,d=3,degree=2"), {"'degree'", "d, n"});
+}
+
+TEST(BadInput, TestSetsThatDoNotFit) {
+  TemporaryFolder folder;
+  const auto two = folder.write("two.csv", "1,2,3\n"),
+             three = folder.write("three.csv", "1,2,3,4\n");
+  expect_parts(load_error(two, {}, three), {"three.csv", "3 inputs", "has 2"});
+  data::Options options;
+  options.one_hot = true;
+  const auto split = data::load(folder.write("labels.csv", "1,0\n1,1\n"), "", options,
+                                comm::Communicator::world());
+  const auto more = folder.write("more.csv", "1,4\n");
+  expect_parts(test::input_error([&] {
+                 data::load_test(more, split.preparation, {}, comm::Communicator::world());
+               }),
+               {"more.csv", "label 4", "0 to 1"});
+}
+
+}  // namespace
+}  // namespace mercer

@@ -1,0 +1,202 @@
+#include <cmath>
+
+#include "files.hpp"
+
+namespace mercer {
+namespace {
+
+using test::TemporaryFolder;
+
+const comm::Communicator& world() {
+  static const comm::Communicator comm = comm::Communicator::world();
+  return comm;
+}
+
+constexpr Index kRows = 40;
+double input(Index i, Index j) {
+  return j == 2 ? 0.1
+                : std::sin(static_cast<double>(3 * i + j)) * static_cast<double>(10 * j + 1) + 5;
+}
+double target(Index i) {
+  return 100 + std::cos(static_cast<double>(i));
+}
+
+std::string table(const TemporaryFolder& folder, const std::string& name) {
+  std::string text;
+  for (Index i = 0; i < kRows; ++i) {
+    for (Index j = 0; j < 3; ++j) text += fmt::format("{},", input(i, j));
+    text += fmt::format("{}\n", target(i));
+  }
+  return folder.write(name, text);
+}
+
+struct Column {
+  long double mean = 0, deviation = 0;
+};
+template <class F>
+Column moments(Index n, F&& f) {
+  Column c;
+  for (Index i = 0; i < n; ++i) c.mean += f(i);
+  c.mean /= static_cast<long double>(n);
+  for (Index i = 0; i < n; ++i) c.deviation += (f(i) - c.mean) * (f(i) - c.mean);
+  c.deviation = std::sqrt(c.deviation / static_cast<long double>(n));
+  return c;
+}
+
+TEST(Standardize, UsesTheTrainingRowsMeanAndPopulationDeviation) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  std::string mask;
+  for (Index i = 0; i < kRows; ++i) mask += i < 30 ? "1,0\n" : "0,1\n";
+  data::Options options;
+  options.split = folder.write("mask.csv.gz", mask) + ":1";
+  options.scale = 3;
+  options.standardize = true;
+  const auto split = data::load(path, "", options, world());
+  ASSERT_EQ(split.train.rows(), 30);
+  ASSERT_EQ(split.test->rows(), 10);
+  const auto expected = [&](Index i, Index j) {
+    if (j == 2) return 0.0;
+    const Column c =
+        moments(30, [&](Index k) { return 3 * static_cast<long double>(input(k, j)); });
+    return static_cast<double>((3 * static_cast<long double>(input(i, j)) - c.mean) / c.deviation);
+  };
+  EXPECT_EQ(test::expect_rows(split.train.inputs, expected, 1e-14), 90);
+  EXPECT_EQ(test::expect_rows(
+                split.test->inputs, [&](Index i, Index j) { return expected(i + 30, j); }, 1e-14),
+            30);
+  const Column c = moments(30, [](Index k) { return static_cast<long double>(target(k)); });
+  const auto expected_target = [&](Index i, Index) {
+    return static_cast<double>((static_cast<long double>(target(i)) - c.mean) / c.deviation);
+  };
+  EXPECT_EQ(test::expect_rows(split.train.targets, expected_target, 1e-12), 30);
+  auto predictions = split.test->targets.copy();
+  data::to_target_units(split.preparation.standardization, predictions);
+  EXPECT_EQ(test::expect_rows(
+                predictions, [](Index i, Index) { return target(i + 30); }, 1e-12),
+            10);
+}
+
+TEST(Standardize, ConstantColumnsAreOnlyCentredEvenWhereTheirMeanIsRounded) {
+  TemporaryFolder folder;
+  const auto split = data::load(table(folder, "x.csv"), "", {.standardize = true}, world());
+  const auto& s = split.preparation.standardization;
+  EXPECT_EQ(s.input_mean[2], 0.1);
+  EXPECT_EQ(s.input_deviation[2], 1);
+  EXPECT_EQ(test::expect_rows(split.train.inputs,
+                              [&](Index i, Index j) {
+                                return j == 2
+                                           ? 0
+                                           : split.train.inputs.row(i)[static_cast<std::size_t>(j)];
+                              }),
+            3 * kRows);
+}
+
+TEST(UnitNorm, LeavesZeroRowsAndSurvivesTheLargestAndSmallestNumbers) {
+  TemporaryFolder folder;
+  const auto path = folder.write("x.csv", "0,0\n3,4\n3e300,-4e300\n3e-310,4e-310\n-5,0\n");
+  data::Options options;
+  options.unit_norm = true;
+  options.csv_target = "none";
+  const auto set = data::load_inputs(path, options, world());
+  const double expected[5][2] = {{0, 0}, {0.6, 0.8}, {0.6, -0.8}, {0.6, 0.8}, {-1, 0}};
+  EXPECT_EQ(test::expect_rows(
+                set.inputs, [&](Index i, Index j) { return expected[i][j]; }, 1e-13),
+            10);
+}
+
+TEST(UnitNorm, ComesAfterScaleAndStandardize) {
+  TemporaryFolder folder;
+  const auto set = data::load(table(folder, "x.csv"), "",
+                              {.scale = -2, .standardize = true, .unit_norm = true}, world())
+                       .train;
+  for (Index i = 0; i < kRows; ++i) {
+    double square = 0;
+    for (double x : set.inputs.row(i)) square += x * x;
+    EXPECT_NEAR(square, 1, 1e-14);
+  }
+  EXPECT_EQ(set.rows(), kRows);
+}
+
+TEST(OneHot, IsOneMinusTheShareOfAClassOverTrainingAndTestLabels) {
+  TemporaryFolder folder;
+  const auto train = folder.write("train.csv", "5,0\n6,2\n7,1\n"),
+             test = folder.write("test.csv", "8,4\n");
+  const auto split = data::load(train, test, {.standardize = true, .one_hot = true}, world());
+  const Index labels[] = {0, 2, 1};
+  EXPECT_EQ(split.train.classes, 5);
+  EXPECT_EQ(split.train.labels, (std::vector<Index>{0, 2, 1}));
+  EXPECT_EQ(split.test->labels, (std::vector<Index>{4}));
+  EXPECT_EQ(test::expect_rows(split.train.targets,
+                              [&](Index i, Index j) { return (labels[i] == j ? 1 : 0) - 0.2; }),
+            15);
+  EXPECT_EQ(
+      test::expect_rows(split.test->targets, [](Index, Index j) { return (j == 4 ? 1 : 0) - 0.2; }),
+      5);
+  EXPECT_TRUE(split.preparation.standardization.target_mean.empty());
+  EXPECT_EQ(split.preparation.outputs, 5);
+}
+
+TEST(LoadTest, PreparesNewRowsAsTheTrainingSetWas) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  for (bool one_hot : {false, true}) {
+    data::Options options{.scale = 0.5, .standardize = true, .unit_norm = true, .one_hot = one_hot};
+    const auto train = one_hot ? folder.write("l.csv", "1,2,0\n3,5,2\n4,4,1\n") : path;
+    const auto test = one_hot ? folder.write("m.csv", "9,1,1\n1,1,0\n") : path;
+    const auto together = data::load(train, test, options, world());
+    const auto alone = data::load_test(test, together.preparation, {}, world());
+    EXPECT_EQ(alone.hash, together.test->hash);
+    EXPECT_EQ(alone.target_hash, together.test->target_hash);
+    EXPECT_EQ(alone.labels, together.test->labels);
+    EXPECT_EQ(alone.classes, together.test->classes);
+  }
+}
+
+TEST(LoadTest, TakesTheTestRowsOfASplitAndOtherPointsOfASyntheticSet) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  std::string mask;
+  for (Index i = 0; i < kRows; ++i) mask += i % 3 == 0 ? "1\n" : "0\n";
+  data::Options options{.split = folder.write("mask.csv", mask) + ":0", .standardize = true};
+  const auto split = data::load(path, "", options, world());
+  const auto alone = data::load_test(path, split.preparation, options, world());
+  EXPECT_EQ(alone.rows(), 14);
+  EXPECT_EQ(alone.hash, split.test->hash);
+
+  const auto circle = data::load("circle:n=20", "circle:n=30", {}, world());
+  EXPECT_EQ(data::load_test("circle:n=30", circle.preparation, {}, world()).hash,
+            circle.test->hash);
+}
+
+TEST(LoadInputs, HasTheHashOfTheTrainingSetAndLeavesTargetsAlone) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  data::Options options{.limit = 17, .standardize = true, .unit_norm = true};
+  const auto alone = data::load_inputs(path, options, world());
+  EXPECT_EQ(alone.hash, data::load(path, path, options, world()).train.hash);
+  EXPECT_EQ(test::expect_rows(alone.targets, [](Index i, Index) { return target(i); }), 17);
+  options.one_hot = true;  // targets that are no labels do not matter here
+  EXPECT_EQ(data::load_inputs(path, options, world()).hash, alone.hash);
+}
+
+TEST(Hash, ChangesWithAValueTheOrderAndTheShape) {
+  TemporaryFolder folder;
+  data::Options options;
+  options.csv_target = "none";
+  const auto hash = [&](const std::string& text) {
+    return data::load_inputs(folder.write("x.csv", text), options, world()).hash;
+  };
+  const auto base = hash("1,2\n3,4\n");
+  EXPECT_EQ(base, hash("1.0,2e0\n3,4"));
+  EXPECT_EQ(hash("0,2\n"), hash("-0,2\n"));
+  EXPECT_NE(base, hash("1,2\n3,4.0000000000000009\n"));
+  EXPECT_NE(base, hash("3,4\n1,2\n"));
+  EXPECT_NE(base, hash("2,1\n3,4\n"));
+  EXPECT_NE(base, hash("1\n2\n3\n4\n"));
+  EXPECT_NE(base, hash("1,2,3,4\n"));
+  EXPECT_NE(base, hash("1,2\n3,4\n0,0\n"));
+}
+
+}  // namespace
+}  // namespace mercer
