@@ -24,9 +24,12 @@ void check(int code, const char* where) {
 
 MPI_Op mpi_op(Op op) {
   switch (op) {
-    case Op::max: return MPI_MAX;
-    case Op::min: return MPI_MIN;
-    default: return MPI_SUM;
+    case Op::max:
+      return MPI_MAX;
+    case Op::min:
+      return MPI_MIN;
+    default:
+      return MPI_SUM;
   }
 }
 
@@ -37,7 +40,9 @@ Index max_elements() {
 
 }  // namespace
 
-std::int64_t bytes_sent() { return g_bytes_sent; }
+std::int64_t bytes_sent() {
+  return g_bytes_sent;
+}
 
 Communicator::Communicator(MPI_Comm parent) {
   if (parent == MPI_COMM_NULL) return;
@@ -54,7 +59,9 @@ Communicator::Communicator(MPI_Comm parent) {
   MPI_Comm_size(copy, &size_);
 }
 
-Communicator Communicator::world() { return Communicator(MPI_COMM_WORLD); }
+Communicator Communicator::world() {
+  return Communicator(MPI_COMM_WORLD);
+}
 
 Communicator Communicator::split(int color, int key) const {
   MPI_Comm part = MPI_COMM_NULL;
@@ -64,7 +71,9 @@ Communicator Communicator::split(int color, int key) const {
   return result;
 }
 
-void Communicator::barrier() const { check(MPI_Barrier(handle()), "MPI_Barrier"); }
+void Communicator::barrier() const {
+  check(MPI_Barrier(handle()), "MPI_Barrier");
+}
 
 template <class T>
 void Communicator::all_reduce(std::span<T> values, Op op) const {
@@ -123,8 +132,8 @@ std::vector<T> Communicator::all_gather(std::span<const T> values) const {
 }
 
 template <class T>
-std::vector<T> Communicator::all_to_all(std::span<const T> send, std::span<const Index> counts,
-                                        std::vector<Index>* received) const {
+RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const Index> counts,
+                                      std::vector<Index>* received) const {
   const auto P = static_cast<std::size_t>(size_);
   std::vector<Index> incoming(P);
   check(MPI_Alltoall(counts.data(), 1, MPI_INT64_T, incoming.data(), 1, MPI_INT64_T, handle()),
@@ -136,7 +145,7 @@ std::vector<T> Communicator::all_to_all(std::span<const T> send, std::span<const
   }
   if (to[P] > static_cast<Index>(send.size()))
     abort_run("all_to_all", "the counts exceed the buffer");
-  std::vector<T> result(static_cast<std::size_t>(from[P]));
+  RawVector<T> result(static_cast<std::size_t>(from[P]));
 
   // Pairwise messages: 64-bit displacements, and pieces of any size.
   std::vector<MPI_Request> requests;
@@ -171,13 +180,13 @@ std::vector<T> Communicator::all_to_all(std::span<const T> send, std::span<const
   return result;
 }
 
-#define MERCER_INSTANTIATE(T)                                                              \
-  template void Communicator::all_reduce<T>(std::span<T>, Op) const;                       \
-  template void Communicator::broadcast<T>(std::span<T>, int) const;                       \
-  template std::vector<T> Communicator::all_gather<T>(T) const;                            \
-  template std::vector<T> Communicator::all_gather<T>(std::span<const T>) const;           \
-  template std::vector<T> Communicator::all_to_all<T>(                                     \
-      std::span<const T>, std::span<const Index>, std::vector<Index>*) const;
+#define MERCER_INSTANTIATE(T)                                                                   \
+  template void Communicator::all_reduce<T>(std::span<T>, Op) const;                            \
+  template void Communicator::broadcast<T>(std::span<T>, int) const;                            \
+  template std::vector<T> Communicator::all_gather<T>(T) const;                                 \
+  template std::vector<T> Communicator::all_gather<T>(std::span<const T>) const;                \
+  template RawVector<T> Communicator::all_to_all<T>(std::span<const T>, std::span<const Index>, \
+                                                    std::vector<Index>*) const;
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 MERCER_INSTANTIATE(std::int64_t)

@@ -11,33 +11,39 @@ Matrix<T> fetch_rows(const RowBlock<T>& rows, std::span<const Index> wanted) {
   const comm::Communicator& comm = rows.comm();
   const auto& partition = rows.partition();
   const auto ranks = static_cast<std::size_t>(comm.size());
+  // Own rows are copied where they belong; the others are asked for, grouped by owner.
   std::vector<Index> counts(ranks, 0);
   for (const Index i : wanted) {
     if (i < 0 || i >= rows.rows()) comm::abort_run("fetch_rows", "a row that does not exist");
-    ++counts[static_cast<std::size_t>(partition.owner(i))];
+    const int owner = partition.owner(i);
+    if (owner != comm.rank()) ++counts[static_cast<std::size_t>(owner)];
   }
-  std::vector<Index> next(ranks, 0);  // where the next request to each owner goes
-  for (std::size_t r = 1; r < ranks; ++r) next[r] = next[r - 1] + counts[r - 1];
-  std::vector<Index> requests(wanted.size()), place(wanted.size());
+  std::vector<Index> next(ranks + 1, 0);  // where the next request to each owner goes
+  for (std::size_t r = 0; r < ranks; ++r) next[r + 1] = next[r] + counts[r];
+  std::vector<Index> requests(static_cast<std::size_t>(next[ranks])), column(requests.size());
+  const Index cols = rows.cols();
+  Matrix<T> result(cols, static_cast<Index>(wanted.size()));
   for (std::size_t k = 0; k < wanted.size(); ++k) {
-    place[k] = next[static_cast<std::size_t>(partition.owner(wanted[k]))]++;
-    requests[static_cast<std::size_t>(place[k])] = wanted[k];
+    const int owner = partition.owner(wanted[k]);
+    if (owner == comm.rank()) {
+      std::ranges::copy(rows.row(wanted[k] - rows.first_row()),
+                        result.column(static_cast<Index>(k)));
+      continue;
+    }
+    const auto place = static_cast<std::size_t>(next[static_cast<std::size_t>(owner)]++);
+    requests[place] = wanted[k];
+    column[place] = static_cast<Index>(k);
   }
   std::vector<Index> asked;
-  const std::vector<Index> requested = comm.all_to_all<Index>(requests, counts, &asked);
+  const auto requested = comm.all_to_all<Index>(requests, counts, &asked);
 
-  const Index cols = rows.cols();
   RawVector<T> send(requested.size() * static_cast<std::size_t>(cols));
   T* out = send.data();
-  for (const Index i : requested) {
-    const auto row = rows.row(i - rows.first_row());
-    out = std::copy(row.begin(), row.end(), out);
-  }
+  for (const Index i : requested) out = std::ranges::copy(rows.row(i - rows.first_row()), out).out;
   for (Index& count : asked) count *= cols;
-  const std::vector<T> received = comm.all_to_all<T>(send, asked);
-  Matrix<T> result(cols, static_cast<Index>(wanted.size()));
-  for (std::size_t k = 0; k < wanted.size(); ++k)
-    std::copy_n(received.data() + place[k] * cols, cols, result.column(static_cast<Index>(k)));
+  const auto received = comm.all_to_all<T>(send, asked);
+  for (std::size_t k = 0; k < requests.size(); ++k)
+    std::copy_n(received.data() + static_cast<Index>(k) * cols, cols, result.column(column[k]));
   return result;
 }
 

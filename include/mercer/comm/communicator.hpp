@@ -9,27 +9,35 @@
 #include <vector>
 
 #include "mercer/base/index.hpp"
+#include "mercer/base/matrix.hpp"
 
 namespace mercer::comm {
 
 template <class T>
 MPI_Datatype datatype() {
-  if constexpr (std::is_same_v<T, double>) return MPI_DOUBLE;
-  else if constexpr (std::is_same_v<T, float>) return MPI_FLOAT;
-  else if constexpr (std::is_same_v<T, std::int64_t>) return MPI_INT64_T;
-  else if constexpr (std::is_same_v<T, std::uint64_t>) return MPI_UINT64_T;
-  else if constexpr (std::is_same_v<T, int>) return MPI_INT;
+  if constexpr (std::is_same_v<T, double>)
+    return MPI_DOUBLE;
+  else if constexpr (std::is_same_v<T, float>)
+    return MPI_FLOAT;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return MPI_INT64_T;
+  else if constexpr (std::is_same_v<T, std::uint64_t>)
+    return MPI_UINT64_T;
+  else if constexpr (std::is_same_v<T, int>)
+    return MPI_INT;
   else if constexpr (std::is_same_v<T, char> || std::is_same_v<T, std::byte> ||
-                     std::is_same_v<T, std::uint8_t>) return MPI_BYTE;
-  else static_assert(!sizeof(T), "no MPI datatype for this type");
+                     std::is_same_v<T, std::uint8_t>)
+    return MPI_BYTE;
+  else
+    static_assert(!sizeof(T), "no MPI datatype for this type");
 }
 
 enum class Op { sum, max, min };
 
 /// A group of ranks. Owns a duplicate of the MPI communicator it is made from, so that Mercer's
 /// messages never meet the caller's; copies share it; it is freed with the last copy unless MPI has
-/// been finalised. Errors of MPI abort the run with the rank and the place (an MPI error on one rank
-/// cannot be unwound together with the others).
+/// been finalised. Errors of MPI abort the run with the rank and the place (an MPI error on one
+/// rank cannot be unwound together with the others).
 ///
 /// Every member function below is collective unless it says otherwise. Counts are 64-bit: messages
 /// are cut at 2^30 bytes.
@@ -71,8 +79,8 @@ class Communicator {
   /// counts[r] elements of `send`, one rank's after the other, go to rank r. Returns what the ranks
   /// sent here, in rank order; `received`, if given, tells how many came from each.
   template <class T>
-  std::vector<T> all_to_all(std::span<const T> send, std::span<const Index> counts,
-                            std::vector<Index>* received = nullptr) const;
+  RawVector<T> all_to_all(std::span<const T> send, std::span<const Index> counts,
+                          std::vector<Index>* received = nullptr) const;
 
  private:
   Communicator() = default;
