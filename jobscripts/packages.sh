@@ -40,7 +40,7 @@ install_packages() {
   echo "== installing ${#missing[@]} packages: ${missing[*]}"
   "${as_root[@]}" apt-get update -qq
   without_starting_services "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"
+    apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
 }
 
 # Runs the command while Debian's policy hook forbids that packages start their services: Slurm and

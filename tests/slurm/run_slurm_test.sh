@@ -86,6 +86,7 @@ check "its result is readable" "$python" "$here/read_results.py" spectrum "$work
 job=$(run_job "$work/bad.log" krr.sbatch --no-such-option)
 check "a job with a wrong option fails with exit code 2" ended_as "$job" "FAILED 2:0"
 
+# shellcheck disable=SC2030,SC2031  # for this job alone
 job=$(exports=MERCER_BIN=/nonexistent && run_job "$work/missing.log" spectrum.sbatch)
 check "a job without programs fails with exit code 2" ended_as "$job" "FAILED 2:0"
 check "and says what to do" says "$work/missing.log" "no /nonexistent/mercer-spectrum: build Mercer first"
@@ -113,6 +114,7 @@ touch "$work/ready.\$OMPI_COMM_WORLD_RANK"
 for _ in {1..600}; do sleep 0.1; done
 STUB
 chmod +x "$work/bin/mercer-krr"
+# shellcheck disable=SC2031
 job=$(exports=${exports/"$bin"/$work/bin} && submit "$work/signal.log" krr.sbatch)
 check "both ranks of a long job are up" cluster_wait 60 test -e "$work/ready.0" -a -e "$work/ready.1"
 scancel --batch --signal=USR1 "$job"
