@@ -38,25 +38,4 @@ struct RidgeJob {
   void parse_ridges();
 };
 
-/// What the predictions are worth, in the targets' own units.
-struct Scores {
-  double mse = 0, rmse = 0;
-  double rmse_standardized = -1;  ///< -1: targets were not standardised
-  double accuracy = -1;           ///< -1: targets are no classes
-};
-/// `predictions` in prepared units; on return in the targets' own. Collective.
-Scores evaluate(dist::RowBlock<double>& predictions, const data::Dataset& test,
-                const data::Standardization& standardization);
-
-/// /predictions, /alpha, /ridge, /score, and what a stored model needs: the kernel's and the
-/// training set's options as the text of a configuration file, and the preparation.
-struct StoredModel {
-  std::string options;  ///< "name=value" lines
-  std::string train;    ///< SPEC
-  data::Preparation preparation;
-  dist::RowBlock<double> alpha;
-};
-void write_model(dist::Hdf5File& file, const StoredModel& model);
-StoredModel read_model(const dist::Hdf5File& file);
-
 }  // namespace mercer::drivers

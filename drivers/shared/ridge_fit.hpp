@@ -1,0 +1,60 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "mercer/krr/fit.hpp"
+#include "mercer/msk/spectrum_map.hpp"
+#include "mercer/spectral/eigenpairs.hpp"
+#include "shared/ridge_job.hpp"
+
+namespace mercer::drivers {
+
+/// What a fit leaves behind for predictions and reports.
+template <class T>
+struct Solution {
+  std::vector<krr::Fit> fits;  ///< one a ridge
+  std::size_t best = 0;        ///< of least leave-one-out error where there are several
+  std::optional<spectral::Eigenpairs<T>> pairs;
+  msk::ModifiedSpectrum spectrum;  ///< empty without pairs
+  double mean_diagonal = 0;        ///< trace(K)/n
+};
+
+/// K -> coefficients, in the way that the job asks for: one ridge of the plain kernel by Cholesky;
+/// one ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or one that is to be
+/// chosen, from all eigenpairs. Borrows its arguments. Collective.
+template <class T>
+class Fitting {
+ public:
+  Fitting(const RidgeJob& job, const gram::Source& kernel, const data::Dataset& train, Index nb,
+          Session& session)
+      : job_(job), kernel_(kernel), train_(train), session_(session), assembly_{.nb = nb} {}
+
+  Solution<T> solve();
+  /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) with every entry of K
+  /// evaluated again: alpha = S (K S + gamma I)^-1 Y is its zero. S = I for plain ridge regression.
+  double check(const Solution<T>& solution, const krr::Fit& fit);
+
+ private:
+  Index n() const { return train_.rows(); }
+  Index top() const { return job_.top < 0 ? n() : job_.top; }
+  dist::DistMatrix<T> assemble();
+  spectral::Eigenpairs<T> eigenpairs();
+  std::vector<double> gammas(double mean_diagonal) const;
+  Solution<T> by_cholesky();
+  void by_modified_cholesky(Solution<T>& solution);
+  void along_path(Solution<T>& solution);
+
+  const RidgeJob& job_;
+  const gram::Source& kernel_;
+  const data::Dataset& train_;
+  Session& session_;
+  gram::Options assembly_;
+};
+
+/// Memory and flops of the job, by the way that Fitting will take.
+template <class T>
+Plan plan(const RidgeJob& job, const gram::Source& kernel, const data::Split& sets, Index nb,
+          const Session& session);
+
+}  // namespace mercer::drivers

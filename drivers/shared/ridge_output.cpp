@@ -1,0 +1,157 @@
+#include "shared/ridge_output.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/data/preparation_file.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/krr/score.hpp"
+#include "mercer/report/plot.hpp"
+
+namespace mercer::drivers {
+
+using dist::RowBlock;
+
+Scores evaluate(dist::RowBlock<double>& predictions, const data::Dataset& test,
+                const data::Standardization& standardization) {
+  auto targets = test.targets.copy();
+  Scores scores;
+  if (!standardization.target_deviation.empty())
+    scores.rmse_standardized = krr::rmse(predictions, targets);
+  data::to_target_units(standardization, predictions);
+  data::to_target_units(standardization, targets);
+  scores.mse = krr::mse(predictions, targets);
+  scores.rmse = std::sqrt(scores.mse);
+  if (test.classes > 0) scores.accuracy = krr::accuracy(predictions, test.labels);
+  return scores;
+}
+
+void print_scores(const Session& session, double ridge, const Scores& s, double loo, double gcv) {
+  const auto shown = [](double value) {
+    return value < 0 ? std::string("-") : fmt::format("{:.8g}", value);
+  };
+  session.say("{:>14.6e}  {:>14}  {:>14}  {:>10}  {:>14}  {:>14}", ridge, shown(s.rmse),
+              shown(s.mse), s.accuracy < 0 ? "-" : fmt::format("{:.4f}", s.accuracy), shown(loo),
+              shown(gcv));
+}
+
+void print_header(const Session& session) {
+  session.say("\n{:>14}  {:>14}  {:>14}  {:>10}  {:>14}  {:>14}", "ridge", "test rmse", "test mse",
+              "accuracy", "leave-one-out", "gcv");
+}
+
+void write_scores(dist::Hdf5File& file, const std::string& group,
+                  const std::vector<Scores>& scores) {
+  const auto column = [&](const char* name, double Scores::*value) {
+    std::vector<double> values;
+    for (const auto& s : scores) values.push_back(s.*value);
+    if (!values.empty() && values.front() >= 0) file.write(group + "/" + name, values);
+  };
+  column("rmse", &Scores::rmse);
+  column("mse", &Scores::mse);
+  column("rmse_standardized", &Scores::rmse_standardized);
+  column("accuracy", &Scores::accuracy);
+}
+
+void note_scores(Session& session, const Scores& scores) {
+  auto& result = session.record().result;
+  result["rmse"] = scores.rmse;
+  result["mse"] = scores.mse;
+  if (scores.rmse_standardized >= 0) result["rmse_standardized"] = scores.rmse_standardized;
+  if (scores.accuracy >= 0) result["accuracy"] = scores.accuracy;
+}
+
+namespace {
+
+report::Plot plot_predictions(const RowBlock<double>& predictions, const data::Dataset& test) {
+  report::Series points{.label = "test rows", .x = {}, .y = {}, .style = report::Style::points};
+  const auto f = dist::all_rows(predictions);
+  const auto y = dist::all_rows(test.targets);
+  for (Index i = 0; i < std::min<Index>(f.cols(), 4000); ++i)
+    for (Index c = 0; c < f.rows(); ++c) {
+      points.x.push_back(y(c, i));
+      points.y.push_back(f(c, i));
+    }
+  return {.title = "Predictions", .x_label = "target", .y_label = "prediction", .series = {points}};
+}
+
+}  // namespace
+
+template <class T>
+void plot(const Session& session, const Solution<T>& solution, const std::vector<Scores>& scores,
+          const RowBlock<double>& predictions, const std::optional<data::Dataset>& test) {
+  std::vector<report::Plot> panels;
+  if (!solution.spectrum.lambda.empty()) {
+    report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
+        g{.label = "g(lambda_i)", .x = {}, .y = {}};
+    for (std::size_t i = 0; i < solution.spectrum.lambda.size(); ++i) {
+      lambda.x.push_back(static_cast<double>(i + 1));
+      lambda.y.push_back(solution.spectrum.lambda[i]);
+      g.x.push_back(static_cast<double>(i + 1));
+      g.y.push_back(solution.spectrum.g[i]);
+    }
+    panels.push_back({.title = "Spectrum",
+                      .x_label = "i",
+                      .y_label = "eigenvalue of K",
+                      .log_x = true,
+                      .log_y = true,
+                      .series = {lambda, g}});
+  }
+  if (solution.fits.size() > 1) {
+    report::Series loo{
+        .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
+        rmse{.label = "test", .x = {}, .y = {}, .style = report::Style::linespoints};
+    for (std::size_t r = 0; r < solution.fits.size(); ++r) {
+      loo.x.push_back(solution.fits[r].ridge);
+      loo.y.push_back(solution.fits[r].loo_rmse);
+      if (r >= scores.size()) continue;
+      rmse.x.push_back(solution.fits[r].ridge);
+      rmse.y.push_back(scores[r].rmse);
+    }
+    panels.push_back({.title = "Error against ridge",
+                      .x_label = "gamma",
+                      .y_label = "rmse",
+                      .log_x = true,
+                      .log_y = true,
+                      .series = {loo, rmse}});
+  }
+  if (test.has_value()) panels.push_back(plot_predictions(predictions, *test));
+  report::write_svg(session.comm(), session.options().plot, panels);
+}
+
+template void plot<double>(const Session&, const Solution<double>&, const std::vector<Scores>&,
+                           const RowBlock<double>&, const std::optional<data::Dataset>&);
+template void plot<float>(const Session&, const Solution<float>&, const std::vector<Scores>&,
+                          const RowBlock<double>&, const std::optional<data::Dataset>&);
+
+/// The options that a stored model needs again, as the text of a configuration file.
+std::string model_options(const CommandLine& line) {
+  std::string text;
+  for (const auto& [name, value] : line.settings())
+    for (const char* needed :
+         {"kernel", "arch", "depth", "activation", "weight-std", "bias-std", "bandwidth", "split",
+          "limit", "scale", "standardize", "unit-norm", "one-hot", "target", "seed"})
+      if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
+  return text;
+}
+
+void write_model(dist::Hdf5File& file, const StoredModel& model) {
+  file.attribute("/", "options", model.options);
+  file.attribute("/", "train", model.train);
+  data::write(file, model.preparation);
+  file.write("/alpha", model.alpha);
+}
+
+StoredModel read_model(const dist::Hdf5File& file) {
+  if (!file.contains("/alpha") || !file.has_attribute("/", "options"))
+    throw InputError("--model {}: is no result of mercer-krr that can predict (no /alpha)",
+                     file.path());
+  StoredModel model;
+  model.options = file.text_attribute("/", "options");
+  model.train = file.text_attribute("/", "train");
+  model.preparation = data::read_preparation(file);
+  model.alpha = file.read_rows<double>("/alpha");
+  return model;
+}
+
+}  // namespace mercer::drivers
