@@ -71,17 +71,8 @@ spectral::Eigenpairs<T> jacobi_pairs(const Dense& k, Index top, const dist::Proc
   const auto found = test::jacobi(
       test::dense(N, N, [&](Index i, Index j) { return k(i, j) / static_cast<double>(N); }));
   const auto& lambda = found.first;
-  spectral::Eigenpairs<T> pairs{{lambda.begin(), lambda.begin() + top},
-                                0,
-                                DistMatrix<T>(grid, N, top, kBlock),
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {}};
+  spectral::Eigenpairs<T> pairs{.values = {lambda.begin(), lambda.begin() + top},
+                                .vectors = DistMatrix<T>(grid, N, top, kBlock)};
   pairs.next = top < N ? lambda[static_cast<std::size_t>(top)] : lambda.back();
   pairs.vectors.fill([&](Index i, Index j) { return found.second(i, j); });
   return pairs;

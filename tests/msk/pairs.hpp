@@ -23,17 +23,8 @@ spectral::Eigenpairs<T> householder_pairs(const std::vector<double>& lambda, Ind
                                           const dist::ProcessGrid& grid, Index nb) {
   const HouseholderMatrix A(lambda);
   const auto n = static_cast<Index>(lambda.size());
-  spectral::Eigenpairs<T> pairs{{lambda.begin(), lambda.begin() + k},
-                                0,
-                                dist::DistMatrix<T>(grid, n, k, nb),
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {},
-                                {}};
+  spectral::Eigenpairs<T> pairs{.values = {lambda.begin(), lambda.begin() + k},
+                                .vectors = dist::DistMatrix<T>(grid, n, k, nb)};
   pairs.next = k < n ? lambda[static_cast<std::size_t>(k)] : (n > 0 ? lambda.back() : 0);
   pairs.vectors.fill([&](Index i, Index m) { return A.eigenvector(i, m); });
   for (double l : lambda) pairs.trace += l;
