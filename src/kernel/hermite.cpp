@@ -23,17 +23,22 @@ double core(arch::Function function, double x) {
   }
 }
 
-/// Nodes on the half line. rho(s g) is analytic in a strip of half-width `strip`, so its spectrum
-/// falls as exp(-strip omega); the Hermite function of the last term oscillates at sqrt(n).
-std::vector<double> half_line(double strip) {
-  const double last_wave = std::min(21 / strip, std::sqrt(2.0 * kMostTerms));
+/// What it takes to integrate against Hermite functions. rho(s g) is analytic in a strip of
+/// half-width `strip`: its spectrum falls as exp(-strip omega), its coefficients as exp(-strip
+/// sqrt(2 n)), and u_n oscillates at sqrt(n).
+struct Resolution {
+  Index most_terms;
+  std::vector<double> nodes;  ///< on the half line
+};
+Resolution resolve(double strip) {
+  const double last_wave = std::min(28 / strip + 12, std::sqrt(2.0 * kMostTerms));
   const double wave = last_wave + 38 / strip + 12, end = 13;
-  const auto count =
-      std::min<Index>(4096, static_cast<Index>(end * wave / (2 * std::numbers::pi)) + 2);
-  std::vector<double> nodes(count);
+  const auto count = static_cast<Index>(std::min(4096.0, end * wave / (2 * std::numbers::pi) + 2));
+  Resolution result;
+  result.most_terms = static_cast<Index>(last_wave * last_wave / 2);
   for (Index j = 0; j < count; ++j)
-    nodes[j] = end * static_cast<double>(j) / static_cast<double>(count - 1);
-  return nodes;
+    result.nodes.push_back(end * static_cast<double>(j) / static_cast<double>(count - 1));
+  return result;
 }
 
 /// u_n(g) = He_n(g)/sqrt(n!) exp(-g^2/4) at the nodes, advanced one n at a time; times the weights.
@@ -102,7 +107,7 @@ Features hermite_features(const arch::Activation& rho, std::span<const double> s
   const double largest = *std::max_element(s.begin(), s.end());
   const double distance =
       rho.function == arch::Function::tanh ? std::numbers::pi / 2 : std::numbers::pi;
-  const std::vector<double> nodes = half_line(distance / std::max(largest, 1e-3));
+  const auto [most_terms, nodes] = resolve(distance / std::max(largest, 1e-3));
   const Index Q = static_cast<Index>(nodes.size());
 
   Matrix<double> values(Q, G);
@@ -128,7 +133,8 @@ Features hermite_features(const arch::Activation& rho, std::span<const double> s
   }
   Index terms = 0;
   RawVector<double>& F = features.values;
-  for (double added = 1; terms < kMostTerms && !(added <= 1e-27); terms += kBlock) {
+  bool converged = false;
+  for (; terms < most_terms && !converged; terms += kBlock) {
     for (Index k = 0; k < kBlock; ++k) {
       hermite.write(table.column(k));
       hermite.advance();
@@ -137,7 +143,7 @@ Features hermite_features(const arch::Activation& rho, std::span<const double> s
     F.resize(static_cast<std::size_t>((terms + kBlock) * G));
     la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, values.view(), table.view(), 0.0,
                      MatrixView<double>{F.data() + terms * G, G, kBlock, G});
-    added = 0;
+    double added = 0;
     for (Index k = terms; k < terms + kBlock; ++k) {
       const double n = static_cast<double>(parts.parity + 2 * k);
       auto& share = shares.emplace_back(G);
@@ -150,15 +156,19 @@ Features hermite_features(const arch::Activation& rho, std::span<const double> s
         added = std::max(added, share[g]);
       }
     }
+    converged = added <= 1e-25;
   }
 
   // What is left after the last term, where the cap ended the loop; below 1e-13 it is rounding.
   std::vector<double> tail(G, 0.0);
-  if (terms >= kMostTerms)
-    for (Index g = 0; g < G; ++g) {
-      const double left = std::max(value_left[g], slope_left[g]);
-      if (norm[groups.first[g]] > 0 && !(left <= 1e-13)) tail[g] = left;
-    }
+  for (Index g = 0; g < G && !converged; ++g) {
+    if (!(norm[groups.first[g]] > 0)) continue;
+    const double value = value_left[g] <= 1e-13 ? 0 : value_left[g];
+    const double steep = slope_left[g] <= 1e-13 ? 0 : slope_left[g];
+    features.value_error = std::max(features.value_error, value);
+    features.slope_error = std::max(features.slope_error, steep);
+    tail[g] = std::max(value, steep);
+  }
   features.tails.assign(static_cast<std::size_t>(terms + 1), 0.0);
   for (Index k = terms; k >= 0; --k) {
     for (Index g = 0; g < G && k < terms; ++g) tail[g] += shares[k][g];

@@ -28,6 +28,6 @@ Features hermite_features(const arch::Activation& rho, std::span<const double> s
 /// Cauchy-Schwarz.
 Index terms_needed(const Features& x, const Features& z);
 
-inline constexpr Index kMostTerms = 4096;
+inline constexpr Index kMostTerms = 6144;
 
 }  // namespace mercer::kernel

@@ -31,7 +31,7 @@ struct NetworkRows : Rows {
   double error_estimate() const override { return error; }
 };
 
-/// A leave of widths: they do not matter in the limit.
+/// Widths do not matter in the limit.
 void drop_widths(std::vector<arch::Layer>& layers) {
   for (arch::Layer& layer : layers) {
     if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
@@ -65,7 +65,8 @@ class NetworkKernel : public Kernel {
     stack[0].tau.assign(m, 0.0);
     for (const auto& step : program_) {
       rows->factors.push_back(step->prepare(stack));
-      rows->error += rows->factors.back().error;
+      const Features& features = rows->factors.back().features;
+      rows->error += features.value_error + (tangent_ ? features.slope_error : 0);
     }
     rows->norm = std::move(stack[0].s);
     rows->tau = std::move(stack[0].tau);
@@ -79,7 +80,6 @@ class NetworkKernel : public Kernel {
     if (out.rows == 0 || out.cols == 0) return;
     cosines(x.unit, i0, z.unit, j0, out);
     Work work;
-    work.tangent = tangent_;
     RawVector<double> sigma(kSegment), tau(kSegment);
     for (Index j = 0; j < out.cols; ++j)
       for (Index begin = 0; begin < out.rows; begin += kSegment) {

@@ -266,7 +266,6 @@ class SeriesStep : public SmoothStep {
       rows.tau[i] *= slope[i];
     }
     f.features = hermite_features(rho_, s, rows.s, slope);
-    if (!f.features.tails.empty()) f.error = f.features.tails.back();
   }
   /// norm = sqrt(E[rho^2]), mean = E[rho]/norm, slope = s^2 E[rho'^2]/norm^2.
   void moments(double s, double& norm, double& mean, double& slope) const {
@@ -298,15 +297,15 @@ class SeriesStep : public SmoothStep {
   void loop(const Segment& s, const RowView& rows, const RowView& row_j,
             Work& work) const override {
     const Features &x = rows.factors->features, &z = row_j.factors->features;
-    const Index terms = terms_needed(x, z), room = std::max<Index>(terms, 1);
-    if (static_cast<Index>(work.coefficients.size()) < 2 * room)
-      work.coefficients.resize(static_cast<std::size_t>(2 * room));
-    double* of_j = work.coefficients.data();
+    const Index terms = terms_needed(x, z);
+    const auto room = static_cast<std::size_t>(2 * (terms + s.n));
+    if (work.scratch.size() < room) work.scratch.resize(room);
+    double* of_j = work.scratch.data();
     const double* from = z.values.data() + (z.uniform ? 0 : row_j.first);
     for (Index k = 0; k < terms; ++k) of_j[k] = from[k * z.stride];
     tile_loops().series(s, terms, parts_.parity, x.values.data() + (x.uniform ? 0 : rows.first),
                         x.stride, x.uniform, of_j, factor(rows, row_j, 0), factor(rows, row_j, 1),
-                        of_j + room);
+                        of_j + terms);
   }
   HermiteParts parts_;
 };

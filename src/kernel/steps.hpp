@@ -20,15 +20,16 @@ struct Features {
   RawVector<double> values;  ///< feature k of row i at values[k stride + (uniform ? 0 : i)]
   Index stride = 0;
   bool uniform = false;  ///< all rows have one variance
-  std::vector<double>
-      tails;  ///< tails[k]: largest share of a row's c' (or of its slope) beyond k features
+  /// tails[k]: the largest share of a row's own c' or slope dc'/dc that lies beyond k features.
+  std::vector<double> tails;
+  /// Those shares beyond the last feature, where the series was cut off; else 0.
+  double value_error = 0, slope_error = 0;
 };
 
 /// What the rows contribute to one step: arrays over the rows.
 struct Factors {
   std::vector<std::vector<double>> of;
   Features features;
-  double error = 0;  ///< estimated error of c' beyond rounding
 };
 
 /// Rows from some row on: where a Segment's rows, or its column's row, find their factors.
@@ -46,8 +47,7 @@ inline Factor factor(const RowView& rows, const RowView& row_j, std::size_t k) {
 struct Work {
   std::vector<Segment> stack;
   std::vector<RawVector<double>> buffers;  ///< three arrays per level
-  RawVector<double> before, coefficients;
-  bool tangent = true;
+  RawVector<double> before, scratch;
   Segment& top() { return stack.back(); }
 };
 

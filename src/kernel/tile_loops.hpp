@@ -50,10 +50,11 @@ struct TileLoops {
   /// t = b sqrt(q), r = |amplitude|/sqrt(a), phase c.
   void (*sin)(const Segment& s, Factor t, Factor r, double c);
   /// c' = mean + linear c + c^parity sum_k F_k(i) F_k(j) c^(2k), k < terms. `features` of the rows
-  /// i: feature k at features[k stride + i], or at features[k stride] for every i where `uniform`.
+  /// i: feature k at features[k stride + i], or at features[k stride] for every i where `uniform`;
+  /// features_j[k] of the row j; scratch of 2 n + terms doubles.
   void (*series)(const Segment& s, std::int64_t terms, int parity, const double* features,
                  std::int64_t stride, bool uniform, const double* features_j, Factor mean,
-                 Factor linear, double* coefficients);
+                 Factor linear, double* scratch);
   /// skip <- skip + branch, one of them with zero mean; and both with means.
   void (*join)(const Segment& skip, const Segment& branch, const JoinFactors& f);
   void (*join_means)(const Segment& skip, const Segment& branch, const JoinFactors& f);
