@@ -95,6 +95,25 @@ void store(const double* row, const Walk::Place& place, std::vector<Part>& parts
   std::copy_n(row + inputs.size(), targets.size(), targets.begin());
 }
 
+/// The used rows of a panel, one rank's after the other, as all_to_all sends them: returns how many
+/// numbers go to each rank.
+std::vector<Index> pack(const std::vector<double>& rows, Index width,
+                        const std::vector<Walk::Place>& places, int ranks,
+                        std::vector<double>& packed) {
+  std::vector<Index> counts(at(ranks), 0), next(at(ranks), 0);
+  for (const auto& place : places)
+    if (place.rank >= 0) counts[at(place.rank)] += width;
+  for (std::size_t r = 1; r < next.size(); ++r) next[r] = next[r - 1] + counts[r - 1];
+  packed.resize(rows.size());
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (places[i].rank < 0) continue;
+    Index& to = next[at(places[i].rank)];
+    std::copy_n(rows.data() + static_cast<Index>(i) * width, width, packed.data() + to);
+    to += width;
+  }
+  return counts;
+}
+
 /// Rank 0 reads panel after panel and sends every rank its rows.
 void stream(Reader* reader, const Contents& contents, const Roles& roles, Index panel,
             std::vector<Part>& parts, const comm::Communicator& comm) {
@@ -104,29 +123,15 @@ void stream(Reader* reader, const Contents& contents, const Roles& roles, Index 
   Walk walk(roles, parts);
   for (Index begin = 0; begin < end; begin += panel) {
     const Index count = std::min(panel, end - begin);
+    std::vector<Walk::Place> places(at(count));
+    for (auto& place : places) place = walk.step();
+    std::vector<Index> counts(at(comm.size()), 0);
     comm::together(comm, [&] {
       if (!comm.root()) return;
       rows.resize(at(count * width));
-      packed.resize(rows.size());
       reader->read(begin, count, rows.data());
+      counts = pack(rows, width, places, comm.size(), packed);
     });
-    std::vector<Walk::Place> places(at(count));
-    for (auto& place : places) place = walk.step();
-
-    std::vector<Index> counts(at(comm.size()), 0);
-    if (comm.root()) {
-      std::vector<Index> next(at(comm.size()) + 1, 0);
-      for (const auto& place : places)
-        if (place.rank >= 0) next[at(place.rank) + 1] += width;
-      std::copy(next.begin() + 1, next.end(), counts.begin());
-      for (std::size_t r = 1; r < next.size(); ++r) next[r] += next[r - 1];
-      for (Index i = 0; i < count; ++i) {
-        if (places[at(i)].rank < 0) continue;
-        Index& to = next[at(places[at(i)].rank)];
-        std::copy_n(rows.data() + i * width, width, packed.data() + to);
-        to += width;
-      }
-    }
     const auto mine = comm.all_to_all(std::span<const double>(packed), counts);
     const double* row = mine.data();
     for (const auto& place : places) {
@@ -204,6 +209,7 @@ RowBlock<double> choose(RowBlock<double> all, const Roles& roles, std::size_t pa
     const Index local = position++ - chosen.first_row();
     if (local >= 0 && local < chosen.local_rows()) wanted.push_back(static_cast<Index>(i));
   }
+  if (all.cols() == 0) return chosen;
   const auto rows = dist::fetch_rows(all, std::span<const Index>(wanted));
   std::copy_n(rows.data(), rows.size(), chosen.values().begin());
   return chosen;
