@@ -200,7 +200,17 @@ void agree_or_throw(const Communicator& comm, bool ok, ExitCode code, std::strin
   if (first == comm.size()) return;
   int agreed = static_cast<int>(code);
   comm.broadcast(std::span<int>(&agreed, 1), first);
-  throw Error(static_cast<ExitCode>(agreed), comm.broadcast(std::string(what), first));
+  const std::string text = comm.broadcast(std::string(what), first);
+  switch (static_cast<ExitCode>(agreed)) {
+    case ExitCode::bad_input:
+      throw InputError("{}", text);
+    case ExitCode::failed:
+      throw RunError("{}", text);
+    case ExitCode::out_of_memory:
+      throw MemoryError("{}", text);
+    default:
+      throw Error(static_cast<ExitCode>(agreed), text);
+  }
 }
 
 }  // namespace mercer::comm

@@ -45,8 +45,7 @@ ProcessGrid::ProcessGrid(const comm::Communicator& comm, GridShape shape)
       grid_(MPI_COMM_NULL),
       row_comm_(MPI_COMM_NULL),
       col_comm_(MPI_COMM_NULL) {
-  if (shape.rows < 1 || shape.cols < 1 ||
-      static_cast<Index>(shape.rows) * shape.cols > comm.size())
+  if (shape.rows < 1 || shape.cols < 1 || static_cast<Index>(shape.rows) * shape.cols > comm.size())
     throw InputError("a {} x {} process grid needs more than the {} ranks of this run", shape.rows,
                      shape.cols, comm.size());
   const bool active = comm.rank() < shape.rows * shape.cols;
@@ -75,7 +74,9 @@ void ProcessGrid::release() noexcept {
   context_ = -1;
 }
 
-ProcessGrid::~ProcessGrid() { release(); }
+ProcessGrid::~ProcessGrid() {
+  release();
+}
 
 ProcessGrid::ProcessGrid(ProcessGrid&& other) noexcept
     : shape_(other.shape_),

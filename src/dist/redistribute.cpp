@@ -37,11 +37,12 @@ Axis axis(const BlockCyclic1D& map) {
   return runs;
 }
 
-Axis axis(const RowPartition& rows) {
+/// Rows `first`, first + 1, ... of the whole.
+Axis axis(const RowPartition& rows, Index first) {
   Axis runs(static_cast<std::size_t>(rows.nprocs));
   for (int r = 0; r < rows.nprocs; ++r)
     if (rows.size(r) > 0)
-      runs[static_cast<std::size_t>(r)].push_back({rows.begin(r), 0, rows.size(r)});
+      runs[static_cast<std::size_t>(r)].push_back({first + rows.begin(r), 0, rows.size(r)});
   return runs;
 }
 
@@ -93,12 +94,12 @@ Layout<T> layout(DistMatrix<T>& A) {
   return {axis(A.row_map()), axis(A.col_map()), A.data(), A.ld(), false};
 }
 template <class T>
-Layout<const T> layout(const RowBlock<T>& A) {
-  return {axis(A.partition()), Axis{{{0, 0, A.cols()}}}, A.values().data(), A.cols(), true};
+Layout<const T> layout(const RowBlock<T>& A, Index first) {
+  return {axis(A.partition(), first), Axis{{{0, 0, A.cols()}}}, A.values().data(), A.cols(), true};
 }
 template <class T>
-Layout<T> layout(RowBlock<T>& A) {
-  return {axis(A.partition()), Axis{{{0, 0, A.cols()}}}, A.values().data(), A.cols(), true};
+Layout<T> layout(RowBlock<T>& A, Index first) {
+  return {axis(A.partition(), first), Axis{{{0, 0, A.cols()}}}, A.values().data(), A.cols(), true};
 }
 
 /// One rectangle, between storage by columns and by rows as needed.
@@ -134,8 +135,8 @@ Index tallest(const Axis& rows) {
 
 /// Columns per panel, alike on all ranks, such that nobody sends and receives more than the budget.
 template <class T>
-Index panel_width(const Layout<const T>& from, const Layout<T>& to, Index cols) {
-  const Index out = tallest(from.rows), in = tallest(to.rows);
+Index panel_width(const Layout<const T>& from, const Layout<T>& to, Index rows, Index cols) {
+  const Index out = std::min(rows, tallest(from.rows)), in = std::min(rows, tallest(to.rows));
   Index width = std::max<Index>(cols, 1);
   while (width > 1 && (out * widest(from.cols, width) + in * widest(to.cols, width)) *
                               static_cast<Index>(sizeof(T)) >
@@ -151,19 +152,20 @@ struct Exchange {
   Index count() const { return total(rows) * total(cols); }
 };
 
+/// Rows [first, last) and all columns of `from` to where `to` has them, by panels of columns.
 template <class T>
 void move(const comm::Communicator& comm, const Layout<const T>& from, const Layout<T>& to,
-          Index rows, Index cols) {
+          Index first, Index last, Index cols) {
   const int me = comm.rank(), ranks = comm.size();
   std::vector<Exchange> out(static_cast<std::size_t>(ranks)), in(out.size());
   for (int r = 0; r < ranks; ++r) {
     const auto k = static_cast<std::size_t>(r);
     if (me < from.ranks() && r < to.ranks())
-      out[k].rows = common(from.rows_of(me), to.rows_of(r), 0, rows);
+      out[k].rows = common(from.rows_of(me), to.rows_of(r), first, last);
     if (r < from.ranks() && me < to.ranks())
-      in[k].rows = common(from.rows_of(r), to.rows_of(me), 0, rows);
+      in[k].rows = common(from.rows_of(r), to.rows_of(me), first, last);
   }
-  const Index width = panel_width(from, to, cols);
+  const Index width = panel_width(from, to, last - first, cols);
   RawVector<T> send;
   std::vector<Index> counts(out.size());
   for (Index begin = 0; begin < cols; begin += width) {
@@ -214,6 +216,13 @@ void require_same_extents(const A& from, const B& to) {
                    from.cols(), to.rows(), to.cols());
 }
 
+template <class T>
+void require_panel(const DistMatrix<T>& A, Index first, const RowBlock<T>& panel) {
+  if (first < 0 || first + panel.rows() > A.rows() || panel.cols() != A.cols())
+    throw RunError("rows {} to {} of {} columns are no panel of a {} x {} matrix", first,
+                   first + panel.rows(), panel.cols(), A.rows(), A.cols());
+}
+
 }  // namespace
 
 template <class T>
@@ -223,25 +232,39 @@ void copy(const DistMatrix<T>& A, DistMatrix<T>& B) {
     std::copy_n(A.data(), A.local_rows() * A.local_cols(), B.data());
     return;
   }
-  move(A.grid().all(), layout(A), layout(B), A.rows(), A.cols());
+  move(A.grid().all(), layout(A), layout(B), 0, A.rows(), A.cols());
 }
 
 template <class T>
 void copy(const DistMatrix<T>& A, RowBlock<T>& rows) {
   require_same_extents(A, rows);
-  move(A.grid().all(), layout(A), layout(rows), A.rows(), A.cols());
+  copy_rows(A, 0, rows);
 }
 
 template <class T>
 void copy(const RowBlock<T>& rows, DistMatrix<T>& A) {
   require_same_extents(rows, A);
-  move(A.grid().all(), layout(rows), layout(A), A.rows(), A.cols());
+  copy_rows(rows, 0, A);
 }
 
-#define MERCER_INSTANTIATE(T)                                  \
-  template void copy<T>(const DistMatrix<T>&, DistMatrix<T>&); \
-  template void copy<T>(const DistMatrix<T>&, RowBlock<T>&);   \
-  template void copy<T>(const RowBlock<T>&, DistMatrix<T>&);
+template <class T>
+void copy_rows(const DistMatrix<T>& A, Index first, RowBlock<T>& panel) {
+  require_panel(A, first, panel);
+  move(A.grid().all(), layout(A), layout(panel, first), first, first + panel.rows(), A.cols());
+}
+
+template <class T>
+void copy_rows(const RowBlock<T>& panel, Index first, DistMatrix<T>& A) {
+  require_panel(A, first, panel);
+  move(A.grid().all(), layout(panel, first), layout(A), first, first + panel.rows(), A.cols());
+}
+
+#define MERCER_INSTANTIATE(T)                                            \
+  template void copy<T>(const DistMatrix<T>&, DistMatrix<T>&);           \
+  template void copy<T>(const DistMatrix<T>&, RowBlock<T>&);             \
+  template void copy<T>(const RowBlock<T>&, DistMatrix<T>&);             \
+  template void copy_rows<T>(const DistMatrix<T>&, Index, RowBlock<T>&); \
+  template void copy_rows<T>(const RowBlock<T>&, Index, DistMatrix<T>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

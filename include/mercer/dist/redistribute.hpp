@@ -21,6 +21,13 @@ void copy(const DistMatrix<T>& A, RowBlock<T>& rows);
 template <class T>
 void copy(const RowBlock<T>& rows, DistMatrix<T>& A);
 
+/// The same for a panel of rows: panel = rows [first, first + panel.rows()) of A, and back. For
+/// files, and for whatever else goes through a large matrix row by row.
+template <class T>
+void copy_rows(const DistMatrix<T>& A, Index first, RowBlock<T>& panel);
+template <class T>
+void copy_rows(const RowBlock<T>& panel, Index first, DistMatrix<T>& A);
+
 /// Rows `wanted` (global indices, any order, repeats allowed, different on every rank) of a row
 /// block: wanted.size() rows of cols() contiguous elements, as the columns of a cols() x
 /// wanted.size() matrix. Collective. Memory: the result and a copy of it on the way.

@@ -1,0 +1,194 @@
+#include "mercer/dist/hdf5.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "hdf5_state.hpp"
+#include "mercer/comm/environment.hpp"
+
+namespace mercer::dist {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A file descriptor that closes itself.
+class PosixFile {
+ public:
+  PosixFile(const std::string& path, int flags)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
+  ~PosixFile() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  PosixFile(const PosixFile&) = delete;
+  PosixFile& operator=(const PosixFile&) = delete;
+  operator int() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::string reason() {
+  return std::strerror(errno);
+}
+
+std::string directory_of(const std::string& path) {
+  const auto parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+/// Rank 0, before anything is computed: claims the temporary name and proves that it takes bytes.
+void claim(const std::string& path, const std::string& temporary) {
+  std::error_code ignored;
+  const auto status = fs::status(path, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw InputError("{}: exists and is not a regular file: give the name of a file to write",
+                     path);
+  if (!fs::is_directory(directory_of(path), ignored))
+    throw InputError("{}: there is no directory {}", path, directory_of(path));
+  {
+    const PosixFile file(temporary, O_CREAT | O_EXCL | O_WRONLY);
+    if (file < 0) throw InputError("{}: cannot be written: {}", path, reason());
+    const char probe[4096] = {};
+    if (::write(file, probe, sizeof probe) == sizeof probe && ::fsync(file) == 0) return;
+  }
+  const std::string why = reason();
+  ::unlink(temporary.c_str());
+  throw InputError("{}: cannot be written: {}", path, why);
+}
+
+/// Reads as InputError: there, a file, HDF5, whole.
+hid_t open_for_reading(const std::string& path) {
+  std::error_code error;
+  const auto status = fs::status(path, error);
+  if (!fs::exists(status)) throw InputError("{}: no such file", path);
+  if (!fs::is_regular_file(status)) throw InputError("{}: is not a file", path);
+  if (PosixFile(path, O_RDONLY) < 0) throw InputError("{}: cannot be read: {}", path, reason());
+  if (fs::file_size(path, error) == 0) throw InputError("{}: is empty", path);
+  if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError("{}: is not an HDF5 file", path);
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_file_locking(access, false, true);  // network file systems often have no locks
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
+  if (file < 0) throw InputError("{}: is truncated or damaged", path);
+  return file;
+}
+
+void sync_and_rename(const std::string& temporary, const std::string& path) {
+  {
+    const PosixFile file(temporary, O_RDWR);
+    struct stat status {};
+    // What was reserved beyond the end is given back.
+    if (file < 0 || ::fstat(file, &status) != 0 || ::ftruncate(file, status.st_size) != 0 ||
+        ::fsync(file) != 0)
+      throw RunError("{}: cannot be written: {}", path, reason());
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0)
+    throw RunError("{}: cannot be written: {}", path, reason());
+  const PosixFile directory(directory_of(path), O_RDONLY | O_DIRECTORY);
+  if (directory >= 0) ::fsync(directory);
+}
+
+}  // namespace
+
+Hdf5File::State::~State() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (file < 0 || finalized) return;
+  const Quiet quiet;
+  H5Fclose(file);
+  if (writing() && comm.root()) ::unlink(temporary.c_str());
+}
+
+void Hdf5File::State::require_writing() const {
+  if (!writing() || file < 0) throw RunError("{}: is not open for writing", path);
+}
+
+void Hdf5File::State::reserve(Index bytes) const {
+  comm::together(comm, [&] {
+    if (!comm.root()) return;
+    const PosixFile target(temporary, O_WRONLY);
+    hsize_t end = 0;
+    H5Fget_filesize(file, &end);
+    const auto wanted = static_cast<off_t>(bytes + (Index{1} << 20));
+    if (target >= 0 &&
+        ::fallocate(target, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end), wanted) == 0)
+      return;
+    struct statvfs place {};
+    const bool unknown = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+    if (target >= 0 && unknown && ::statvfs(temporary.c_str(), &place) == 0 &&
+        static_cast<double>(place.f_bavail) * static_cast<double>(place.f_frsize) >
+            static_cast<double>(wanted))
+      return;
+    throw RunError("{}: cannot be written: {}", path,
+                   unknown ? std::strerror(ENOSPC) : std::strerror(errno));
+  });
+}
+
+Hdf5File::Hdf5File(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
+Hdf5File& Hdf5File::operator=(Hdf5File&&) noexcept = default;
+Hdf5File::~Hdf5File() = default;
+
+const std::string& Hdf5File::path() const {
+  return state_->path;
+}
+
+Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path) {
+  const Quiet quiet;
+  auto state = std::make_unique<State>(State{comm, path, "", -1});
+  comm::together(comm, [&] { state->file = open_for_reading(path); });
+  return Hdf5File(std::move(state));
+}
+
+Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& path) {
+  const Quiet quiet;
+  const std::string temporary =
+      comm.broadcast(path + ".tmp-" + std::to_string(static_cast<long>(::getpid())), 0);
+  comm::together(comm, [&] {
+    if (comm.root()) claim(path, temporary);
+  });
+  auto state = std::make_unique<State>(State{comm, path, temporary, -1});
+  try {
+    comm::together(comm, [&] {
+      if (PosixFile(temporary, O_RDWR) < 0)
+        throw InputError("{}: is not seen by every rank: choose a shared file system", path);
+    });
+  } catch (...) {
+    if (comm.root()) ::unlink(temporary.c_str());
+    throw;
+  }
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL);
+  state->file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  const int opened = comm.all_reduce(state->file >= 0 ? 1 : 0, comm::Op::sum);
+  if (opened == comm.size()) return Hdf5File(std::move(state));
+  if (comm.root()) ::unlink(temporary.c_str());
+  if (opened > 0) comm::abort_run(path.c_str(), "HDF5 created the file on some ranks only");
+  throw InputError("{}: HDF5 cannot create a file there", path);
+}
+
+void Hdf5File::finish() {
+  const Quiet quiet;
+  State& state = *state_;
+  state.require_writing();
+  const bool flushed = H5Fflush(state.file, H5F_SCOPE_GLOBAL) >= 0;
+  const bool closed = H5Fclose(std::exchange(state.file, -1)) >= 0;
+  try {
+    comm::together(state.comm, [&] {
+      if (!flushed || !closed) throw RunError("{}: cannot be written", state.path);
+    });
+    comm::together(state.comm, [&] {
+      if (state.comm.root()) sync_and_rename(state.temporary, state.path);
+    });
+  } catch (...) {
+    if (state.comm.root()) ::unlink(state.temporary.c_str());
+    throw;
+  }
+}
+
+}  // namespace mercer::dist

@@ -1,0 +1,265 @@
+#include <algorithm>
+
+#include "hdf5_state.hpp"
+#include "mercer/base/error.hpp"
+#include "mercer/dist/redistribute.hpp"
+
+namespace mercer::dist {
+namespace {
+
+constexpr Index kSlabBytes = Index{1} << 28;    // one hyperslab of a row block, which is not staged
+constexpr Index kPanelBytes = Index{24} << 20;  // a rank's part of a panel that is staged
+constexpr Index kChunkBytes = Index{1} << 20;
+
+template <class T>
+hid_t native() {
+  return std::is_same_v<T, double> ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
+}
+
+/// The row-major selection of rows [first, first + count) of a dataset, of all of its rows'
+/// elements.
+Handle select_rows(hid_t dataset, Index first, Index count) {
+  const hid_t space = H5Dget_space(dataset);
+  hsize_t extents[H5S_MAX_RANK] = {}, start[H5S_MAX_RANK] = {};
+  H5Sget_simple_extent_dims(space, extents, nullptr);
+  start[0] = static_cast<hsize_t>(first);
+  extents[0] = static_cast<hsize_t>(count);
+  if (count == 0)
+    H5Sselect_none(space);
+  else
+    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, nullptr, extents, nullptr);
+  return Handle(space, H5Sclose);
+}
+
+/// A flat memory space for what select_rows() selects.
+Handle memory_space(hid_t selection) {
+  const auto count = static_cast<hsize_t>(H5Sget_select_npoints(selection));
+  const hsize_t extent = std::max<hsize_t>(count, 1);
+  const hid_t space = H5Screate_simple(1, &extent, nullptr);
+  if (count == 0) H5Sselect_none(space);
+  return Handle(space, H5Sclose);
+}
+
+/// A dataset under construction.
+class Writer {
+ public:
+  /// Collective. Rows in chunks of whole rows, about 1 MiB each.
+  Writer(const Hdf5File& file, const comm::Communicator& comm, hid_t id, std::string name,
+         hid_t type, std::vector<Index> extents)
+      : path_(file.path()),
+        comm_(comm),
+        name_(std::move(name)),
+        type_(type),
+        empty_(std::find(extents.begin(), extents.end(), 0) != extents.end()),
+        dataset_(create(id, extents), H5Dclose),
+        transfer_(H5Pcreate(H5P_DATASET_XFER), H5Pclose) {
+    H5Pset_dxpl_mpio(transfer_, H5FD_MPIO_COLLECTIVE);
+    agree(dataset_.ok());
+  }
+  /// Collective: every rank its rows, or none.
+  void rows(Index first, Index count, const void* values) const {
+    if (empty_) return;  // nothing was allocated in the file
+    const Handle selection = select_rows(dataset_, first, count);
+    const Handle memory = memory_space(selection);
+    agree(H5Dwrite(dataset_, type_, memory, selection, transfer_, values) >= 0);
+  }
+
+ private:
+  void agree(bool ok) const {
+    comm::together(comm_, [&] {
+      if (!ok) throw RunError("{}: cannot write the dataset '{}'", path_, name_);
+    });
+  }
+  hid_t create(hid_t file, const std::vector<Index>& extents) const {
+    std::vector<hsize_t> sizes(extents.begin(), extents.end()), chunk = sizes;
+    hsize_t row = H5Tget_size(type_);
+    for (std::size_t d = 1; d < sizes.size(); ++d) row *= sizes[d];
+    const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
+                       H5Sclose);
+    const Handle layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
+    if (!empty_) {  // HDF5 has no chunks of nothing
+      chunk[0] = std::clamp<hsize_t>(static_cast<hsize_t>(kChunkBytes) / row, 1, sizes[0]);
+      while (chunk.back() * H5Tget_size(type_) > static_cast<hsize_t>(kSlabBytes))
+        chunk.back() = (chunk.back() + 1) / 2;
+      H5Pset_chunk(layout, static_cast<int>(chunk.size()), chunk.data());
+    }
+    H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER);
+    const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+    H5Pset_create_intermediate_group(links, 1);
+    return H5Dcreate2(file, name_.c_str(), type_, space, links, layout, H5P_DEFAULT);
+  }
+
+  std::string path_;
+  comm::Communicator comm_;
+  std::string name_;
+  hid_t type_;
+  bool empty_;
+  Handle dataset_;
+  Handle transfer_;
+};
+
+std::vector<Index> extents_of(hid_t dataset) {
+  const Handle space(H5Dget_space(dataset), H5Sclose);
+  hsize_t sizes[H5S_MAX_RANK] = {};
+  const int rank = std::max(0, H5Sget_simple_extent_dims(space, sizes, nullptr));
+  return std::vector<Index>(sizes, sizes + rank);
+}
+
+bool exists(hid_t file, const std::string& dataset) {
+  // H5Lexists fails, rather than saying no, where a group on the way is missing.
+  for (std::size_t at = dataset.find('/', 1);; at = dataset.find('/', at + 1)) {
+    const std::string part = dataset.substr(0, at);
+    if (part.empty() || H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0) return false;
+    if (at == std::string::npos) return true;
+  }
+}
+
+/// Local. Throws InputError unless it is there and numeric.
+Handle open_numeric(hid_t file, const std::string& path, const std::string& name) {
+  if (!exists(file, name)) throw InputError("{}: has no dataset '{}'", path, name);
+  Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!dataset.ok()) throw InputError("{}: '{}' is not a dataset", path, name);
+  const Handle type(H5Dget_type(dataset), H5Tclose);
+  const H5T_class_t kind = H5Tget_class(type);
+  const Handle space(H5Dget_space(dataset), H5Sclose);
+  if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || H5Sget_simple_extent_ndims(space) < 1)
+    throw InputError("{}: the dataset '{}' does not hold an array of numbers", path, name);
+  return dataset;
+}
+
+/// Local: rows [first, first + count), as T, in slabs.
+template <class T>
+void read_slabs(hid_t dataset, const std::string& path, const std::string& name, Index first,
+                Index count, Index row_size, T* values) {
+  const Index step =
+      std::max<Index>(1, kSlabBytes / std::max<Index>(1, row_size * static_cast<Index>(sizeof(T))));
+  for (Index done = 0; done < count && row_size > 0; done += step) {
+    const Index rows = std::min(step, count - done);
+    const Handle selection = select_rows(dataset, first + done, rows);
+    const Handle memory = memory_space(selection);
+    if (H5Dread(dataset, native<T>(), memory, selection, H5P_DEFAULT, values + done * row_size) < 0)
+      throw InputError("{}: the dataset '{}' cannot be read: the file is damaged", path, name);
+  }
+}
+
+Index product(const std::vector<Index>& extents, std::size_t from) {
+  Index result = 1;
+  for (std::size_t d = from; d < extents.size(); ++d) result *= extents[d];
+  return result;
+}
+
+}  // namespace
+
+bool Hdf5File::contains(const std::string& dataset) const {
+  const Quiet quiet;
+  int found = state_->comm.root() && exists(state_->file, dataset);
+  state_->comm.broadcast(std::span<int>(&found, 1), 0);
+  return found != 0;
+}
+
+std::vector<Index> Hdf5File::extents(const std::string& dataset) const {
+  const Quiet quiet;
+  auto result = comm::together(state_->comm, [&]() -> std::vector<Index> {
+    if (!state_->comm.root()) return {};
+    return extents_of(open_numeric(state_->file, path(), dataset));
+  });
+  return state_->comm.all_gather(std::span<const Index>(result));
+}
+
+void Hdf5File::write(const std::string& dataset, std::span<const double> values) {
+  const Quiet quiet;
+  const auto n = static_cast<Index>(values.size());
+  state_->require_writing();
+  state_->reserve(n * static_cast<Index>(sizeof(double)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, H5T_NATIVE_DOUBLE, {n});
+  writer.rows(0, state_->comm.root() ? n : 0, values.data());
+}
+
+std::vector<double> Hdf5File::read_vector(const std::string& dataset) const {
+  const Quiet quiet;
+  const auto sizes = extents(dataset);
+  auto values = comm::together(state_->comm, [&]() -> std::vector<double> {
+    std::vector<double> result(static_cast<std::size_t>(product(sizes, 0)));
+    if (state_->comm.root())
+      read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset, 0, sizes[0],
+                 product(sizes, 1), result.data());
+    return result;
+  });
+  state_->comm.broadcast(std::span<double>(values), 0);
+  return values;
+}
+
+template <class T>
+void Hdf5File::write(const std::string& dataset, const RowBlock<T>& rows) {
+  const Quiet quiet;
+  state_->require_writing();
+  state_->reserve(rows.rows() * rows.cols() * static_cast<Index>(sizeof(T)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(),
+                      {rows.rows(), rows.cols()});
+  const Index row_bytes = std::max<Index>(1, rows.cols() * static_cast<Index>(sizeof(T)));
+  const Index step = std::max<Index>(1, kSlabBytes / row_bytes);
+  // Rank 0 has the most rows; every rank joins each of its slabs.
+  for (Index done = 0; done < rows.partition().size(0); done += step) {
+    const Index count = std::clamp<Index>(rows.local_rows() - done, 0, step);
+    writer.rows(rows.first_row() + done, count, rows.values().data() + done * rows.cols());
+  }
+}
+
+template <class T>
+void Hdf5File::write(const std::string& dataset, const DistMatrix<T>& A) {
+  const Quiet quiet;
+  state_->require_writing();
+  state_->reserve(A.rows() * A.cols() * static_cast<Index>(sizeof(T)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(),
+                      {A.rows(), A.cols()});
+  const Index row_bytes = std::max<Index>(1, A.cols() * static_cast<Index>(sizeof(T)));
+  const Index step = state_->comm.size() * std::max<Index>(1, kPanelBytes / row_bytes);
+  for (Index first = 0; first < A.rows(); first += step) {
+    RowBlock<T> panel(state_->comm, std::min(step, A.rows() - first), A.cols());
+    copy_rows(A, first, panel);
+    writer.rows(first + panel.first_row(), panel.local_rows(), panel.values().data());
+  }
+}
+
+template <class T>
+void Hdf5File::read(const std::string& dataset, DistMatrix<T>& A) const {
+  const Quiet quiet;
+  const auto sizes = extents(dataset);
+  if (sizes[0] != A.rows() || product(sizes, 1) != A.cols())
+    throw InputError("{}: the dataset '{}' is {} x {}, {} x {} is wanted", path(), dataset,
+                     sizes[0], product(sizes, 1), A.rows(), A.cols());
+  const Index row_bytes = std::max<Index>(1, A.cols() * static_cast<Index>(sizeof(T)));
+  const Index step = state_->comm.size() * std::max<Index>(1, kPanelBytes / row_bytes);
+  for (Index first = 0; first < A.rows(); first += step) {
+    RowBlock<T> panel(state_->comm, std::min(step, A.rows() - first), A.cols());
+    comm::together(state_->comm, [&] {
+      read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset,
+                 first + panel.first_row(), panel.local_rows(), panel.cols(),
+                 panel.values().data());
+    });
+    copy_rows(panel, first, A);
+  }
+}
+
+template <class T>
+RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
+  const Quiet quiet;
+  const auto sizes = extents(dataset);
+  return comm::together(state_->comm, [&] {
+    RowBlock<T> rows(state_->comm, sizes[0], product(sizes, 1));
+    read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset, rows.first_row(),
+               rows.local_rows(), rows.cols(), rows.values().data());
+    return rows;
+  });
+}
+
+#define MERCER_INSTANTIATE(T)                                                 \
+  template void Hdf5File::write<T>(const std::string&, const DistMatrix<T>&); \
+  template void Hdf5File::write<T>(const std::string&, const RowBlock<T>&);   \
+  template void Hdf5File::read<T>(const std::string&, DistMatrix<T>&) const;  \
+  template RowBlock<T> Hdf5File::read_rows<T>(const std::string&) const;
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::dist
