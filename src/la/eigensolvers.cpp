@@ -18,12 +18,10 @@ constexpr double kLargestInt = std::numeric_limits<int>::max();
 template <class T>
 int workspace_length(double needed, Index n, const char* name) {
   if (needed < kLargestInt) return static_cast<int>(needed);
-  // 2 n^2/P + O(n) has to stay below 2^31.
-  const double ranks = std::ceil(std::pow(static_cast<double>(n) / 32700, 2));
   throw RunError(
       "{}: n = {} needs a workspace of {:.3g} elements a rank, beyond ScaLAPACK's 32-bit lengths: "
-      "use at least {:.0f} ranks",
-      routine<T>(name), n, needed, std::max(2.0, ranks));
+      "use at least {} ranks on a square grid",
+      routine<T>(name), n, needed, smallest_ranks_for_syevd(n));
 }
 
 /// A length that ScaLAPACK reported as a floating-point number, which a float rounds.
@@ -56,6 +54,11 @@ std::vector<double> on_all_ranks(const dist::ProcessGrid& grid, std::vector<doub
 }
 
 }  // namespace
+
+Index smallest_ranks_for_syevd(Index n) {
+  return std::max<Index>(
+      1, static_cast<Index>(std::ceil(std::pow(static_cast<double>(n) / 32700, 2))));
+}
 
 template <class T>
 std::vector<double> syevd(DistMatrix<T>&& A_in, DistMatrix<T>& V) {

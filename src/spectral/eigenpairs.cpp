@@ -64,7 +64,9 @@ void verify(Eigenpairs<T>& pairs, const Evidence<T>& evidence, std::span<const d
             const Options& options) {
   const Index n = pairs.n();
   const double limit = allowed<T>(options, n);
-  const double scale = pairs.values[0] > 0 ? pairs.values[0] : std::max(evidence.norm, 1e-300);
+  const double scale = pairs.values[0] > 0 ? pairs.values[0]
+                       : evidence.norm > 0 ? evidence.norm
+                                           : 1;
   double residual = 0, square_error = 0;
   if (options.vectors) {
     pairs.residuals = estimated_residuals(evidence, pairs.vectors, pairs.values, scale);

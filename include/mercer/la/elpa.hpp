@@ -29,7 +29,9 @@ bool elpa_accepts(Index n, Index nb, dist::GridShape shape);
 /// A has both triangles filled (with one, ELPA returns OK and nonsense) and is destroyed; V has the
 /// shape and distribution of A, its first `count` columns are the eigenvectors; with `vectors` =
 /// false only values come back. Collective over the grid's all() ranks; idle ranks get the values.
-/// About 10/3 n^3 flops for all pairs. Throws RunError with ELPA's own words.
+/// About 10/3 n^3 flops for all pairs. A gets noise of two units in the last place of its largest
+/// entry first: without it ELPA's 2-stage solver returns OK and wrong eigenvalues for matrices with
+/// proportional columns (many equal data points). Throws RunError with ELPA's own words.
 template <class T>
 std::vector<double> elpa(dist::DistMatrix<T>&& A, dist::DistMatrix<T>& V, Index count,
                          ElpaStage stage, bool vectors = true);

@@ -65,6 +65,9 @@ double smallest_eigenvalue(const DistMatrix<T>& L, int steps = 8);
 /// number of ranks that would do. Memory: A, V and about 2 n^2/P + 8 n of workspace.
 template <class T>
 std::vector<double> syevd(DistMatrix<T>&& A, DistMatrix<T>& V);
+/// The least P for which p?syevd's workspace of about 2 n^2/P elements has a 32-bit length:
+/// ceil((n/32 700)^2). Local.
+Index smallest_ranks_for_syevd(Index n);
 /// Eigenpairs first ... last (1-based, ascending order, both included) into the first columns of V
 /// (p?syevx, with reorthogonalisation workspace for clusters); throws if any pair did not converge or
 /// a cluster was not reorthogonalised. V is n x n. (p?syevr returns orthonormal garbage with INFO = 0
