@@ -110,7 +110,8 @@ void rectifier_loop(const Segment& s, double kappa) {
     const double y = fabs(c[i]), r = sqrt(sigma[i]), inverse = 1 / (1 + y);
     const double w = 2 * atan_to_one(r * inverse), g = sigma[i] * inverse;
     const double h = kappa_pi * (r - w * y);
-    const double minus = g - h + (obtuse ? (2 - kappa) * y : 0);
+    double minus = g - h + (obtuse ? (2 - kappa) * y : 0);
+    minus = minus > 0 ? minus : 0;  // h has an error of eps w, more than g where w < eps
     const double plus = g + h + (obtuse ? kappa : 2) * y;
     c[i] = 0.5 * (plus - minus);
     sigma[i] = minus * plus;
@@ -290,7 +291,7 @@ struct Part {
   double w1, w2, W, G, minus, plus;  // minus = W - G, plus = W + G
 };
 inline __attribute__((always_inline)) Part part(double w1, double w2, double G, double D) {
-  const double W = fabs(w1 * w2), far = W + fabs(G), near = D / (far + 1e-300);
+  const double W = w1 * w2, far = W + fabs(G), near = D / (far + 1e-300);
   return {w1, w2, W, G, G < 0 ? far : near, G < 0 ? near : far};
 }
 inline __attribute__((always_inline)) double cross(const Part& a, const Part& b) {
@@ -338,7 +339,7 @@ void join_means_loop(const Segment& skip, const Segment& branch, const JoinFacto
     Db = Db > 0 ? Db : 0;
     const Part s = part(f.skip_centred.i[i], f.skip_centred.j, Ws * (c[i] - ns), Ds);
     const Part b = part(f.branch_centred.i[i], f.branch_centred.j, Wb * (cb[i] - nb), Db);
-    const Part m = part(f.mean.i[i], f.mean.j, f.mean.i[i] * f.mean.j, 0);
+    const Part m = part(fabs(f.mean.i[i]), fabs(f.mean.j), f.mean.i[i] * f.mean.j, 0);
     c[i] = s.G + b.G + m.G;
     sigma[i] = Ds + Db + cross(s, b) + cross(s, m) + cross(b, m);
     if (tangent) tau[i] = Ws * tau[i] + Wb * tb[i];

@@ -147,9 +147,9 @@ inline void naive_layers(const std::vector<arch::Layer>& layers, const arch::Arc
     } else {
       NaiveState b = s;
       naive_layers(std::get<arch::Residual>(layer.what).branch, net, b);
-      s = {s.q1 + b.q1 + 2 * s.mu1 * b.mu1,
+      s = {s.q1 + b.q1 + s.mu1 * b.mu1 + b.mu1 * s.mu1,
            s.K + b.K + s.mu1 * b.mu2 + b.mu1 * s.mu2,
-           s.q2 + b.q2 + 2 * s.mu2 * b.mu2,
+           s.q2 + b.q2 + s.mu2 * b.mu2 + b.mu2 * s.mu2,
            s.T11 + b.T11,
            s.T + b.T,
            s.T22 + b.T22,
