@@ -65,21 +65,6 @@ void syrk_lower(T alpha, const DistMatrix<T>& A, T beta, DistMatrix<T>& C) {
 }
 
 template <class T>
-void gram_panel(const DistMatrix<T>& V, Index first, DistMatrix<T>& G) {
-  require_together(V, G, "gram_panel");
-  require(first >= 0 && G.cols() == V.cols() - first && G.rows() <= G.cols(), "gram_panel",
-          "shapes do not match");
-  if (!G.grid().active() || G.rows() == 0) return;
-  if (V.rows() == 0) return scale_all(G, T(0));
-  const int m = to_int(G.rows(), "rows"), n = to_int(G.cols(), "columns"),
-            k = to_int(V.rows(), "inner size"), from = to_int(first + 1, "column");
-  const T one = 1, zero = 0;
-  const auto dv = V.descriptor(), dg = G.descriptor();
-  fortran::gemm<T>("T", "N", &m, &n, &k, &one, V.data(), &kOne, &from, dv.data(), V.data(), &kOne,
-                   &from, dv.data(), &zero, G.data(), &kOne, &kOne, dg.data());
-}
-
-template <class T>
 void symm(T alpha, const DistMatrix<T>& A, const DistMatrix<T>& B, T beta, DistMatrix<T>& C) {
   require_together(A, C, "symm");
   require_together(B, C, "symm");
@@ -202,7 +187,6 @@ double smallest_eigenvalue(const DistMatrix<T>& L, int steps) {
   template void gemm(Trans, Trans, T, const DistMatrix<T>&, const DistMatrix<T>&, T,    \
                      DistMatrix<T>&);                                                   \
   template void syrk_lower(T, const DistMatrix<T>&, T, DistMatrix<T>&);                 \
-  template void gram_panel(const DistMatrix<T>&, Index, DistMatrix<T>&);                \
   template void symm(T, const DistMatrix<T>&, const DistMatrix<T>&, T, DistMatrix<T>&); \
   template void scale_columns(DistMatrix<T>&, std::span<const double>);                 \
   template void shift_diagonal(DistMatrix<T>&, double);                                 \

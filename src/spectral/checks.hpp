@@ -25,11 +25,12 @@ std::vector<double> estimated_residuals(const Evidence<T>& evidence,
                                         const dist::DistMatrix<T>& vectors,
                                         std::span<const double> values, double scale);
 
-/// max |V^T V - I|, by panels of columns: n k^2 flops, 512 k elements over the ranks. Collective.
+/// max |V^T V - I|, infinite if there is a NaN; by panels of 512 columns, n k^2 flops. Memory a
+/// rank: a panel of its rows, 512 n/p elements, and 512 k/q. Collective.
 template <class T>
 double measured_orthogonality(const dist::DistMatrix<T>& V);
 
-/// The largest of `values`; NaN if any of them is.
+/// The largest of `values`, at least 0; infinite if one of them is NaN.
 double largest(std::span<const double> values);
 
 }  // namespace mercer::spectral

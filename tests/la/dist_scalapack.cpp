@@ -94,27 +94,6 @@ TEST(Products, OfASymmetricMatrixUseItsLowerTriangle) {
   });
 }
 
-TEST(Products, OfTheGramPanelAreOnAndRightOfTheDiagonal) {
-  on_every_grid([](const ProcessGrid& grid, Index nb) {
-    const Index n = 11, k = 20;
-    DistMatrix<double> V(grid, n, k, nb);
-    V.fill(a);
-    for (const Index first : {Index{0}, nb, 2 * nb, Index{5}}) {
-      DistMatrix<double> G(grid, std::min<Index>(4, k - first), k - first, nb);
-      test::poison(G);
-      gram_panel(V, first, G);
-      test::expect_equal(
-          G,
-          [&](Index i, Index j) {
-            double sum = 0;
-            for (Index l = 0; l < n; ++l) sum += a(l, first + i) * a(l, first + j);
-            return sum;
-          },
-          1e-13);
-    }
-  });
-}
-
 TEST(Elementwise, SumsScalingsAndShiftsFollowTheGlobalIndex) {
   on_every_grid([](const ProcessGrid& grid, Index nb) {
     const Index n = 19;

@@ -22,10 +22,6 @@ void gemm(Trans ta, Trans tb, T alpha, const DistMatrix<T>& A, const DistMatrix<
 /// C <- alpha A A^T + beta C, lower triangle (p?syrk); n^2 k flops.
 template <class T>
 void syrk_lower(T alpha, const DistMatrix<T>& A, T beta, DistMatrix<T>& C);
-/// G <- V(:, first ... first + G.rows() - 1)^T V(:, first ... ), a panel of the Gram matrix on and right
-/// of the diagonal: G has V.cols() - first columns (p?gemm on parts of V; nothing is copied).
-template <class T>
-void gram_panel(const DistMatrix<T>& V, Index first, DistMatrix<T>& G);
 /// C <- alpha A B + beta C, A symmetric with both triangles stored (p?symm on the lower one).
 template <class T>
 void symm(T alpha, const DistMatrix<T>& A, const DistMatrix<T>& B, T beta, DistMatrix<T>& C);
