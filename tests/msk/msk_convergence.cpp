@@ -159,7 +159,8 @@ int run(Index largest, const std::string& svg) {
   bool ok = sizes.size() >= 2;
   report::Plot plot{"mean of |K_g~ - K_g|_F over 10 seeds", "n", "error", true, true, {}};
   std::vector<double> slope;
-  for (double n : sizes) slope.push_back(experiments[0].mean_error[0] * std::sqrt(sizes[0] / n));
+  for (double n : sizes)
+    slope.push_back(0.5 * experiments[0].mean_error[0] * std::sqrt(sizes[0] / n));
   for (const Experiment& e : experiments) {
     const double p = exponent(sizes, e.mean_error);
     ok = ok && p >= -0.7 && p <= -0.35;
