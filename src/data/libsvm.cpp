@@ -10,6 +10,8 @@
 namespace mercer::data {
 namespace {
 
+constexpr Index kMostFeatures = 100'000'000;
+
 class LibsvmReader : public Reader {
  public:
   LibsvmReader(const std::string& path, const Request& request) : lines_(path) {
@@ -85,6 +87,12 @@ class LibsvmReader : public Reader {
             "{}: row {}, column {} (counted from 1): index {} after {}: indices count "
             "from 1 and increase",
             lines_.path(), lines_.number(), word, *index, last);
+      if (*index > kMostFeatures)
+        throw InputError(
+            "{}: row {}, column {} (counted from 1): index {}: rows are kept dense, and more than "
+            "{} "
+            "features do not fit",
+            lines_.path(), lines_.number(), word, *index, kMostFeatures);
       last = *index;
       take(*index, number_at(lines_.path(), lines_.number(), word, text.substr(colon + 1)));
     }

@@ -197,9 +197,8 @@ Contents broadcast(Contents contents, const comm::Communicator& comm) {
 }
 
 /// The rows of `all` that roles give to `part`.
-RowBlock<double> choose(RowBlock<double> all, const Roles& roles, std::size_t part,
+RowBlock<double> choose(const RowBlock<double>& all, const Roles& roles, std::size_t part,
                         const comm::Communicator& comm) {
-  if (roles.sizes.size() == 1 && roles.sizes[0] == all.rows()) return all;
   RowBlock<double> chosen =
       comm::together(comm, [&] { return RowBlock<double>(comm, roles.sizes[part], all.cols()); });
   std::vector<Index> wanted;
@@ -254,14 +253,14 @@ StoredSet read_hdf5(const Spec& spec, const Choice& choice, const comm::Communic
   }
   const Roles roles = assign_roles(spec, shape[0], choice);
   set.parts.resize(roles.sizes.size());
+  const bool whole = roles.sizes.size() == 1 && roles.sizes[0] == shape[0];
   const auto read = [&](const std::string& dataset, RowBlock<double> Part::*member) {
-    for (std::size_t part = 0; part < roles.sizes.size(); ++part) {
-      auto all = dataset.empty()
-                     ? comm::together(comm, [&] { return RowBlock<double>(comm, shape[0], 0); })
-                     : file.read_rows<double>(dataset);
-      expect_finite(all, spec.path, dataset);
-      set.parts[part].*member = choose(std::move(all), roles, part, comm);
-    }
+    auto all = dataset.empty()
+                   ? comm::together(comm, [&] { return RowBlock<double>(comm, shape[0], 0); })
+                   : file.read_rows<double>(dataset);
+    expect_finite(all, spec.path, dataset);
+    for (std::size_t part = 0; part < set.parts.size(); ++part)
+      set.parts[part].*member = whole ? std::move(all) : choose(all, roles, part, comm);
   };
   read(spec.dataset, &Part::inputs);
   read(spec.targets, &Part::targets);

@@ -156,10 +156,9 @@ TEST(Load, ManyPanelsArriveInOrder) {
   const auto bytes = test::idx(
       {1000, 3000}, [&](Index p) { return static_cast<int>(value(p / columns, p % columns)); });
   const auto labels =
-      "," +
       folder.write("y-ubyte", test::idx({1000}, [](Index p) { return static_cast<int>(p % 10); }));
   for (const std::string name : {"x-ubyte", "x-ubyte.gz"}) {
-    const auto set = data::load(folder.write(name, bytes) + labels, "", {}, world()).train;
+    const auto set = data::load(folder.write(name, bytes) + "," + labels, "", {}, world()).train;
     EXPECT_EQ(test::expect_rows(set.inputs, value), rows * columns);
     EXPECT_EQ(
         test::expect_rows(set.targets, [](Index i, Index) { return static_cast<double>(i % 10); }),

@@ -166,6 +166,8 @@ TEST(BadInput, LibsvmNamesRowAndColumn) {
                {"x.svm", "row 2", "column 2", "index 0", "from 1"});
   expect_parts(load_error(folder.write("x.svm", "1 3:2 2:1\n")), {"row 1", "column 3", "index 2"});
   expect_parts(load_error(folder.write("x.svm", "1 3:2 3:1\n")), {"index 3 after 3"});
+  expect_parts(load_error(folder.write("x.svm", "1 99999999999:1\n")),
+               {"index 99999999999", "dense"});
   expect_parts(load_error(folder.write("x.svm", "1 3:x\n")), {"row 1", "column 2", "'x'"});
   expect_parts(load_error(folder.write("x.svm", "1 3:nan\n")), {"row 1", "column 2", "finite"});
   expect_parts(load_error(folder.write("x.svm", "yes 3:1\n")), {"row 1", "column 1", "'yes'"});
