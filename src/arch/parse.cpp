@@ -23,13 +23,16 @@ struct State {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  explicit Parser(std::string_view text) : text_(text), quoted_(text) {
+    for (char& c : quoted_)
+      if (std::isspace(static_cast<unsigned char>(c))) c = ' ';  // a message is one line
+  }
 
   std::vector<Layer> parse() {
     State state;
     std::vector<Layer> layers = sequence(state, std::nullopt);
     if (layers.empty())
-      throw InputError("architecture \"{}\": no layers; e.g. dense relu dense", text_);
+      throw InputError("architecture \"{}\": no layers; e.g. dense relu dense", quoted_);
     if (!std::holds_alternative<Dense>(layers.back().what))
       fail(layers.back(), "an architecture ends in dense, its readout");
     return layers;
@@ -221,11 +224,12 @@ class Parser {
     fail_at(layer.position, layer.token, what);
   }
   [[noreturn]] void fail_at(Index position, std::string_view token, std::string_view what) const {
-    throw InputError("architecture \"{}\": '{}' at character {}: {}", text_, token, position + 1,
+    throw InputError("architecture \"{}\": '{}' at character {}: {}", quoted_, token, position + 1,
                      what);
   }
 
   std::string_view text_;
+  std::string quoted_;
   std::size_t next_ = 0;
   bool has_list_ = false;  ///< whether the last list() had parentheses
 };

@@ -1,0 +1,199 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "mercer/arch/architecture.hpp"
+
+namespace mercer::arch {
+namespace {
+
+std::string message(std::string_view text, const Options& options = {}) {
+  try {
+    (void)parse(text, options);
+  } catch (const InputError& error) {
+    EXPECT_EQ(error.code(), ExitCode::bad_input);
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Architecture, PrintsItselfInCanonicalForm) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"dense", "dense"},
+      {"  dense( 1024 )relu\n\tdense(1) ", "dense(1024) relu dense(1)"},
+      {"dense leaky_relu(0.20) dense", "dense leaky_relu(0.2) dense"},
+      {"dense abrelu( -.5 , +1.50 ) dense", "dense abrelu(-0.5,1.5) dense"},
+      {"dense erf dense erf(0.8,1.7) dense", "dense erf dense erf(0.8,1.7) dense"},
+      {"dense sin(1e0,1,-0) dense", "dense sin(1,1,0) dense"},
+      {"dense gelu dense tanh dense softplus dense sigmoid dense",
+       "dense gelu dense tanh dense softplus dense sigmoid dense"},
+      {"dense(8) res ( relu dense(8) ) relu dense",
+       ""},  // a blank before the parenthesis is an error
+      {"dense(8) res( relu dense(8) res(relu dense)) relu dense",
+       "dense(8) res(relu dense(8) res(relu dense)) relu dense"},
+      {"dense relu res(dense relu) dense", "dense relu res(dense relu) dense"}};
+  for (const auto& [text, canonical] : cases) {
+    if (*canonical == 0) {
+      EXPECT_NE(message(text), "accepted");
+      continue;
+    }
+    EXPECT_EQ(parse(text).text(), canonical);
+    EXPECT_EQ(parse(parse(text).text()).text(), canonical);
+  }
+}
+
+TEST(Architecture, KnowsParametersWidthsAndDepth) {
+  const Architecture net = parse("dense(4) abrelu(-0.5,1.5) dense(3) sin(2,3,0.25) dense(1)");
+  ASSERT_EQ(net.layers.size(), 5u);
+  EXPECT_EQ(std::get<Dense>(net.layers[0].what).width, 4);
+  const auto& rectifier = std::get<Activation>(net.layers[1].what);
+  EXPECT_EQ(rectifier.function, Function::rectifier);
+  EXPECT_EQ(rectifier.a, -0.5);
+  EXPECT_EQ(rectifier.b, 1.5);
+  const auto& sine = std::get<Activation>(net.layers[3].what);
+  EXPECT_EQ(sine.a, 2);
+  EXPECT_EQ(sine.b, 3);
+  EXPECT_EQ(sine.c, 0.25);
+  EXPECT_EQ(net.layers[3].token, "sin(2,3,0.25)");
+  EXPECT_EQ(net.layers[3].position, 35);
+  EXPECT_EQ(net.depth(), 2);
+  EXPECT_TRUE(net.has_widths());
+  EXPECT_FALSE(parse("dense(4) res(relu dense) relu dense(1)").has_widths());
+  EXPECT_EQ(parse("dense").depth(), 0);
+  EXPECT_EQ(net.weight_std, std::sqrt(2.0));
+  EXPECT_EQ(net.bias_std, 0);
+}
+
+TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "no layers; e.g. dense relu dense"},
+      {"   ", "no layers; e.g. dense relu dense"},
+      {"dense relx dense", "'relx' at character 7: unknown layer; known are dense(w), relu"},
+      {"dense, relu", "',' at character 6: expected a layer"},
+      {"dense Relu dense", "'Relu' at character 7: unknown layer"},
+      {"dense() relu dense", "'dense()' at character 1: dense takes one parameter, its width"},
+      {"dense(3,4) relu dense", "'dense(3,4)' at character 1: dense takes one parameter"},
+      {"dense(0) relu dense",
+       "'dense(0)' at character 1: the width of dense must be a whole number"},
+      {"dense(2.5) relu dense", "'dense(2.5)' at character 1: the width of dense must be a whole"},
+      {"dense(99999999999999999999) relu dense", "the width of dense must be a whole number"},
+      {"dense(-1) dense", "'dense(-1)' at character 1: the width of dense must be a whole number"},
+      {"dense(4 relu dense", "'(' at character 6: this parenthesis is never closed"},
+      {"dense relu(1) dense", "'relu(1)' at character 7: relu takes no parameters"},
+      {"dense relu() dense", "'relu()' at character 7: relu takes no parameters"},
+      {"dense leaky_relu dense", "'leaky_relu' at character 7: leaky_relu takes one parameter"},
+      {"dense abrelu(1) dense", "'abrelu(1)' at character 7: abrelu takes two parameters"},
+      {"dense abrelu(0,0) dense", "one parameter of abrelu must not be 0"},
+      {"dense erf(1) dense", "'erf(1)' at character 7: erf takes no parameters or two"},
+      {"dense erf(1,0) dense", "the parameters of erf must not be 0"},
+      {"dense sin dense", "'sin' at character 7: sin takes three parameters"},
+      {"dense sin(1,0,0) dense", "the parameters a and b of sin must not be 0"},
+      {"dense gelu(2) dense", "gelu takes no parameters"},
+      {"dense sin(1,x,0) dense", "'sin(1,x,0)' at character 7: \"x\" is not a finite number"},
+      {"dense leaky_relu(nan) dense", "\"nan\" is not a finite number"},
+      {"dense leaky_relu(inf) dense", "\"inf\" is not a finite number"},
+      {"dense leaky_relu(1e999) dense", "\"1e999\" is not a finite number"},
+      {"dense abrelu(1,) dense", "\"\" is not a finite number"},
+      {"relu dense", "'relu' at character 1: an activation needs Gaussian units before it: start"},
+      {"dense relu relu dense", "'relu' at character 12: an activation needs Gaussian units"},
+      {"dense relu res(dense relu) relu dense", "'relu' at character 28: an activation needs"},
+      {"dense relu res(dense) relu dense", "'relu' at character 23: an activation needs Gaussian"},
+      {"dense relu res(relu dense) dense", "'relu' at character 16: an activation needs Gaussian"},
+      {"res(dense) dense", "'res(' at character 1: res( ) cannot come before the first dense"},
+      {"dense res() dense", "'res(' at character 7: this res( ) is empty"},
+      {"dense res dense", "'res' at character 7: res needs its branch"},
+      {"dense res(relu) dense",
+       "'res(' at character 7: the branch of this res( ) has no dense of its own"},
+      {"dense res(res(dense)) dense",
+       "'res(' at character 7: the branch of this res( ) has no dense"},
+      {"dense res(relu dense", "'res(' at character 7: this parenthesis is never closed"},
+      {"dense relu) dense", "')' at character 11: no parenthesis is open here"},
+      {"dense(8) res(relu dense(4)) relu dense",
+       "this res( ) adds 4 units to 8: the widths must agree"},
+      {"dense relu", "'relu' at character 7: an architecture ends in dense"},
+      {"dense res(relu dense)", "'res(' at character 7: an architecture ends in dense"},
+      {"conv(3,64) relu flatten dense",
+       "'conv(3,64)' at character 1: convolutional layers come later"},
+      {"conv(3x3,64,pad=same) relu gap dense", "convolutional layers come later"},
+      {"dense flatten dense", "'flatten' at character 7: convolutional layers come later"},
+      {"dense gap dense", "'gap' at character 7: convolutional layers come later"},
+      {"dense avgpool(2) dense", "'avgpool(2)' at character 7: convolutional layers come later"}};
+  for (const auto& [text, expected] : cases) {
+    const std::string what = message(text);
+    EXPECT_NE(what.find(expected), std::string::npos) << text << "\n  gave: " << what;
+    EXPECT_NE(what.find(fmt::format("architecture \"{}\"", text)), std::string::npos) << what;
+    EXPECT_EQ(what.find('\n'), std::string::npos);
+  }
+}
+
+TEST(Architecture, RefusesDeviationsThatMakeNoNetwork) {
+  for (const double bad : {0.0, -1.0, std::nan(""), HUGE_VAL}) {
+    Options options;
+    options.weight_std = bad;
+    EXPECT_NE(message("dense", options).find("weight_std"), std::string::npos) << bad;
+  }
+  for (const double bad : {-1.0, std::nan(""), HUGE_VAL}) {
+    Options options;
+    options.bias_std = bad;
+    EXPECT_NE(message("dense", options).find("bias_std"), std::string::npos) << bad;
+  }
+}
+
+TEST(Architecture, WeightStdAutoKeepsTheSecondMomentOfUnitGaussianInput) {
+  Options options;
+  options.weight_std_auto = true;
+  options.weight_std = 77;
+  EXPECT_DOUBLE_EQ(parse("dense relu dense relu dense", options).weight_std, std::sqrt(2.0));
+  EXPECT_DOUBLE_EQ(parse("dense dense", options).weight_std, 1);
+  for (const char* token : {"leaky_relu(0.2)", "abrelu(-0.5,1.5)", "erf", "erf(0.8,1.7)", "gelu",
+                            "sin(1.3,0.7,0.4)", "tanh", "softplus", "sigmoid"}) {
+    const Architecture net = parse(fmt::format("dense {} dense", token), options);
+    const auto& rho = std::get<Activation>(net.layers[1].what);
+    double moment = 0;  // Simpson's rule on each side of the kink at 0
+    const int n = 20000;
+    for (int k = -n; k <= n; ++k) {
+      const double z = 12.0 * k / n, v = value(rho, z);
+      const double weight = k == -n || k == n ? 1 : k == 0 ? 2 : k % 2 ? 4 : 2;
+      moment += weight * v * v * std::exp(-z * z / 2);
+    }
+    moment *= 12.0 / n / 3 / std::sqrt(2 * 3.14159265358979323846);
+    EXPECT_NEAR(net.weight_std * net.weight_std * moment, 1, 1e-12) << token;
+  }
+  EXPECT_NE(message("dense relu dense tanh dense", options).find("'tanh' at character 18"),
+            std::string::npos);
+  EXPECT_NE(message("dense res(erf dense) relu dense", options).find("'relu' at character 22"),
+            std::string::npos);
+}
+
+TEST(FullyConnected, IsTheTextThatItStandsFor) {
+  EXPECT_EQ(fully_connected(0, "relu").text(), "dense");
+  EXPECT_EQ(fully_connected(3, "relu").text(), "dense relu dense relu dense relu dense");
+  EXPECT_EQ(fully_connected(1, "erf(1, 2)").text(), "dense erf(1,2) dense");
+  Options options;
+  options.bias_std = 0.5;
+  EXPECT_EQ(fully_connected(2, "gelu", options).bias_std, 0.5);
+  EXPECT_THROW((void)fully_connected(-1, "relu"), InputError);
+  EXPECT_THROW((void)fully_connected(1, "relux"), InputError);
+  EXPECT_THROW((void)fully_connected(1, ""), InputError);
+  EXPECT_THROW((void)fully_connected(1, "relu dense relu"), InputError);
+}
+
+TEST(Activation, ValuesAreThoseOfTheFormulas) {
+  const auto rho = [](const char* token) {
+    return std::get<Activation>(parse(fmt::format("dense {} dense", token)).layers[1].what);
+  };
+  EXPECT_EQ(value(rho("relu"), -2), 0);
+  EXPECT_EQ(value(rho("leaky_relu(0.2)"), -2), -0.4);
+  EXPECT_EQ(value(rho("abrelu(-0.5,1.5)"), 2), 3);
+  EXPECT_DOUBLE_EQ(value(rho("erf(0.8,1.7)"), 0.3), 0.8 * std::erf(0.51));
+  EXPECT_DOUBLE_EQ(value(rho("gelu"), 1), 0.5 * (1 + std::erf(std::sqrt(0.5))));
+  EXPECT_DOUBLE_EQ(value(rho("sin(2,3,0.25)"), 0.5), 2 * std::sin(1.75));
+  EXPECT_DOUBLE_EQ(value(rho("tanh"), 0.7), std::tanh(0.7));
+  EXPECT_DOUBLE_EQ(value(rho("softplus"), 1), std::log(1 + std::exp(1.0)));
+  EXPECT_DOUBLE_EQ(value(rho("softplus"), 1000), 1000);
+  EXPECT_DOUBLE_EQ(value(rho("sigmoid"), -2), 1 / (1 + std::exp(2.0)));
+  EXPECT_EQ(value(rho("sigmoid"), -1e5), 0);
+}
+
+}  // namespace
+}  // namespace mercer::arch
