@@ -22,14 +22,6 @@ struct Problem {
   double mean_diagonal = 0;  // trace(K)/n, K before g
 };
 
-/// Below this an eigenvalue of A is rounding: p?potrf's backward error is an E with
-/// |E_ij| <= c eps sqrt(A_ii A_jj), whose norm grows like sqrt(n).
-template <class T>
-double resolution(Index n, double mean_diagonal) {
-  return 10.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
-         std::sqrt(static_cast<double>(n)) * mean_diagonal;
-}
-
 /// Factorises A in place; false when A is not positive definite to working precision. An eigenvalue
 /// that is exactly 0 often comes out as a tiny positive pivot: where the ridge does not exclude it,
 /// the smallest one is looked at.
@@ -37,7 +29,7 @@ template <class T>
 bool factorise(DistMatrix<T>& A, double ridge) {
   const double floor = resolution<T>(A.rows(), la::trace(A) / static_cast<double>(A.rows()));
   if (la::cholesky(A) != 0) return false;
-  return ridge > 1e3 * floor || la::smallest_eigenvalue(A) > floor;
+  return ridge > 10 * kSafe * floor || la::smallest_eigenvalue(A) > floor;
 }
 
 template <class T>
@@ -81,7 +73,8 @@ template <class T>
     L = comm::together(grid.all(), [&] { return A.copy(); });
     la::shift_diagonal(L, shift);
     if (!factorise(L, problem.ridge)) continue;
-    const double enough = round_up(problem.ridge + shift);
+    const double enough = round_up(std::max(
+        problem.ridge + shift, kSafe * resolution<T>(A.rows(), std::abs(problem.mean_diagonal))));
     throw RunError(
         "{} + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
         "smallest "

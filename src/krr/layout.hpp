@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "mercer/base/error.hpp"
@@ -42,6 +43,16 @@ inline void check_ridge(double ridge) {
   if (!(ridge >= 0) || ridge > 1e300)
     throw InputError("the ridge is {}: it must be a finite number, not negative", ridge);
 }
+
+/// Below this an eigenvalue of K + gamma I is rounding: p?potrf's backward error is an E with
+/// |E_ij| <= c eps sqrt(K_ii K_jj), whose norm grows like sqrt(n).
+template <class T>
+double resolution(Index n, double mean_diagonal) {
+  return 10.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
+         std::sqrt(static_cast<double>(n)) * mean_diagonal;
+}
+/// A ridge of so many times that is safe to use.
+inline constexpr double kSafe = 100;
 
 /// The next number of one digit, for ridges that are suggested.
 inline double round_up(double x) {

@@ -232,13 +232,14 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
     check_ridge(ridge);
     if (admissible(ridge)) continue;
     const auto [least, largest] = std::minmax_element(spectrum_.g.begin(), spectrum_.g.end());
-    const double enough =
-        round_up(1.01 * (40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * *largest -
-                         std::min(0.0, *least)));
+    const double positive =
+        40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * *largest -
+        std::min(0.0, *least);
+    const double enough = round_up(
+        std::max(1.01 * positive, kSafe * resolution<T>(Y_.rows(), std::abs(mean_diagonal))));
     throw RunError(
         "K_g + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
-        "smallest "
-        "eigenvalue of K_g is {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
+        "smallest eigenvalue of K_g is {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
         ridge, *least, enough, enough / mean_diagonal);
   }
 
