@@ -1,0 +1,106 @@
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "mercer/base/error.hpp"
+#include "mercer/base/index.hpp"
+#include "mercer/base/matrix.hpp"
+#include "mercer/base/memory.hpp"
+#include "mercer/base/version.hpp"
+
+namespace mercer {
+namespace {
+
+TEST(Memory, ReadsAmountsInPowersOf1024) {
+  EXPECT_EQ(parse_bytes("1"), 1);
+  EXPECT_EQ(parse_bytes("1000000"), 1000000);
+  EXPECT_EQ(parse_bytes("4G"), std::int64_t{4} << 30);
+  EXPECT_EQ(parse_bytes("4g"), std::int64_t{4} << 30);
+  EXPECT_EQ(parse_bytes("512M"), std::int64_t{512} << 20);
+  EXPECT_EQ(parse_bytes("512MiB"), std::int64_t{512} << 20);
+  EXPECT_EQ(parse_bytes("3KB"), 3072);
+  EXPECT_EQ(parse_bytes("1.5GiB"), (std::int64_t{3} << 30) / 2);
+  EXPECT_EQ(parse_bytes("7B"), 7);
+  EXPECT_EQ(parse_bytes("2T"), std::int64_t{2} << 40);
+}
+
+TEST(Memory, RefusesWhatIsNoAmount) {
+  for (const std::string text : {"", "G", "four", "-1", "0", "4 G", "4Gi", "4X", "4GG", "4GiBs",
+                                 "nan", "inf", "1e300", "99999999999T"})
+    EXPECT_THROW(parse_bytes(text), InputError) << "'" << text << "'";
+  try {
+    parse_bytes("4X");
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("'4X'"), std::string::npos) << error.what();
+    EXPECT_EQ(error.code(), ExitCode::bad_input);
+  }
+}
+
+TEST(Memory, PrintsAmounts) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(1023), "1023 B");
+  EXPECT_EQ(format_bytes(1610612736), "1.50 GiB");
+}
+
+TEST(Memory, SeesItsOwnProcessGrow) {
+  const auto before = resident_memory_bytes();
+  EXPECT_GT(before, 1 << 20);
+  const Matrix<double> touched(1 << 12, 1 << 11, 1.0);  // 64 MiB
+  EXPECT_GE(resident_memory_bytes(), before + (60 << 20));
+  EXPECT_GE(peak_memory_bytes(), resident_memory_bytes());
+  EXPECT_EQ(touched(17, 3), 1.0);
+}
+
+TEST(ToInt, PassesWhatFitsAndNamesWhatDoesNot) {
+  EXPECT_EQ(to_int(std::numeric_limits<int>::max(), "n"), std::numeric_limits<int>::max());
+  EXPECT_EQ(to_int(std::numeric_limits<int>::min(), "n"), std::numeric_limits<int>::min());
+  for (const Index value : {Index{1} << 31, -(Index{1} << 31) - 1, Index{1} << 40}) try {
+      to_int(value, "local rows");
+      ADD_FAILURE() << value;
+    } catch (const RunError& error) {
+      EXPECT_NE(std::string(error.what()).find("local rows = " + std::to_string(value)),
+                std::string::npos)
+          << error.what();
+    }
+}
+
+TEST(CeilDiv, RoundsUp) {
+  for (Index a = 0; a < 50; ++a)
+    for (Index b = 1; b < 12; ++b) {
+      const Index q = ceil_div(a, b);
+      EXPECT_TRUE(q * b >= a && (q - 1) * b < a) << a << " / " << b;
+    }
+}
+
+TEST(Matrix, StoresByColumnsAndLendsBlocks) {
+  Matrix<double> A(3, 4);
+  for (Index j = 0; j < 4; ++j)
+    for (Index i = 0; i < 3; ++i) A(i, j) = static_cast<double>(10 * i + j);
+  EXPECT_EQ(A.data()[1 + 2 * 3], 12);
+  const auto block = A.view().block(1, 1, 2, 2);
+  EXPECT_EQ(block(1, 1), 22);
+  EXPECT_EQ(block.column(1)[0], 12);
+  const auto copy = A.copy();
+  A(0, 0) = -1;
+  EXPECT_EQ(copy(0, 0), 0);
+  EXPECT_EQ((Matrix<float>(0, 5).ld()), 1);
+}
+
+TEST(Errors, CarryTheirExitCode) {
+  EXPECT_EQ(InputError("{}", "{not a format}").code(), ExitCode::bad_input);
+  EXPECT_EQ(std::string(InputError("{}", "{not a format}").what()), "{not a format}");
+  EXPECT_EQ(RunError("x").code(), ExitCode::failed);
+  EXPECT_EQ(MemoryError("x").code(), ExitCode::out_of_memory);
+}
+
+TEST(Version, IsThreeNumbers) {
+  int a = -1, b = -1, c = -1;
+  char rest = 0;
+  EXPECT_EQ(std::sscanf(version().c_str(), "%d.%d.%d%c", &a, &b, &c, &rest), 3) << version();
+}
+
+}  // namespace
+}  // namespace mercer
