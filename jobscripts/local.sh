@@ -13,7 +13,8 @@ script=${1:-}
 [[ -n $script ]] || stop "$usage"
 [[ -f $script ]] || stop "no job script $script; $usage"
 shift
-cores=$(nproc) ranks='' threads=1
+# nproc obeys OMP_NUM_THREADS, which is not the number of cores.
+cores=$(env -u OMP_NUM_THREADS nproc) ranks='' threads=1
 while (($#)); do
   case $1 in
     -n) whole "$@"; ranks=$2; shift 2 ;;

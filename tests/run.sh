@@ -39,7 +39,7 @@ built=$SECONDS
 
 # Tests of several ranks say that they take two cores; the others run side by side.
 rc=0
-ctest --test-dir "$build" --output-on-failure --parallel "$(nproc)" "${selection[@]}" "$@" |
+ctest --test-dir "$build" --output-on-failure --parallel "$(env -u OMP_NUM_THREADS nproc)" "${selection[@]}" "$@" |
   tee "$build/ctest.log" || rc=$?
 ended=$SECONDS
 

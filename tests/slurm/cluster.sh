@@ -38,7 +38,7 @@ cluster_start() {
   local node cpus
   node=$(uname -n)
   node=${node%%.*}
-  cpus=$(nproc)
+  cpus=$(env -u OMP_NUM_THREADS nproc)
   mkdir -p "$cluster"/{state,spool}
   chmod 755 "$cluster"
   (umask 077 && mkdir -p "$cluster/munge" && head -c 128 /dev/urandom >"$cluster/munge/key")

@@ -71,7 +71,7 @@ run_job() { # the same, and waits for its end
 cluster_start "$work/cluster"
 echo "ok: $(sinfo -V) runs on $(uname -n), $(sinfo -h -o '%c cpus')"
 exports=MERCER_BIN=$bin
-(($(nproc) >= 2)) || exports+=,MERCER_OVERSUBSCRIBE=1
+(($(env -u OMP_NUM_THREADS nproc) >= 2)) || exports+=,MERCER_OVERSUBSCRIBE=1
 
 job=$(run_job "$work/krr.log" krr.sbatch --train circle:n=200,freq=3 --test circle:n=50,freq=3 \
   --bias-std 1 --ridge-relative 1e-6 --check --out "$work/krr.h5")
