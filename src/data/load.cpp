@@ -178,6 +178,7 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
 }
 
 void to_target_units(const Standardization& s, RowBlock<double>& predictions) {
+  if (predictions.cols() == 0) return;  // a test set without targets
   for (Index i = 0; i < predictions.local_rows(); ++i)
     for (std::size_t j = 0; j < s.target_mean.size(); ++j)
       predictions.row(i)[j] = predictions.row(i)[j] * s.target_deviation[j] + s.target_mean[j];

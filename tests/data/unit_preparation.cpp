@@ -78,18 +78,18 @@ TEST(Standardize, UsesTheTrainingRowsMeanAndPopulationDeviation) {
 }
 
 TEST(Standardize, ConstantColumnsAreOnlyCentredEvenWhereTheirMeanIsRounded) {
+  ASSERT_NE(3 * 0.1 / 3,
+            0.1);  // so that plain means of three such rows would leave rounding errors
   TemporaryFolder folder;
-  const auto split = data::load(table(folder, "x.csv"), "", {.standardize = true}, world());
+  data::Options options;
+  options.limit = 3;
+  options.standardize = true;
+  const auto split = data::load(table(folder, "x.csv"), "", options, world());
   const auto& s = split.preparation.standardization;
   EXPECT_EQ(s.input_mean[2], 0.1);
   EXPECT_EQ(s.input_deviation[2], 1);
-  EXPECT_EQ(test::expect_rows(split.train.inputs,
-                              [&](Index i, Index j) {
-                                return j == 2
-                                           ? 0
-                                           : split.train.inputs.row(i)[static_cast<std::size_t>(j)];
-                              }),
-            3 * kRows);
+  ASSERT_EQ(split.train.rows(), 3);
+  for (Index i = 0; i < 3; ++i) EXPECT_EQ(split.train.inputs.row(i)[2], 0);
 }
 
 TEST(UnitNorm, LeavesZeroRowsAndSurvivesTheLargestAndSmallestNumbers) {

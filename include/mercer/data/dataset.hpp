@@ -20,8 +20,8 @@ struct Options {
   bool standardize = false;
   bool unit_norm = false;
   bool one_hot = false;
-  std::string csv_target =
-      {};                  ///< CSV's target column: "" the last, "none", a number from 0, or a name
+  /// CSV's target column: "" the last, "none", a number from 0, or a name of the header.
+  std::string csv_target = {};
   std::uint64_t seed = 0;  ///< of synthetic sets
   /// A set without targets is an error. Where cleared, targets are left as they are read: neither
   /// standardised nor one-hot.
@@ -92,22 +92,32 @@ struct Split {
 ///     idx:IMAGES[.gz][,LABELS[.gz]]             cifar:FILE[.gz]
 ///     circle:n=512,freq=5[,grid][,amplitude=1]  sphere:n=1000,d=10,degree=3  gaussian:n=1000,d=10
 ///
-/// Without prefix the format is found from the name. Any file may be gzipped, but HDF5. A test set
-/// of fewer libsvm features than the training set's is padded with zeros. The test set of a
-/// synthetic spec consists of other points than the training set of the same spec and seed.
+/// Without prefix the format is found from the name. Any file but HDF5 may be gzipped. CSV: commas;
+/// a first row without any number is the header. libsvm: d is the largest index of the training
+/// file, and shorter test rows are padded with zeros. Images are kept channels last.
 ///
-/// Collective. Memory: each rank its own rows and panels of at most about 32 MiB on the way; no
-/// rank holds the set. Files are read once (CSV and libsvm twice: rows and columns are counted
-/// first), by rank 0 in panels that it sends on, plain NPY, IDX and CIFAR files by each rank for
-/// its own rows. Throws InputError on all ranks, with the file and the row, column or byte:
-/// missing, empty, truncated, corrupt files, wrong magic, text for a number, NaN and infinity,
-/// inputs and targets of different length, labels that are no classes, limits beyond the set,
-/// misspelt SPECs.
+/// Synthetic targets: circle: amplitude sin(freq t) at angle t; sphere: points uniform on the unit
+/// sphere in R^d, the zonal harmonic of the given degree about a random direction, of mean square
+/// 1; gaussian: x ~ N(0, I), <x, e> with a random direction e. freq and degree are 1 where left
+/// out. The test set has other points than the training set of the same spec and seed, and the
+/// same target function.
+///
+/// Collective. Each rank gets its own rows; no rank holds the set (HDF5: beside its rows, its share
+/// of the whole dataset where rows are left out). Memory beyond the rows: panels of 8 MiB, three of
+/// them on rank 0, and one byte for each row of the file. Files are read once, by rank 0 in panels
+/// that it sends on, or, plain NPY, IDX and CIFAR files, by each rank for its own rows; CSV, libsvm
+/// and gzipped CIFAR files twice, because their rows are counted first. Reading stops at the limit.
+/// Throws InputError on all ranks, with the file and the row, column (both counted from 1; in text
+/// files rows are lines) or byte: missing, empty, truncated, corrupt files, wrong magic, text for a
+/// number, NaN and infinity, inputs and targets of different length, labels that are no classes,
+/// limits beyond the set, misspelt SPECs.
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm);
 
 /// One set whose targets, if it has any, are beside the point: for kernels and spectra.
-/// Standardises by its own rows. `limit` applies. Collective; throws as load.
+/// Standardises by its own rows; `limit` applies, and of a split the training rows are taken. A
+/// second set that must be prepared as the first, with other points where it is synthetic, comes
+/// from load() with targets_required = false. Collective; throws as load.
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm);
 
