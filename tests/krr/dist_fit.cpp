@@ -336,6 +336,30 @@ TYPED_TEST(FitTest, ASingularMatrixIsRefusedWithARidgeThatDoes) {
   }
 }
 
+TYPED_TEST(FitTest, ANaNInKOrInTheTargetsIsAnErrorForEveryRidge) {
+  using T = TypeParam;
+  const Index n = 3 * kBlock + 1;
+  const auto lambda = test::geometric(n, 1, 0.8);
+  const HouseholderMatrix A(lambda);
+  for (const auto shape : test::grid_shapes(this->world.size())) {
+    const dist::ProcessGrid grid(this->world, shape);
+    const auto Y = test::row_block(this->world, n, 2, target);
+    for (const double ridge : {0.0, 1e-3, 10.0})
+      for (const auto& [row, col] : {std::pair<Index, Index>{n - 1, n - 1}, {0, 0}, {7, 2}}) {
+        SCOPED_TRACE(
+            fmt::format("grid {}x{} ridge {} at {}, {}", shape.rows, shape.cols, ridge, row, col));
+        DistMatrix<T> K(grid, n, n, kBlock);
+        K.fill([&, row = row, col = col](Index i, Index j) {
+          return std::max(i, j) == row && std::min(i, j) == col ? test::kNaN : A(i, j);
+        });
+        EXPECT_THROW(fit_cholesky(std::move(K), Y, ridge), RunError);
+      }
+    const auto broken = test::row_block(
+        this->world, n, 2, [](Index i, Index o) { return i == 5 ? test::kNaN : target(i, o); });
+    EXPECT_THROW(fit_cholesky(filled<T>(lambda, grid), broken, 0.1), RunError);
+  }
+}
+
 TYPED_TEST(FitTest, BadRidgesAndShapesAreInputErrors) {
   using T = TypeParam;
   const Index n = 9;

@@ -32,9 +32,9 @@ struct Fit {
 /// square.
 ///
 /// Throw InputError for a negative or NaN ridge, and RunError when the matrix is not positive
-/// definite to working precision: with an estimate of its smallest eigenvalue and a ridge for which
-/// the factorisation was seen to go through (found by factorising again, with a second n x n
-/// matrix); RunError too when the solution is not finite.
+/// definite to working precision: with an estimate of its smallest eigenvalue and a ridge that
+/// would do, at least one for which the factorisation was seen to go through (found by factorising
+/// again, with a second n x n matrix); RunError too when the matrix or the solution is not finite.
 
 /// alpha = (K + gamma I)^-1 Y.
 template <class T>
