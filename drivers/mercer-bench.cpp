@@ -198,8 +198,10 @@ int main(int argc, char** argv) {
     add("sizes", po::value(&job.sizes)->default_value("2000,5000"), "eig: matrix sizes");
     add("fractions", po::value(&job.fractions)->default_value("1,0.25,0.0333333"), "eig: k/n");
     const bool named = job_name == "gram" || job_name == "eig";
+    if (!named && !job_name.starts_with("-"))
+      throw mercer::InputError("mercer-bench {}: give gram or eig first", job_name);
     if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
-    if (!named) throw mercer::InputError("mercer-bench {}: give gram or eig first", job_name);
+    if (!named) throw mercer::InputError("give gram or eig first, then the options");
     if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
     const auto kernel = line.kernel_source();
     Session session(line, job.common, comm);

@@ -177,6 +177,9 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     if (comm.root()) fmt::print("{} {} ({})\n", program_, version(), git_commit());
     return false;
   }
+  for (const char* limit : {"limit", "limit-test"})
+    if (given(limit) && values_[limit].as<Index>() < 1)
+      throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());
   if (common_ != nullptr) {
     auto& o = *common_;
     if (precision_ != "double" && precision_ != "single")
@@ -186,7 +189,13 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
       throw InputError("--progress {}: give auto, always or never", o.progress);
     if (o.nb < 0) throw InputError("--nb {}: a block size is positive", o.nb);
     if (o.threads < 1) throw InputError("--threads {}: give at least 1", o.threads);
-    if (!memory_limit_.empty()) o.memory_limit = static_cast<double>(parse_bytes(memory_limit_));
+    if (!memory_limit_.empty()) {
+      try {
+        o.memory_limit = static_cast<double>(parse_bytes(memory_limit_));
+      } catch (const InputError& error) {
+        throw InputError("--memory-limit: {}", error.what());
+      }
+    }
   }
   return true;
 }

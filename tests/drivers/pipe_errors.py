@@ -31,6 +31,10 @@ class Errors(PipeTest):
             file.write(content if isinstance(content, bytes) else content.encode())
         return self.path(name)
 
+    def content(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
     def spectrum(self, words, spec, *more, **options):
         self.refuse(words, "mercer-spectrum", "--data", spec, *more, **options)
 
@@ -53,11 +57,11 @@ class Errors(PipeTest):
 
     def test_truncated_and_corrupt_files_of_every_format(self):
         np.save(self.path("x.npy"), np.ones((20, 3)))
-        whole = open(self.path("x.npy"), "rb").read()
+        whole = self.content("x.npy")
         idx = struct.pack(">IIII", 0x803, 10, 4, 4) + bytes(10 * 16)
         with h5py.File(self.path("x.h5"), "w") as file:
             file["x"] = np.ones((200, 3))
-        hdf5 = open(self.path("x.h5"), "rb").read()
+        hdf5 = self.content("x.h5")
         packed = gzip.compress(b"1,2,3\n" * 400)
         broken = bytearray(packed)
         broken[len(broken) // 2] ^= 0x5A

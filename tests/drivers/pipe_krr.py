@@ -77,7 +77,7 @@ class Ridge(PipeTest):
         self.assertLessEqual(record["result"]["loo_rmse"], best * (1 + 1e-3))
 
     def test_stored_spectra_and_models_predict_the_same(self):
-        f = self.predictions("--ridge", "1e-3", "--top", "20", "--out", self.path("model.h5"))
+        f = self.predictions("--ridge", "1e-3", "--top", "20")
         s = self.path("s.h5")
         self.succeed("mercer-spectrum", "--data", self.train, *KERNEL, "--top", "20", "--out", s)
         self.agree(self.predictions("--ridge", "1e-3", "--top", "20", "--spectrum", s, ranks=3), f)
