@@ -4,23 +4,41 @@
 #include <unistd.h>
 
 #include <cmath>
-#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "mercer/comm/together.hpp"
+#include "publish.hpp"
 
 namespace mercer::report {
 namespace {
+
+namespace fs = std::filesystem;
 
 // Okabe and Ito's colours, told apart by colour-blind readers too.
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                     "#E69F00", "#56B4E9", "#000000"};
 
+/// One word of a shell command.
+std::string for_shell(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return result + "'";
+}
+
 /// In gnuplot's single quotes, where only the quote itself is special.
 std::string quoted(const std::string& text) {
   std::string result = "'";
   for (const char c : text) result += c == '\'' ? std::string("''") : std::string(1, c);
+  return result + "'";
+}
+
+/// One word for the shell, whatever is in it.
+std::string shell_word(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return result + "'";
 }
 
@@ -54,11 +72,15 @@ std::string panel_commands(const Plot& plot) {
                           drawn_as(series.style), kColours[s % std::size(kColours)],
                           series.label.empty() ? "notitle" : "title " + quoted(series.label));
   }
-  if (shown == 0) curves = "[0:1] 1/0 notitle";
-  return data +
+  if (shown == 0) {
+    data = "set label 1 'no data' at graph 0.5, 0.5 center\n";
+    curves = "[1:10] [1:10] NaN notitle";
+  }
+  return data + (shown > 1 ? "set key\n" : "unset key\n") +
          fmt::format(
-             "set title {} font ',14'\nset xlabel {}\nset ylabel {}\n{} logscale x\n{} logscale y\n"
-             "set format x '{}'\nset format y '{}'\nplot {}\n",
+             "set title {} font ',14'\nset xlabel {} offset 0,0.4\nset ylabel {}\n{} logscale "
+             "x\n{} logscale y\n"
+             "set format x '{}'\nset format y '{}'\nplot {}\nunset label 1\n",
              quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label),
              plot.log_x ? "set" : "unset", plot.log_y ? "set" : "unset",
              plot.log_x ? "10^{%L}" : "%g", plot.log_y ? "10^{%L}" : "%g", curves);
@@ -68,7 +90,9 @@ std::string script(const std::string& target, const std::vector<Plot>& panels) {
   std::string text = fmt::format(
       "set terminal svg size {},420 dynamic enhanced font 'Helvetica,12' background rgb 'white'\n"
       "set output {}\nset grid lc rgb '#d0d0d0' lw 0.5\nset border lc rgb '#606060'\n"
-      "set key outside below horizontal noenhanced\nset tics nomirror\nset xlabel noenhanced\n"
+      "set bmargin 6\nset key bmargin center horizontal noenhanced samplen 2\nset offsets 0, 0, "
+      "graph 0.03, graph "
+      "0.03\nset tics nomirror\nset xlabel noenhanced offset 0, 0.4\n"
       "set ylabel noenhanced\nset title noenhanced\nset multiplot layout 1,{}\n",
       560 * panels.size(), quoted(target), panels.size());
   for (const Plot& plot : panels) text += panel_commands(plot);
@@ -81,21 +105,24 @@ void write_svg(const comm::Communicator& comm, const std::string& path,
                const std::vector<Plot>& panels) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
-    const std::string stem = path + ".tmp-" + std::to_string(getpid());
+    std::error_code ignored;
+    fs::path scratch = fs::temp_directory_path(ignored);
+    if (ignored) scratch = ".";
+    const std::string stem = scratch / ("mercer-plot-" + std::to_string(getpid()));
     const std::string commands = stem + ".gp", picture = stem + ".svg", messages = stem + ".log";
     std::ofstream(commands) << script(picture, panels);
-    const std::string command =
-        fmt::format("gnuplot '{}' > '{}' 2>&1 < /dev/null", commands, messages);
+    const std::string command = fmt::format("{{ gnuplot {} > {} 2>&1; }} < /dev/null 2> /dev/null",
+                                            for_shell(commands), for_shell(messages));
     const int status = std::system(command.c_str());
     std::string said;
     std::getline(std::ifstream(messages) >> std::ws, said);
-    std::error_code error;
-    const bool drawn = status == 0 && std::filesystem::file_size(picture, error) > 0 && !error;
-    if (drawn) std::filesystem::rename(picture, path, error);
-    for (const auto& leftover : {commands, messages, picture})
-      if (std::error_code ignored; true) std::filesystem::remove(leftover, ignored);
-    if (!drawn || error)
-      throw RunError("{}: gnuplot drew nothing: {}", path, said.empty() ? error.message() : said);
+    std::ostringstream drawing;
+    drawing << std::ifstream(picture).rdbuf();
+    for (const auto& leftover : {commands, messages, picture}) fs::remove(leftover, ignored);
+    if (status != 0 || !drawing.str().ends_with("</svg>\n\n"))
+      throw RunError("{}: gnuplot drew nothing: {}", path,
+                     said.empty() ? "it says nothing about why" : said);
+    publish(path, drawing.str());
   });
 }
 

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "mercer/base/memory.hpp"
 #include "mercer/base/version.hpp"
 #include "mercer/comm/together.hpp"
+#include "publish.hpp"
 
 namespace mercer::report {
 namespace {
@@ -91,26 +91,8 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
 void write_json(const comm::Communicator& comm, const std::string& path, const Json& object) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
-    const std::string text = object.dump(2) + "\n";
-    if (path == "-") {
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      std::fflush(stdout);
-      return;
-    }
-    const std::string temporary = path + ".tmp-" + std::to_string(getpid());
-    std::FILE* file = std::fopen(temporary.c_str(), "w");
-    bool ok = file != nullptr;
-    if (ok) {
-      ok = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-      ok = std::fflush(file) == 0 && fsync(fileno(file)) == 0 && ok;
-      ok = std::fclose(file) == 0 && ok;
-      ok = ok && std::rename(temporary.c_str(), path.c_str()) == 0;
-    }
-    if (!ok) {
-      const int why = errno;
-      std::remove(temporary.c_str());
-      throw RunError("{}: cannot be written: {}", path, std::strerror(why));
-    }
+    // A command line may hold bytes that are no UTF-8.
+    publish(path, object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   });
 }
 
@@ -118,8 +100,13 @@ void check_writable(const comm::Communicator& comm, const std::string& option,
                     const std::string& path) {
   comm::together(comm, [&] {
     if (!comm.root() || path == "-") return;
-    if (std::filesystem::is_directory(path))
+    std::error_code ignored;
+    const auto status = std::filesystem::status(path, ignored);
+    if (std::filesystem::is_directory(status))
       throw InputError("{} {}: is a directory, give a file's name", option, path);
+    if (std::filesystem::exists(status) && access(path.c_str(), W_OK) != 0)
+      throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
+    if (is_special(path)) return;  // a byte written to try it would be seen
     const std::string probe = path + ".tmp-" + std::to_string(getpid());
     const int file = open(probe.c_str(), O_CREAT | O_WRONLY | O_EXCL, 0666);
     // One byte tells whether the place is full.

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace mercer::report {
+
+/// Whether `path` is there already and is neither file nor directory: /dev/stdout, a pipe. Such a
+/// place is written to, never replaced.
+bool is_special(const std::string& path);
+
+/// Writes `content` to `path` ("-": standard output), whole or not at all: by way of a temporary
+/// name beside it, synced and renamed. Local. Throws RunError naming the path.
+void publish(const std::string& path, const std::string& content);
+
+}  // namespace mercer::report

@@ -1,0 +1,266 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "mercer/base/error.hpp"
+#include "mercer/report/phases.hpp"
+#include "mercer/report/plot.hpp"
+#include "mercer/report/progress.hpp"
+#include "mercer/report/record.hpp"
+
+namespace mercer {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// A directory of the test's own, with a quote and a blank in its name, the same on all ranks.
+class Report : public testing::Test {
+ protected:
+  void SetUp() override {
+    const auto base = fs::temp_directory_path() / ("mercer's report " + std::to_string(::getpid()));
+    place = world.broadcast(base.string(), 0);
+    if (world.root()) fs::create_directory(place);
+    world.barrier();
+  }
+  void TearDown() override {
+    world.barrier();
+    if (world.root()) fs::remove_all(place);
+    world.barrier();
+  }
+  std::string file(const std::string& name) const { return place + "/" + name; }
+  /// How many things the directory holds: nothing may be left behind. The same on all ranks.
+  int files() const {
+    world.barrier();
+    int count = 0;
+    for ([[maybe_unused]] const auto& entry : fs::directory_iterator(place)) ++count;
+    world.barrier();
+    return count;
+  }
+  static std::string read(const std::string& path) {
+    std::ostringstream text;
+    text << std::ifstream(path).rdbuf();
+    return text.str();
+  }
+  template <class E, class F>
+  static std::string error(F&& call) {
+    try {
+      call();
+    } catch (const E& e) {
+      return e.what();
+    }
+    return "";
+  }
+  comm::Communicator world = comm::Communicator::world();
+  std::string place;
+};
+
+TEST_F(Report, AddsUpPhasesByNameInTheOrderOfTheirStart) {
+  report::Phases phases;
+  phases.add("load", 1 + world.rank());
+  phases.add("solve", 10);
+  phases.add("load", 2);
+  {
+    const auto scope = phases.time("write");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  const auto all = phases.summary(world);
+  const int P = world.size();
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0].name, "load");
+  EXPECT_DOUBLE_EQ(all[0].min, 3);
+  EXPECT_DOUBLE_EQ(all[0].mean, 3 + (P - 1) / 2.0);
+  EXPECT_DOUBLE_EQ(all[0].max, 2 + P);
+  EXPECT_EQ(all[1].name, "solve");
+  EXPECT_DOUBLE_EQ(all[1].mean, 10);
+  EXPECT_EQ(all[2].name, "write");
+  EXPECT_GE(all[2].min, 0.02);
+  EXPECT_LT(all[2].max, 10);
+}
+
+TEST_F(Report, SaysInJsonWhatTheRunWas) {
+  report::Record record;
+  record.driver = "mercer-test";
+  record.command = "mercer-test --data \xff";  // no UTF-8
+  record.config["nb"] = "64";
+  record.n = 7;
+  record.d = 3;
+  record.nb = 64;
+  record.ranks = world.size();
+  record.grid = "1x1";
+  record.flops = 4e9;
+  record.seconds = 2;
+  record.residual = 1e-14;
+  record.orthogonality = kNaN;
+  record.result["rmse"] = kNaN;
+  record.result["k"] = 7;
+  report::Phases phases;
+  phases.add("load", 0.5);
+  const Json json = record.json(phases, world);
+  report::write_json(world, file("run.json"), json);
+  EXPECT_EQ(files(), 1);
+  const Json back = Json::parse(read(file("run.json")));
+  for (const auto key : {"driver",     "version",  "git",           "command", "config",
+                         "n",          "d",        "ranks",         "grid",    "nb",
+                         "threads",    "method",   "phases",        "gflops",  "peak_memory_bytes",
+                         "bytes_sent", "residual", "orthogonality", "result",  "status"})
+    EXPECT_TRUE(back.contains(key)) << key;
+  EXPECT_EQ(back["n"], 7);
+  EXPECT_EQ(back["gflops"], 2.0);
+  EXPECT_EQ(back["phases"]["load"]["max"], 0.5);
+  EXPECT_EQ(back["residual"], 1e-14);
+  EXPECT_TRUE(back["orthogonality"].is_null());
+  EXPECT_TRUE(back["result"]["rmse"].is_null());
+  EXPECT_EQ(back["status"], "ok");
+  EXPECT_GT(back["peak_memory_bytes"].get<std::int64_t>(), 1 << 20);
+  EXPECT_EQ(world.broadcast(json["peak_memory_bytes"].dump(), 0), json["peak_memory_bytes"].dump());
+}
+
+TEST_F(Report, WritesTheRootAttributesOfAResult) {
+  report::Record record;
+  record.command = "mercer-test --data circle";
+  record.ranks = world.size();
+  record.grid = "2x3";
+  record.nb = 48;
+  record.kernel = "ntk dense relu dense";
+  record.n = 7;
+  record.data_hash = "0123456789abcdef";
+  record.seconds = 1.5;
+  auto out = dist::Hdf5File::create(world, file("a.h5"));
+  record.write_attributes(out);
+  out.finish();
+  const auto in = dist::Hdf5File::open(world, file("a.h5"));
+  EXPECT_EQ(in.text_attribute("/", "mercer_version"), record.version);
+  EXPECT_EQ(in.text_attribute("/", "git"), record.git);
+  EXPECT_EQ(in.text_attribute("/", "command"), record.command);
+  EXPECT_EQ(in.number_attribute("/", "ranks"), world.size());
+  EXPECT_EQ(in.text_attribute("/", "grid"), "2x3");
+  EXPECT_EQ(in.number_attribute("/", "nb"), 48);
+  EXPECT_EQ(in.text_attribute("/", "precision"), "double");
+  EXPECT_EQ(in.text_attribute("/", "kernel"), record.kernel);
+  EXPECT_EQ(in.number_attribute("/", "n"), 7);
+  EXPECT_EQ(in.text_attribute("/", "data_hash"), record.data_hash);
+  EXPECT_EQ(in.number_attribute("/", "seconds"), 1.5);
+  const std::string started = in.text_attribute("/", "started");
+  EXPECT_EQ(started.size(), 20u) << started;
+  EXPECT_EQ(started.substr(0, 2), "20");
+}
+
+TEST_F(Report, KeepsTheOldRecordWhereTheNewOneCannotBeWritten) {
+  const Json object{{"a", 1}};
+  EXPECT_EQ(error<RunError>([&] { report::write_json(world, file("no/run.json"), object); }),
+            file("no/run.json") + ": cannot be written: No such file or directory");
+  EXPECT_NE(error<RunError>([&] { report::write_json(world, "/dev/full", object); }), "");
+  EXPECT_TRUE(fs::is_character_file("/dev/full"));
+  report::write_json(world, "/dev/null", object);
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  EXPECT_EQ(files(), 0);
+}
+
+TEST_F(Report, TellsBeforeTheWorkWhatCannotBeWritten) {
+  report::check_writable(world, "--json", file("run.json"));
+  report::check_writable(world, "--json", "-");
+  report::check_writable(world, "--json", "/dev/null");
+  EXPECT_EQ(files(), 0);
+  const auto refusal = [&](const std::string& path) {
+    return error<InputError>([&] { report::check_writable(world, "--out", path); });
+  };
+  EXPECT_EQ(refusal(place), "--out " + place + ": is a directory, give a file's name");
+  EXPECT_EQ(refusal(file("no/a.h5")),
+            "--out " + file("no/a.h5") + ": cannot be written: No such file or directory");
+  EXPECT_NE(refusal("/proc/a.h5"), "");
+}
+
+report::Series parabola(int n) {
+  report::Series s{.label = "it's {x^2}", .x = {}, .y = {}, .style = report::Style::linespoints};
+  for (int i = 0; i < n; ++i) {
+    s.x.push_back(i);
+    s.y.push_back(static_cast<double>(i) * i);
+  }
+  return s;
+}
+
+TEST_F(Report, DrawsPanelsIntoOneSvg) {
+  report::require_gnuplot(world);
+  auto with_gaps = parabola(20);
+  with_gaps.y[3] = kNaN;
+  with_gaps.y[4] = -1;  // not on a logarithmic axis
+  report::write_svg(world, file("a b.svg"),
+                    {{"First panel", "i", "i^2", true, true, {parabola(20), with_gaps}},
+                     {"Second panel", "i", "y", false, false, {parabola(5)}}});
+  EXPECT_EQ(files(), 1);
+  const std::string svg = read(file("a b.svg"));
+  EXPECT_NE(svg.find("<svg"), std::string::npos);
+  for (const auto text : {"First panel", "Second panel", "it's {x^2}"})
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+}
+
+TEST_F(Report, DrawsAPanelWithoutAnyPoint) {
+  report::write_svg(world, file("a.svg"), {{"Nothing", "x", "y", true, true, {parabola(1)}}});
+  EXPECT_NE(read(file("a.svg")).find("no data"), std::string::npos);
+}
+
+TEST_F(Report, SaysWhyThereIsNoPicture) {
+  const auto where = file("no/a.svg");
+  const auto text = error<RunError>([&] {
+    report::write_svg(world, where, {{"A", "x", "y", false, false, {parabola(3)}}});
+  });
+  EXPECT_EQ(text, where + ": cannot be written: No such file or directory");
+  // gnuplot is found by PATH: take that away.
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nowhere", 1);
+  EXPECT_NE(error<InputError>([&] { report::require_gnuplot(world); }).find("gnuplot"),
+            std::string::npos);
+  EXPECT_EQ(
+      error<RunError>([&] {
+        report::write_svg(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}});
+      }).find(file("a.svg") + ": gnuplot drew nothing: "),
+      0u);
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(files(), 0);
+}
+
+/// What `call` prints on standard error, which is a file meanwhile: not a terminal.
+template <class F>
+std::string standard_error(F&& call) {
+  testing::internal::CaptureStderr();
+  call();
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST_F(Report, ShowsProgressAsLinesInALog) {
+  const auto text = standard_error([] {
+    report::Progress progress("assemble", report::ProgressMode::always, true);
+    progress.update(0.25);
+    progress.update(0.5);  // too soon for another line
+  });
+  EXPECT_EQ(text.find("assemble: 25% after "), 0u) << text;
+  EXPECT_NE(text.find(" left\n"), std::string::npos) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+}
+
+TEST_F(Report, IsSilentWhereProgressIsNotWanted) {
+  for (const auto& [mode, speaks] : {std::pair{report::ProgressMode::never, true},
+                                     {report::ProgressMode::automatic, true},  // not yet 2 s
+                                     {report::ProgressMode::always, false}}) {
+    const auto text = standard_error([m = mode, s = speaks] {
+      report::Progress progress("assemble", m, s);
+      progress.update(0.5);
+    });
+    EXPECT_EQ(text, "");
+  }
+}
+
+}  // namespace
+}  // namespace mercer
