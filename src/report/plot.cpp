@@ -35,13 +35,6 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
-/// One word for the shell, whatever is in it.
-std::string shell_word(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
 std::string drawn_as(Style style) {
   switch (style) {
     case Style::points:
@@ -78,7 +71,7 @@ std::string panel_commands(const Plot& plot) {
   }
   return data + (shown > 1 ? "set key\n" : "unset key\n") +
          fmt::format(
-             "set title {} font ',14'\nset xlabel {} offset 0,0.4\nset ylabel {}\n{} logscale "
+             "set title {} font ',14'\nset xlabel {}\nset ylabel {}\n{} logscale "
              "x\n{} logscale y\n"
              "set format x '{}'\nset format y '{}'\nplot {}\nunset label 1\n",
              quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label),
