@@ -70,22 +70,102 @@ class HermiteFunctions {
   Index n_ = 0;
 };
 
-/// Rows with (nearly) the same s share a group: data of unit norm has one, up to the last bits.
+/// Rows with (nearly) the same s share a group: data of unit norm has one, up to the last bits. The
+/// largest s first: it needs the most terms.
 struct Groups {
   std::vector<Index> of, first;  ///< group of each row; a row of each group
 };
 Groups group(std::span<const double> s) {
   std::vector<Index> order(s.size());
   std::iota(order.begin(), order.end(), Index{0});
-  std::sort(order.begin(), order.end(), [&](Index a, Index b) { return s[a] < s[b]; });
+  std::sort(order.begin(), order.end(), [&](Index a, Index b) { return s[a] > s[b]; });
   Groups groups;
   groups.of.resize(s.size());
   for (const Index i : order) {
-    if (groups.first.empty() || !(s[i] <= s[groups.first.back()] * (1 + 1e-14)))
+    if (groups.first.empty() || !(s[i] >= s[groups.first.back()] * (1 - 1e-14)))
       groups.first.push_back(i);
     groups.of[i] = static_cast<Index>(groups.first.size()) - 1;
   }
   return groups;
+}
+
+/// What a row brings: its deviation, sqrt(E[rho^2]), and s^2 E[rho'^2]/E[rho^2].
+struct RowMoments {
+  std::span<const double> s, norm, slope;
+};
+
+/// The features of a batch of rows, one block of terms after the other.
+struct Batch {
+  std::vector<Index> rows;
+  std::vector<double> features;  ///< term-major: rows.size() values a term
+  std::vector<double> shares;    ///< same shape: what the term adds to c' or to the slope
+  std::vector<double> value_left, slope_left;  ///< what is missing of 1, by Parseval's identity
+};
+
+constexpr Index kBlock = 32;
+
+/// Until a block adds nothing to any row, or `most_terms`; at least `least_terms`.
+Index expand(Batch& batch, const arch::Activation& rho, const RowMoments& moments,
+             const std::vector<double>& nodes, Index least_terms, Index most_terms) {
+  const HermiteParts parts = hermite_parts(rho);
+  const Index B = static_cast<Index>(batch.rows.size()), Q = static_cast<Index>(nodes.size());
+  Matrix<double> values(Q, B), table(Q, kBlock), block(B, kBlock);
+  for (const Index i : batch.rows) {
+    const Index g = static_cast<Index>(batch.value_left.size());
+    const double r = moments.norm[i] > 0 ? 1 / moments.norm[i] : 0;
+    for (Index j = 0; j < Q; ++j) values(j, g) = r * core(rho.function, moments.s[i] * nodes[j]);
+    const double linear = std::pow(parts.linear * moments.s[i] * r, 2);
+    batch.value_left.push_back(1 - std::pow(parts.constant * r, 2) - linear);
+    batch.slope_left.push_back(1 - (moments.slope[i] > 0 ? linear / moments.slope[i] : 0));
+  }
+  HermiteFunctions hermite(nodes);
+  if (parts.parity == 1) hermite.advance();
+  Index terms = 0;
+  for (bool done = false; terms < least_terms || (terms < most_terms && !done); terms += kBlock) {
+    for (Index k = 0; k < kBlock; ++k) {
+      hermite.write(table.column(k));
+      hermite.advance();
+      hermite.advance();
+    }
+    la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, values.view(), table.view(), 0.0,
+                     block.view());
+    double added = 0;
+    for (Index k = 0; k < kBlock; ++k)
+      for (Index g = 0; g < B; ++g) {
+        const double square = block(g, k) * block(g, k), slope = moments.slope[batch.rows[g]];
+        const double n = static_cast<double>(parts.parity + 2 * (terms + k));
+        const double steep = slope > 0 ? n * square / slope : 0;
+        batch.features.push_back(block(g, k));
+        batch.shares.push_back(std::max(square, steep));
+        batch.value_left[g] -= square;
+        batch.slope_left[g] -= steep;
+        added = std::max(added, batch.shares.back());
+      }
+    done = added <= 1e-25;
+  }
+  return terms;
+}
+
+/// Adds a batch to the tails: what lies beyond each term, beyond the last one by Parseval's
+/// identity where the series was cut off (below 1e-13 that is rounding).
+void add_tails(const Batch& batch, const RowMoments& moments, bool cut_off, Index terms,
+               Features& features) {
+  const Index B = static_cast<Index>(batch.rows.size());
+  features.tails.resize(static_cast<std::size_t>(terms + 1), 0.0);
+  for (Index g = 0; g < B; ++g) {
+    double tail = 0;
+    if (cut_off && moments.norm[batch.rows[g]] > 0) {
+      const double value = batch.value_left[g] <= 1e-13 ? 0 : batch.value_left[g];
+      const double steep = batch.slope_left[g] <= 1e-13 ? 0 : batch.slope_left[g];
+      features.value_error = std::max(features.value_error, value);
+      features.slope_error = std::max(features.slope_error, steep);
+      tail = std::max(value, steep);
+    }
+    for (Index k = terms; k >= 0; --k) {
+      if (k < terms) tail += batch.shares[k * B + g];
+      features.tails[k] = std::max(features.tails[k], tail);
+    }
+  }
 }
 
 }  // namespace
@@ -99,89 +179,38 @@ HermiteParts hermite_parts(const arch::Activation& rho) {
 Features hermite_features(const arch::Activation& rho, std::span<const double> s,
                           std::span<const double> norm, std::span<const double> slope) {
   Features features;
+  if (s.empty()) return features;
   const Index m = static_cast<Index>(s.size());
-  if (m == 0) return features;
-  const HermiteParts parts = hermite_parts(rho);
+  const RowMoments moments{s, norm, slope};
   const Groups groups = group(s);
   const Index G = static_cast<Index>(groups.first.size());
-  const double largest = *std::max_element(s.begin(), s.end());
-  const double distance =
+  const double pole =
       rho.function == arch::Function::tanh ? std::numbers::pi / 2 : std::numbers::pi;
-  const auto [most_terms, nodes] = resolve(distance / std::max(largest, 1e-3));
-  const Index Q = static_cast<Index>(nodes.size());
-
-  Matrix<double> values(Q, G);
-  for (Index g = 0; g < G; ++g) {
-    const Index i = groups.first[g];
-    for (Index j = 0; j < Q; ++j)
-      values(j, g) = norm[i] > 0 ? core(rho.function, s[i] * nodes[j]) / norm[i] : 0.0;
-  }
-
-  // In blocks of terms until a block adds nothing to any row. shares: what each term adds to c' and
-  // to the slope of a row, the larger of the two after division by the whole.
-  constexpr Index kBlock = 32;
-  HermiteFunctions hermite(nodes);
-  if (parts.parity == 1) hermite.advance();
-  std::vector<double> value_left(G, 1.0), slope_left(G, 1.0), blocks;
-  std::vector<std::vector<double>> shares;  // term, group
-  Matrix<double> table(Q, kBlock);
-  for (Index g = 0; g < G; ++g) {
-    const Index i = groups.first[g];
-    const double r = norm[i] > 0 ? 1 / norm[i] : 0;
-    value_left[g] -= std::pow(parts.constant * r, 2) + std::pow(parts.linear * s[i] * r, 2);
-    slope_left[g] -= slope[i] > 0 ? std::pow(parts.linear * s[i] * r, 2) / slope[i] : 0;
-  }
-  Index terms = 0;
-  RawVector<double>& F = features.values;
-  bool converged = false;
-  for (; terms < most_terms && !converged; terms += kBlock) {
-    for (Index k = 0; k < kBlock; ++k) {
-      hermite.write(table.column(k));
-      hermite.advance();
-      hermite.advance();
-    }
-    F.resize(static_cast<std::size_t>((terms + kBlock) * G));
-    la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, values.view(), table.view(), 0.0,
-                     MatrixView<double>{F.data() + terms * G, G, kBlock, G});
-    double added = 0;
-    for (Index k = terms; k < terms + kBlock; ++k) {
-      const double n = static_cast<double>(parts.parity + 2 * k);
-      auto& share = shares.emplace_back(G);
-      for (Index g = 0; g < G; ++g) {
-        const double square = F[k * G + g] * F[k * G + g], diagonal = slope[groups.first[g]];
-        const double steep = diagonal > 0 ? n * square / diagonal : 0;
-        value_left[g] -= square;
-        slope_left[g] -= steep;
-        share[g] = std::max(square, steep);
-        added = std::max(added, share[g]);
-      }
-    }
-    converged = added <= 1e-25;
-  }
-
-  // What is left after the last term, where the cap ended the loop; below 1e-13 it is rounding.
-  std::vector<double> tail(G, 0.0);
-  for (Index g = 0; g < G && !converged; ++g) {
-    if (!(norm[groups.first[g]] > 0)) continue;
-    const double value = value_left[g] <= 1e-13 ? 0 : value_left[g];
-    const double steep = slope_left[g] <= 1e-13 ? 0 : slope_left[g];
-    features.value_error = std::max(features.value_error, value);
-    features.slope_error = std::max(features.slope_error, steep);
-    tail[g] = std::max(value, steep);
-  }
-  features.tails.assign(static_cast<std::size_t>(terms + 1), 0.0);
-  for (Index k = terms; k >= 0; --k) {
-    for (Index g = 0; g < G && k < terms; ++g) tail[g] += shares[k][g];
-    features.tails[k] = *std::max_element(tail.begin(), tail.end());
-  }
-
+  const auto [most_terms, nodes] = resolve(pole / std::max(s[groups.first[0]], 1e-3));
+  std::vector<std::vector<Index>> members(G);
+  for (Index i = 0; i < m; ++i) members[groups.of[i]].push_back(i);
   features.uniform = G == 1;
-  features.stride = features.uniform ? 1 : m;
-  if (features.uniform) return features;
-  RawVector<double> expanded(static_cast<std::size_t>(terms * m));
-  for (Index k = 0; k < terms; ++k)
-    for (Index i = 0; i < m; ++i) expanded[k * m + i] = F[k * G + groups.of[i]];
-  F = std::move(expanded);
+
+  constexpr Index kBatch = 256;
+  Index terms = 0;
+  for (Index first = 0; first < G; first += kBatch) {
+    Batch batch;
+    const Index last = std::min(first + kBatch, G);
+    batch.rows.assign(groups.first.begin() + first, groups.first.begin() + last);
+    if (first == 0) {
+      terms = expand(batch, rho, moments, nodes, 0, most_terms);
+      features.values.resize(static_cast<std::size_t>(terms * (features.uniform ? 1 : m)));
+    } else {
+      expand(batch, rho, moments, nodes, terms, terms);
+    }
+    add_tails(batch, moments, terms >= most_terms, terms, features);
+    for (Index g = first; g < last; ++g)
+      for (const Index i : members[g]) {
+        if (features.uniform && i > 0) break;
+        for (Index k = 0; k < terms; ++k)
+          features.values[i * terms + k] = batch.features[k * (last - first) + g - first];
+      }
+  }
   return features;
 }
 

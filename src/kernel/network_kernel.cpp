@@ -9,7 +9,8 @@ namespace mercer::kernel {
 
 namespace {
 
-constexpr Index kSegment = 512;  // three arrays of this length stay in the first-level cache
+constexpr Index kCache = 1 << 16;  // doubles
+constexpr Index kSegment = 512;    // three arrays of this length stay in the first-level cache
 
 struct NetworkRows : Rows {
   UnitRows unit;
@@ -30,6 +31,14 @@ struct NetworkRows : Rows {
   }
   double error_estimate() const override { return error; }
 };
+
+/// A segment's features should stay in the second-level cache for all columns.
+Index segment_length(const NetworkRows& rows) {
+  Index terms = 1;
+  for (const Factors& f : rows.factors)
+    if (!f.features.uniform) terms = std::max(terms, f.features.terms());
+  return std::clamp<Index>(kCache / terms / 32 * 32, 32, kSegment);
+}
 
 /// Widths do not matter in the limit.
 void drop_widths(std::vector<arch::Layer>& layers) {
@@ -81,17 +90,25 @@ class NetworkKernel : public Kernel {
     cosines(x.unit, i0, z.unit, j0, out);
     Work work;
     RawVector<double> sigma(kSegment), tau(kSegment);
-    for (Index j = 0; j < out.cols; ++j)
-      for (Index begin = 0; begin < out.rows; begin += kSegment) {
-        const Index n = std::min(kSegment, out.rows - begin), i = i0 + begin;
+    std::vector<RawVector<double>> packed(program_.size());
+    std::vector<RowView> views(program_.size());
+    const Index length = segment_length(x);
+    for (Index begin = 0; begin < out.rows; begin += length) {
+      const Index n = std::min(length, out.rows - begin), i = i0 + begin;
+      for (std::size_t k = 0; k < program_.size(); ++k) {
+        views[k] = {.factors = &x.factors[k], .first = i};
+        program_[k]->pack(views[k], n, z.factors[k], packed[k]);
+      }
+      for (Index j = 0; j < out.cols; ++j) {
         double* c = out.column(j) + begin;
         sines(x.unit, i, n, z.unit, j0 + j, c, sigma.data());
         if (tangent_) std::fill_n(tau.data(), n, 0.0);
         work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
         for (std::size_t k = 0; k < program_.size(); ++k)
-          program_[k]->apply(work, {&x.factors[k], i}, {&z.factors[k], j0 + j});
+          program_[k]->apply(work, views[k], {.factors = &z.factors[k], .first = j0 + j});
         tile_loops().scale(n, tangent_ ? tau.data() : c, {x.norm.data() + i, z.norm[j0 + j]}, c);
       }
+    }
   }
 
   void diagonal(const Rows& x_rows, Index i0, Index count, double* out) const override {

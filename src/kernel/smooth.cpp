@@ -69,8 +69,8 @@ class SmoothStep : public Step {
     if (!accurate_) return;
     for (Index i = 0; i < s.n; ++i)
       if (!(s.sigma[i] >= 1e-5))
-        refine(work, {rows.factors, rows.first + i}, row_j, work.before[i], work.before[s.n + i],
-               s.c[i], s.sigma[i]);
+        refine(work, one_row(rows, i), row_j, work.before[i], work.before[s.n + i], s.c[i],
+               s.sigma[i]);
   }
   Index doubles_per_row() const override { return factors() + (accurate_ ? 2 : 0); }
 
@@ -83,6 +83,12 @@ class SmoothStep : public Step {
   Activation rho_;
 
  private:
+  static RowView one_row(RowView rows, Index i) {
+    rows.first += i;
+    if (!rows.uniform) rows.packed += i;
+    return rows;
+  }
+
   /// 1 - c' = 1/2 E[(rho(u)/a_1 - rho(v)/a_2)^2], a^2 = E[rho^2], without a difference of large
   /// numbers: its value at c = 1 is one integral of squared differences, and its derivative in c is
   /// -dc'/dc (Price's theorem).
@@ -135,22 +141,11 @@ class SmoothStep : public Step {
     }
     Factors same;  // the row's factors, N times
     for (const auto& array : row.factors->of) same.of.emplace_back(N, array[row.first]);
-    repeat_features(*row.factors, row.first, same);
-    loop({N, cosine.data(), square.data(), slope.data()}, {&same, 0}, row_j, work);
+    RowView repeated{&same, 0, row.packed, row.terms, row.stride, true};
+    loop({N, cosine.data(), square.data(), slope.data()}, repeated, row_j, work);
     double sum = 0;
     for (std::size_t k = 0; k < N; ++k) sum += rule.w[k] * slope[k] * std::sin(angle * rule.x[k]);
     return angle * sum;
-  }
-
-  static void repeat_features(const Factors& from, Index row, Factors& to) {
-    const Features& f = from.features;
-    if (f.tails.empty()) return;
-    to.features.uniform = true;
-    to.features.stride = 1;
-    to.features.tails = f.tails;
-    for (std::size_t k = 0; k + 1 < f.tails.size(); ++k)
-      to.features.values.push_back(
-          f.values[static_cast<Index>(k) * f.stride + (f.uniform ? 0 : row)]);
   }
 
   bool accurate_;
@@ -291,21 +286,31 @@ class SeriesStep : public SmoothStep {
     mean = square > 0 && rho_.function != Function::tanh ? first / std::sqrt(square) : 0;
     slope = square > 0 ? derivative / square : 0;
   }
-  Index factors() const override {
-    return 2 + 128;
-  }  // some features: their number follows the data
+  /// The number of features follows the data: none for rows of one norm, a few hundred for rows of
+  /// variances about 1, up to kMostTerms at large ones.
+  Index factors() const override { return 2 + 512; }
+  void pack(RowView& rows, Index n, const Factors& z, RawVector<double>& buffer) const override {
+    const Features& x = rows.factors->features;
+    rows.terms = terms_needed(x, z.features);
+    rows.uniform = x.uniform;
+    if (x.uniform) {
+      rows.packed = x.values.data();
+      rows.stride = 1;
+      return;
+    }
+    buffer.resize(static_cast<std::size_t>(rows.terms * n));
+    for (Index i = 0; i < n; ++i)
+      for (Index k = 0; k < rows.terms; ++k) buffer[k * n + i] = x.row(rows.first + i)[k];
+    rows.packed = buffer.data();
+    rows.stride = n;
+  }
   void loop(const Segment& s, const RowView& rows, const RowView& row_j,
             Work& work) const override {
-    const Features &x = rows.factors->features, &z = row_j.factors->features;
-    const Index terms = terms_needed(x, z);
-    const auto room = static_cast<std::size_t>(2 * (terms + s.n));
+    const auto room = static_cast<std::size_t>(2 * s.n + rows.terms);
     if (work.scratch.size() < room) work.scratch.resize(room);
-    double* of_j = work.scratch.data();
-    const double* from = z.values.data() + (z.uniform ? 0 : row_j.first);
-    for (Index k = 0; k < terms; ++k) of_j[k] = from[k * z.stride];
-    tile_loops().series(s, terms, parts_.parity, x.values.data() + (x.uniform ? 0 : rows.first),
-                        x.stride, x.uniform, of_j, factor(rows, row_j, 0), factor(rows, row_j, 1),
-                        of_j + terms);
+    tile_loops().series(s, rows.terms, parts_.parity, rows.packed, rows.stride, rows.uniform,
+                        row_j.factors->features.row(row_j.first), factor(rows, row_j, 0),
+                        factor(rows, row_j, 1), work.scratch.data());
   }
   HermiteParts parts_;
 };

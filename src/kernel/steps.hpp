@@ -17,13 +17,15 @@ struct RowState {
 
 /// Hermite features of rows for one activation, see hermite.hpp.
 struct Features {
-  RawVector<double> values;  ///< feature k of row i at values[k stride + (uniform ? 0 : i)]
-  Index stride = 0;
-  bool uniform = false;  ///< all rows have one variance
+  RawVector<double> values;  ///< feature k of row i at values[(uniform ? 0 : i terms()) + k]
+  bool uniform = false;      ///< all rows have one variance
   /// tails[k]: the largest share of a row's own c' or slope dc'/dc that lies beyond k features.
   std::vector<double> tails;
   /// Those shares beyond the last feature, where the series was cut off; else 0.
   double value_error = 0, slope_error = 0;
+
+  Index terms() const { return tails.empty() ? 0 : static_cast<Index>(tails.size()) - 1; }
+  const double* row(Index i) const { return values.data() + (uniform ? 0 : i * terms()); }
 };
 
 /// What the rows contribute to one step: arrays over the rows.
@@ -34,8 +36,13 @@ struct Factors {
 
 /// Rows from some row on: where a Segment's rows, or its column's row, find their factors.
 struct RowView {
-  const Factors* factors;
-  Index first;
+  const Factors* factors = nullptr;
+  Index first = 0;
+  /// Of a series' rows: `terms` features, feature k of the i-th at packed[k stride + i], or of
+  /// every row at packed[k stride].
+  const double* packed = nullptr;
+  Index terms = 0, stride = 0;
+  bool uniform = true;
   const double* of(std::size_t k) const { return factors->of[k].data() + first; }
 };
 inline Factor factor(const RowView& rows, const RowView& row_j, std::size_t k) {
@@ -57,6 +64,10 @@ class Step {
   virtual ~Step() = default;
   /// Advances the rows' states; the top of the stack is the current one.
   virtual Factors prepare(std::vector<RowState>& stack) const = 0;
+  /// Before apply(), for n rows and any row_j of z: puts what is worth keeping together into
+  /// `buffer`.
+  virtual void pack(RowView&, Index /*n*/, const Factors& /*z*/,
+                    RawVector<double>& /*buffer*/) const {}
   /// Advances the top segment of pairs (i, j).
   virtual void apply(Work& work, const RowView& rows, const RowView& row_j) const = 0;
   /// Doubles a row that prepare() keeps, for the memory plan.

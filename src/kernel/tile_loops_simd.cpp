@@ -1,5 +1,5 @@
 // Compiled once per instruction set, with MERCER_ISA naming it, and with fast-math, so that the
-// compiler calls the vector versions of atan, exp and expm1 (glibc's libmvec). Nothing here may
+// compiler calls the vector versions of exp and expm1 (glibc's libmvec). Nothing here may
 // rely on NaN or infinity: data with either is refused when it is read. Reassociation stays off:
 // the order of the subtractions below is what keeps near-parallel pairs exact.
 
@@ -96,6 +96,13 @@ inline __attribute__((always_inline)) double atan_to_one(double t) {
   return t + t * (u * (odd + u * even));
 }
 
+/// atan(y/x) for x > 0.
+inline __attribute__((always_inline)) double angle_of(double y, double x) {
+  const double a = fabs(y), small = a < x ? a : x, large = a < x ? x : a;
+  const double acute = atan_to_one(small / large), angle = a < x ? acute : kPi / 2 - acute;
+  return y < 0 ? -angle : angle;
+}
+
 // Arc-cosine kernel of degree 1 (Cho and Saul 2009) in distances from 1: with w the acute angle and
 // h = (sin w - w cos w)/pi, minus = 1 - c' and plus = 1 + c' are sums without cancellation.
 template <bool tangent>
@@ -135,7 +142,7 @@ void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
     const double E = e1[i] * e.j, P = p1[i] * p.j, cc = E * c[i];
     const double root =
         sqrt(f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j) + E * E * sigma[i]) + 1e-300;
-    c[i] = P * atan(cc / root) / (E + 1e-300);
+    c[i] = P * angle_of(cc, root) / (E + 1e-300);
     const double rest = (1 - c[i]) * (1 + c[i]);
     sigma[i] = rest > 0 ? rest : 0;
     if (tangent) tau[i] *= P / root;
@@ -158,7 +165,7 @@ void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
     const double E = e1[i] * e.j, F = f1[i] * f.j, P = p1[i] * p.j, x = c[i], cc = E * x;
     const double rest = f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j);  // 1 - E^2
     const double square = rest + E * E * sigma[i] + 1e-300, root = sqrt(square);
-    const double ratio = cc / root, angle = atan(ratio);
+    const double ratio = cc / root, angle = angle_of(cc, root);
     const double F2 = F * F;
     c[i] = P * (0.25 * x + (x * x * E * F2 / root + E * root + x * angle) / (2 * kPi));
     const double det = (1 - c[i]) * (1 + c[i]);

@@ -128,17 +128,36 @@ TEST(NetworkKernel, TanhSoftplusAndSigmoidEqualTwoDimensionalQuadratureAtAnyVari
     }
 }
 
+TEST(NetworkKernel, SeriesAreRightForZeroAndTinyRows) {
+  auto X = random_rows(3, 4, 31);
+  for (Index k = 0; k < 3; ++k) {
+    X(k, 1) = 0;
+    X(k, 2) *= 1e-9;
+  }
+  for (const char* text : {"dense tanh dense", "dense softplus dense sigmoid dense",
+                           "dense sigmoid res(dense softplus) dense tanh dense"})
+    for (const double bias : {0.0, 0.2}) {
+      if (bias == 0 && std::string(text).find("soft") == std::string::npos) {
+        const auto out = full(*network(Kind::ntk, text, 1.1, 0), X);
+        for (Index i = 0; i < 4; ++i) EXPECT_EQ(out(i, 1), 0);
+        continue;  // the twin would divide by the zero diagonal
+      }
+      const double error = error_against_naive(text, X, 1.1, bias);
+      EXPECT_TRUE(error <= 1e-12) << text << " " << bias << " " << error;
+    }
+}
+
 TEST(NetworkKernel, SeriesOfRowsPreparedApartAtVeryDifferentVariancesAgree) {
-  const auto small = random_rows(3, 4, 4, 0.05), large = random_rows(3, 4, 5, 3);
+  const auto small = random_rows(3, 3, 4, 0.05), large = random_rows(3, 2, 5, 3);
   for (const char* rho : {"tanh", "softplus", "sigmoid"}) {
     const auto k = network(Kind::ntk, fmt::format("dense {} dense", rho));
     arch::Options options{1.3, false, 0.2};
     const auto net = arch::parse(fmt::format("dense {} dense", rho), options);
     const auto x = k->prepare(small.view()), z = k->prepare(large.view());
-    Matrix<double> out(4, 4, kNan);
+    Matrix<double> out(3, 2, kNan);
     k->tile(*x, 0, *z, 0, out.view());
-    for (Index i = 0; i < 4; ++i)
-      for (Index j = 0; j < 4; ++j) {
+    for (Index i = 0; i < 3; ++i)
+      for (Index j = 0; j < 2; ++j) {
         const auto s = test::naive_kernel(net, {small.column(i), 3}, {large.column(j), 3});
         const double error =
             static_cast<double>(std::fabs(out(i, j) - s.T) / std::sqrt(s.T11 * s.T22));
@@ -232,7 +251,7 @@ TEST(NetworkKernel, IsHomogeneousOverThreeHundredOrdersOfMagnitude) {
   }
   for (const char* text : {"dense erf dense", "dense gelu dense", "dense sin(1,1,0) dense",
                            "dense softplus dense relu dense", "dense tanh dense"})
-    for (const double scale : {1e-150, 1e-8, 1e8, 1e150}) {
+    for (const double scale : {1e-150, 1e-8, 1e150}) {
       const auto out = full(*network(Kind::ntk, text, 1.4, 0.1), random_rows(4, 6, 10, scale));
       for (Index k = 0; k < out.size(); ++k)
         EXPECT_TRUE(std::isfinite(out.data()[k])) << text << scale;
