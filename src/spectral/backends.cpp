@@ -45,8 +45,9 @@ Lowest<T> solve_in_place(DistMatrix<T>&& A, Index count, Index k, bool vectors, 
   auto V = allocate<T>(grid, n, vectors ? n : 0, nb);
   auto values = [&] {
     if (method == Method::scalapack)
-      return takes_syevx(n, count, vectors) ? la::syevx(std::move(A), 1, count, V)
-                                            : la::syevd(std::move(A), V);
+      return takes_syevx(n, count, vectors, grid.rows() * grid.cols())
+                 ? la::syevx(std::move(A), 1, count, V)
+                 : la::syevd(std::move(A), V);
     const auto stage = method == Method::elpa1 ? la::ElpaStage::one : la::ElpaStage::two;
     return la::elpa(std::move(A), V, vectors ? count : n, stage, vectors);
   }();
@@ -55,8 +56,8 @@ Lowest<T> solve_in_place(DistMatrix<T>&& A, Index count, Index k, bool vectors, 
 
 }  // namespace
 
-bool takes_syevx(Index n, Index count, bool vectors) {
-  return vectors && 10 * count <= n;
+bool takes_syevx(Index n, Index count, bool vectors, int ranks) {
+  return vectors && 8 * count <= n && count * ranks <= n;
 }
 
 Placement placement(Method method, Index n, Index nb, GridShape shape) {

@@ -16,8 +16,10 @@ struct Placement {
 /// nb. Local, pure.
 Placement placement(Method method, Index n, Index nb, dist::GridShape shape);
 
-/// Whether Method::scalapack takes p?syevx rather than p?syevd for `count` of n pairs. Local, pure.
-bool takes_syevx(Index n, Index count, bool vectors);
+/// Whether Method::scalapack takes p?syevx rather than p?syevd for `count` of n pairs: where few
+/// are asked for and the workspace for a cluster of all of them, count x n on every rank, stays
+/// below the matrix's own share. Local, pure.
+bool takes_syevx(Index n, Index count, bool vectors, int ranks);
 
 /// What a backend returns: the lowest `count` eigenvalues of A, ascending, and their vectors.
 template <class T>

@@ -22,13 +22,13 @@ TEST(Methods, ThatAreUnknownAreRefusedWithTheNamesThatExist) {
   }
 }
 
-TEST(Plans, OfAFullDecompositionStayBelowFourMatrices) {
+TEST(Plans, OfAFullDecompositionAreFourMatricesAndHalfAOneMoreForTheSecondStage) {
   for (const auto shape : {dist::GridShape{1, 1}, dist::GridShape{1, 2}, dist::GridShape{2, 2}})
-    for (const Method m : {Method::automatic, Method::elpa1, Method::elpa2, Method::scalapack}) {
+    for (const Method m : {Method::elpa1, Method::elpa2, Method::scalapack}) {
       const Plan p = plan(20000, -1, true, m, shape, 64, false);
       const double matrix = 8.0 * 20000 * 20000 / (shape.rows * shape.cols);
       EXPECT_GE(p.bytes_per_rank, 2 * matrix);
-      EXPECT_LE(p.bytes_per_rank, 4.2 * matrix);
+      EXPECT_LE(p.bytes_per_rank, (m == Method::elpa2 ? 4.7 : 4.1) * matrix);
       EXPECT_GT(p.flops, 1e13);
     }
 }
