@@ -57,32 +57,26 @@ template <class T>
 int kernel_matrix(const Job& job, const gram::Source& source, Session& session) {
   const auto& grid = session.grid();
   const auto& kernel = source.kernel();
-  const auto X = session.phase(
-      "load", [&] { return data::load_inputs(job.data, job.preparation, session.comm()); });
   const bool cross = !job.data2.empty();
-  data::Options second = job.preparation;
-  second.limit = job.preparation.limit_test;
-  const auto Z =
-      cross ? session.phase("load",
-                            [&] { return data::load_inputs(job.data2, second, session.comm()); })
-            : data::Dataset{};
-  const auto& columns = cross ? Z : X;
-  if (columns.dimension() != X.dimension())
-    throw InputError("--data2 {}: has {} columns, --data has {}", job.data2, columns.dimension(),
-                     X.dimension());
+  // The second set is prepared as a test set is: standardised by the first one's rows.
+  const auto sets = session.phase(
+      "load", [&] { return data::load(job.data, job.data2, job.preparation, session.comm()); });
+  const data::Dataset& X = sets.train;
+  const data::Dataset& Z = cross ? *sets.test : X;
   const Index nb =
       job.common.nb > 0 ? job.common.nb : spectral::recommended_block(X.rows(), grid.shape());
   session.begin(X.rows(), X.dimension(), nb, kernel.text(), X.hash);
 
   gram::Options assembly{.nb = nb, .over_n = false};
   const double ranks = session.comm().size();
-  const double entries = static_cast<double>(X.rows()) * static_cast<double>(columns.rows());
+  const double entries = static_cast<double>(X.rows()) * static_cast<double>(Z.rows());
   Plan plan = session.plan();
-  const double inputs = 8.0 * static_cast<double>((X.rows() + Z.rows()) * X.dimension()) / ranks;
+  const double inputs =
+      8.0 * static_cast<double>((X.rows() + (cross ? Z.rows() : 0)) * X.dimension()) / ranks;
   plan.stage("load", 2 * inputs, 0);
   plan.stage("assemble",
              inputs + sizeof(T) * entries / ranks +
-                 gram::assemble_overhead(kernel, std::max(X.rows(), columns.rows()), X.dimension(),
+                 gram::assemble_overhead(kernel, std::max(X.rows(), Z.rows()), X.dimension(),
                                          grid.shape(), assembly),
              (cross ? 2 : 1) * entries * static_cast<double>(X.dimension()));
   if (session.stop_at_plan(plan)) return 0;
@@ -98,7 +92,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
   });
   bool ok = true;
   if (job.common.check) {
-    const double difference = session.phase("check", [&] { return check(K, kernel, X, columns); });
+    const double difference = session.phase("check", [&] { return check(K, kernel, X, Z); });
     const double tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
     ok = difference <= tolerance;
     session.record().residual = difference;
@@ -138,6 +132,7 @@ int main(int argc, char** argv) {
     if (kernel.is_stored())
       throw mercer::InputError("--kernel {}: is a file already", kernel.text());
     job.preparation.seed = job.common.seed;
+    job.preparation.targets_required = false;
     Session session(line, job.common, comm);
     return job.common.single_precision ? kernel_matrix<float>(job, kernel, session)
                                        : kernel_matrix<double>(job, kernel, session);

@@ -193,7 +193,8 @@ DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options) {
   const Index n = X.rows();
   auto K = allocate<T>(grid, n, n, options.nb);
-  fill(kernel, X, X, K, n > 0 ? 1.0 / static_cast<double>(n) : 1.0, Part::lower, options);
+  fill(kernel, X, X, K, n > 0 && options.over_n ? 1.0 / static_cast<double>(n) : 1.0, Part::lower,
+       options);
   dist::mirror_lower(K);
   return K;
 }
