@@ -309,7 +309,9 @@ inline __attribute__((always_inline)) double cross(const Part& a, const Part& b)
 template <bool tangent>
 void join_loop(const Segment& skip, const Segment& branch, const JoinFactors& f) {
   double* __restrict c = skip.c, * __restrict sigma = skip.sigma, * __restrict tau = skip.tau;
-  const double* __restrict cb = branch.c, * __restrict sb = branch.sigma, * __restrict tb = branch.tau;
+  const double* __restrict cb = branch.c;
+  const double* __restrict sb = branch.sigma;
+  const double* __restrict tb = branch.tau;
   const double* __restrict ws = f.skip.i, * __restrict wb = f.branch.i;
 #pragma omp simd
   for (Size i = 0; i < skip.n; ++i) {
@@ -332,7 +334,9 @@ void join(const Segment& skip, const Segment& branch, const JoinFactors& f) {
 template <bool tangent>
 void join_means_loop(const Segment& skip, const Segment& branch, const JoinFactors& f) {
   double* __restrict c = skip.c, * __restrict sigma = skip.sigma, * __restrict tau = skip.tau;
-  const double* __restrict cb = branch.c, * __restrict sb = branch.sigma, * __restrict tb = branch.tau;
+  const double* __restrict cb = branch.c;
+  const double* __restrict sb = branch.sigma;
+  const double* __restrict tb = branch.tau;
 #pragma omp simd
   for (Size i = 0; i < skip.n; ++i) {
     const double Ws = f.skip.i[i] * f.skip.j, Wb = f.branch.i[i] * f.branch.j;
