@@ -1,6 +1,7 @@
 #include "mercer/dist/hdf5.hpp"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <filesystem>
 
 #include "hdf5_state.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
 
 namespace mercer::dist {
@@ -78,6 +80,19 @@ hid_t open_for_reading(const std::string& path) {
   return file;
 }
 
+/// Claims `bytes` after `end` on the disk, or at least looks whether they are free.
+void take_space(const std::string& path, const std::string& temporary, Index end, Index bytes) {
+  const PosixFile file(temporary, O_WRONLY);
+  if (file >= 0 && ::fallocate(file, FALLOC_FL_KEEP_SIZE, end, bytes) == 0) return;
+  const bool unsupported = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+  if (file < 0 || !unsupported) throw RunError("{}: cannot be written: {}", path, reason());
+  struct statvfs place {};
+  if (::fstatvfs(file, &place) == 0 &&
+      static_cast<double>(place.f_bavail) * static_cast<double>(place.f_frsize) <
+          static_cast<double>(bytes))
+    throw RunError("{}: cannot be written: {}", path, std::strerror(ENOSPC));
+}
+
 void sync_and_rename(const std::string& temporary, const std::string& path) {
   {
     const PosixFile file(temporary, O_RDWR);
@@ -109,23 +124,17 @@ void Hdf5File::State::require_writing() const {
 }
 
 void Hdf5File::State::reserve(Index bytes) const {
+  // Beside the elements: headers, and an index entry of about 100 bytes for each chunk of 1 MiB.
+  const Index wanted = bytes + bytes / 1024 + (Index{1} << 20);
   comm::together(comm, [&] {
-    if (!comm.root()) return;
-    const PosixFile target(temporary, O_WRONLY);
     hsize_t end = 0;
     H5Fget_filesize(file, &end);
-    const auto wanted = static_cast<off_t>(bytes + (Index{1} << 20));
-    if (target >= 0 &&
-        ::fallocate(target, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(end), wanted) == 0)
-      return;
-    struct statvfs place {};
-    const bool unknown = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
-    if (target >= 0 && unknown && ::statvfs(temporary.c_str(), &place) == 0 &&
-        static_cast<double>(place.f_bavail) * static_cast<double>(place.f_frsize) >
-            static_cast<double>(wanted))
-      return;
-    throw RunError("{}: cannot be written: {}", path,
-                   unknown ? std::strerror(ENOSPC) : std::strerror(errno));
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        end + static_cast<hsize_t>(wanted) > limit.rlim_cur)
+      throw RunError("{}: cannot be written: it would exceed the limit of {} a file (ulimit -f)",
+                     path, format_bytes(static_cast<double>(limit.rlim_cur)));
+    if (comm.root()) take_space(path, temporary, static_cast<Index>(end), wanted);
   });
 }
 

@@ -71,9 +71,15 @@ std::string panel_commands(const Plot& plot) {
   }
   return data + (shown > 1 ? "set key\n" : "unset key\n") +
          fmt::format(
-             "set title {} font ',14'\nset xlabel {}\nset ylabel {}\n{} logscale "
-             "x\n{} logscale y\n"
-             "set format x '{}'\nset format y '{}'\nplot {}\nunset label 1\n",
+             "set title {} font ',14'\n"
+             "set xlabel {}\n"
+             "set ylabel {}\n"
+             "{} logscale x\n"
+             "{} logscale y\n"
+             "set format x '{}'\n"
+             "set format y '{}'\n"
+             "plot {}\n"
+             "unset label 1\n",
              quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label),
              plot.log_x ? "set" : "unset", plot.log_y ? "set" : "unset",
              plot.log_x ? "10^{%L}" : "%g", plot.log_y ? "10^{%L}" : "%g", curves);
@@ -82,11 +88,17 @@ std::string panel_commands(const Plot& plot) {
 std::string script(const std::string& target, const std::vector<Plot>& panels) {
   std::string text = fmt::format(
       "set terminal svg size {},420 dynamic enhanced font 'Helvetica,12' background rgb 'white'\n"
-      "set output {}\nset grid lc rgb '#d0d0d0' lw 0.5\nset border lc rgb '#606060'\n"
-      "set bmargin 6\nset key bmargin center horizontal noenhanced samplen 2\nset offsets 0, 0, "
-      "graph 0.03, graph "
-      "0.03\nset tics nomirror\nset xlabel noenhanced offset 0, 0.4\n"
-      "set ylabel noenhanced\nset title noenhanced\nset multiplot layout 1,{}\n",
+      "set output {}\n"
+      "set grid lc rgb '#d0d0d0' lw 0.5\n"
+      "set border lc rgb '#606060'\n"
+      "set bmargin 6\n"
+      "set key bmargin center horizontal noenhanced samplen 2\n"
+      "set offsets 0, 0, graph 0.03, graph 0.03\n"
+      "set tics nomirror\n"
+      "set xlabel noenhanced offset 0,0.4\n"
+      "set ylabel noenhanced\n"
+      "set title noenhanced\n"
+      "set multiplot layout 1,{}\n",
       560 * panels.size(), quoted(target), panels.size());
   for (const Plot& plot : panels) text += panel_commands(plot);
   return text + "unset multiplot\nunset output\n";

@@ -225,6 +225,28 @@ TEST_F(Hdf5, RefusesWhatIsNotThere) {
             path + ": the dataset '/group/x' is 2 x 1, 3 x 1 is wanted");
 }
 
+// The limit stands for a full disk: on a rank that need not be the one that asks for the space.
+TEST_F(Hdf5, LetsAllThrowWhenTheFileOutgrowsItsPlaceOnOneRank) {
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlim_t before = limit.rlim_cur;
+  const std::string path = file("a.h5");
+  const auto text = error<RunError>([&] {
+    auto out = Hdf5File::create(world, path);
+    if (world.rank() == world.size() - 1) {
+      limit.rlim_cur = 4 << 20;
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    out.write("/small", std::vector<double>(1000, 1.0));
+    out.write("/large", std::vector<double>(1000000, 1.0));
+  });
+  limit.rlim_cur = before;
+  setrlimit(RLIMIT_FSIZE, &limit);
+  EXPECT_EQ(text, path +
+                      ": cannot be written: it would exceed the limit of 4.00 MiB a file "
+                      "(ulimit -f)");
+}
+
 TEST_F(Hdf5, TellsBeforeTheWorkThatAPlaceCannotBeWritten) {
   const auto create = [&](const std::string& path) {
     return error<InputError>([&] { Hdf5File::create(world, path); });
