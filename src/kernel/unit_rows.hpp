@@ -22,8 +22,8 @@ void cosines(const UnitRows& x, Index i0, const UnitRows& z, Index j0, MatrixVie
 void sines(const UnitRows& x, Index i0, Index n, const UnitRows& z, Index j, double* c,
            double* sigma);
 
-/// The dot product's error, a few 1e-16 in c, costs that over 2 sqrt(sigma) in the angle: 1e-14
-/// here.
-inline constexpr double kNearParallel = 1e-3;
+/// A dot product's error, a few 1e-16 in c, costs that over 2 sqrt(sigma) in the angle: a few 1e-14
+/// here. (The d operations of a recomputed pair take as long as some thirty GEMM entries.)
+inline constexpr double kNearParallel = 1e-4;
 
 }  // namespace mercer::kernel

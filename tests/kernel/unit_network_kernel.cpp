@@ -208,6 +208,16 @@ TEST(NetworkKernel, NearlyParallelRowsKeepTwelveDigitsThroughAnyActivation) {
   }
 }
 
+TEST(NetworkKernel, LongRowsAtEverySmallAngleKeepTwelveDigits) {
+  auto X = random_rows(784, 12, 17);
+  for (Index j = 1; j < 12; ++j)
+    for (Index k = 0; k < 784; ++k)
+      X(k, j) = X(k, 0) + std::pow(10.0, -0.4 * static_cast<double>(j)) * X(k, j);
+  const double error = error_against_naive("dense relu dense relu dense relu dense", X, 1.4, 0);
+  EXPECT_TRUE(error <= 1e-13) << error;
+  RecordProperty("error", fmt::format("{:.2e}", error));
+}
+
 TEST(NetworkKernel, TinyRowsThatBiasesMakeNearlyParallelKeepTwelveDigits) {
   auto X = random_rows(5, 6, 8, 1e-4);
   for (const char* text :

@@ -55,7 +55,7 @@ struct Options {
 /// Hongler, "Neural tangent kernel", 2018; sigma_w, sigma_b as in arch), for every architecture
 /// that parses. Per pair the cosine c = K/sqrt(q q'), sigma = 1 - c^2 and T/sqrt(q q') are carried,
 /// sigma never as a difference of nearly equal numbers, so that equal, parallel, antiparallel and
-/// nearly parallel rows keep 1e-14 of sqrt(k(x, x) k(z, z)), whatever their norms. tanh, softplus
+/// nearly parallel rows keep 1e-13 of sqrt(k(x, x) k(z, z)), whatever their norms. tanh, softplus
 /// and sigmoid by Hermite expansion: 1e-12 for variances up to 100, beyond see
 /// Rows::error_estimate. Cost of an entry beside the 2 d flops: about 2 ns a rectifier, 4 ns an
 /// erf, gelu or sin with AVX-512, terms/10 ns a series. gaussian, laplace: |x - z|^2 from the dot
