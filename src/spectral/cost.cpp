@@ -7,38 +7,61 @@
 #include "backends.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/la/scalapack.hpp"
 
 namespace mercer::spectral {
 namespace {
 
 using dist::GridShape;
 
-/// seconds = [n^3 (cube + pair k/n + pair2 (k/n)^2) ] / (P 1e9) + n^2 square / 1e9 (row and column
-/// traffic, not divided by P)
+/// seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2) + 1e-6 column n log2(P)
+///
+/// for k of n pairs on P ranks: what does not depend on k (reduction, divide and conquer), the
+/// transformation of the vectors back, what memory and the serial parts cost, and the messages of
+/// every column. p?syevx reduces on the largest square grid in P and keeps clusters on one rank:
+/// its P is that square's for `cube`, and 1 for `pairs`.
 struct Coefficients {
-  double cube, pair, square;
+  double cube, pairs, square, column;
 };
 
-Coefficients coefficients(Method method, bool generic) {
-  switch (method) {
-    case Method::elpa1:
-      return {0.05, 0.05, 5};
-    case Method::elpa2:
-      return generic ? Coefficients{0.03, 0.15, 5} : Coefficients{0.03, 0.06, 5};
-    default:
-      return {0.1, 0.0, 5};
-  }
-}
+// Measured on 2 cores of an Intel Xeon (Sapphire Rapids, 80 GFLOP/s dgemm a core), ELPA 2022.11
+// with generic kernels, OpenBLAS 0.3.21, Open MPI 4.1, blocks of 64, n = 1000 ... 2000, 1 and 2
+// ranks. To measure again, on a quiet machine:
+//   for P in 1 2; do mpirun -n $P calibrate_eigensolvers 1000,2000,4000 0 3 1,4,10,30; done > times
+//   python3 tests/spectral/fit_cost.py < times
+constexpr Coefficients kElpa1{0.086, 0.040, 45, 40};
+constexpr Coefficients kElpa2{0.062, 0.390, 60, 40};
+constexpr Coefficients kSyevd{0.155, 0.000, 50, 60};
+constexpr Coefficients kSyevx{0.068, 0.200, 10, 20};
+// ELPA's second stage with AVX-512 kernels against generic ones, from n = 6000 on 2 ranks of a Zen
+// 4: 20.5 s against 50.0 s for all pairs, 7.5 s against 10.2 s for 200.
+constexpr double kVectorisedCube = 0.8, kVectorisedPairs = 0.33;
+// Values only: p?syev without the divide and conquer of p?syevd.
+constexpr double kSyevShare = 0.6;
 
 }  // namespace
 
 double predicted_seconds(Method method, Index n, Index k, bool vectors, GridShape shape,
                          bool generic_kernels, bool single_precision) {
-  const double N = static_cast<double>(n), ranks = shape.rows * shape.cols;
-  const double part = vectors ? static_cast<double>(std::min(k + 1, n)) / std::max(N, 1.0) : 0.0;
-  const Coefficients c = coefficients(method, generic_kernels);
-  const double speed = single_precision ? 0.5 : 1.0;
-  return speed * 1e-9 * (N * N * N * (c.cube + c.pair * part) / ranks + N * N * c.square);
+  const int ranks = shape.rows * shape.cols;
+  const double N = static_cast<double>(n), P = ranks;
+  const Index count = std::min(k + 1, n);
+  Coefficients c = method == Method::elpa1 ? kElpa1 : method == Method::elpa2 ? kElpa2 : kSyevd;
+  double cube_ranks = P, pair_ranks = P;
+  if (method == Method::elpa2 && !generic_kernels)
+    c.cube *= kVectorisedCube, c.pairs *= kVectorisedPairs;
+  if (method == Method::scalapack && !vectors) c.cube *= kSyevShare;
+  if (method == Method::scalapack && takes_syevx(n, count, vectors, ranks)) {
+    c = kSyevx;
+    const double side = std::floor(std::sqrt(P));
+    cube_ranks = side * side;
+    pair_ranks = 1;
+  }
+  const double share = vectors ? static_cast<double>(count) / std::max(N, 1.0) : 0.0;
+  const double seconds =
+      1e-9 * (N * N * N * (c.cube / cube_ranks + c.pairs * share / pair_ranks) + N * N * c.square) +
+      1e-6 * c.column * N * std::log2(P);
+  return single_precision ? 0.5 * seconds : seconds;
 }
 
 Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_precision) {
@@ -46,9 +69,17 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
   if (n <= kTiny)
     return {Method::lapack, 0, fmt::format("n = {} is at most {}: LAPACK on one rank", n, kTiny)};
   const la::ElpaBuild& build = la::elpa_build();
-  std::vector<Method> methods{Method::scalapack};
+  std::vector<Method> methods;
+  std::string left_out;
   if (!single_precision || build.single_precision)
-    methods.insert(methods.begin(), {Method::elpa1, Method::elpa2});
+    methods = {Method::elpa1, Method::elpa2};
+  else
+    left_out += "; this ELPA has no single precision";
+  const Index needed = la::smallest_ranks_for_syevd(n);
+  if (shape.rows * shape.cols >= needed || methods.empty())
+    methods.push_back(Method::scalapack);
+  else
+    left_out += fmt::format("; p?syevd's 32-bit workspace needs {} ranks", needed);
   Choice best;
   std::string figures;
   for (const Method m : methods) {
@@ -57,9 +88,8 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
     figures += fmt::format("{}{} {:.3g} s", figures.empty() ? "" : ", ", name(m), seconds);
     if (best.method == Method::automatic || seconds < best.seconds) best = {m, seconds, ""};
   }
-  best.reason =
-      fmt::format("{} is the least of the predictions {} ({} ELPA kernels)", name(best.method),
-                  figures, build.generic_kernels ? "generic" : "vectorised");
+  best.reason = fmt::format("least of the predicted {} ({} ELPA kernels){}", figures,
+                            build.generic_kernels ? "generic" : "vectorised", left_out);
   return best;
 }
 
