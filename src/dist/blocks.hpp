@@ -22,8 +22,8 @@ void copy_block(const T* from, Index ld_from, T* to, Index ld_to, Index rows, In
 template <class T>
 void transpose_block(const T* from, Index ld_from, T* to, Index ld_to, Index rows, Index cols) {
   constexpr Index tile = 64 / sizeof(T);
-  for (Index j = 0; j < cols; j += tile)
-    for (Index i = 0; i < rows; i += tile) {
+  for (Index i = 0; i < rows; i += tile)
+    for (Index j = 0; j < cols; j += tile) {
       const T* a = from + i + j * ld_from;
       T* b = to + j + i * ld_to;
       if (i + tile <= rows && j + tile <= cols) {
