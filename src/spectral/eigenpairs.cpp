@@ -36,8 +36,7 @@ Index checked_top(const DistMatrix<T>& K, const Options& options) {
   return options.top;
 }
 
-Choice resolved(Index n, Index k, Index nb, dist::GridShape shape, bool single,
-                const Options& options) {
+Choice resolved(Index n, Index k, dist::GridShape shape, bool single, const Options& options) {
   if (options.method == Method::automatic) return choose(n, k, options.vectors, shape, single);
   Choice choice{options.method, 0, "asked for"};
   const bool elpa = options.method == Method::elpa1 || options.method == Method::elpa2;
@@ -47,7 +46,6 @@ Choice resolved(Index n, Index k, Index nb, dist::GridShape shape, bool single,
                           name(options.method))};
   if (options.method == Method::lapack && n > 32766)
     throw InputError("--solver lapack: n = {} is beyond LAPACK's 32-bit lengths (32766)", n);
-  (void)nb;
   return choice;
 }
 
@@ -106,7 +104,7 @@ Eigenpairs<T> eigenpairs(DistMatrix<T>&& K_in, const Options& options) {
     if (options.say && grid.all().root()) options.say(text);
   };
 
-  const Choice choice = resolved(n, k, nb, grid.shape(), std::is_same_v<T, float>, options);
+  const Choice choice = resolved(n, k, grid.shape(), std::is_same_v<T, float>, options);
   Eigenpairs<T> pairs{
       {}, 0, DistMatrix<T>(grid, n, 0, nb), {}, false, 0, 0, -1, choice.method, choice.reason, 0};
   if (n == 0) return pairs;
