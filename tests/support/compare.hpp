@@ -29,11 +29,13 @@ Comparison compare(const dist::DistMatrix<T>& A, F&& f) {
   double largest = 0, nans = 0;
   for (Index j = 0; j < A.local_cols(); ++j)
     for (Index i = 0; i < A.local_rows(); ++i) {
-      const double error =
-          std::abs(static_cast<double>(A(LocalIndex{i}, LocalIndex{j})) -
-                   static_cast<double>(f(A.row_map().global({i}).value, A.col_map().global({j}).value)));
-      if (std::isnan(error)) nans = 1;
-      else if (error > largest) largest = error;
+      const double error = std::abs(
+          static_cast<double>(A(LocalIndex{i}, LocalIndex{j})) -
+          static_cast<double>(f(A.row_map().global({i}).value, A.col_map().global({j}).value)));
+      if (std::isnan(error))
+        nans = 1;
+      else if (error > largest)
+        largest = error;
     }
   const auto& all = A.grid().all();
   Comparison result;
@@ -43,7 +45,8 @@ Comparison compare(const dist::DistMatrix<T>& A, F&& f) {
   return result;
 }
 
-/// EXPECT that every entry of A is within `tolerance` of f, NaN failing, and that all were compared.
+/// EXPECT that every entry of A is within `tolerance` of f, NaN failing, and that all were
+/// compared.
 template <class T, class F>
 void expect_equal(const dist::DistMatrix<T>& A, F&& f, double tolerance) {
   const Comparison c = compare(A, f);

@@ -24,8 +24,10 @@ class AllRanksListener : public testing::EmptyTestEventListener {
   }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (result.failed())
-      failures_ << "[ rank " << comm_.rank() << " ] " << (result.file_name() ? result.file_name() : "?")
-                << ":" << result.line_number() << "\n" << result.message() << "\n";
+      failures_ << "[ rank " << comm_.rank() << " ] "
+                << (result.file_name() ? result.file_name() : "?") << ":" << result.line_number()
+                << "\n"
+                << result.message() << "\n";
     else if (root())
       printer_->OnTestPartResult(result);
   }

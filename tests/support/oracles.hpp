@@ -65,9 +65,9 @@ class HouseholderMatrix {
   double weight_ = 0;
 };
 
-/// The Gram matrix of a kernel kappa(cos angle) on n points equispaced on the unit circle: circulant,
-/// A_ij = kappa(cos(2 pi (i - j)/n)), eigenvalues sum_j kappa(cos(2 pi j/n)) cos(2 pi m j/n), double
-/// for 0 < m < n/2.
+/// The Gram matrix of a kernel kappa(cos angle) on n points equispaced on the unit circle:
+/// circulant, A_ij = kappa(cos(2 pi (i - j)/n)), eigenvalues sum_j kappa(cos(2 pi j/n)) cos(2 pi m
+/// j/n), double for 0 < m < n/2.
 struct CirculantMatrix {
   Index n;
   std::function<double(double)> kappa;
@@ -78,8 +78,9 @@ struct CirculantMatrix {
   double eigenvalue(Index frequency) const {
     double sum = 0;
     for (Index j = 0; j < n; ++j)
-      sum += (*this)(j, 0) * std::cos(2 * std::numbers::pi *
-                                      static_cast<double>(frequency * j % n) / static_cast<double>(n));
+      sum +=
+          (*this)(j, 0) * std::cos(2 * std::numbers::pi * static_cast<double>(frequency * j % n) /
+                                   static_cast<double>(n));
     return sum;
   }
 };

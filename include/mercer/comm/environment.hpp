@@ -3,8 +3,9 @@
 namespace mercer::comm {
 
 /// MPI's life cycle, one object in main: MPI_Init_thread with MPI_THREAD_SERIALIZED (ELPA's OpenMP
-/// builds need it) and MPI_Finalize. Collective. Throws RunError when the launcher started copies of
-/// "rank 0 of 1": Slurm says that the job has several tasks and MPI sees one (srun without PMIx).
+/// builds need it) and MPI_Finalize. Collective. Throws RunError when the launcher started copies
+/// of "rank 0 of 1": Slurm says that the job has several tasks and MPI sees one (srun without
+/// PMIx).
 class Environment {
  public:
   Environment(int& argc, char**& argv);

@@ -10,10 +10,10 @@ namespace mercer::dist {
 /// consecutive indices belongs to process b mod nprocs. A pure value; a 2-D distribution is two of
 /// them. Every function is local and O(1). Requires n >= 0, nb >= 1, 0 <= p < nprocs.
 struct BlockCyclic1D {
-  Index n = 0;       ///< global size
-  Index nb = 1;      ///< block size
-  int p = 0;         ///< this process's coordinate
-  int nprocs = 1;    ///< processes in this dimension
+  Index n = 0;     ///< global size
+  Index nb = 1;    ///< block size
+  int p = 0;       ///< this process's coordinate
+  int nprocs = 1;  ///< processes in this dimension
 
   /// Number of indices that process `q` owns (ScaLAPACK's NUMROC).
   constexpr Index size_of(int q) const {

@@ -13,9 +13,9 @@ namespace mercer::dist {
 using Descriptor = std::array<int, 9>;
 
 /// An n x m matrix, block-cyclic over a process grid with square nb x nb blocks and source process
-/// (0, 0); the local part is column-major with leading dimension max(1, local rows). Idle ranks hold
-/// no elements. Move-only. The grid must outlive the matrix. Memory: n m / (P Q) elements a rank.
-/// Elements start uninitialised: touched first by whoever fills them.
+/// (0, 0); the local part is column-major with leading dimension max(1, local rows). Idle ranks
+/// hold no elements. Move-only. The grid must outlive the matrix. Memory: n m / (P Q) elements a
+/// rank. Elements start uninitialised: touched first by whoever fills them.
 template <class T>
 class DistMatrix {
  public:

@@ -17,10 +17,11 @@ namespace mercer::dist {
 /// that are read, RunError for files that are written). HDF5 itself prints nothing.
 ///
 /// A file that is written goes through MPI-IO in collective hyperslabs of at most 256 MiB, the same
-/// number on every rank (HDF5 1.10's independent writes fail above 2 GB a rank); matrices are staged
-/// by panels of rows in less than 64 MiB a rank. The space is claimed beforehand, so that a full disk
-/// or quota is found before the ranks meet inside MPI-IO, where one rank's failure would leave the
-/// others waiting. A file that is read is opened by every rank on its own, each reading its rows.
+/// number on every rank (HDF5 1.10's independent writes fail above 2 GB a rank); matrices are
+/// staged by panels of rows in less than 64 MiB a rank. The space is claimed beforehand, so that a
+/// full disk or quota is found before the ranks meet inside MPI-IO, where one rank's failure would
+/// leave the others waiting. A file that is read is opened by every rank on its own, each reading
+/// its rows.
 ///
 /// Writing goes to a temporary name beside the target (PATH.tmp-...); finish() flushes, syncs and
 /// renames. A file that is destroyed unfinished is removed: nothing half-written is ever left. The

@@ -20,12 +20,13 @@ GridShape default_shape(int ranks);
 GridShape parse_shape(std::string_view text, int ranks);
 
 /// A rows x cols grid of the first rows*cols ranks of a communicator, row-major: rank r sits at
-/// (r / cols, r mod cols). The other ranks are idle: a state, not an error: coordinates -1, no local
-/// elements, but they take part in every collective call over all().
+/// (r / cols, r mod cols). The other ranks are idle: a state, not an error: coordinates -1, no
+/// local elements, but they take part in every collective call over all().
 ///
 /// Move-only. Owns duplicated communicators and the BLACS context (freed in the destructor, unless
-/// MPI has been finalised; Open MPI aborts after some 16 000 leaked grids) and checks at construction
-/// that BLACS and MPI agree on the coordinates. Construction and destruction are collective.
+/// MPI has been finalised; Open MPI aborts after some 16 000 leaked grids) and checks at
+/// construction that BLACS and MPI agree on the coordinates. Construction and destruction are
+/// collective.
 class ProcessGrid {
  public:
   ProcessGrid(const comm::Communicator& comm, GridShape shape);
@@ -44,11 +45,11 @@ class ProcessGrid {
   bool active() const { return row_ >= 0; }
   int rank_at(int row, int col) const { return row * shape_.cols + col; }  ///< in all()
 
-  const comm::Communicator& all() const { return all_; }         ///< idle ranks included
+  const comm::Communicator& all() const { return all_; }            ///< idle ranks included
   const comm::Communicator& active_ranks() const { return grid_; }  ///< invalid on idle ranks
   const comm::Communicator& row_comm() const { return row_comm_; }  ///< ranks of one process row
   const comm::Communicator& col_comm() const { return col_comm_; }  ///< of one process column
-  int blacs_context() const { return context_; }                 ///< -1 when idle
+  int blacs_context() const { return context_; }                    ///< -1 when idle
 
  private:
   void release() noexcept;

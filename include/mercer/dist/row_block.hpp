@@ -36,9 +36,7 @@ class RowBlock {
  public:
   RowBlock() : comm_(MPI_COMM_NULL) {}
   RowBlock(const comm::Communicator& comm, Index rows, Index cols)
-      : comm_(comm),
-        partition_{rows, comm.size()},
-        local_(cols, partition_.size(comm.rank())) {}
+      : comm_(comm), partition_{rows, comm.size()}, local_(cols, partition_.size(comm.rank())) {}
   RowBlock(RowBlock&&) noexcept = default;
   RowBlock& operator=(RowBlock&&) noexcept = default;
   RowBlock copy() const {

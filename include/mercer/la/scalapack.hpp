@@ -43,8 +43,8 @@ template <class T>
 std::vector<double> column_dots(const DistMatrix<T>& A, const DistMatrix<T>& B);
 
 /// Cholesky factor L (lower triangle, in place) of a symmetric positive definite A: A = L L^T
-/// (p?potrf); n^3/3 flops. Returns 0, or the order of the leading minor that is not positive definite
-/// (then A is undefined): the caller knows what to suggest.
+/// (p?potrf); n^3/3 flops. Returns 0, or the order of the leading minor that is not positive
+/// definite (then A is undefined): the caller knows what to suggest.
 template <class T>
 Index cholesky(DistMatrix<T>& A);
 /// B <- A^-1 B with the factor of cholesky() (p?potrs); 2 n^2 c flops.
@@ -55,9 +55,9 @@ template <class T>
 double smallest_eigenvalue(const DistMatrix<T>& L, int steps = 8);
 
 /// All eigenpairs, ascending (p?syevd): A is destroyed, V is n x n. The workspace query of
-/// ScaLAPACK 2.2 is too small when n is not much larger than nb x grid (a hang, or wrong vectors with
-/// INFO = 0: Reference-ScaLAPACK #74); the call adds nb (4 nb + np + nq) + 10 n. Its length is a
-/// 32-bit int, so a local matrix of more than about 1.07e9 entries is refused with the smallest
+/// ScaLAPACK 2.2 is too small when n is not much larger than nb x grid (a hang, or wrong vectors
+/// with INFO = 0: Reference-ScaLAPACK #74); the call adds nb (4 nb + np + nq) + 10 n. Its length is
+/// a 32-bit int, so a local matrix of more than about 1.07e9 entries is refused with the smallest
 /// number of ranks that would do. Memory: A, V and about 2 n^2/P + 8 n of workspace.
 template <class T>
 std::vector<double> syevd(DistMatrix<T>&& A, DistMatrix<T>& V);
@@ -65,9 +65,9 @@ std::vector<double> syevd(DistMatrix<T>&& A, DistMatrix<T>& V);
 /// ceil((n/32 700)^2). Local.
 Index smallest_ranks_for_syevd(Index n);
 /// Eigenpairs first ... last (1-based, ascending order, both included) into the first columns of V
-/// (p?syevx, with reorthogonalisation workspace for clusters); throws if any pair did not converge or
-/// a cluster was not reorthogonalised. V is n x n. (p?syevr returns orthonormal garbage with INFO = 0
-/// for small k: it is not offered.)
+/// (p?syevx, with reorthogonalisation workspace for clusters); throws if any pair did not converge
+/// or a cluster was not reorthogonalised. V is n x n. (p?syevr returns orthonormal garbage with
+/// INFO = 0 for small k: it is not offered.)
 template <class T>
 std::vector<double> syevx(DistMatrix<T>&& A, Index first, Index last, DistMatrix<T>& V);
 /// Eigenvalues only, ascending (p?syev's values through p?syevd's reduction).

@@ -12,11 +12,12 @@ namespace mercer::spectral {
 enum class Method { automatic, elpa1, elpa2, scalapack, lapack };
 
 struct Options {
-  Index top = -1;        ///< how many of the largest eigenvalues; -1: all
-  bool vectors = true;   ///< false: values only
+  Index top = -1;       ///< how many of the largest eigenvalues; -1: all
+  bool vectors = true;  ///< false: values only
   Method method = Method::automatic;
   std::uint64_t seed = 0;  ///< of the probe vectors
-  /// Above this, residuals (relative to lambda_1) or |V^T V - I| make the solve fail; per unit of n.
+  /// Above this, residuals (relative to lambda_1) or |V^T V - I| make the solve fail; per unit of
+  /// n.
   double tolerance = 1e-12;
   std::function<void(const std::string&)> say = {};  ///< progress, from rank 0; may be empty
 };
@@ -24,18 +25,18 @@ struct Options {
 /// The eigenpairs of a symmetric positive semidefinite K, descending.
 template <class T>
 struct Eigenpairs {
-  std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, on every rank
-  double next = 0;               ///< lambda_(k+1); at k = n the smallest eigenvalue that is kept
-  dist::DistMatrix<T> vectors;   ///< n x k, column i belongs to values[i]; n x 0 for values only
+  std::vector<double> values{};     ///< lambda_1 >= ... >= lambda_k, on every rank
+  double next = 0;                  ///< lambda_(k+1); at k = n the smallest eigenvalue that is kept
+  dist::DistMatrix<T> vectors;      ///< n x k, column i belongs to values[i]; n x 0 for values only
   std::vector<double> residuals{};  ///< |K v_i - lambda_i v_i| / lambda_1, measured by Mercer
-  bool residuals_exact = false;  ///< false: estimated from 16 Gaussian probe columns
-  double orthogonality = 0;      ///< max |V^T V - I|
-  double trace = 0;              ///< of K, before the solve
-  double trace_error = -1;       ///< |trace - sum lambda| / trace when k = n; else -1
+  bool residuals_exact = false;     ///< false: estimated from 16 Gaussian probe columns
+  double orthogonality = 0;         ///< max |V^T V - I|
+  double trace = 0;                 ///< of K, before the solve
+  double trace_error = -1;          ///< |trace - sum lambda| / trace when k = n; else -1
   Method method = Method::automatic;  ///< the one that ran
-  std::string reason{};          ///< why: the cost model's figures, or what was refused and why
-  double seconds = 0;                 ///< solve, redistribution and checks
-  double solve_seconds = 0;           ///< of these, the solver (with its redistribution)
+  std::string reason{};      ///< why: the cost model's figures, or what was refused and why
+  double seconds = 0;        ///< solve, redistribution and checks
+  double solve_seconds = 0;  ///< of these, the solver (with its redistribution)
 
   Index n() const { return vectors.rows(); }
   Index k() const { return static_cast<Index>(values.size()); }
@@ -43,11 +44,11 @@ struct Eigenpairs {
 
 /// Eigenpairs of the n x n symmetric K (both triangles filled, destroyed): the top k by solving -K.
 /// k + 1 eigenvalues are computed so that lambda_(k+1) is known. `automatic` compares the cost
-/// model's predictions (choose()) and takes LAPACK on one rank for tiny n; a backend that cannot take
-/// the grid (empty process rows or columns for ELPA, an unsafe block size for p?syevd) gets the matrix
-/// redistributed by panels to a smaller block size or a smaller grid. The result has K's grid and
-/// block size. Residuals, orthogonality and the trace are measured after every solve; a failed check
-/// throws RunError. Collective over the grid's all() ranks. Memory: plan().
+/// model's predictions (choose()) and takes LAPACK on one rank for tiny n; a backend that cannot
+/// take the grid (empty process rows or columns for ELPA, an unsafe block size for p?syevd) gets
+/// the matrix redistributed by panels to a smaller block size or a smaller grid. The result has K's
+/// grid and block size. Residuals, orthogonality and the trace are measured after every solve; a
+/// failed check throws RunError. Collective over the grid's all() ranks. Memory: plan().
 template <class T>
 Eigenpairs<T> eigenpairs(dist::DistMatrix<T>&& K, const Options& options = {});
 
@@ -57,7 +58,8 @@ struct Choice {
   double seconds = 0;
   std::string reason;
 };
-/// The cheapest backend for k of n eigenpairs on `shape`. Local, pure but for the ELPA build's probe.
+/// The cheapest backend for k of n eigenpairs on `shape`. Local, pure but for the ELPA build's
+/// probe.
 Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision);
 
 /// Block size that is good for `choose`'s answer: at most n/(4 max(p, q)), 16 ... 64.
@@ -71,7 +73,8 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
           bool single_precision);
 
 std::string name(Method method);
-/// "auto", "elpa1", "elpa2", "scalapack", "lapack"; "krylov" is said to come later. Throws InputError.
+/// "auto", "elpa1", "elpa2", "scalapack", "lapack"; "krylov" is said to come later. Throws
+/// InputError.
 Method parse_method(std::string_view text);
 
 /// Exact residuals |K v_i - lambda_i v_i|/lambda_1 from a K assembled again (--check): replaces the
