@@ -2,28 +2,56 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "mercer/la/blas.hpp"
 #include "tile_loops.hpp"
 
 namespace mercer::kernel {
 
+namespace {
+
+// Several partial results side by side, which the compiler keeps in one vector register.
+constexpr Index kLanes = 8;
+
+/// max |x_k|.
+double largest_magnitude(const double* x, Index d) {
+  double lane[kLanes] = {};
+  Index k = 0;
+  for (; k + kLanes <= d; k += kLanes)
+    for (Index l = 0; l < kLanes; ++l) {
+      const double magnitude = std::fabs(x[k + l]);
+      lane[l] = magnitude > lane[l] ? magnitude : lane[l];
+    }
+  for (; k < d; ++k) lane[0] = std::max(lane[0], std::fabs(x[k]));
+  return *std::max_element(lane, lane + kLanes);
+}
+
+/// sum (scale x_k)^2.
+double sum_of_squares(const double* x, Index d, double scale) {
+  double lane[kLanes] = {};
+  Index k = 0;
+  for (; k + kLanes <= d; k += kLanes)
+    for (Index l = 0; l < kLanes; ++l) lane[l] += (scale * x[k + l]) * (scale * x[k + l]);
+  for (; k < d; ++k) lane[0] += (scale * x[k]) * (scale * x[k]);
+  return std::accumulate(lane, lane + kLanes, 0.0);
+}
+
+}  // namespace
+
 UnitRows unit_rows(MatrixView<const double> X) {
   UnitRows rows{Matrix<double>(X.rows, X.cols), std::vector<double>(X.cols)};
   for (Index j = 0; j < X.cols; ++j) {
     const double* x = X.column(j);
     double* u = rows.u.column(j);
-    double largest = 0;
-    for (Index k = 0; k < X.rows; ++k) largest = std::max(largest, std::fabs(x[k]));
-    double sum = 0;
-    for (Index k = 0; k < X.rows; ++k) {
-      u[k] = largest > 0 ? x[k] / largest : 0.0;
-      sum += u[k] * u[k];
-    }
-    const double length = std::sqrt(sum);
-    if (largest > 0)
-      for (Index k = 0; k < X.rows; ++k) u[k] /= length;
-    rows.norm[j] = largest * length;
+    const double largest = largest_magnitude(x, X.rows);
+    // A power of two brings norms whose square would leave the range of double into it, exactly.
+    const double scale =
+        largest > 0 && !(largest > 1e-100 && largest < 1e100) ? std::exp2(-std::ilogb(largest)) : 1;
+    const double length = std::sqrt(sum_of_squares(x, X.rows, scale));
+    const double inverse = largest > 0 ? 1 / length : 0;
+    for (Index k = 0; k < X.rows; ++k) u[k] = scale * x[k] * inverse;
+    rows.norm[j] = length / scale;
   }
   return rows;
 }
