@@ -33,7 +33,7 @@ struct Coefficients {
 constexpr Coefficients kElpa1{0.11, 0.07, 0, 120};
 constexpr Coefficients kElpa2{0.07, 0.49, 0, 150};
 constexpr Coefficients kSyevd{0.16, 0.00, 50, 150};
-constexpr Coefficients kSyevx{0.062, 0.29, 0, 28};
+constexpr Coefficients kSyevx{0.07, 0.29, 0, 28};
 // ELPA's second stage with AVX-512 kernels against generic ones, from n = 6000 on 2 ranks of a Zen
 // 4: 20.5 s against 50.0 s for all pairs, 7.5 s against 10.2 s for 200.
 constexpr double kVectorisedCube = 0.8, kVectorisedPairs = 0.33;
