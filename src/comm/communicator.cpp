@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstring>
+#include <numeric>
 
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
@@ -132,20 +133,16 @@ std::vector<T> Communicator::all_gather(std::span<const T> values) const {
 }
 
 template <class T>
-RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const Index> counts,
-                                      std::vector<Index>* received) const {
+void Communicator::all_to_all(std::span<const T> send, std::span<const Index> send_counts,
+                              std::span<T> result, std::span<const Index> receive_counts) const {
   const auto P = static_cast<std::size_t>(size_);
-  std::vector<Index> incoming(P);
-  check(MPI_Alltoall(counts.data(), 1, MPI_INT64_T, incoming.data(), 1, MPI_INT64_T, handle()),
-        "MPI_Alltoall");
   std::vector<Index> from(P + 1, 0), to(P + 1, 0);
   for (std::size_t r = 0; r < P; ++r) {
-    to[r + 1] = to[r] + counts[r];
-    from[r + 1] = from[r] + incoming[r];
+    to[r + 1] = to[r] + send_counts[r];
+    from[r + 1] = from[r] + receive_counts[r];
   }
-  if (to[P] > static_cast<Index>(send.size()))
+  if (to[P] > static_cast<Index>(send.size()) || from[P] > static_cast<Index>(result.size()))
     abort_run("all_to_all", "the counts exceed the buffer");
-  RawVector<T> result(static_cast<std::size_t>(from[P]));
 
   // Pairwise messages: 64-bit displacements, and pieces of any size.
   std::vector<MPI_Request> requests;
@@ -156,7 +153,7 @@ RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const I
   for (int shift = 1; shift < size_; ++shift) {
     const int source = (rank_ - shift + size_) % size_;
     const auto s = static_cast<std::size_t>(source);
-    pieces(from[s], incoming[s], [&](Index at, int count) {
+    pieces(from[s], receive_counts[s], [&](Index at, int count) {
       check(MPI_Irecv(result.data() + at, count, datatype<T>(), source, 0, handle(),
                       &requests.emplace_back()),
             "MPI_Irecv");
@@ -165,17 +162,30 @@ RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const I
   for (int shift = 1; shift < size_; ++shift) {
     const int target = (rank_ + shift) % size_;
     const auto t = static_cast<std::size_t>(target);
-    pieces(to[t], counts[t], [&](Index at, int count) {
+    pieces(to[t], send_counts[t], [&](Index at, int count) {
       check(MPI_Isend(send.data() + at, count, datatype<T>(), target, 0, handle(),
                       &requests.emplace_back()),
             "MPI_Isend");
     });
-    g_bytes_sent += counts[t] * static_cast<Index>(sizeof(T));
+    g_bytes_sent += send_counts[t] * static_cast<Index>(sizeof(T));
   }
   const auto self = static_cast<std::size_t>(rank_);
-  std::copy_n(send.data() + to[self], counts[self], result.data() + from[self]);
+  if (send_counts[self] != 0 && send_counts[self] != receive_counts[self])
+    abort_run("all_to_all", "a rank disagrees with itself on what it keeps");
+  std::copy_n(send.data() + to[self], send_counts[self], result.data() + from[self]);
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");
+}
+
+template <class T>
+RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const Index> counts,
+                                      std::vector<Index>* received) const {
+  std::vector<Index> incoming(static_cast<std::size_t>(size_));
+  check(MPI_Alltoall(counts.data(), 1, MPI_INT64_T, incoming.data(), 1, MPI_INT64_T, handle()),
+        "MPI_Alltoall");
+  RawVector<T> result(
+      static_cast<std::size_t>(std::accumulate(incoming.begin(), incoming.end(), Index{0})));
+  all_to_all(send, counts, std::span<T>(result), incoming);
   if (received != nullptr) *received = incoming;
   return result;
 }
@@ -185,6 +195,8 @@ RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const I
   template void Communicator::broadcast<T>(std::span<T>, int) const;                            \
   template std::vector<T> Communicator::all_gather<T>(T) const;                                 \
   template std::vector<T> Communicator::all_gather<T>(std::span<const T>) const;                \
+  template void Communicator::all_to_all<T>(std::span<const T>, std::span<const Index>,         \
+                                            std::span<T>, std::span<const Index>) const;        \
   template RawVector<T> Communicator::all_to_all<T>(std::span<const T>, std::span<const Index>, \
                                                     std::vector<Index>*) const;
 MERCER_INSTANTIATE(double)

@@ -49,8 +49,17 @@ std::unique_ptr<Rows> prepared(const kernel::Kernel& kernel, const RowBlock<doub
   std::vector<Index> wanted(static_cast<std::size_t>(local.size()));
   for (Index i = 0; i < local.size(); ++i)
     wanted[static_cast<std::size_t>(i)] = map.global({local.begin + i}).value;
-  const Matrix<double> rows = dist::fetch_rows<double>(X, wanted);
-  return comm::together(X.comm(), [&] { return kernel.prepare(rows.view()); });
+  Matrix<double> rows = dist::fetch_rows<double>(X, wanted);
+  return comm::together(X.comm(), [&] { return kernel.prepare(std::move(rows)); });
+}
+
+/// A copy of some of this rank's rows.
+Matrix<double> own_rows(const RowBlock<double>& X, Range local) {
+  Matrix<double> rows(X.cols(), local.size());
+  std::ranges::copy(X.values().subspan(static_cast<std::size_t>(local.begin * X.cols()),
+                                       static_cast<std::size_t>(local.size() * X.cols())),
+                    rows.data());
+  return rows;
 }
 
 /// Evaluates tiles of k into K's local storage, times `scale`, in T.
@@ -225,17 +234,14 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
   double done = 0;
   for (const Range& z_panel : z_panels) {
     const Range rows{std::min(m, z_panel.begin), std::min(m, z_panel.end)};
-    const auto z = comm::together(Z.comm(), [&] {
-      return kernel.prepare(
-          MatrixView<const double>(Z.transposed()).block(0, rows.begin, Z.cols(), rows.size()));
-    });
+    const auto z = comm::together(Z.comm(), [&] { return kernel.prepare(own_rows(Z, rows)); });
     for (const Range& panel : x_panels) {
       std::vector<Index> wanted(static_cast<std::size_t>(panel.size()));
       std::iota(wanted.begin(), wanted.end(), panel.begin);
-      const auto x_rows = dist::fetch_rows<double>(X, wanted);
+      auto x_rows = dist::fetch_rows<double>(X, wanted);
       const auto alpha = dist::fetch_rows<double>(A, wanted);
       comm::together(Z.comm(), [&] {
-        const auto x = kernel.prepare(x_rows.view());
+        const auto x = kernel.prepare(std::move(x_rows));
         for (Index j = 0; j < panel.size(); j += kStripCols)
           for (Index i = 0; i < rows.size(); i += kTileRows) {
             const Index h = std::min(kTileRows, rows.size() - i);
@@ -254,8 +260,9 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 }
 
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
-  const double mine =
-      comm::together(X.comm(), [&] { return kernel.prepare(X.transposed())->error_estimate(); });
+  const double mine = comm::together(X.comm(), [&] {
+    return kernel.prepare(own_rows(X, {0, X.local_rows()}))->error_estimate();
+  });
   return X.comm().all_reduce(mine, comm::Op::max);
 }
 

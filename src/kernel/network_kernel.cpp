@@ -62,12 +62,12 @@ class NetworkKernel : public Kernel {
                        architecture_.text(), architecture_.weight_std, architecture_.bias_std);
   }
 
-  std::unique_ptr<Rows> prepare(MatrixView<const double> X) const override {
+  std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
     auto rows = std::make_unique<NetworkRows>();
-    rows->unit = unit_rows(X);
+    const double root_d = std::sqrt(static_cast<double>(X.rows()));
+    rows->unit = unit_rows(std::move(X));
     const std::size_t m = rows->unit.norm.size();
     std::vector<RowState> stack(1);
-    const double root_d = std::sqrt(static_cast<double>(X.rows));
     stack[0].s = rows->unit.norm;
     for (double& s : stack[0].s) s /= root_d;
     stack[0].mean.assign(m, 0.0);

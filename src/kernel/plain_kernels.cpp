@@ -4,6 +4,7 @@
 #include "kernels.hpp"
 #include "mercer/la/blas.hpp"
 #include "tile_loops.hpp"
+#include "unit_rows.hpp"
 
 namespace mercer::kernel {
 
@@ -18,18 +19,11 @@ struct PlainRows : Rows {
   }
 };
 
-std::unique_ptr<PlainRows> plain_rows(MatrixView<const double> X) {
+std::unique_ptr<PlainRows> plain_rows(Matrix<double>&& X) {
   auto rows = std::make_unique<PlainRows>();
-  rows->x = Matrix<double>(X.rows, X.cols);
-  rows->norm2.resize(X.cols);
-  for (Index j = 0; j < X.cols; ++j) {
-    double sum = 0;
-    for (Index k = 0; k < X.rows; ++k) {
-      rows->x(k, j) = X(k, j);
-      sum += X(k, j) * X(k, j);
-    }
-    rows->norm2[j] = sum;
-  }
+  rows->norm2.resize(X.cols());
+  for (Index j = 0; j < X.cols(); ++j) rows->norm2[j] = sum_of_squares(X.column(j), X.rows(), 1.0);
+  rows->x = std::move(X);
   return rows;
 }
 
@@ -42,7 +36,9 @@ void dots(const PlainRows& x, Index i0, const PlainRows& z, Index j0, MatrixView
 class LinearKernel : public Kernel {
  public:
   std::string text() const override { return "linear"; }
-  std::unique_ptr<Rows> prepare(MatrixView<const double> X) const override { return plain_rows(X); }
+  std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
+    return plain_rows(std::move(X));
+  }
   void tile(const Rows& x, Index i0, const Rows& z, Index j0,
             MatrixView<double> out) const override {
     dots(static_cast<const PlainRows&>(x), i0, static_cast<const PlainRows&>(z), j0, out);
@@ -61,7 +57,9 @@ class DistanceKernel : public Kernel {
   std::string text() const override {
     return fmt::format("{}(bandwidth={})", squared_ ? "gaussian" : "laplace", h_);
   }
-  std::unique_ptr<Rows> prepare(MatrixView<const double> X) const override { return plain_rows(X); }
+  std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
+    return plain_rows(std::move(X));
+  }
   void tile(const Rows& x_rows, Index i0, const Rows& z_rows, Index j0,
             MatrixView<double> out) const override {
     const auto& x = static_cast<const PlainRows&>(x_rows);

@@ -27,7 +27,8 @@ double largest_magnitude(const double* x, Index d) {
   return *std::max_element(lane, lane + kLanes);
 }
 
-/// sum (scale x_k)^2.
+}  // namespace
+
 double sum_of_squares(const double* x, Index d, double scale) {
   double lane[kLanes] = {};
   Index k = 0;
@@ -37,20 +38,19 @@ double sum_of_squares(const double* x, Index d, double scale) {
   return std::accumulate(lane, lane + kLanes, 0.0);
 }
 
-}  // namespace
-
-UnitRows unit_rows(MatrixView<const double> X) {
-  UnitRows rows{Matrix<double>(X.rows, X.cols), std::vector<double>(X.cols)};
-  for (Index j = 0; j < X.cols; ++j) {
-    const double* x = X.column(j);
-    double* u = rows.u.column(j);
-    const double largest = largest_magnitude(x, X.rows);
+UnitRows unit_rows(Matrix<double>&& X) {
+  UnitRows rows{std::move(X), {}};
+  const Index d = rows.u.rows();
+  rows.norm.resize(rows.u.cols());
+  for (Index j = 0; j < rows.u.cols(); ++j) {
+    double* x = rows.u.column(j);
+    const double largest = largest_magnitude(x, d);
     // A power of two brings norms whose square would leave the range of double into it, exactly.
     const double scale =
         largest > 0 && !(largest > 1e-100 && largest < 1e100) ? std::exp2(-std::ilogb(largest)) : 1;
-    const double length = std::sqrt(sum_of_squares(x, X.rows, scale));
+    const double length = std::sqrt(sum_of_squares(x, d, scale));
     const double inverse = largest > 0 ? 1 / length : 0;
-    for (Index k = 0; k < X.rows; ++k) u[k] = scale * x[k] * inverse;
+    for (Index k = 0; k < d; ++k) x[k] = scale * x[k] * inverse;
     rows.norm[j] = length / scale;
   }
   return rows;

@@ -6,12 +6,15 @@
 
 namespace mercer::kernel {
 
+/// sum (scale x_k)^2 over k < d.
+double sum_of_squares(const double* x, Index d, double scale);
+
 /// Rows x as u = x/|x| and |x|; a zero row stays zero. No overflow for any finite x.
 struct UnitRows {
   Matrix<double> u;  ///< d x m
   std::vector<double> norm;
 };
-UnitRows unit_rows(MatrixView<const double> X);
+UnitRows unit_rows(Matrix<double>&& X);  ///< in X's own memory
 
 /// c(i, j) = <u_(i0+i), v_(j0+j)>: one GEMM.
 void cosines(const UnitRows& x, Index i0, const UnitRows& z, Index j0, MatrixView<double> c);

@@ -34,11 +34,9 @@ class CountingKernel : public kernel::Kernel {
     Index bytes() const override { return x.size() * 8; }
   };
   std::string text() const override { return "cauchy"; }
-  std::unique_ptr<kernel::Rows> prepare(MatrixView<const double> X) const override {
+  std::unique_ptr<kernel::Rows> prepare(Matrix<double>&& X) const override {
     auto rows = std::make_unique<PlainRows>();
-    rows->x = Matrix<double>(X.rows, X.cols);
-    for (Index j = 0; j < X.cols; ++j)
-      for (Index c = 0; c < X.rows; ++c) rows->x(c, j) = X(c, j);
+    rows->x = std::move(X);
     return rows;
   }
   void tile(const kernel::Rows& x, Index i0, const kernel::Rows& z, Index j0,

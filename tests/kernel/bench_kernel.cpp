@@ -34,7 +34,7 @@ void BM_Tile(benchmark::State& state, kernel::Kind kind, const char* text, doubl
     job.architecture = arch::parse(text, options);
   const auto k = kernel::make(job);
   const auto X = gaussian_rows(state.range(0), kTile);
-  const auto x = k->prepare(X.view());
+  const auto x = k->prepare(X.copy());
   Matrix<double> out(kTile, kTile);
   for (auto _ : state) {
     k->tile(*x, 0, *x, 0, out.view());

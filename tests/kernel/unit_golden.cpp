@@ -44,7 +44,7 @@ double largest_error(const GoldenFile& file, const std::string& name, Kind kind,
   const bool rectangular = file.contains(name + "/X2");
   const auto Z = file.transposed(name + (rectangular ? "/X2" : "/X1"));
   const auto exact = file.transposed(name + (kind == Kind::ntk ? "/ntk_exact" : "/nngp_exact"));
-  const auto x = k->prepare(X.view()), z = k->prepare(Z.view());
+  const auto x = k->prepare(X.copy()), z = k->prepare(Z.copy());
   Matrix<double> out(X.cols(), Z.cols(), std::nan(""));
   k->tile(*x, 0, *z, 0, out.view());
   std::vector<double> dx(X.cols()), dz(Z.cols());

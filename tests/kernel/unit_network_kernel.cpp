@@ -31,7 +31,7 @@ std::shared_ptr<const kernel::Kernel> network(Kind kind, const std::string& text
 }
 
 Matrix<double> full(const kernel::Kernel& k, const Matrix<double>& X) {
-  const auto rows = k.prepare(X.view());
+  const auto rows = k.prepare(X.copy());
   Matrix<double> out(X.cols(), X.cols(), kNan);
   k.tile(*rows, 0, *rows, 0, out.view());
   return out;
@@ -48,7 +48,7 @@ double error_against_naive(const std::string& text, const Matrix<double>& X, dou
     options.weight_std = weight;
     options.bias_std = bias;
     const auto net = arch::parse(text, options);
-    const auto rows = k->prepare(X.view());
+    const auto rows = k->prepare(X.copy());
     Matrix<double> out(X.cols(), X.cols(), kNan);
     k->tile(*rows, 0, *rows, 0, out.view());
     std::vector<double> diagonal(X.cols(), kNan);
@@ -124,7 +124,7 @@ TEST(NetworkKernel, TanhSoftplusAndSigmoidEqualTwoDimensionalQuadratureAtAnyVari
       const double error = error_against_naive(fmt::format("dense {} dense", rho), X, 1, 0);
       EXPECT_TRUE(error <= 1e-12) << rho << " at variance " << variance << ": " << error;
       const auto k = network(Kind::ntk, fmt::format("dense {} dense", rho), 1, 0);
-      EXPECT_TRUE(k->prepare(X.view())->error_estimate() <= 1e-12);
+      EXPECT_TRUE(k->prepare(X.copy())->error_estimate() <= 1e-12);
     }
 }
 
@@ -153,7 +153,7 @@ TEST(NetworkKernel, SeriesOfRowsPreparedApartAtVeryDifferentVariancesAgree) {
     const auto k = network(Kind::ntk, fmt::format("dense {} dense", rho));
     arch::Options options{1.3, false, 0.2};
     const auto net = arch::parse(fmt::format("dense {} dense", rho), options);
-    const auto x = k->prepare(small.view()), z = k->prepare(large.view());
+    const auto x = k->prepare(small.copy()), z = k->prepare(large.copy());
     Matrix<double> out(3, 2, kNan);
     k->tile(*x, 0, *z, 0, out.view());
     for (Index i = 0; i < 3; ++i)
@@ -169,7 +169,7 @@ TEST(NetworkKernel, SeriesOfRowsPreparedApartAtVeryDifferentVariancesAgree) {
 TEST(NetworkKernel, SaysHowFarASeriesThatWasCutOffIsFromTheKernel) {
   const auto X = random_rows(3, 3, 6, 1000);
   const auto k = network(Kind::nngp, "dense tanh dense", 1, 0);
-  const auto rows = k->prepare(X.view());
+  const auto rows = k->prepare(X.copy());
   const double estimate = rows->error_estimate();
   EXPECT_GT(estimate, 1e-8);
   EXPECT_LT(estimate, 0.1);
@@ -237,7 +237,7 @@ TEST(NetworkKernel, EqualRowsGiveTheDiagonalAndZeroRowsZero) {
       X(k, 4) = 0;
     }
     const auto kernel = network(Kind::ntk, text, 1.4, 0);
-    const auto rows = kernel->prepare(X.view());
+    const auto rows = kernel->prepare(X.copy());
     const auto out = full(*kernel, X);
     double diagonal[5];
     kernel->diagonal(*rows, 0, 5, diagonal);
@@ -274,7 +274,7 @@ TEST(NetworkKernel, AnEntryDoesNotDependOnItsTile) {
     const Index m = 600, n = 7;  // more rows than one segment
     const auto X = random_rows(9, m, 11), Z = random_rows(9, n, 12);
     const auto kernel = network(Kind::ntk, text);
-    const auto x = kernel->prepare(X.view()), z = kernel->prepare(Z.view());
+    const auto x = kernel->prepare(X.copy()), z = kernel->prepare(Z.copy());
     Matrix<double> whole(m, n, kNan);
     kernel->tile(*x, 0, *z, 0, whole.view());
     Index compared = 0;
@@ -313,7 +313,7 @@ TEST(NetworkKernel, TextLeavesWidthsOutAndPlanCountsWhatRowsHold) {
   const auto k = network(Kind::ntk, "dense(64) res(relu dense(64)) relu dense(1)", 1.5, 0.1);
   EXPECT_EQ(k->text(), "ntk(dense res(relu dense) relu dense; weight_std=1.5; bias_std=0.1)");
   const auto X = random_rows(30, 100, 14);
-  const auto rows = k->prepare(X.view());
+  const auto rows = k->prepare(X.copy());
   EXPECT_EQ(rows->size(), 100);
   EXPECT_EQ(rows->bytes(), 100 * k->bytes_per_row(30));
   EXPECT_EQ(rows->error_estimate(), 0);
@@ -322,7 +322,7 @@ TEST(NetworkKernel, TextLeavesWidthsOutAndPlanCountsWhatRowsHold) {
 TEST(NetworkKernel, EmptyTilesAndEmptyDataAreFine) {
   const auto k = network(Kind::ntk, "dense tanh dense relu dense");
   const Matrix<double> none(4, 0);
-  const auto rows = k->prepare(none.view());
+  const auto rows = k->prepare(none.copy());
   EXPECT_EQ(rows->size(), 0);
   Matrix<double> out(0, 0);
   k->tile(*rows, 0, *rows, 0, out.view());

@@ -35,7 +35,7 @@ TEST(PlainKernels, GaussianAndLaplaceKeepTwelveDigitsWhereDistancesAreSmallBesid
   for (const Kind kind : {Kind::gaussian, Kind::laplace})
     for (const double h : {0.01, 1.0, 1000.0}) {
       const auto k = kernel::make({kind, {}, h});
-      const auto rows = k->prepare(X.view());
+      const auto rows = k->prepare(X.copy());
       Matrix<double> out(m, m, kNan);
       k->tile(*rows, 0, *rows, 0, out.view());
       for (Index i = 0; i < m; ++i)
@@ -63,7 +63,7 @@ TEST(PlainKernels, LinearIsTheDotProduct) {
   const Index d = 4, m = 9;
   const auto X = rows_far_away(d, m);
   const auto k = kernel::make({Kind::linear, {}, 1});
-  const auto rows = k->prepare(X.view());
+  const auto rows = k->prepare(X.copy());
   Matrix<double> out(3, 5, kNan);
   k->tile(*rows, 2, *rows, 4, out.view());
   for (Index i = 0; i < 3; ++i)

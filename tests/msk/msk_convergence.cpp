@@ -49,7 +49,7 @@ std::vector<double> operator_eigenvalues(const kernel::Kernel& kernel) {
     const double t = 2 * std::numbers::pi * static_cast<double>(m) / kQuadrature;
     X(0, m) = std::cos(t), X(1, m) = std::sin(t);
   }
-  const auto rows = kernel.prepare(X.view());
+  const auto rows = kernel.prepare(X.copy());
   Matrix<double> kappa(1, kQuadrature);
   kernel.tile(*rows, 0, *rows, 0, kappa.view());
   std::vector<double> lambda;

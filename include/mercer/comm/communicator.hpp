@@ -76,6 +76,11 @@ class Communicator {
   /// The ranks' values, one after the other in rank order, on all ranks. Memory: their sum.
   template <class T>
   std::vector<T> all_gather(std::span<const T> values) const;
+  /// Into `result`, receive_counts[r] elements from rank r, known beforehand, in rank order. A rank
+  /// that sends itself nothing keeps what `result` holds at its own place.
+  template <class T>
+  void all_to_all(std::span<const T> send, std::span<const Index> send_counts, std::span<T> result,
+                  std::span<const Index> receive_counts) const;
   /// counts[r] elements of `send`, one rank's after the other, go to rank r. Returns what the ranks
   /// sent here, in rank order; `received`, if given, tells how many came from each.
   template <class T>

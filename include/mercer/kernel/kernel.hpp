@@ -29,9 +29,9 @@ class Kernel {
   /// Canonical text, stored in every result: "ntk(dense relu dense; weight_std=1.41421356;
   /// bias_std=0)".
   virtual std::string text() const = 0;
-  /// X is d x m column-major: column j is data row j. O(d m) plus O(m) times the layers. Copies
-  /// what it needs (bytes_per_row a row).
-  virtual std::unique_ptr<Rows> prepare(MatrixView<const double> X) const = 0;
+  /// X is d x m: column j is data row j. O(d m) plus O(m) times the layers; keeps X's memory, and
+  /// bytes_per_row a row in all.
+  virtual std::unique_ptr<Rows> prepare(Matrix<double>&& X) const = 0;
   /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
   /// entry) and one vectorised pass. Nothing is allocated beyond a few buffers of a tile column.
   virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
