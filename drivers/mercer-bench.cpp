@@ -203,6 +203,8 @@ int main(int argc, char** argv) {
     if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
     if (!named) throw mercer::InputError("give gram or eig first, then the options");
     if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
+    // The assembly's benchmark is that of three hidden layers, unless something else is asked for.
+    if (!line.given("arch") && !line.given("depth")) line.adopt("depth=3", "mercer-bench");
     const auto kernel = line.kernel_source();
     Session session(line, job.common, comm);
     return job_name == "gram" ? bench_gram(job, kernel, session) : bench_eig(job, kernel, session);

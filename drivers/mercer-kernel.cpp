@@ -81,10 +81,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
              (cross ? 2 : 1) * entries * static_cast<double>(X.dimension()));
   if (session.stop_at_plan(plan)) return 0;
 
-  const double error = gram::kernel_error_estimate(kernel, X.inputs);
-  if (!(error <= 1e-8))
-    session.warn(fmt::format(
-        "the quadrature of this activation is good to {:.1e} only at these variances", error));
+  session.warn_of_kernel_error(source, X.inputs);
   const auto K = session.long_phase("assemble", [&](auto progress) {
     assembly.progress = progress;
     return cross ? gram::assemble_cross<T>(kernel, X.inputs, Z.inputs, grid, assembly)

@@ -28,6 +28,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
   if (session.stop_at_plan(plan<T>(job, kernel, sets, nb, session))) return 0;
 
+  session.warn_of_kernel_error(kernel, train.inputs);
   Fitting<T> fitting(job, kernel, train, nb, session);
   const Solution<T> solution = fitting.solve();
   std::vector<Scores> scores;
@@ -112,6 +113,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
   if (session.stop_at_plan(plan<T>(job, kernel, sets, nb, session))) return 0;
 
+  session.warn_of_kernel_error(kernel, sets.train.inputs);
   const auto g = msk::SpectrumMap::parse(job.modified() ? job.g : "identity");
   double ridge = job.ridges.front();
   if (job.relative) {

@@ -127,6 +127,7 @@ int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
       .say = [&](const std::string& text) { session.say("solver  {}", text); }};
   if (session.stop_at_plan(plan<T>(session, kernel, train, n, assembly, options))) return 0;
 
+  session.warn_of_kernel_error(kernel, train.inputs);
   const auto assemble = [&](const std::string& phase) {
     return session.long_phase(phase, [&](auto progress) {
       assembly.progress = progress;

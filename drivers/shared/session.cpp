@@ -63,6 +63,17 @@ void Session::warn(const std::string& text) const {
     fmt::print(stderr, "{}: warning: {}\n", record_.driver, text);
 }
 
+void Session::warn_of_kernel_error(const gram::Source& source,
+                                   const dist::RowBlock<double>& X) const {
+  if (source.is_stored()) return;
+  const double error = gram::kernel_error_estimate(source.kernel(), X);
+  if (!(error <= 1e-8))
+    warn(fmt::format(
+        "the kernel is good to {:.1e} of sqrt(k(x, x) k(z, z)) only: the quadrature of its "
+        "activation at the variances of these rows",
+        error));
+}
+
 void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
                     std::uint64_t data_hash) {
   record_.n = n;
