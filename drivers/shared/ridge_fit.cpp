@@ -46,6 +46,11 @@ Solution<T> Fitting<T>::solve() {
         "g       {} on the top {} of {} eigenvalues; {} modes at or below {:.0e} lambda_1 left "
         "as they are",
         g.text(), top, n(), solution.spectrum.left_out, solution.spectrum.tolerance);
+  if (job_.score.has_value() && pairs.k() < n())
+    throw InputError(
+        "--spectrum {}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes them "
+        "all",
+        job_.spectrum, pairs.k(), n());
   if (pairs.k() < n())
     by_modified_cholesky(solution);
   else

@@ -176,6 +176,9 @@ class Errors(PipeTest):
         self.refuse(["hash"], "mercer-krr", "--train", CIRCLE, *fit, "--seed", "5")
         self.refuse(["kernel"], "mercer-krr", "--train", CIRCLE, *fit, "--depth", "2")
         self.refuse(["n ="], "mercer-krr", "--train", "circle:n=41,freq=3", *fit)
+        few = self.path("few.h5")
+        self.succeed("mercer-spectrum", "--data", CIRCLE, "--top", "5", "--out", few)
+        self.refuse(["5 of 40"], "mercer-krr", "--train", CIRCLE, "--test", CIRCLE, "--ridge", "loo", "--spectrum", few)
         self.refuse(["s.h5"], "mercer-krr", "--model", s, "--test", CIRCLE)
         self.refuse(["none.h5"], "mercer-krr", "--model", "none.h5", "--test", CIRCLE)
 
