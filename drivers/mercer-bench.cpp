@@ -75,7 +75,7 @@ int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
   Plan plan = session.plan();
   const double share =
       8.0 * static_cast<double>(n) * static_cast<double>(n) / session.comm().size();
-  gram::Options assembly{.nb = nb};
+  const gram::Options assembly{.nb = nb};
   plan.stage("gram", share + gram::assemble_overhead(kernel.kernel(), n, d, grid.shape(), assembly),
              static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(d));
   if (session.stop_at_plan(plan)) return 0;

@@ -67,7 +67,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
       job.common.nb > 0 ? job.common.nb : spectral::recommended_block(X.rows(), grid.shape());
   session.begin(X.rows(), X.dimension(), nb, kernel.text(), X.hash);
 
-  gram::Options assembly{.nb = nb, .over_n = false};
+  const gram::Options assembly{.nb = nb, .over_n = false};
   const double ranks = session.comm().size();
   const double entries = static_cast<double>(X.rows()) * static_cast<double>(Z.rows());
   Plan plan = session.plan();
@@ -83,9 +83,10 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
 
   session.warn_of_kernel_error(source, X.inputs);
   const auto K = session.long_phase("assemble", [&](auto progress) {
-    assembly.progress = progress;
-    return cross ? gram::assemble_cross<T>(kernel, X.inputs, Z.inputs, grid, assembly)
-                 : gram::assemble<T>(kernel, X.inputs, grid, assembly);
+    auto options = assembly;
+    options.progress = progress;
+    return cross ? gram::assemble_cross<T>(kernel, X.inputs, Z.inputs, grid, options)
+                 : gram::assemble<T>(kernel, X.inputs, grid, options);
   });
   bool ok = true;
   if (job.common.check) {

@@ -118,7 +118,7 @@ int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, train.dimension(), nb, kernel.text(), train.hash);
 
-  gram::Options assembly{.nb = nb};
+  const gram::Options assembly{.nb = nb};
   spectral::Options options{
       .top = job.top < 0 ? n : job.top,
       .vectors = !job.values_only,
@@ -130,8 +130,7 @@ int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
   session.warn_of_kernel_error(kernel, train.inputs);
   const auto assemble = [&](const std::string& phase) {
     return session.long_phase(phase, [&](auto progress) {
-      assembly.progress = progress;
-      return gram::assemble<T>(kernel, train.inputs, grid, assembly);
+      return gram::assemble<T>(kernel, train.inputs, grid, {.nb = nb, .progress = progress});
     });
   };
   auto K = assemble("assemble");

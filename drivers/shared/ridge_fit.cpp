@@ -89,8 +89,9 @@ double Fitting<T>::check(const Solution<T>& solution, const krr::Fit& fit) {
 template <class T>
 dist::DistMatrix<T> Fitting<T>::assemble() {
   return session_.long_phase("assemble", [&](auto progress) {
-    assembly_.progress = progress;
-    return gram::assemble<T>(kernel_, train_.inputs, session_.grid(), assembly_);
+    auto options = assembly_;
+    options.progress = progress;
+    return gram::assemble<T>(kernel_, train_.inputs, session_.grid(), options);
   });
 }
 

@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     points(0, i) = std::cos(angle(i));
     points(1, i) = std::sin(angle(i));
   }
-  const auto rows = kernel->prepare(std::as_const(points).view());
+  const auto rows = kernel->prepare(points.copy());
   kernel->tile(*rows, 0, *rows, 0, row.view());
   double largest = 0;
   for (Index f = 0; f < n; ++f) {
