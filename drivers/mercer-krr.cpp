@@ -94,7 +94,9 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
       write_model(file, {model_options(line), job.train, sets.preparation, fit.alpha.copy()});
       file.finish();
     });
-  if (!job.common.plot.empty()) plot(session, solution, scores, predictions, sets.test);
+  if (!job.common.plot.empty())
+    plot(session, solution, scores, predictions, sets.test.has_value() ? &*sets.test : nullptr,
+         sets.preparation.standardization);
   return session.finish(ok);
 }
 
@@ -147,6 +149,11 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
       write_scores(file, "/score", {scores});
       file.finish();
     });
+  if (!job.common.plot.empty()) {
+    Solution<T> shown;
+    shown.spectrum = predictor.spectrum();
+    plot(session, shown, {scores}, f.values, &*sets.test, sets.preparation.standardization);
+  }
   return session.finish(ok);
 }
 
@@ -200,6 +207,9 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
       write_scores(out, "/score", {scores});
       out.finish();
     });
+  if (!job.common.plot.empty())
+    plot(session, Solution<double>{}, {scores}, predictions, &test,
+         model.preparation.standardization);
   return session.finish();
 }
 

@@ -63,10 +63,14 @@ void note_scores(Session& session, const Scores& scores) {
 
 namespace {
 
-report::Plot plot_predictions(const RowBlock<double>& predictions, const data::Dataset& test) {
+/// Both in the targets' own units.
+report::Plot plot_predictions(const RowBlock<double>& predictions, const data::Dataset& test,
+                              const data::Standardization& standardization) {
   report::Series points{.label = "test rows", .x = {}, .y = {}, .style = report::Style::points};
+  auto targets = test.targets.copy();
+  data::to_target_units(standardization, targets);
   const auto f = dist::all_rows(predictions);
-  const auto y = dist::all_rows(test.targets);
+  const auto y = dist::all_rows(targets);
   for (Index i = 0; i < std::min<Index>(f.cols(), 4000); ++i)
     for (Index c = 0; c < f.rows(); ++c) {
       points.x.push_back(y(c, i));
@@ -79,7 +83,8 @@ report::Plot plot_predictions(const RowBlock<double>& predictions, const data::D
 
 template <class T>
 void plot(const Session& session, const Solution<T>& solution, const std::vector<Scores>& scores,
-          const RowBlock<double>& predictions, const std::optional<data::Dataset>& test) {
+          const RowBlock<double>& predictions, const data::Dataset* test,
+          const data::Standardization& standardization) {
   std::vector<report::Plot> panels;
   if (!solution.spectrum.lambda.empty()) {
     report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
@@ -115,14 +120,17 @@ void plot(const Session& session, const Solution<T>& solution, const std::vector
                       .log_y = true,
                       .series = {loo, rmse}});
   }
-  if (test.has_value()) panels.push_back(plot_predictions(predictions, *test));
+  if (test != nullptr && test->outputs() > 0)
+    panels.push_back(plot_predictions(predictions, *test, standardization));
   report::write_svg(session.comm(), session.options().plot, panels);
 }
 
 template void plot<double>(const Session&, const Solution<double>&, const std::vector<Scores>&,
-                           const RowBlock<double>&, const std::optional<data::Dataset>&);
+                           const RowBlock<double>&, const data::Dataset*,
+                           const data::Standardization&);
 template void plot<float>(const Session&, const Solution<float>&, const std::vector<Scores>&,
-                          const RowBlock<double>&, const std::optional<data::Dataset>&);
+                          const RowBlock<double>&, const data::Dataset*,
+                          const data::Standardization&);
 
 /// The options that a stored model needs again, as the text of a configuration file.
 std::string model_options(const CommandLine& line) {

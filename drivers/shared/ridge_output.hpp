@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,10 +28,11 @@ void write_scores(dist::Hdf5File& file, const std::string& group,
                   const std::vector<Scores>& scores);
 
 /// The spectrum and g of it, the errors along the ridges, and the predictions against the targets:
-/// those panels that the job has. Collective.
+/// those panels that the job has (`test`: null where there is none). Collective.
 template <class T>
 void plot(const Session& session, const Solution<T>& solution, const std::vector<Scores>& scores,
-          const dist::RowBlock<double>& predictions, const std::optional<data::Dataset>& test);
+          const dist::RowBlock<double>& predictions, const data::Dataset* test,
+          const data::Standardization& standardization);
 
 /// What predicting from a stored result takes: the kernel's and the training set's options as the
 /// text of a configuration file, the preparation, and the coefficients.
