@@ -79,6 +79,9 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
                  gram::assemble_overhead(kernel, std::max(X.rows(), Z.rows()), X.dimension(),
                                          grid.shape(), assembly),
              (cross ? 2 : 1) * entries * static_cast<double>(X.dimension()));
+  if (job.common.check)  // K again, by rows
+    plan.stage("check", inputs + 2 * sizeof(T) * entries / ranks,
+               2 * entries * static_cast<double>(X.dimension()));
   if (session.stop_at_plan(plan)) return 0;
 
   session.warn_of_kernel_error(source, X.inputs);

@@ -32,16 +32,18 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   Fitting<T> fitting(job, kernel, train, nb, session);
   const Solution<T> solution = fitting.solve();
   std::vector<Scores> scores;
-  RowBlock<double> predictions;
+  RowBlock<double> predictions, all;
+  if (sets.test.has_value())  // one pass over k(test, train) for all ridges
+    all = session.long_phase("predict", [&](auto progress) {
+      return gram::apply_cross(kernel, sets.test->inputs, train.inputs,
+                               krr::side_by_side(solution.fits), {.progress = progress});
+    });
   print_header(session);
   for (std::size_t r = 0; r < solution.fits.size(); ++r) {
     const auto& fit = solution.fits[r];
     Scores s;
     if (sets.test.has_value()) {
-      auto f = session.long_phase("predict", [&](auto progress) {
-        return gram::apply_cross(kernel, sets.test->inputs, train.inputs, fit.alpha,
-                                 {.progress = progress});
-      });
+      auto f = krr::take_columns(all, static_cast<Index>(r) * train.outputs(), train.outputs());
       s = evaluate(f, *sets.test, sets.preparation.standardization);
       scores.push_back(s);
       if (r == solution.best) predictions = std::move(f);

@@ -58,6 +58,26 @@ RowBlock<double> predict(const DistMatrix<T>& C, const RowBlock<double>& alpha) 
   return to_rows(F, alpha.comm());
 }
 
+RowBlock<double> side_by_side(std::span<const Fit> fits) {
+  const auto& first = fits.front().alpha;
+  const Index c = first.cols();
+  RowBlock<double> all(first.comm(), first.rows(), c * std::ssize(fits));
+  for (Index i = 0; i < all.local_rows(); ++i) {
+    double* out = all.row(i).data();
+    for (const Fit& fit : fits) out = std::ranges::copy(fit.alpha.row(i), out).out;
+  }
+  return all;
+}
+
+RowBlock<double> take_columns(const RowBlock<double>& A, Index first, Index count) {
+  RowBlock<double> part(A.comm(), A.rows(), count);
+  for (Index i = 0; i < A.local_rows(); ++i)
+    std::ranges::copy(
+        A.row(i).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)),
+        part.row(i).begin());
+  return part;
+}
+
 template <class T>
 RowBlock<T> concatenate(const RowBlock<T>& above, const RowBlock<T>& below) {
   if (above.cols() != below.cols())

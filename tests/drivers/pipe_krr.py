@@ -71,6 +71,8 @@ class Ridge(PipeTest):
         loo = [leave_one_out_rmse(kernel(X, X), Y, gamma) for gamma in ridges]
         np.testing.assert_allclose(read(out, "/path/loo_rmse"), loo, rtol=1e-6)
         np.testing.assert_allclose(read(out, "/path/ridge"), ridges)
+        rmse = [np.sqrt(np.mean((kernel(Z, X) / 90 @ ridge(kernel(X, X), Y, gamma) - YZ) ** 2)) for gamma in ridges]
+        np.testing.assert_allclose(read(out, "/path/rmse"), rmse, rtol=1e-6)
         record = self.record("mercer-krr", "--train", self.train, "--test", self.test, *KERNEL, "--ridge", "loo")
         grid = np.trace(kernel(X, X)) / 90 / 90 * np.logspace(-10, 1, 200)
         best = min(leave_one_out_rmse(kernel(X, X), Y, gamma) for gamma in grid)

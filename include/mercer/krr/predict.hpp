@@ -14,6 +14,12 @@ namespace mercer::krr {
 template <class T>
 RowBlock<double> predict(const DistMatrix<T>& C, const RowBlock<double>& alpha);
 
+/// The coefficients of all fits side by side, n x (R c) by rows, so that one pass over the kernel
+/// predicts for every ridge. `fits`: at least one, of the same shape. Local; memory: their sum.
+RowBlock<double> side_by_side(std::span<const Fit> fits);
+/// Columns first ... first + count - 1 of A by rows: one ridge's part of such predictions. Local.
+RowBlock<double> take_columns(const RowBlock<double>& A, Index first, Index count);
+
 /// The rows of `above`, then those of `below`, over the same ranks. Collective. Throws InputError
 /// when they differ in their columns.
 template <class T>
