@@ -1,0 +1,131 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "mercer/arch/architecture.hpp"
+#include "mercer/base/matrix.hpp"
+
+/// Finite networks from the architecture that also drives the kernel.
+namespace mercer::net {
+
+/// ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and b ~ N(0, 1) ([B] 2.3; Jacot et
+/// al. 2018). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2).
+enum class Parametrization { ntk, standard };
+
+/// gaussian: one copy f(theta); its output at the start is a Gaussian process of size O(1) at any
+/// width. antisymmetric ([B] 2.3): two copies, f = (f(theta) - f(theta'))/sqrt(2) with theta' =
+/// theta at the start: zero output, the same tangent kernel.
+enum class Start { antisymmetric, gaussian };
+
+std::string name(Parametrization p);
+std::string name(Start s);
+Parametrization parse_parametrization(std::string_view text);  ///< throws InputError
+Start parse_start(std::string_view text);                      ///< throws InputError
+
+/// One dense layer and where its parameters lie within one copy of the flat vector: W (fan_in x
+/// fan_out, row-major) at `weights`, b (fan_out) at `biases`.
+struct DenseLayer {
+  Index fan_in = 0, fan_out = 0;
+  Index weights = 0, biases = 0;
+  double weight_scale = 1;  ///< z = weight_scale W^T a + bias_scale b
+  double bias_scale = 1;    ///< 0: biases have no effect and no gradient
+  double weight_start = 1;  ///< standard deviations of the initial entries
+  double bias_start = 1;
+};
+
+/// A network: a pure value that knows its layers and the layout of its parameters, which are kept
+/// apart, as one flat vector in the order W_0, b_0, W_1, b_1, ... of the architecture text (the
+/// second copy of the antisymmetric form after the first). Local.
+class Network {
+ public:
+  /// Throws InputError where a width is missing, naming the token, and where a res( ) changes the
+  /// width.
+  Network(const arch::Architecture& architecture, Index inputs, Parametrization parametrization,
+          Start start);
+
+  Index inputs() const { return inputs_; }
+  Index outputs() const { return layers_.back().fan_out; }
+  Index copies() const { return start_ == Start::antisymmetric ? 2 : 1; }
+  Index parameters() const { return copies() * parameters_of_copy(); }
+  Index parameters_of_copy() const { return parameters_; }
+  const std::vector<DenseLayer>& layers() const { return layers_; }
+  const arch::Architecture& architecture() const { return architecture_; }
+  Parametrization parametrization() const { return parametrization_; }
+  Start start() const { return start_; }
+  /// "dense(64) relu dense(1); weight_std=...; bias_std=...; ntk; antisymmetric": canonical.
+  std::string text() const;
+
+  /// Multiply-adds times two of one row: forward, and forward with backward.
+  double forward_flops() const;
+  double gradient_flops() const;
+
+  /// Initial parameters, the same for every number of ranks: entry i of a copy is
+  /// Random(seed, initial_parameters).normal(i) times its layer's deviation.
+  template <class T>
+  std::vector<T> initial(std::uint64_t seed) const;
+
+ private:
+  arch::Architecture architecture_;
+  Index inputs_ = 0, parameters_ = 0;
+  Parametrization parametrization_;
+  Start start_;
+  std::vector<DenseLayer> layers_;
+};
+
+/// Forward and backward passes of one network over the m rows that a rank holds, in batches of
+/// rows, as GEMMs. Everything is allocated at construction: a call allocates nothing. When all rows
+/// fit into the memory that it was given, activations are kept from outputs() to gradient();
+/// otherwise the rows go through in batches and gradient() computes them again (4/3 of the flops).
+/// All matrices hold a row of the data set as a column. Local; not thread-safe. T = double, float.
+template <class T>
+class Evaluator {
+ public:
+  /// `rows`: at most so many rows a call. `memory`: bytes for activations and signals.
+  Evaluator(const Network& network, Index rows, double memory = 1e9);
+  ~Evaluator();
+  Evaluator(Evaluator&&) noexcept;
+
+  /// F = f(X; w): X d x m, F c x m. 2 p m flops.
+  void outputs(std::span<const T> w, MatrixView<const T> X, MatrixView<T> F);
+
+  /// g = J^T seed: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w), all p entries written. 4 p m
+  /// flops where `X` and `w` are those of the last outputs() and its activations were kept, 6 p m
+  /// otherwise (found out by itself from `kept`). `finished(first, count)` is called as soon as
+  /// g[first, first + count) is complete, from the last layer to the first, and `poll` between
+  /// GEMMs: so that an all-reduce can be started and driven on while the pass goes on. Both may be
+  /// empty.
+  struct Watch {
+    std::function<void(Index first, Index count)> finished = {};
+    std::function<void()> poll = {};
+  };
+  void gradient(std::span<const T> w, MatrixView<const T> X, MatrixView<const T> seed,
+                std::span<T> g, bool kept, const Watch& watch = {});
+
+  /// F = J u, the directional derivative of the outputs along u (p entries): the linear model of
+  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). 4 p m flops.
+  void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F);
+
+  /// What the tangent kernel is made of, for one copy and at most `rows_kept()` rows: for each
+  /// dense layer l its inputs A_l (fan_in x m, copied to `inputs[l]`) and the derivatives of
+  /// sum_a seed(a, j) f_a(x_j) with respect to its outputs, B_l (fan_out x m, to `signals[l]`),
+  /// without the copy's factor 1/sqrt(2). An empty view skips that copy.
+  void signals(std::span<const T> w_of_copy, MatrixView<const T> X, MatrixView<const T> seed,
+               std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals);
+
+  /// Rows whose activations fit at once, and whether that is all of them.
+  Index rows_kept() const;
+  bool keeps_all() const;
+  /// Bytes that an evaluator holds, for the memory plan. Local, pure.
+  static double bytes(const Network& network, Index rows, double memory = 1e9);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mercer::net

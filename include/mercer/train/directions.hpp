@@ -1,0 +1,38 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "mercer/base/matrix.hpp"
+#include "mercer/comm/communicator.hpp"
+#include "mercer/msk/spectrum_map.hpp"
+#include "mercer/spectral/eigenpairs.hpp"
+
+namespace mercer::train {
+
+/// Chosen eigenvectors v_i of K, by rows, to follow a residual along: theory predicts v_i^T r_t =
+/// prod_t (1 - eta_t n lambda_i s_i) v_i^T r_0, s_i the eigenvalue of S for v_i ([G] Thm 4.1).
+template <class T>
+class Directions {
+ public:
+  Directions() = default;  ///< none
+  /// `which`: from 1, ascending, at most pairs.k(). `ratio`: s_i of all pairs
+  /// (g(lambda_i)/lambda_i, 1 beyond k); empty where S is the identity or does not share K's
+  /// eigenvectors (the prediction then is that of S = I). Throws InputError. Collective.
+  Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
+             std::span<const double> ratio);
+
+  bool empty() const { return which_.empty(); }
+  const std::vector<Index>& which() const { return which_; }
+  /// lambda_i s_i n: one step of rate eta multiplies v_i^T r by 1 - eta times this.
+  const std::vector<double>& rates() const { return rates_; }
+  /// |v_i^T r| (2-norm over the outputs), R c x m. Collective.
+  std::vector<double> measure(const comm::Communicator& comm, MatrixView<const T> R) const;
+
+ private:
+  std::vector<Index> which_;
+  std::vector<double> rates_;
+  Matrix<T> V_;  ///< chosen x m
+};
+
+}  // namespace mercer::train

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "mercer/dist/row_block.hpp"
+#include "mercer/train/row_preconditioner.hpp"
+
+namespace mercer::train {
+
+/// The rows that one step can use: this rank's part of n rows (dist::RowPartition), in the
+/// precision of training, with the S of their own kernel matrix.
+template <class T>
+struct RowSet {
+  Index n = 0;      ///< over all ranks
+  Index first = 0;  ///< global index of the first local row
+  Matrix<T> X;      ///< d x m
+  Matrix<T> Y;      ///< c x m
+  RowPreconditioner<T> S;
+
+  Index rows() const { return X.cols(); }
+};
+
+/// The rows of a data set, S the identity. Local.
+template <class T>
+RowSet<T> row_set(const dist::RowBlock<double>& X, const dist::RowBlock<double>& Y);
+
+/// Fixed random blocks of at most `batch` rows, all of nearly the same size: which rows are block b
+/// (sorted). The same for every number of ranks. Local, O(n).
+std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed);
+/// Rows `wanted` of X, distributed anew over the ranks. Collective.
+dist::RowBlock<double> select_rows(const dist::RowBlock<double>& X, std::span<const Index> wanted);
+
+}  // namespace mercer::train
