@@ -1,28 +1,15 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "eigensolver_helpers.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/la/scalapack.hpp"
-#include "scalapack_symbols.hpp"
 
 namespace mercer::la {
 namespace {
-
-constexpr int kOne = 1;
-constexpr double kLargestInt = std::numeric_limits<int>::max();
-
-/// A workspace length as a 32-bit int, or an error that names the smallest number of ranks.
-template <class T>
-int workspace_length(double needed, Index n, const char* name) {
-  if (needed < kLargestInt) return static_cast<int>(needed);
-  throw RunError(
-      "{}: n = {} needs a workspace of {:.3g} elements a rank, beyond ScaLAPACK's 32-bit lengths: "
-      "use at least {} ranks on a square grid",
-      routine<T>(name), n, needed, smallest_ranks_for_syevd(n));
-}
 
 /// A length that ScaLAPACK reported as a floating-point number, which a float rounds.
 template <class T>
@@ -31,79 +18,7 @@ double reported(T length) {
                    (1 + 2 * static_cast<double>(std::numeric_limits<T>::epsilon())));
 }
 
-template <class T>
-std::vector<double> widened(const std::vector<T>& w, Index count) {
-  return std::vector<double>(w.begin(), w.begin() + count);
-}
-
-template <class T>
-void check_shapes(const DistMatrix<T>& A, const DistMatrix<T>* V, const char* name) {
-  if (A.rows() != A.cols()) throw InputError("{}: the matrix is not square", name);
-  if (V != nullptr && (V->rows() != A.rows() || V->cols() != A.cols() || V->nb() != A.nb() ||
-                       &V->grid() != &A.grid()))
-    throw InputError("{}: the eigenvectors need the matrix's shape and distribution", name);
-}
-
-/// The values of rank 0, which every grid has as (0, 0), on all ranks: the idle ones have none, and
-/// p?syevd leaves wrong ones outside process (0, 0) where the matrix lies on that process alone.
-std::vector<double> on_all_ranks(const dist::ProcessGrid& grid, std::vector<double> values,
-                                 Index count) {
-  values.resize(static_cast<std::size_t>(count));
-  grid.all().broadcast(std::span<double>(values), 0);
-  return values;
-}
-
 }  // namespace
-
-Index smallest_ranks_for_syevd(Index n) {
-  return std::max<Index>(
-      1, static_cast<Index>(std::ceil(std::pow(static_cast<double>(n) / 32700, 2))));
-}
-
-template <class T>
-std::vector<double> syevd(DistMatrix<T>&& A_in, DistMatrix<T>& V) {
-  DistMatrix<T> A = std::move(A_in);
-  check_shapes(A, &V, "syevd");
-  const Index n = A.rows();
-  if (n == 0) return {};
-  const auto& grid = A.grid();
-  const bool active = grid.active();
-  const int order = to_int(n, "rows");
-  const auto da = A.descriptor(), dv = V.descriptor();
-  int info = 0;
-  std::vector<T> w(static_cast<std::size_t>(n));
-  T length = 0;
-  int ilength = 0;
-  if (active) {
-    const int query = -1;
-    fortran::syevd<T>("V", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), V.data(),
-                      &kOne, &kOne, dv.data(), &length, &query, &ilength, &query, &info);
-  }
-  RawVector<T> work;
-  std::vector<int> iwork;
-  int lwork = 0;
-  comm::together(grid.all(), [&] {
-    if (!active) return;
-    // ScaLAPACK's documented minimum, what its query says, and on top what the query forgets.
-    const double nb = static_cast<double>(A.nb()), N = static_cast<double>(n),
-                 np = static_cast<double>(A.local_rows()), nq = static_cast<double>(A.local_cols());
-    const double documented =
-        std::max(1 + 6 * N + 2 * np * nq, 3 * N + std::max(nb * (np + 1), 3 * nb)) + 2 * N;
-    lwork = workspace_length<T>(
-        std::max(documented, reported(length)) + nb * (4 * nb + np + nq) + 10 * N, n, "syevd");
-    work.resize(static_cast<std::size_t>(lwork));
-    iwork.resize(static_cast<std::size_t>(std::max<Index>(ilength, 7 * n + 8 * grid.cols() + 2)));
-  });
-  if (active) {
-    const int liwork = to_int(static_cast<Index>(iwork.size()), "workspace");
-    fortran::syevd<T>("V", "L", &order, A.data(), &kOne, &kOne, da.data(), w.data(), V.data(),
-                      &kOne, &kOne, dv.data(), work.data(), &lwork, iwork.data(), &liwork, &info);
-  }
-  info = agreed_info(grid, info);
-  if (info != 0)
-    throw RunError("{}: INFO = {}, an eigenvalue did not converge", routine<T>("syevd"), info);
-  return on_all_ranks(grid, widened(w, n), n);
-}
 
 template <class T>
 std::vector<double> eigenvalues(DistMatrix<T>&& A_in) {
@@ -234,7 +149,6 @@ std::vector<double> syevd(MatrixView<T> A) {
 }
 
 #define MERCER_INSTANTIATE(T)                                                        \
-  template std::vector<double> syevd(DistMatrix<T>&&, DistMatrix<T>&);               \
   template std::vector<double> eigenvalues(DistMatrix<T>&&);                         \
   template std::vector<double> syevx(DistMatrix<T>&&, Index, Index, DistMatrix<T>&); \
   template std::vector<double> syevd(MatrixView<T>);

@@ -22,9 +22,13 @@ extern "C" {
   void p##s##potrf_(const char*, const int*, T*, const int*, const int*, const int*, int*);        \
   void p##s##potrs_(const char*, const int*, const int*, const T*, const int*, const int*,         \
                     const int*, T*, const int*, const int*, const int*, int*);                     \
-  void p##s##syevd_(const char*, const char*, const int*, T*, const int*, const int*, const int*,  \
-                    T*, T*, const int*, const int*, const int*, T*, const int*, int*, const int*,  \
-                    int*);                                                                         \
+  void p##s##sytrd_(const char*, const int*, T*, const int*, const int*, const int*, T*, T*, T*,   \
+                    T*, const int*, int*);                                                         \
+  void p##s##stedc_(const char*, const int*, T*, T*, T*, const int*, const int*, const int*, T*,   \
+                    const int*, int*, const int*, int*);                                           \
+  void p##s##ormtr_(const char*, const char*, const char*, const int*, const int*, const T*,       \
+                    const int*, const int*, const int*, const T*, T*, const int*, const int*,      \
+                    const int*, T*, const int*, int*);                                             \
   void p##s##syev_(const char*, const char*, const int*, T*, const int*, const int*, const int*,   \
                    T*, T*, const int*, const int*, const int*, T*, const int*, int*);              \
   void p##s##syevx_(const char*, const char*, const char*, const int*, T*, const int*, const int*, \
@@ -54,7 +58,9 @@ MERCER_CHOOSE(syrk, syrk)
 MERCER_CHOOSE(symm, symm)
 MERCER_CHOOSE(potrf, potrf)
 MERCER_CHOOSE(potrs, potrs)
-MERCER_CHOOSE(syevd, syevd)
+MERCER_CHOOSE(sytrd, sytrd)
+MERCER_CHOOSE(stedc, stedc)
+MERCER_CHOOSE(ormtr, ormtr)
 MERCER_CHOOSE(syev, syev)
 MERCER_CHOOSE(syevx, syevx)
 #undef MERCER_PASTE
@@ -67,7 +73,7 @@ MERCER_CHOOSE(local_syevd, syevd)
 
 namespace mercer::la {
 
-/// "pdsyevd" or "pssyevd" for routine "syevd".
+/// "pdstedc" or "psstedc" for routine "stedc".
 template <class T>
 std::string routine(const char* name) {
   return std::string(std::is_same_v<T, double> ? "pd" : "ps") + name;

@@ -10,8 +10,9 @@ namespace {
 /// What the solvers were seen to hold at their peak, K and V included, in elements of the largest
 /// rank. `matrix`: its part of an n x n matrix. Measured as VmHWM on 1 and 2 ranks, n = 2000 ...
 /// 5000: ELPA's divide and conquer keeps two more matrices beside K and V, and its second stage the
-/// Householder vectors of the band, half a matrix; p?syevd's workspace is two matrices; p?syevx
-/// reduces on the largest square grid, to which it moves the matrix.
+/// Householder vectors of the band, half a matrix; la::syevd keeps half a matrix beside V and
+/// p?stedc's workspace of two, of which LAPACK's on one rank touches one; p?syevx reduces on the
+/// largest square grid, to which it moves the matrix.
 double peak_elements(Method method, bool syevx, double n, double count, double matrix, double nb,
                      bool vectors, int ranks) {
   const double panels = 4 * std::max(nb, 64.0) * n;
@@ -26,7 +27,7 @@ double peak_elements(Method method, bool syevx, double n, double count, double m
       break;
   }
   if (!vectors) return matrix + panels;
-  if (!syevx) return 4 * matrix + panels;
+  if (!syevx) return (ranks == 1 ? 2.5 : 3.5) * matrix + panels;
   const double side = std::floor(std::sqrt(static_cast<double>(ranks)));
   const double moved = ranks == 1 ? 1.0 : 1.25 / (side * side);
   return 2 * matrix + moved * n * n + count * n + panels;

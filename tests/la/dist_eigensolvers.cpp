@@ -82,6 +82,57 @@ TEST(Eigensolvers, GiveTheSmallestPairsOfAPrescribedSpectrum) {
   }
 }
 
+/// The error of all pairs of factor * A by p?syevd, relative to the factor, where the upper
+/// triangle of the matrix is NaN: solved in T, compared on all ranks.
+template <class T>
+void expect_all_pairs(double factor, double tolerance) {
+  const auto world = Communicator::world();
+  for (const auto shape : test::grid_shapes(world.size())) {
+    const ProcessGrid grid(world, shape);
+    for (const Index n : {1, 8, 9, 50, 130}) {
+      SCOPED_TRACE(fmt::format("n {} grid {}x{} factor {}", n, shape.rows, shape.cols, factor));
+      const HouseholderMatrix A(spread(n));
+      DistMatrix<T> K(grid, n, n, 8), V(grid, n, n, 8);
+      K.fill([&](Index i, Index j) { return i >= j ? factor * A(i, j) : test::kNaN; });
+      test::poison(V);
+      auto w = syevd(std::move(K), V);
+      EXPECT_EQ(static_cast<Index>(w.size()), n);
+      for (std::size_t i = 0; i < w.size(); ++i) {
+        w[i] /= factor;
+        EXPECT_NEAR(w[i], A.eigenvalue(static_cast<Index>(i)), tolerance);
+      }
+      DistMatrix<double> U(grid, n, n, 8);
+      std::copy_n(V.data(), V.local_rows() * V.local_cols(), U.data());
+      expect_pairs(A, w, U, 10 * tolerance);
+    }
+  }
+}
+
+TEST(Syevd, ReadsTheLowerTriangleOnlyInBothPrecisions) {
+  expect_all_pairs<double>(1, 1e-13);
+  expect_all_pairs<float>(1, 2e-5);
+}
+
+TEST(Syevd, ScalesEntriesWhoseSquaresOverflowOrVanish) {
+  for (const double factor : {1e-290, 1e-200, 1e200, 1e300})
+    expect_all_pairs<double>(factor, 1e-13);
+  for (const double factor : {1e-30, 1e30}) expect_all_pairs<float>(factor, 2e-5);
+}
+
+TEST(Syevd, GivesTheTrivialPairsOfZero) {
+  const auto world = Communicator::world();
+  const ProcessGrid grid(world);
+  DistMatrix<double> none(grid, 0, 0, 8), no_vectors(grid, 0, 0, 8);
+  EXPECT_TRUE(syevd(std::move(none), no_vectors).empty());
+  DistMatrix<double> zero(grid, 40, 40, 8), V(grid, 40, 40, 8), G(grid, 40, 40, 8);
+  zero.fill([](Index, Index) { return 0.0; });
+  test::poison(V);
+  EXPECT_EQ(syevd(std::move(zero), V), std::vector<double>(40, 0.0));
+  gemm(Trans::yes, Trans::no, 1.0, V, V, 0.0, G);
+  test::expect_equal(
+      G, [](Index i, Index j) { return i == j ? 1.0 : 0.0; }, 1e-13);
+}
+
 TEST(Eigensolvers, TellWhatTheElpaBuildCanDo) {
   const ElpaBuild& build = elpa_build();
   EXPECT_FALSE(build.version.empty());

@@ -54,14 +54,17 @@ void cholesky_solve(const DistMatrix<T>& L, DistMatrix<T>& B);
 template <class T>
 double smallest_eigenvalue(const DistMatrix<T>& L, int steps = 8);
 
-/// All eigenpairs, ascending (p?syevd): A is destroyed, V is n x n. The workspace query of
-/// ScaLAPACK 2.2 is too small when n is not much larger than nb x grid (a hang, or wrong vectors
-/// with INFO = 0: Reference-ScaLAPACK #74); the call adds nb (4 nb + np + nq) + 10 n. Its length is
-/// a 32-bit int, so a local matrix of more than about 1.07e9 entries is refused with the smallest
-/// number of ranks that would do. Memory: A, V and about 2 n^2/P + 8 n of workspace.
+/// All eigenpairs, ascending, by divide and conquer: p?syevd in its three steps, p?sytrd, p?stedc
+/// and p?ormtr. A is destroyed (its lower triangle is read), V is n x n. The workspaces that
+/// ScaLAPACK 2.2 asks for are too small when n is not much larger than nb x grid (a hang, or wrong
+/// vectors with INFO = 0: Reference-ScaLAPACK #74); each gets nb (4 nb + np + nq) + 10 n more.
+/// Their length is a 32-bit int, so a local matrix of more than about 1.07e9 entries is refused,
+/// before the work, with the smallest number of ranks that would do. Memory: at most 3.5 n^2/P
+/// elements, during p?stedc: V, its workspace of two matrices (one is touched on one rank), and
+/// half a matrix of reflectors, for which A is freed; and panels of nb (np + nq).
 template <class T>
 std::vector<double> syevd(DistMatrix<T>&& A, DistMatrix<T>& V);
-/// The least P for which p?syevd's workspace of about 2 n^2/P elements has a 32-bit length:
+/// The least P for which p?stedc's workspace of about 2 n^2/P elements has a 32-bit length:
 /// ceil((n/32 700)^2). Local.
 Index smallest_ranks_for_syevd(Index n);
 /// Eigenpairs first ... last (1-based, ascending order, both included) into the first columns of V
