@@ -18,7 +18,8 @@ class Directions {
   Directions() = default;  ///< none
   /// `which`: from 1, ascending, at most pairs.k(). `ratio`: s_i of all pairs
   /// (g(lambda_i)/lambda_i, 1 beyond k); empty where S is the identity or does not share K's
-  /// eigenvectors (the prediction then is that of S = I). Throws InputError. Collective.
+  /// eigenvectors (the prediction then is that of S = I). Throws InputError naming what in `which`
+  /// is not there or does not ascend. Collective.
   Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
              std::span<const double> ratio);
 
@@ -26,7 +27,7 @@ class Directions {
   const std::vector<Index>& which() const { return which_; }
   /// lambda_i s_i n: one step of rate eta multiplies v_i^T r by 1 - eta times this.
   const std::vector<double>& rates() const { return rates_; }
-  /// |v_i^T r| (2-norm over the outputs), R c x m. Collective.
+  /// |v_i^T r| (2-norm over the outputs), R c x m. 2 c m flops a direction. Collective.
   std::vector<double> measure(const comm::Communicator& comm, MatrixView<const T> R) const;
 
  private:

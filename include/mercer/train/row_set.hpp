@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
+#include <vector>
+
 #include "mercer/dist/row_block.hpp"
 #include "mercer/train/row_preconditioner.hpp"
 
@@ -18,14 +22,19 @@ struct RowSet {
   Index rows() const { return X.cols(); }
 };
 
-/// The rows of a data set, S the identity. Local.
+/// The rows of a data set, S the identity. Local. Throws InputError where X and Y differ in rows.
 template <class T>
 RowSet<T> row_set(const dist::RowBlock<double>& X, const dist::RowBlock<double>& Y);
 
-/// Fixed random blocks of at most `batch` rows, all of nearly the same size: which rows are block b
-/// (sorted). The same for every number of ranks. Local, O(n).
+/// Substream of Stream::batches that random_blocks() draws from; 0 is free for the order of
+/// batches.
+inline constexpr std::uint32_t kBlocksSubstream = 1;
+
+/// Fixed random blocks of at most `batch` rows: a random permutation of 0 ... n-1, cut into
+/// ceil(n/batch) pieces whose sizes differ by at most one, each sorted. The same for every number
+/// of ranks. Local, O(n log batch). Throws InputError for a batch below 1.
 std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed);
-/// Rows `wanted` of X, distributed anew over the ranks. Collective.
+/// Rows `wanted` (alike on all ranks) of X, distributed anew over the ranks. Collective.
 dist::RowBlock<double> select_rows(const dist::RowBlock<double>& X, std::span<const Index> wanted);
 
 }  // namespace mercer::train
