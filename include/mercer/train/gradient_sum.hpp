@@ -10,10 +10,13 @@
 
 namespace mercer::train {
 
-/// The sum over the ranks of a gradient, started bucket by bucket while the backward pass that
-/// writes it goes on (from the last layer to the first). Open MPI makes no progress on a
+/// The sum over the ranks of a gradient, in place, started bucket by bucket while the backward pass
+/// that writes it goes on (from the last layer to the first). Open MPI makes no progress on a
 /// non-blocking all-reduce by itself: the pass calls watch().poll between its GEMMs. The same bits
 /// on every rank.
+///
+/// All ranks start the same reductions in the same order, because Evaluator::gradient announces the
+/// same ranges in the same order on every rank, whatever its number of rows, none included.
 template <class T>
 class GradientSum {
  public:
@@ -21,22 +24,34 @@ class GradientSum {
     Index bucket = 1 << 20;  ///< elements: layers are gathered up to this before a reduction starts
     bool overlap = true;     ///< false: one blocking all-reduce in finish(), to compare with
   };
+  /// For the gradient g (p entries, the same p on every rank), which must outlive this. One object
+  /// serves all steps. Local; allocates for p/bucket requests.
   GradientSum(const comm::Communicator& comm, std::span<T> g, const Options& options);
+  /// Waits for what was started. Collective where a step is under way.
+  ~GradientSum();
+  GradientSum(const GradientSum&) = delete;
+  GradientSum& operator=(const GradientSum&) = delete;
 
-  /// For Evaluator::gradient of the last batch of a step. Local.
+  /// For Evaluator::gradient of the last batch of a step: refers to this object. Both calls are
+  /// empty without overlap and on one rank. Local.
   typename net::Evaluator<T>::Watch watch();
-  /// Starts what was not started, waits for all. Collective. g then holds the sum.
+  /// Starts what was not started, waits for all. Collective. g then holds the sum. Throws RunError
+  /// (on all ranks) where the pass announced some entries of g, but not each of them once.
   void finish();
 
   double waiting() const { return waiting_; }  ///< seconds spent in finish() since construction
   Index bytes() const { return bytes_; }       ///< handed to MPI since construction
 
  private:
-  void start(Index first, Index count);
+  bool overlaps() const { return options_.overlap && comm_.size() > 1; }
+  void announced(Index first, Index count);
+  void start_pending();
+
   comm::Communicator comm_;
   std::span<T> g_;
   Options options_;
-  Index pending_begin_ = 0, pending_end_ = 0;
+  Index pending_begin_ = 0, pending_end_ = 0;  ///< announced, not yet started
+  Index started_ = 0;                          ///< entries of this step
   std::vector<MPI_Request> requests_;
   double waiting_ = 0;
   Index bytes_ = 0;
