@@ -191,17 +191,28 @@ std::vector<double> Hdf5File::read_vector(const std::string& dataset) const {
 
 template <class T>
 void Hdf5File::write(const std::string& dataset, const RowBlock<T>& rows) {
+  write<T>(dataset, rows.rows(), rows.transposed());
+}
+
+template <class T>
+void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> own) {
   const Quiet quiet;
   state_->require_writing();
-  state_->reserve(rows.rows() * rows.cols() * static_cast<Index>(sizeof(T)));
-  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(),
-                      {rows.rows(), rows.cols()});
-  const Index row_bytes = std::max<Index>(1, rows.cols() * static_cast<Index>(sizeof(T)));
+  const RowPartition partition{n, state_->comm.size()};
+  const int me = state_->comm.rank();
+  comm::together(state_->comm, [&] {
+    if (own.cols != partition.size(me) || (own.cols > 1 && own.ld != own.rows))
+      throw RunError("{}: '{}': {} rows of a rank, {} contiguous ones are its part of {}", path(),
+                     dataset, own.cols, partition.size(me), n);
+  });
+  state_->reserve(n * own.rows * static_cast<Index>(sizeof(T)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(), {n, own.rows});
+  const Index row_bytes = std::max<Index>(1, own.rows * static_cast<Index>(sizeof(T)));
   const Index step = std::max<Index>(1, kSlabBytes / row_bytes);
   // Rank 0 has the most rows; every rank joins each of its slabs.
-  for (Index done = 0; done < rows.partition().size(0); done += step) {
-    const Index count = std::clamp<Index>(rows.local_rows() - done, 0, step);
-    writer.rows(rows.first_row() + done, count, rows.values().data() + done * rows.cols());
+  for (Index done = 0; done < partition.size(0); done += step) {
+    const Index count = std::clamp<Index>(own.cols - done, 0, step);
+    writer.rows(partition.begin(me) + done, count, own.data + done * own.rows);
   }
 }
 
@@ -253,10 +264,11 @@ RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
   });
 }
 
-#define MERCER_INSTANTIATE(T)                                                 \
-  template void Hdf5File::write<T>(const std::string&, const DistMatrix<T>&); \
-  template void Hdf5File::write<T>(const std::string&, const RowBlock<T>&);   \
-  template void Hdf5File::read<T>(const std::string&, DistMatrix<T>&) const;  \
+#define MERCER_INSTANTIATE(T)                                                       \
+  template void Hdf5File::write<T>(const std::string&, const DistMatrix<T>&);       \
+  template void Hdf5File::write<T>(const std::string&, const RowBlock<T>&);         \
+  template void Hdf5File::write<T>(const std::string&, Index, MatrixView<const T>); \
+  template void Hdf5File::read<T>(const std::string&, DistMatrix<T>&) const;        \
   template RowBlock<T> Hdf5File::read_rows<T>(const std::string&) const;
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

@@ -50,6 +50,10 @@ class Hdf5File {
   void write(const std::string& dataset, const DistMatrix<T>& A);
   template <class T>
   void write(const std::string& dataset, const RowBlock<T>& rows);
+  /// n x own.rows, of which this rank holds its rows (RowPartition of n) as the contiguous columns
+  /// of `own`: what RowBlock does, without having to be one.
+  template <class T>
+  void write(const std::string& dataset, Index n, MatrixView<const T> own);
   /// Reads a dataset of the matrix's extents (1-D counts as one column), converting the type.
   template <class T>
   void read(const std::string& dataset, DistMatrix<T>& A) const;

@@ -59,6 +59,8 @@ class RowBlock {
   /// cols() x local_rows(), column j is local row j.
   MatrixView<T> transposed() { return local_.view(); }
   MatrixView<const T> transposed() const { return local_.view(); }
+  /// Gives transposed() away.
+  Matrix<T> release() && { return std::move(local_); }
   std::span<T> values() { return {local_.data(), static_cast<std::size_t>(local_.size())}; }
   std::span<const T> values() const {
     return {local_.data(), static_cast<std::size_t>(local_.size())};

@@ -1,0 +1,293 @@
+#include "mercer/train/checkpoint.hpp"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "fingerprint.hpp"
+#include "mercer/base/error.hpp"
+#include "mercer/base/version.hpp"
+#include "mercer/dist/hdf5.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/spectral/stored.hpp"
+#include "stored_preconditioners.hpp"
+
+namespace mercer::train {
+namespace {
+
+using dist::Hdf5File;
+
+constexpr Index kVersion = 1;
+
+template <class T>
+constexpr const char* kPrecision = std::is_same_v<T, double> ? "float64" : "float32";
+
+// What a state holds, by name: the one list that writing, reading and hashing go by.
+
+template <class S, class F>
+void each_count(S& state, F&& f) {
+  f("step", state.step);
+  f("rejected", state.rejected);
+  f("s_version", state.s_version);
+}
+
+template <class S, class F>
+void each_number(S& state, F&& f) {
+  f("rate", state.rate);
+  f("bound", state.bound);
+  f("lambda_max", state.lambda_max);
+  f("first_residual", state.first_residual);
+  f("seconds", state.seconds);
+}
+
+/// w-like vectors: p entries or none, the same on every rank.
+template <class S, class F>
+void each_parameters(S& state, F&& f) {
+  f("w", state.w);
+  f("velocity", state.velocity);
+}
+
+constexpr std::pair<const char*, double Record::*> kNumbers[] = {
+    {"loss", &Record::loss},           {"loss_preconditioned", &Record::loss_preconditioned},
+    {"residual", &Record::residual},   {"rate", &Record::rate},
+    {"distance", &Record::distance},   {"seconds", &Record::seconds},
+    {"loss_test", &Record::loss_test}, {"kernel_change", &Record::kernel_change}};
+constexpr std::pair<const char*, std::vector<double> Record::*> kVectors[] = {
+    {"directions", &Record::directions}, {"predicted", &Record::predicted}};
+
+/// The small part of a state as named vectors of doubles; counts stay exact below 2^53.
+using Table = std::vector<std::pair<std::string, std::vector<double>>>;
+
+template <class T>
+Table table(const State<T>& state) {
+  Table result;
+  const auto put = [&](const std::string& name, std::vector<double> values) {
+    result.emplace_back(name, std::move(values));
+  };
+  each_count(state, [&](const char* name, Index x) {
+    put(fmt::format("/state/{}", name), {static_cast<double>(x)});
+  });
+  each_number(state, [&](const char* name, double x) { put(fmt::format("/state/{}", name), {x}); });
+  put("/state/decay", state.decay);
+  put("/state/start", state.start);
+  const auto column = [&](const std::string& name, auto&& of) {
+    std::vector<double> values;
+    for (const Record& record : state.history) values.push_back(of(record));
+    put("/history/" + name, std::move(values));
+  };
+  column("step", [](const Record& r) { return static_cast<double>(r.step); });
+  for (const auto& [name, member] : kNumbers)
+    column(name, [m = member](const Record& r) { return r.*m; });
+  for (const auto& [name, member] : kVectors) {
+    column(fmt::format("{}_count", name),
+           [m = member](const Record& r) { return static_cast<double>((r.*m).size()); });
+    std::vector<double> all;
+    for (const Record& record : state.history)
+      all.insert(all.end(), (record.*member).begin(), (record.*member).end());
+    put(fmt::format("/history/{}", name), std::move(all));
+  }
+  return result;
+}
+
+/// Inverse of table(): reads from `file`.
+template <class T>
+void read_table(const Hdf5File& file, State<T>& state) {
+  const auto number = [&](const char* name) {
+    const auto values = file.read_vector(fmt::format("/state/{}", name));
+    if (values.size() != 1)
+      throw InputError("{}: /state/{} holds {} numbers, not 1", file.path(), name, values.size());
+    return values[0];
+  };
+  each_count(state, [&](const char* name, Index& x) { x = static_cast<Index>(number(name)); });
+  each_number(state, [&](const char* name, double& x) { x = number(name); });
+  state.decay = file.read_vector("/state/decay");
+  state.start = file.read_vector("/state/start");
+
+  const auto steps = file.read_vector("/history/step");
+  state.history.assign(steps.size(), {});
+  for (std::size_t i = 0; i < steps.size(); ++i)
+    state.history[i].step = static_cast<Index>(steps[i]);
+  const auto column = [&](const std::string& name) {
+    auto values = file.read_vector("/history/" + name);
+    if (values.size() != steps.size())
+      throw InputError("{}: /history/{} holds {} records, /history/step {}", file.path(), name,
+                       values.size(), steps.size());
+    return values;
+  };
+  for (const auto& [name, member] : kNumbers) {
+    const auto values = column(name);
+    for (std::size_t i = 0; i < steps.size(); ++i) state.history[i].*member = values[i];
+  }
+  for (const auto& [name, member] : kVectors) {
+    const auto counts = column(fmt::format("{}_count", name));
+    const auto all = file.read_vector(fmt::format("/history/{}", name));
+    double left = static_cast<double>(all.size());
+    for (const double count : counts) left = count >= 0 ? left - count : -1;
+    if (left != 0)
+      throw InputError("{}: /history/{} does not hold what its counts say", file.path(), name);
+    auto next = all.begin();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const auto end = next + static_cast<Index>(counts[i]);
+      (state.history[i].*member).assign(next, end);
+      next = end;
+    }
+  }
+}
+
+/// This rank's part of a vector that all hold.
+template <class T>
+MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
+  const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
+  return {values.data() + parts.begin(comm.rank()), 1, parts.size(comm.rank()), 1};
+}
+
+std::string residual_name(std::size_t set) {
+  return fmt::format("/state/residual{}", set);
+}
+
+/// The hash of everything but S, the same for every number of ranks. Collective.
+template <class T>
+std::string hash_of(const comm::Communicator& comm, const State<T>& state,
+                    const std::vector<RowSet<T>>& sets) {
+  Fingerprint hash;
+  for (const auto& [name, values] : table(state)) hash.add_replicated<double>(comm, name, values);
+  each_parameters(state, [&](const char* name, const std::vector<T>& values) {
+    const auto own = own_part(comm, values);
+    hash.add(name, own.data - values.data(),
+             std::span<const T>(own.data, static_cast<std::size_t>(own.cols)));
+  });
+  for (std::size_t s = 0; s < state.residual.size(); ++s) {
+    const auto& r = state.residual[s];
+    hash.add(residual_name(s), sets[s].first * r.rows(),
+             std::span<const T>(r.data(), static_cast<std::size_t>(r.size())));
+  }
+  return spectral::hash_text(hash.total(comm));
+}
+
+void write_identity(Hdf5File& file, const Identity& identity) {
+  std::string names;
+  for (const auto& [name, value] : identity) {
+    file.attribute("/", name, value);
+    names += name + '\n';
+  }
+  file.attribute("/", "checkpoint_identity", names);
+}
+
+/// Throws InputError, naming the first difference, unless `there` is `here`.
+void require_same(const std::string& path, const std::string& name, const std::string& there,
+                  const std::string& here) {
+  if (there != here)
+    throw InputError("--resume: {} is of another problem: {} is {} there and {} here", path, name,
+                     there, here);
+}
+
+void check_identity(const Hdf5File& file, const Identity& identity) {
+  for (const auto& [name, value] : identity)
+    require_same(file.path(), name,
+                 file.has_attribute("/", name) ? file.text_attribute("/", name) : "absent", value);
+  const std::string names = file.text_attribute("/", "checkpoint_identity");
+  for (std::size_t begin = 0; begin < names.size();) {
+    const std::size_t end = names.find('\n', begin);
+    const std::string name = names.substr(begin, end - begin);
+    if (std::ranges::none_of(identity, [&](const auto& pair) { return pair.first == name; }))
+      require_same(file.path(), name, file.text_attribute("/", name), "absent");
+    begin = end == std::string::npos ? names.size() : end + 1;
+  }
+}
+
+void check_version(const Hdf5File& file) {
+  if (!file.has_attribute("/", "checkpoint_version"))
+    throw InputError("{}: is not a checkpoint of mercer-train", file.path());
+  const double version = file.number_attribute("/", "checkpoint_version");
+  if (!(version == static_cast<double>(kVersion)))
+    throw InputError("{}: is a checkpoint of version {}, this program reads version {}",
+                     file.path(), version, kVersion);
+}
+
+template <class T>
+void check_sets(const Hdf5File& file, const std::vector<RowSet<T>>& sets) {
+  const auto rows = file.read_vector("/state/set_rows");
+  require_same(file.path(), "the number of blocks of rows", std::to_string(rows.size()),
+               std::to_string(sets.size()));
+  for (std::size_t s = 0; s < sets.size(); ++s) {
+    require_same(file.path(), fmt::format("the number of rows of block {}", s),
+                 fmt::format("{}", rows[s]), fmt::format("{}", sets[s].n));
+  }
+}
+
+template <class T>
+std::vector<double> rows_of(const std::vector<RowSet<T>>& sets) {
+  std::vector<double> rows;
+  for (const auto& set : sets) rows.push_back(static_cast<double>(set.n));
+  return rows;
+}
+
+}  // namespace
+
+template <class T>
+void write_checkpoint(const comm::Communicator& comm, const std::string& path,
+                      const Identity& identity, const State<T>& state,
+                      const std::vector<RowSet<T>>& sets) {
+  if (state.residual.size() > sets.size())
+    throw RunError("residuals of {} sets of rows, but there are {}", state.residual.size(),
+                   sets.size());
+  remove_leftovers(comm, path, false, "");
+  const std::string s_hash = write_preconditioners(comm, path, sets);
+
+  auto file = Hdf5File::create(comm, path);
+  file.attribute("/", "checkpoint_version", kVersion);
+  file.attribute("/", "checkpoint_precision", std::string(kPrecision<T>));
+  file.attribute("/", "checkpoint_hash", hash_of(comm, state, sets));
+  file.attribute("/", "checkpoint_S", s_hash);
+  file.attribute("/", "checkpoint_written_by", "mercer " + version());
+  write_identity(file, identity);
+  for (const auto& [name, values] : table(state)) file.write(name, values);
+  file.write("/state/set_rows", rows_of(sets));
+  each_parameters(state, [&](const char* name, const std::vector<T>& values) {
+    file.write<T>(fmt::format("/state/{}", name), static_cast<Index>(values.size()),
+                  own_part(comm, values));
+  });
+  for (std::size_t s = 0; s < state.residual.size(); ++s)
+    file.write<T>(residual_name(s), sets[s].n, state.residual[s].view());
+  file.finish();
+  remove_leftovers(comm, path, true, s_hash);
+}
+
+template <class T>
+void read_checkpoint(const comm::Communicator& comm, const std::string& path,
+                     const Identity& identity, State<T>& state, std::vector<RowSet<T>>& sets) {
+  const auto file = Hdf5File::open(comm, path);
+  check_version(file);
+  check_identity(file, identity);
+  require_same(path, "the precision", file.text_attribute("/", "checkpoint_precision"),
+               kPrecision<T>);
+  check_sets(file, sets);
+  read_table(file, state);
+  each_parameters(state, [&](const char* name, std::vector<T>& values) {
+    const auto all = dist::all_rows(file.read_rows<T>(fmt::format("/state/{}", name)));
+    values.assign(all.data(), all.data() + all.size());
+  });
+  state.residual.clear();
+  for (std::size_t s = 0; s < sets.size() && file.contains(residual_name(s)); ++s) {
+    if (file.extents(residual_name(s))[0] != sets[s].n)
+      throw InputError("{}: {} does not have {} rows", path, residual_name(s), sets[s].n);
+    state.residual.push_back(file.read_rows<T>(residual_name(s)).release());
+  }
+  const auto wanted = file.text_attribute("/", "checkpoint_hash");
+  const auto found = hash_of(comm, state, sets);
+  if (found != wanted)
+    throw InputError("{}: is damaged: its hash is {}, {} was written", path, found, wanted);
+  read_preconditioners(comm, path, file.text_attribute("/", "checkpoint_S"), sets);
+}
+
+#define MERCER_INSTANTIATE(T)                                                                      \
+  template void write_checkpoint<T>(const comm::Communicator&, const std::string&,                 \
+                                    const Identity&, const State<T>&,                              \
+                                    const std::vector<RowSet<T>>&);                                \
+  template void read_checkpoint<T>(const comm::Communicator&, const std::string&, const Identity&, \
+                                   State<T>&, std::vector<RowSet<T>>&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::train

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include "mercer/comm/communicator.hpp"
+
+namespace mercer::train {
+
+/// A hash of named arrays' bits as a sum over their entries, so that every rank adds its own
+/// entries and the result does not depend on who held what. Tells damage and mix-ups, not malice.
+class Fingerprint {
+ public:
+  /// Entries first, first + 1, ... of the array `name`. Local.
+  template <class T>
+  void add(std::string_view name, Index first, std::span<const T> values) {
+    using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
+    std::uint64_t key = 0;
+    for (const char c : name) key = mix(key + static_cast<unsigned char>(c) + 1);
+    key += static_cast<std::uint64_t>(first) * kStep;
+    for (const T value : values) {
+      sum_ += mix(key ^ std::bit_cast<Bits>(value));
+      key += kStep;
+    }
+  }
+  /// An array that every rank holds. Local.
+  template <class T>
+  void add_replicated(const comm::Communicator& comm, std::string_view name,
+                      std::span<const T> values) {
+    if (comm.root()) add(name, 0, values);
+  }
+  /// Collective.
+  std::uint64_t total(const comm::Communicator& comm) const {
+    return comm.all_reduce(sum_, comm::Op::sum);
+  }
+
+ private:
+  static constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;  // odd: every position its own key
+  /// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+  static constexpr std::uint64_t mix(std::uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+  }
+  std::uint64_t sum_ = 0;
+};
+
+}  // namespace mercer::train

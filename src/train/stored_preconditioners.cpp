@@ -1,0 +1,127 @@
+#include "stored_preconditioners.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "fingerprint.hpp"
+#include "mercer/comm/together.hpp"
+#include "mercer/dist/hdf5.hpp"
+#include "mercer/spectral/stored.hpp"
+
+namespace mercer::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string side_file(const std::string& path, const std::string& hash) {
+  return path + ".S-" + hash;
+}
+
+std::string group(std::size_t set) {
+  return fmt::format("/set{}", set);
+}
+
+template <class T>
+std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>& sets) {
+  Fingerprint hash;
+  for (std::size_t s = 0; s < sets.size(); ++s) {
+    const auto& S = sets[s].S;
+    const auto V = S.vectors().view();
+    hash.add(group(s) + "/vectors", sets[s].first * S.k(),
+             std::span<const T>(V.data, static_cast<std::size_t>(V.rows * V.cols)));
+    hash.add_replicated<double>(comm, group(s) + "/coefficients", S.coefficients());
+  }
+  return spectral::hash_text(hash.total(comm));
+}
+
+/// Whether `file` is a complete S of that hash. Collective.
+bool is_stored(const comm::Communicator& comm, const std::string& file, const std::string& hash) {
+  try {
+    return dist::Hdf5File::open(comm, file).text_attribute("/", "hash") == hash;
+  } catch (const InputError&) {  // on all ranks
+    return false;
+  }
+}
+
+bool starts(const std::string& text, const std::string& with) {
+  return text.compare(0, with.size(), with) == 0;
+}
+
+}  // namespace
+
+template <class T>
+std::string write_preconditioners(const comm::Communicator& comm, const std::string& path,
+                                  const std::vector<RowSet<T>>& sets) {
+  if (std::ranges::all_of(sets, [](const RowSet<T>& set) { return set.S.identity(); })) return "";
+  const std::string hash = hash_of(comm, sets), target = side_file(path, hash);
+  if (is_stored(comm, target, hash)) return hash;
+  auto file = dist::Hdf5File::create(comm, target);
+  file.attribute("/", "hash", hash);
+  for (std::size_t s = 0; s < sets.size(); ++s) {
+    const auto& S = sets[s].S;
+    if (S.identity()) continue;
+    file.write<T>(group(s) + "/vectors", sets[s].n, S.vectors().view());
+    file.write(group(s) + "/coefficients", S.coefficients());
+  }
+  file.finish();
+  return hash;
+}
+
+template <class T>
+void read_preconditioners(const comm::Communicator& comm, const std::string& path,
+                          const std::string& hash, std::vector<RowSet<T>>& sets) {
+  for (auto& set : sets) set.S = {};
+  if (hash.empty()) return;
+  const std::string source = side_file(path, hash);
+  comm::together(comm, [&] {
+    std::error_code ignored;
+    if (comm.root() && !fs::exists(source, ignored))
+      throw InputError("{}: its S lies in {}, which is missing", path, source);
+  });
+  const auto file = dist::Hdf5File::open(comm, source);
+  for (std::size_t s = 0; s < sets.size(); ++s) {
+    if (!file.contains(group(s) + "/vectors")) continue;
+    auto c = file.read_vector(group(s) + "/coefficients");
+    const auto extents = file.extents(group(s) + "/vectors");
+    if (extents != std::vector<Index>{sets[s].n, static_cast<Index>(c.size())})
+      throw InputError("{}: is not the S of {}: the vectors of set {} are not {} x {}", source,
+                       path, s, sets[s].n, c.size());
+    sets[s].S =
+        RowPreconditioner<T>(file.read_rows<T>(group(s) + "/vectors").release(), std::move(c));
+  }
+  const std::string found = hash_of(comm, sets);
+  if (found != hash)
+    throw InputError("{}: is not the S of {}: its hash is {}, not {}", source, path, found, hash);
+}
+
+void remove_leftovers(const comm::Communicator& comm, const std::string& path, bool unused,
+                      const std::string& hash) {
+  if (comm.root()) {
+    const std::string name = fs::path(path).filename().string();
+    const std::string side = name + ".S-", used = side + hash;
+    const auto parent = fs::path(path).parent_path();
+    std::error_code ignored;
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored)) {
+      const std::string other = entry.path().filename().string();
+      const bool temporary = starts(other, name + ".tmp-") ||
+                             (starts(other, side) && other.find(".tmp-") != std::string::npos);
+      const bool old = unused && starts(other, side) && other.size() == side.size() + 16;
+      if (temporary || (old && other != used)) found.push_back(entry.path());
+    }
+    for (const auto& file : found) fs::remove(file, ignored);
+  }
+  comm.barrier();
+}
+
+#define MERCER_INSTANTIATE(T)                                                                  \
+  template std::string write_preconditioners<T>(const comm::Communicator&, const std::string&, \
+                                                const std::vector<RowSet<T>>&);                \
+  template void read_preconditioners<T>(const comm::Communicator&, const std::string&,         \
+                                        const std::string&, std::vector<RowSet<T>>&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::train
