@@ -226,10 +226,12 @@ TEST(Load, NoRankHoldsTheWholeSet) {
   for (const std::string name : {"x-ubyte", "x-ubyte.gz"}) {
     const auto path = large_file(folder, name, 4096);
     std::ofstream("/proc/self/clear_refs") << 5;  // the peak starts again from what is resident
-    const std::int64_t before = resident_memory_bytes();
+    [[maybe_unused]] const std::int64_t before = resident_memory_bytes();
     const auto set = data::load(path, "", options, world()).train;
+#ifndef __SANITIZE_ADDRESS__  // whose quarantine keeps the panels that were given back
     EXPECT_LE(peak_memory_bytes() - before, whole / world().size() + (std::int64_t{40} << 20))
         << name;
+#endif
     EXPECT_LE(set.inputs.local_rows(), ceil_div(n, world().size()));
     EXPECT_EQ(set.inputs.local_rows() == 0 ? 0 : set.inputs.row(0)[1],
               static_cast<double>((set.inputs.first_row() + 1) % 256));
