@@ -229,6 +229,23 @@ std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   return result;
 }
 
+arch::Architecture CommandLine::architecture() const {
+  const auto& k = kernel_;
+  arch::Options a;
+  a.bias_std = k.bias_std;
+  if (k.weight_std == "auto")
+    a.weight_std_auto = true;
+  else if (!k.weight_std.empty())
+    a.weight_std = parse_numbers("--weight-std", k.weight_std).at(0);
+  if (!(a.weight_std > 0 && std::isfinite(a.weight_std)))
+    throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
+  if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))
+    throw InputError("--bias-std {}: give a number that is not negative", a.bias_std);
+  if (!k.arch.empty() && given("depth"))
+    throw InputError("--arch and --depth both describe the network: give one of them");
+  return k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
+}
+
 gram::Source CommandLine::kernel_source() const {
   const auto& k = kernel_;
   if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
@@ -248,22 +265,8 @@ gram::Source CommandLine::kernel_source() const {
     throw InputError("--kernel empirical: comes with mercer-train, not in this version");
   else
     throw InputError("--kernel {}: give ntk, nngp, gaussian, laplace, linear or file:K.h5", k.kind);
-  if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp) {
-    arch::Options a;
-    a.bias_std = k.bias_std;
-    if (k.weight_std == "auto")
-      a.weight_std_auto = true;
-    else if (!k.weight_std.empty())
-      a.weight_std = parse_numbers("--weight-std", k.weight_std).at(0);
-    if (!(a.weight_std > 0 && std::isfinite(a.weight_std)))
-      throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
-    if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))
-      throw InputError("--bias-std {}: give a number that is not negative", a.bias_std);
-    if (!k.arch.empty() && given("depth"))
-      throw InputError("--arch and --depth both describe the network: give one of them");
-    options.architecture =
-        k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
-  }
+  if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp)
+    options.architecture = architecture();
   return gram::Source::function(kernel::make(options));
 }
 

@@ -53,6 +53,8 @@ class CommandLine {
   /// one that was typed as well is an error: a stored model stands for them.
   void adopt(const std::string& text, const std::string& where);
 
+  /// The architecture of --arch, or of --depth and --activation. Throws InputError.
+  arch::Architecture architecture() const;
   /// The kernel that the options of add_kernel() describe. Throws InputError.
   gram::Source kernel_source() const;
   bool given(const std::string& option) const {

@@ -12,23 +12,18 @@ namespace mercer::drivers {
 
 using dist::RowBlock;
 
-namespace {
-
-/// g on the first `top` of all n eigenvalues; the others stay as they are.
 msk::ModifiedSpectrum modified_spectrum(const msk::SpectrumMap& g, std::span<const double> lambda,
-                                        double next, Index top, Index n, double tolerance) {
+                                        double next, Index top, Index n,
+                                        msk::SpectrumMap::Positivity positivity, double tolerance) {
   const auto k = static_cast<std::size_t>(top);
   const double after = k < lambda.size() ? lambda[k] : next;
-  auto spectrum = g.apply(lambda.first(k), after, top == n,
-                          msk::SpectrumMap::Positivity::nonnegative, tolerance);
+  auto spectrum = g.apply(lambda.first(k), after, top == n, positivity, tolerance);
   for (const double rest : lambda.subspan(k)) {
     spectrum.lambda.push_back(rest);
     spectrum.g.push_back(rest);
   }
   return spectrum;
 }
-
-}  // namespace
 
 template <class T>
 Solution<T> Fitting<T>::solve() {
@@ -40,7 +35,8 @@ Solution<T> Fitting<T>::solve() {
   const Index top = job_.modified() ? std::min(this->top(), pairs.k()) : pairs.k();
   const auto g = msk::SpectrumMap::parse(job_.modified() ? job_.g : "identity");
   solution.spectrum =
-      modified_spectrum(g, pairs.values, pairs.next, top, n(), msk::kModeTolerance<T>);
+      modified_spectrum(g, pairs.values, pairs.next, top, n(),
+                        msk::SpectrumMap::Positivity::nonnegative, msk::kModeTolerance<T>);
   if (job_.modified())
     session_.say(
         "g       {} on the top {} of {} eigenvalues; {} modes at or below {:.0e} lambda_1 left "

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "mercer/krr/fit.hpp"
@@ -19,6 +20,12 @@ struct Solution {
   msk::ModifiedSpectrum spectrum;  ///< empty without pairs
   double mean_diagonal = 0;        ///< trace(K)/n
 };
+
+/// g on the first `top` of the n eigenvalues that `lambda` begins (`next` comes after them); the
+/// others stay as they are. Local.
+msk::ModifiedSpectrum modified_spectrum(const msk::SpectrumMap& g, std::span<const double> lambda,
+                                        double next, Index top, Index n,
+                                        msk::SpectrumMap::Positivity positivity, double tolerance);
 
 /// K -> coefficients, in the way that the job asks for: one ridge of the plain kernel by Cholesky;
 /// one ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or one that is to be

@@ -65,6 +65,11 @@ class Session {
     return body(std::function<void(double)>([&progress](double share) { progress.update(share); }));
   }
 
+  /// The progress of a stage that has more to say than its share.
+  report::Progress progress(const std::string& stage) const {
+    return report::Progress(stage, progress_mode_, comm_.root());
+  }
+
   /// Opens --out and writes the attributes that every result has. Only with --out.
   dist::Hdf5File create_result() const;
   /// Writes the JSON record and prints the last line. Returns the exit code.

@@ -46,6 +46,11 @@ std::string drawn_as(Style style) {
   }
 }
 
+const char* colour_of(const Series& series, std::size_t place) {
+  const std::size_t at = series.colour >= 0 ? static_cast<std::size_t>(series.colour) : place;
+  return kColours[at % std::size(kColours)];
+}
+
 bool can_be_shown(const Plot& plot, double x, double y) {
   return std::isfinite(x) && std::isfinite(y) && (!plot.log_x || x > 0) && (!plot.log_y || y > 0);
 }
@@ -62,7 +67,7 @@ std::string panel_commands(const Plot& plot) {
     if (points.empty()) continue;
     data += fmt::format("$series{} << END\n{}END\n", s, points);
     curves += fmt::format("{}$series{} using 1:2 with {} lc rgb '{}' {}", shown++ ? ", " : "", s,
-                          drawn_as(series.style), kColours[s % std::size(kColours)],
+                          drawn_as(series.style), colour_of(series, s),
                           series.label.empty() ? "notitle" : "title " + quoted(series.label));
   }
   if (shown == 0) {

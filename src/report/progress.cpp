@@ -33,14 +33,15 @@ Progress::~Progress() {
   if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
 }
 
-void Progress::update(double share) {
+void Progress::update(double share, const std::string& note) {
   if (!active_) return;
   const double elapsed = timer_.seconds();
   if (elapsed < kSilence && mode_ != ProgressMode::always) return;
   if (shown_ && elapsed - last_printed_ < (terminal_ ? kBarInterval : kLogInterval)) return;
   share = std::clamp(share, 0.0, 1.0);
-  const std::string left =
+  std::string left =
       share > 0 ? duration(elapsed / share * (1 - share)) + " left" : std::string("starting");
+  if (!note.empty()) left += "; " + note;
   if (terminal_) {
     const int filled = static_cast<int>(share * kBarWidth);
     fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f}%  {}", stage_, std::string(filled, '#'),

@@ -89,10 +89,13 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
 }
 
 void write_json(const comm::Communicator& comm, const std::string& path, const Json& object) {
+  // A command line may hold bytes that are no UTF-8.
+  write_text(comm, path, object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void write_text(const comm::Communicator& comm, const std::string& path, const std::string& text) {
   comm::together(comm, [&] {
-    if (!comm.root()) return;
-    // A command line may hold bytes that are no UTF-8.
-    publish(path, object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
+    if (comm.root()) publish(path, text);
   });
 }
 

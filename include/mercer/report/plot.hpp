@@ -13,6 +13,7 @@ struct Series {
   std::string label;
   std::vector<double> x, y;
   Style style = Style::lines;
+  int colour = -1;  ///< series of the same number share one; -1: that of its place
 };
 
 /// One panel.

@@ -18,8 +18,8 @@ class Progress {
   ~Progress();  ///< clears the bar
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  /// `share` done, 0 ... 1.
-  void update(double share);
+  /// `share` done, 0 ... 1, and what else is worth a word.
+  void update(double share, const std::string& note = {});
 
  private:
   std::string stage_;

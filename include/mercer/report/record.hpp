@@ -44,6 +44,9 @@ struct Record {
 void write_json(const comm::Communicator& comm, const std::string& path,
                 const nlohmann::ordered_json& object);
 
+/// The same for a text, such as a table.
+void write_text(const comm::Communicator& comm, const std::string& path, const std::string& text);
+
 /// Throws InputError on all ranks, naming `option` and the path, where a file could not be created
 /// at `path`: to be called before the work. Leaves nothing behind. Collective.
 void check_writable(const comm::Communicator& comm, const std::string& option,

@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "mercer/net/empirical.hpp"
+#include "shared/train_job.hpp"
+
+namespace mercer::drivers {
+
+double activation_memory(const TrainJob& job) {
+  constexpr double usual = 1e9;
+  return job.common.memory_limit > 0 ? std::min(usual, job.common.memory_limit / 4) : usual;
+}
+
+template <class T>
+Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
+          const data::Split& sets, Index nb, const Session& session) {
+  const auto& o = job.options;
+  const auto shape = session.grid().shape();
+  const double ranks = session.comm().size();
+  const Index n = sets.train.rows(), d = sets.train.dimension();
+  const double c = static_cast<double>(sets.train.outputs());
+  const double test = sets.test.has_value() ? static_cast<double>(sets.test->rows()) : 0;
+  const double width = static_cast<double>(d) + c;
+  const double data = 8 * (static_cast<double>(n) + test) * width / ranks;
+
+  // S of all rows, or of one block after the other; or K's pairs for the directions alone.
+  const Index rows = job.blocks() ? std::min(n, o.batch) : n;
+  const Index blocks = job.blocks() ? ceil_div(n, o.batch) : 1;
+  const Index traced = job.directions.empty() ? 0 : job.directions.back();
+  const Index top = !job.preconditioned() ? 0 : job.top < 0 ? rows : std::min(job.top, rows);
+  const Index k = std::max(top, traced);
+  const double all = static_cast<double>(rows);
+  const double copies = job.blocks() ? 8 * static_cast<double>(n) * width / ranks : 0;
+  // w, w_0, the gradient, what the safeguard and momentum keep, and the power iteration's.
+  const double p = static_cast<double>(network.parameters());
+  const double vectors = 3 + (o.safeguard ? 1 : 0) + (o.momentum > 0 ? 1 : 0);
+  const double own = static_cast<double>(ceil_div(n, session.comm().size()));
+  const double held = copies + sizeof(T) * (vectors * p + own * (width + static_cast<double>(k)));
+
+  Plan plan = session.plan();
+  plan.stage("load", 2 * data, 0);
+  const bool solve = k > 0 && job.spectrum.empty();
+  const gram::Options assembly{.nb = nb};
+  double refresh = 0;
+  if (solve || job.trace_kernel) {
+    const double share = 8 * all * all / ranks;
+    const double overhead =
+        kernel.is_stored() ? share
+                           : gram::assemble_overhead(kernel.kernel(), rows, d, shape, assembly);
+    const double entry =
+        kernel.is_stored() ? 0 : static_cast<double>(kernel.kernel().bytes_per_row(d)) / 8;
+    plan.stage("assemble", data + copies + sizeof(T) * p + share + overhead,
+               static_cast<double>(blocks) * all * all *
+                   (job.empirical() ? entry : static_cast<double>(d)));
+    refresh = share + overhead;
+  }
+  if (solve) {
+    const auto named = spectral::parse_method(job.solver);
+    const auto method = named != spectral::Method::automatic
+                            ? named
+                            : spectral::choose(rows, k, true, shape, false).method;
+    const auto solver = spectral::plan(rows, k, true, method, shape, nb, false);
+    plan.stage("eigensolve", data + copies + sizeof(T) * p + solver.bytes_per_rank,
+               static_cast<double>(blocks) * solver.flops, spectral::name(method));
+    refresh = std::max(refresh, solver.bytes_per_rank);
+  }
+  const Index step_rows = o.batch > 0 ? o.batch : n;
+  const double evaluator = net::Evaluator<T>::bytes(
+      network, ceil_div(job.blocks() ? rows : n, session.comm().size()), activation_memory(job));
+  const double test_set =
+      test > 0 ? sizeof(T) * test * (width + c) / ranks + 64.0 * 1024 * 1024 : 0;
+  double train = data + held + evaluator + test_set + sizeof(T) * (p + 6 * c * own);
+  if (o.refresh > 0 || job.trace_kernel) train += refresh;
+  plan.stage(
+      "train", train,
+      network.gradient_flops() * static_cast<double>(step_rows) * static_cast<double>(o.steps) +
+          4 * static_cast<double>(top) * c * static_cast<double>(step_rows) *
+              static_cast<double>(o.steps),
+      fmt::format("at most {} steps of {} rows", o.steps, step_rows));
+  return plan;
+}
+
+template Plan plan<double>(const TrainJob&, const net::Network&, const gram::Source&,
+                           const data::Split&, Index, const Session&);
+template Plan plan<float>(const TrainJob&, const net::Network&, const gram::Source&,
+                          const data::Split&, Index, const Session&);
+
+}  // namespace mercer::drivers
