@@ -22,13 +22,13 @@ enum class Stochastic { rows, block };
 struct Options {
   Index steps = 1000;
   double rate = 0;          ///< eta; 0: safety/lambda_max(J J^T S), measured
-  double safety = 1;        ///< of the automatic rate
-  bool safeguard = true;    ///< with the automatic rate and full batches
+  double safety = 1;        ///< of the automatic rate; below 2
+  bool safeguard = true;    ///< with the automatic rate, full batches and no momentum
   double tolerance = 0;     ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
   double loss = 0;          ///< stop at mean r^2 <= loss; 0: never
-  double max_seconds = 0;   ///< 0: no limit
+  double max_seconds = 0;   ///< of this call, by the clock of rank 0; 0: no limit
   double weight_decay = 0;  ///< L: eta (J^T S r + L w)
-  double momentum = 0;      ///< heavy ball
+  double momentum = 0;      ///< M of the heavy ball: v <- M v - eta (J^T S r + L w), w <- w + v
   Index batch = 0;          ///< rows a step; 0: all
   Stochastic stochastic = Stochastic::rows;
   Index residual_refresh = 0;  ///< `rows`: r of all rows every so many steps; 0: every epoch
@@ -42,7 +42,8 @@ struct Options {
   void validate() const;
 };
 
-/// What was measured at one step, the same on every rank.
+/// What was measured at one step, the same on every rank. In the stochastic forms by r as last
+/// seen, but for a run's last record: there r of all rows is computed (not when interrupted).
 struct Record {
   Index step = 0;
   double loss = 0;                 ///< mean of r^2 over rows and outputs
@@ -54,11 +55,14 @@ struct Record {
   double loss_test = -1;           ///< where a test set was given
   double kernel_change = -1;       ///< |K_t - K_0|/|K_0| where asked for
   std::vector<double> directions;  ///< |v_i^T r_t|
-  std::vector<double> predicted;   ///< |v_i^T (I - eta n K S)^t r_0|
+  /// |v_i^T (I - eta n K S)^t r_0| (`rows`: its mean over the batches, eta times batch/n); momentum
+  /// and weight decay are not in it.
+  std::vector<double> predicted;
 };
 
-/// All that a run is between two steps: what a checkpoint holds. w is equal to the bit on all
-/// ranks.
+/// All that a run is between two steps: what a checkpoint holds, with S of the sets. Everything is
+/// equal to the bit on all ranks but `residual`, which is by rows. A run that is stopped and goes
+/// on from its state is equal to the bit to an undisturbed one on the same number of ranks.
 template <class T>
 struct State {
   Index step = 0;
@@ -72,7 +76,9 @@ struct State {
   Index s_version = 0;              ///< how often S was made anew
   std::vector<double> decay;        ///< of the traced directions: prod_t (1 - eta_t n lambda_i s_i)
   std::vector<double> start;        ///< of the traced directions: |v_i^T r_0|
-  std::vector<Matrix<T>> residual;  ///< stochastic: r as last seen, c x m for each set
+  std::vector<Matrix<T>> residual;  ///< `rows`: r as last seen, one c x m; else none
+  std::vector<double> projection;   ///< `rows`: V^T r as last seen, c x k
+  std::vector<double> squares;      ///< `block`: |r|^2 and r.(S r) of each set as last seen
   double seconds = 0;               ///< of training so far
   std::vector<Record> history;
 };
@@ -82,9 +88,9 @@ std::string name(Ending ending);
 
 struct Outcome {
   Ending ending = Ending::all_steps;
-  double seconds_per_step = 0;  ///< median
+  double seconds_per_step = 0;  ///< median of the last thousand; records and hooks apart
   double sum_share = 0;         ///< of a step, waiting for the gradient's sum
-  double bytes_per_step = 0;    ///< handed to MPI by this rank
+  double bytes_per_step = 0;    ///< handed to MPI by this rank; records apart
 };
 
 /// What a run calls. Each may be empty; all but `interrupted` and `say` are called on every rank
@@ -95,29 +101,44 @@ struct Hooks {
   std::function<RowPreconditioner<T>(std::size_t set, std::span<const T> w)> preconditioner = {};
   /// Completes a record (test loss, |K_t - K_0|).
   std::function<void(std::span<const T> w, Record&)> observe = {};
+  /// Every Options::checkpoint_every steps, and when the run was interrupted or out of time.
   std::function<void(const State<T>&)> checkpoint = {};
   /// A signal has come: local, any rank; agreed upon with the step's sum.
   std::function<bool()> interrupted = {};
-  std::function<void(const State<T>&)> progress = {};
-  std::function<void(const std::string&)> say = {};  ///< one line, on rank 0
+  std::function<void(const State<T>&)> progress = {};  ///< after each step
+  std::function<void(const std::string&)> say = {};    ///< one line, on rank 0
 };
 
 /// Runs from `state` (state.w set; the rest as default for a new run, as read for a resumed one)
 /// to the end. One set: full batches, or `rows`; several: `block`, one set a step, in an order
 /// that is drawn anew each epoch. w_0 (p entries, the same on every rank) is what distances are
-/// measured from.
+/// measured from. `directions` belong to the rows of one set: none with `block`.
 ///
-/// A full-batch step: one forward pass, one all-reduce of k c + 3 numbers (V^T r, |r|^2, flags),
-/// one backward pass seeded with S r, during which the p numbers of the gradient are all-reduced.
-/// Nothing is allocated in a step.
+/// A full-batch step: one forward pass, one all-reduce of k c + 3 numbers (V^T r, |r|^2, the
+/// clock, signals), one backward pass seeded with S r, during which the p numbers of the gradient
+/// are all-reduced. Nothing is allocated in a step.
 ///
-/// Safeguard: the linear model decreases |S^(1/2) r|^2 by 2 eta |g|^2 - eta^2 |S^(1/2) J g|^2, g =
-/// J^T S r, at least eta |g|^2 (2 - eta lambda_max). A step that reaches less than half of that
-/// halves eta, one that reaches less than a tenth is taken back first; one that reaches nine tenths
-/// lets eta grow again, up to the bound.
+/// The automatic rate is measured on all rows; with `block` it is the least over the sets. Measured
+/// anew with each new S. A given rate is compared with 2/lambda_max from a few products and `say`
+/// warns of one beyond it.
+///
+/// Safeguard: with Phi = |S^(1/2) r|^2 the linear model decreases Phi by 2 eta |g|^2 - eta^2
+/// |S^(1/2) J g|^2, g = J^T S r, at least eta |g|^2 (2 - eta lambda_max) (with weight decay: Phi +
+/// L |w|^2, g + L w, lambda_max + L). A step that reaches less than half of that halves eta; one
+/// that reaches less than a tenth is taken back first, and tried again from the same w and g; one
+/// that reaches nine tenths lets eta grow by a quarter, up to the bound. Differences that rounding
+/// can make count as reached. A try that is taken back costs a forward pass, which is why
+/// lambda_max is not measured again (some 15 products of two to three passes): the tries find the
+/// rate sooner.
+///
+/// `rows`: epoch e is a random permutation of the n rows, cut into ceil(n/batch) pieces of nearly
+/// equal size, the same for every number of ranks; a rank takes the rows of a piece that it holds.
+/// r of the others is as last seen, V^T r is kept up to date, and both are computed from all rows
+/// every `residual_refresh` steps. Both stochastic forms stop by the residual as last seen after
+/// it was confirmed on all rows.
 ///
 /// Throws RunError where the run diverges (r is not finite or grew a thousandfold), saying what to
-/// change; nothing is written then. Collective.
+/// change; nothing is written then. Throws InputError where sizes do not fit. Collective.
 template <class T>
 Outcome descend(const comm::Communicator& comm, const net::Network& network,
                 std::vector<RowSet<T>>& sets, State<T>& state, std::span<const T> w_0,
