@@ -1,0 +1,177 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <vector>
+
+#include "mercer/base/error.hpp"
+#include "mercer/train/gradient_sum.hpp"
+
+namespace mercer::train {
+namespace {
+
+constexpr Index kSize = 10007;
+
+/// What rank `rank` brings: of so different sizes that the sum's last bits depend on its order.
+template <class T>
+T part(int rank, Index i) {
+  constexpr double sizes[] = {1, 3e3, -3e3, 7e-3, 1e1, -2e2};
+  const double x = static_cast<double>((i * 2654435761 + rank * 40503) % 99991) / 99991;
+  return static_cast<T>(sizes[(rank + static_cast<int>(i % 6)) % 6] * (x + 0.1));
+}
+
+template <class T>
+std::vector<T> mine(const comm::Communicator& comm) {
+  std::vector<T> g;
+  for (Index i = 0; i < kSize; ++i) g.push_back(part<T>(comm.rank(), i));
+  return g;
+}
+
+struct Range {
+  Index first, count;
+};
+
+/// The ranges that a backward pass announces: from the last layer to the first, copy by copy, a
+/// layer with its weights before its biases.
+std::vector<Range> layers() {
+  std::vector<Range> ranges;
+  for (const Index begin : {Index{0}, Index{5000}})
+    for (Index end = begin == 0 ? 5000 : kSize; end > begin;) {
+      const Index weights = std::min(end - begin, 1 + end % 1301), biases = std::min(weights, 13L);
+      ranges.push_back({end - weights, weights - biases});
+      ranges.push_back({end - biases, biases});
+      end -= weights;
+    }
+  std::erase_if(ranges, [](const Range& range) { return range.count == 0; });
+  return ranges;
+}
+
+/// A backward pass: writes g range by range, announcing each, polling in between.
+template <class T>
+void pass(const typename net::Evaluator<T>::Watch& watch, std::span<T> g, int rank,
+          const std::vector<Range>& ranges) {
+  for (const Range& range : ranges) {
+    for (Index i = range.first; i < range.first + range.count; ++i)
+      g[static_cast<std::size_t>(i)] = part<T>(rank, i);
+    if (watch.finished) watch.finished(range.first, range.count);
+    if (watch.poll) watch.poll();
+  }
+}
+
+/// EXPECT that g is the sum over the ranks, and the same on all of them to the bit.
+template <class T>
+void expect_sum(const comm::Communicator& comm, std::span<const T> g) {
+  constexpr double tolerance = std::is_same_v<T, double> ? 1e-12 : 3e-3;  // sizes up to 3e3
+  Index compared = 0;
+  for (Index i = 0; i < kSize; ++i, ++compared) {
+    double sum = 0;
+    for (int r = 0; r < comm.size(); ++r) sum += static_cast<double>(part<T>(r, i));
+    const double error = std::abs(static_cast<double>(g[static_cast<std::size_t>(i)]) - sum);
+    EXPECT_TRUE(error <= tolerance) << error << " at " << i;
+  }
+  EXPECT_EQ(compared, kSize);
+  std::vector<T> root(g.begin(), g.end());
+  comm.broadcast(std::span<T>(root), 0);
+  EXPECT_TRUE(std::ranges::equal(g, root)) << "ranks differ";
+}
+
+template <class T>
+struct GradientSumTest : testing::Test {
+  comm::Communicator world = comm::Communicator::world();
+};
+using Precisions = testing::Types<double, float>;
+TYPED_TEST_SUITE(GradientSumTest, Precisions);
+
+TYPED_TEST(GradientSumTest, IsTheSameSumToTheBitOnEveryRankForEveryBucketAndStep) {
+  using T = TypeParam;
+  const auto ranges = layers();
+  for (const Index bucket : {1, 100, 3000, 1 << 20}) {
+    std::vector<T> g(kSize);
+    GradientSum<T> sum(this->world, g, {.bucket = bucket});
+    for (int step = 0; step < 3; ++step) {
+      std::ranges::fill(g, std::numeric_limits<T>::quiet_NaN());
+      pass<T>(sum.watch(), g, this->world.rank(), ranges);
+      sum.finish();
+      expect_sum<T>(this->world, g);
+    }
+  }
+}
+
+TYPED_TEST(GradientSumTest, TheTestsNumbersDoDependOnTheOrderOfTheSum) {
+  using T = TypeParam;
+  if (this->world.size() < 3) GTEST_SKIP() << "two numbers have one sum";
+  Index differ = 0;
+  for (Index i = 0; i < kSize; ++i) {
+    T up = 0, down = 0;
+    for (int r = 0; r < this->world.size(); ++r) {
+      up += part<T>(r, i);
+      down += part<T>(this->world.size() - 1 - r, i);
+    }
+    differ += up != down;
+  }
+  EXPECT_GT(differ, kSize / 20);
+}
+
+TYPED_TEST(GradientSumTest, WithoutOverlapItIsOneReductionAtTheEnd) {
+  using T = TypeParam;
+  auto g = mine<T>(this->world);
+  GradientSum<T> sum(this->world, g, {.overlap = false});
+  const auto watch = sum.watch();
+  EXPECT_FALSE(watch.finished || watch.poll);
+  sum.finish();
+  expect_sum<T>(this->world, g);
+}
+
+TYPED_TEST(GradientSumTest, APassThatWasNotWatchedIsSummedWhole) {
+  using T = TypeParam;
+  auto g = mine<T>(this->world);
+  GradientSum<T> sum(this->world, g, {});
+  sum.finish();
+  expect_sum<T>(this->world, g);
+}
+
+TYPED_TEST(GradientSumTest, CountsItsBytesAndItsTime) {
+  using T = TypeParam;
+  const auto before = comm::bytes_sent();
+  std::vector<T> g(kSize);
+  GradientSum<T> sum(this->world, g, {.bucket = 777});
+  pass<T>(sum.watch(), g, this->world.rank(), layers());
+  sum.finish();
+  const Index expected = this->world.size() > 1 ? kSize * static_cast<Index>(sizeof(T)) : 0;
+  EXPECT_EQ(comm::bytes_sent() - before, expected);
+  EXPECT_EQ(sum.bytes(), expected);
+  EXPECT_GT(sum.waiting(), 0);
+}
+
+TYPED_TEST(GradientSumTest, APassThatLeavesEntriesOutOrNamesThemTwiceIsFoundOut) {
+  using T = TypeParam;
+  if (this->world.size() < 2) GTEST_SKIP() << "nothing is announced on one rank";
+  auto ranges = layers();
+  auto twice = ranges;
+  twice.push_back(ranges[3]);
+  ranges.pop_back();
+  for (const auto& wrong : {ranges, twice}) {
+    std::vector<T> g(kSize);
+    GradientSum<T> sum(this->world, g, {.bucket = 777});
+    pass<T>(sum.watch(), g, this->world.rank(), wrong);
+    EXPECT_THROW(sum.finish(), RunError);
+    pass<T>(sum.watch(), g, this->world.rank(), layers());  // and the next step is whole again
+    sum.finish();
+    expect_sum<T>(this->world, g);
+  }
+}
+
+TYPED_TEST(GradientSumTest, AStepThatIsGivenUpLeavesNothingOpen) {
+  using T = TypeParam;
+  std::vector<T> g(kSize);
+  {
+    GradientSum<T> sum(this->world, g, {.bucket = 777});
+    pass<T>(sum.watch(), g, this->world.rank(), layers());
+  }
+  EXPECT_EQ(this->world.all_reduce(1, comm::Op::sum), this->world.size());
+  EXPECT_THROW(GradientSum<T>(this->world, g, {.bucket = 0}), InputError);
+}
+
+}  // namespace
+}  // namespace mercer::train
