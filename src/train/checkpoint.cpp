@@ -70,6 +70,8 @@ Table table(const State<T>& state) {
   each_number(state, [&](const char* name, double x) { put(fmt::format("/state/{}", name), {x}); });
   put("/state/decay", state.decay);
   put("/state/start", state.start);
+  put("/state/projection", state.projection);
+  put("/state/squares", state.squares);
   const auto column = [&](const std::string& name, auto&& of) {
     std::vector<double> values;
     for (const Record& record : state.history) values.push_back(of(record));
@@ -102,6 +104,8 @@ void read_table(const Hdf5File& file, State<T>& state) {
   each_number(state, [&](const char* name, double& x) { x = number(name); });
   state.decay = file.read_vector("/state/decay");
   state.start = file.read_vector("/state/start");
+  state.projection = file.read_vector("/state/projection");
+  state.squares = file.read_vector("/state/squares");
 
   const auto steps = file.read_vector("/history/step");
   state.history.assign(steps.size(), {});

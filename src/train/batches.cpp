@@ -1,0 +1,174 @@
+#include "batches.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "batches_rows.hpp"
+#include "mercer/base/random.hpp"
+#include "sums.hpp"
+
+namespace mercer::train {
+
+template <class T>
+Totals SmallSum::reduce(const Run<T>& run, Index k, double square) {
+  const auto at = static_cast<std::size_t>(run.outputs() * k);
+  values_[at] = square;
+  values_[at + 1] = run.comm.root() ? run.clock.seconds() : 0;
+  values_[at + 2] = run.hooks.interrupted && run.hooks.interrupted() ? 1 : 0;
+  run.comm.all_reduce(std::span<double>(values_.data(), at + 3), comm::Op::sum);
+  return {values_[at], values_[at], values_[at + 1], values_[at + 2] > 0};
+}
+
+template <class T>
+void Batches<T>::forward(MatrixView<const T> X, MatrixView<const T> Y, MatrixView<T> R) {
+  run_.evaluator.outputs(run_.state.w, X, R);
+  for (Index j = 0; j < R.cols; ++j)
+    for (Index a = 0; a < R.rows; ++a) R(a, j) -= Y(a, j);
+}
+
+const std::vector<Index>& EpochOrder::of(Index epoch) {
+  if (epoch == epoch_) return order_;
+  epoch_ = epoch;
+  std::iota(order_.begin(), order_.end(), Index{0});
+  const Random random(seed_, Stream::batches);
+  const auto size = static_cast<Index>(order_.size());
+  for (Index i = size - 1; i > 0; --i) {  // Fisher-Yates
+    const double u = random.uniform(static_cast<std::uint64_t>(epoch * size + i));
+    const Index j = std::min(i, static_cast<Index>(u * static_cast<double>(i + 1)));
+    std::swap(order_[static_cast<std::size_t>(i)], order_[static_cast<std::size_t>(j)]);
+  }
+  return order_;
+}
+
+namespace {
+
+template <class T>
+class FullBatch : public Batches<T> {
+  using Batches<T>::run_;
+
+ public:
+  explicit FullBatch(Run<T>& run) : Batches<T>(run), R_(run.outputs(), set().rows()) { prepare(); }
+
+  void prepare() final {
+    small_.reserve(run_.outputs(), set().S.k());
+    set().S.reserve(run_.outputs());
+  }
+  Totals look() final {
+    const auto& S = set().S;
+    const auto P = small_.P(run_.outputs(), S.k());
+    this->forward(set().X.view(), set().Y.view(), R_.view());
+    S.project(R_.view(), P);
+    Totals totals = small_.reduce(run_, S.k(), square_sum(entries<T>(R_.view())));
+    totals.weighted += S.excess(P);
+    return totals;
+  }
+  Totals survey() final { return look(); }
+  MatrixView<const T> X() const final { return run_.sets[0].X.view(); }
+  MatrixView<const T> seed() final {
+    set().S.add(R_.view(), small_.P(run_.outputs(), set().S.k()), R_.view());
+    return R_.view();
+  }
+  MatrixView<const T> residual() const final { return R_.view(); }
+  Index pieces() const final { return 1; }
+
+ private:
+  const RowSet<T>& set() const { return run_.sets[0]; }
+  Matrix<T> R_;  // c x m
+  SmallSum small_;
+};
+
+template <class T>
+class Blocks : public Batches<T> {
+  using Batches<T>::run_;
+
+ public:
+  explicit Blocks(Run<T>& run)
+      : Batches<T>(run), order_(static_cast<Index>(run.sets.size()), run.options.seed) {
+    Index most = 0;
+    for (const auto& set : run.sets) most = std::max(most, set.rows());
+    R_ = Matrix<T>(run.outputs(), most);
+    found_.resize(2 * run.sets.size());
+    prepare();
+  }
+
+  void prepare() final {
+    Index most = 0;
+    for (const auto& set : run_.sets) {
+      most = std::max(most, set.S.k());
+      set.S.reserve(run_.outputs());
+    }
+    small_.reserve(run_.outputs(), most);
+  }
+  Totals look() final {
+    if (run_.state.squares.empty()) {
+      survey();
+      adopt();
+    }
+    const Index step = run_.state.step;
+    const auto b = order_.of(step / pieces())[static_cast<std::size_t>(step % pieces())];
+    return look_at(static_cast<std::size_t>(b), run_.state.squares);
+  }
+  Totals survey() final {
+    Totals totals;
+    for (std::size_t b = 0; b < run_.sets.size(); ++b) totals = look_at(b, found_);
+    return totals;
+  }
+  void adopt() final { run_.state.squares = found_; }
+  MatrixView<const T> X() const final { return run_.sets[at_].X.view(); }
+  MatrixView<const T> seed() final {
+    const auto& S = run_.sets[at_].S;
+    S.add(R(), small_.P(run_.outputs(), S.k()), R());
+    return R();
+  }
+  MatrixView<const T> residual() const final { return {}; }
+  Index pieces() const final { return static_cast<Index>(run_.sets.size()); }
+
+ private:
+  MatrixView<T> R() { return R_.view().block(0, 0, R_.rows(), run_.sets[at_].rows()); }
+
+  /// r of set b, and the totals over the sets of what `squares` then holds.
+  Totals look_at(std::size_t b, std::vector<double>& squares) {
+    at_ = b;
+    const RowSet<T>& set = run_.sets[b];
+    const auto P = small_.P(run_.outputs(), set.S.k());
+    this->forward(set.X.view(), set.Y.view(), R());
+    set.S.project(R(), P);
+    Totals totals = small_.reduce(run_, set.S.k(), square_sum(entries<T>(R())));
+    squares[2 * b] = totals.square;
+    squares[2 * b + 1] = totals.square + set.S.excess(P);
+    totals.square = totals.weighted = 0;
+    for (std::size_t s = 0; s < run_.sets.size(); ++s) {
+      totals.square += squares[2 * s];
+      totals.weighted += squares[2 * s + 1];
+    }
+    return totals;
+  }
+
+  EpochOrder order_;
+  std::size_t at_ = 0;
+  Matrix<T> R_;  // c x (rows of the largest set)
+  std::vector<double> found_;
+  SmallSum small_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<Batches<T>> make_batches(Run<T>& run) {
+  if (run.sets.size() > 1) return std::make_unique<Blocks<T>>(run);
+  const Index batch = run.options.batch;
+  if (batch == 0 || batch >= run.n() || run.options.stochastic == Stochastic::block)
+    return std::make_unique<FullBatch<T>>(run);
+  return std::make_unique<RowBatches<T>>(run);
+}
+
+#define MERCER_INSTANTIATE(T)                                        \
+  template Totals SmallSum::reduce<T>(const Run<T>&, Index, double); \
+  template class Batches<T>;                                         \
+  template std::unique_ptr<Batches<T>> make_batches<T>(Run<T>&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::train

@@ -1,0 +1,210 @@
+#include "mercer/train/descend.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "descent.hpp"
+#include "mercer/comm/together.hpp"
+#include "sums.hpp"
+
+namespace mercer::train {
+namespace {
+
+template <class T>
+void check_sizes(const comm::Communicator& comm, const net::Network& network,
+                 const std::vector<RowSet<T>>& sets, const State<T>& state, std::span<const T> w_0,
+                 const Directions<T>& directions) {
+  const auto p = static_cast<std::size_t>(network.parameters());
+  if (sets.empty()) throw InputError("there are no rows to train on");
+  if (state.w.size() != p || w_0.size() != p)
+    throw InputError("{} parameters and {} initial ones for a network of {}", state.w.size(),
+                     w_0.size(), p);
+  if (!state.velocity.empty() && state.velocity.size() != p)
+    throw InputError("a velocity of {} entries for {} parameters", state.velocity.size(), p);
+  if (sets.size() > 1 && !directions.empty())
+    throw InputError("directions belong to one set of rows, not to {} blocks", sets.size());
+  comm::together(comm, [&] {
+    for (const auto& set : sets) {
+      if (set.n < 1) throw InputError("there are no rows to train on");
+      if (set.X.rows() != network.inputs())
+        throw InputError("the network takes {} inputs, the rows have {}", network.inputs(),
+                         set.X.rows());
+      if (set.Y.rows() != network.outputs())
+        throw InputError("the network has {} outputs, the targets {} columns", network.outputs(),
+                         set.Y.rows());
+      if (set.Y.cols() != set.rows() || (!set.S.identity() && set.S.vectors().cols() != set.rows()))
+        throw InputError("{} rows of inputs, {} of targets and {} of S", set.rows(), set.Y.cols(),
+                         set.S.vectors().cols());
+    }
+  });
+}
+
+template <class T>
+Index most_rows(const std::vector<RowSet<T>>& sets) {
+  Index most = 0;
+  for (const auto& set : sets) most = std::max(most, set.rows());
+  return most;
+}
+
+}  // namespace
+
+void Options::validate() const {
+  const auto require = [](bool ok, const char* option, double value, const char* wanted) {
+    if (!ok) throw InputError("--{} {}: {} is needed", option, value, wanted);
+  };
+  const auto real = [&](const char* option, double value) {
+    require(value >= 0 && std::isfinite(value), option, value, "a finite number >= 0");
+  };
+  const auto whole = [&](const char* option, Index value) {
+    require(value >= 0, option, static_cast<double>(value), "a whole number >= 0");
+  };
+  whole("steps", steps);
+  real("lr", rate);
+  require(safety > 0 && safety < 2, "safety", safety, "a number between 0 and 2");
+  real("tol", tolerance);
+  real("loss", loss);
+  real("max-seconds", max_seconds);
+  real("weight-decay", weight_decay);
+  require(momentum >= 0 && momentum < 1, "momentum", momentum, "a number >= 0 and below 1");
+  whole("batch", batch);
+  whole("residual-refresh", residual_refresh);
+  whole("refresh", refresh);
+  whole("record-every", record_every);
+  whole("checkpoint-every", checkpoint_every);
+}
+
+template <class T>
+Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
+                    std::vector<RowSet<T>>& sets, State<T>& state, std::span<const T> w_0,
+                    const Options& options, const Directions<T>& directions, const Hooks<T>& hooks,
+                    double memory)
+    : comm_(comm),
+      w_0_(w_0),
+      directions_(directions),
+      evaluator_(network, most_rows(sets), memory),
+      run_{comm, evaluator_, sets, state, options, hooks},
+      sets_(sets),
+      state_(state),
+      options_(options),
+      hooks_(hooks),
+      g_(state.w.size()),
+      sum_(comm, g_, {.overlap = options.overlap}),
+      batches_(make_batches(run_)),
+      earlier_seconds_(state.seconds) {
+  guarded_ =
+      options.safeguard && options.rate == 0 && options.momentum == 0 && batches_->pieces() == 1;
+  if (guarded_) base_.resize(g_.size());
+  if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
+  recent_seconds_.reserve(kRecent);
+}
+
+/// [G] Algorithm 1, with a look at r after each step.
+template <class T>
+Outcome Descent<T>::run() {
+  start();
+  look();  // r = f(X; w) - Y
+  std::optional<Ending> end;
+  while (!(end = ended())) {
+    renew_preconditioner();
+    resume_counting();
+    back_propagate();  // g = J^T S r
+    update();          // w <- w - eta (g + L w)
+    look();
+    while (!accepted()) {  // again from the same w, with a smaller eta
+      update();
+      look();
+    }
+    stop_counting();
+  }
+  return outcome(*end);
+}
+
+template <class T>
+void Descent<T>::start() {
+  if (state_.rate == 0) set_rate();
+  renew_preconditioner();  // where a stopped run was about to
+}
+
+template <class T>
+void Descent<T>::look() {
+  totals_ = batches_->look();
+  if (state_.first_residual < 0) state_.first_residual = std::sqrt(totals_.square);
+  state_.seconds = earlier_seconds_ + totals_.seconds;
+}
+
+template <class T>
+void Descent<T>::back_propagate() {
+  const auto seed = batches_->seed();
+  evaluator_.gradient(state_.w, batches_->X(), seed, g_, true, sum_.watch());
+  sum_.finish();
+  ++state_.step;
+  if (!guarded_) return;
+  const auto L = static_cast<T>(options_.weight_decay);
+  before_ = objective();
+  slope_ = running_sum(g_.size(), [&](std::size_t i) {
+    const auto x = static_cast<double>(g_[i] + L * state_.w[i]);
+    return x * x;
+  });
+  std::swap(base_, state_.w);
+  tried_ = true;
+}
+
+template <class T>
+void Descent<T>::update() {
+  const auto eta = static_cast<T>(state_.rate), L = static_cast<T>(options_.weight_decay);
+  const std::size_t p = g_.size();
+  T* w = state_.w.data();
+  const T* g = g_.data();
+  if (options_.momentum > 0) {
+    const auto M = static_cast<T>(options_.momentum);
+    T* v = state_.velocity.data();
+    for (std::size_t i = 0; i < p; ++i) {
+      v[i] = M * v[i] - eta * (g[i] + L * w[i]);
+      w[i] += v[i];
+    }
+  } else {
+    const T* base = guarded_ ? base_.data() : w;
+    for (std::size_t i = 0; i < p; ++i) w[i] = base[i] - eta * (g[i] + L * base[i]);
+  }
+}
+
+/// S of every set at w, every Options::refresh steps; the rate and r are those of the new S.
+template <class T>
+void Descent<T>::renew_preconditioner() {
+  if (options_.refresh == 0 || state_.s_version >= state_.step / options_.refresh) return;
+  for (std::size_t s = 0; s < sets_.size(); ++s) sets_[s].S = hooks_.preconditioner(s, state_.w);
+  state_.s_version = state_.step / options_.refresh;
+  if (options_.rate == 0) set_rate();
+  comm::together(comm_, [&] { batches_->prepare(); });
+  batches_->survey();
+  batches_->adopt();
+  look();
+}
+
+template <class T>
+Outcome descend(const comm::Communicator& comm, const net::Network& network,
+                std::vector<RowSet<T>>& sets, State<T>& state, std::span<const T> w_0,
+                const Options& options, const Directions<T>& directions, const Hooks<T>& hooks,
+                double memory) {
+  options.validate();
+  check_sizes(comm, network, sets, state, w_0, directions);
+  if (options.refresh > 0 && !hooks.preconditioner)
+    throw InputError("--refresh {}: there is nothing that S could be made from", options.refresh);
+  auto descent = comm::together(comm, [&] {
+    return std::make_unique<Descent<T>>(comm, network, sets, state, w_0, options, directions, hooks,
+                                        memory);
+  });
+  return descent->run();
+}
+
+#define MERCER_INSTANTIATE(T)                                                         \
+  template class Descent<T>;                                                          \
+  template Outcome descend<T>(const comm::Communicator&, const net::Network&,         \
+                              std::vector<RowSet<T>>&, State<T>&, std::span<const T>, \
+                              const Options&, const Directions<T>&, const Hooks<T>&, double);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::train

@@ -1,0 +1,158 @@
+#include <algorithm>
+#include <cmath>
+
+#include "descent.hpp"
+#include "schedule.hpp"
+#include "sums.hpp"
+
+namespace mercer::train {
+
+std::string name(Ending ending) {
+  switch (ending) {
+    case Ending::converged:
+      return "converged";
+    case Ending::loss_reached:
+      return "loss reached";
+    case Ending::all_steps:
+      return "all steps done";
+    case Ending::out_of_time:
+      return "out of time";
+    case Ending::interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+template <class T>
+void Descent<T>::say(const std::string& line) const {
+  if (hooks_.say && comm_.root()) hooks_.say(line);
+}
+
+/// |r| between two steps must be finite and below kDivergence |r_0|.
+template <class T>
+void Descent<T>::check_divergence() const {
+  const double r = std::sqrt(totals_.square), r_0 = state_.first_residual;
+  const bool finite = std::isfinite(r);
+  if (state_.step == 0 && !finite)
+    throw RunError("|r| is {} at the start: the initial outputs or the targets are not finite", r);
+  if (finite && (r <= kDivergence * r_0 || r_0 == 0)) return;
+  const std::string grown =
+      finite ? fmt::format("|r| = {:.3g} |r_0|", r / r_0) : std::string("|r| is not finite");
+  const double limit = state_.lambda_max > 0 ? 2 * (1 + options_.momentum) / state_.lambda_max : 0;
+  std::string why = "no limit was measured";
+  if (limit > 0)
+    why = fmt::format(
+        "{} the limit {:.3g} = {}/lambda_max measured {}",
+        state_.rate > limit ? "beyond" : "the network has left the linear regime below", limit,
+        2 * (1 + options_.momentum), state_.s_version > 0 ? "with the last S" : "at the start");
+  throw RunError("diverged at step {} ({}): --lr {:.3g}: {}; give a smaller --lr or --safety",
+                 state_.step, grown, state_.rate, why);
+}
+
+/// Whether r is small enough, by what totals_ holds.
+template <class T>
+std::optional<Ending> Descent<T>::target() const {
+  if (options_.tolerance > 0 &&
+      std::sqrt(totals_.square) <= options_.tolerance * state_.first_residual)
+    return Ending::converged;
+  const auto entries = static_cast<double>(run_.n() * run_.outputs());
+  if (options_.loss > 0 && totals_.square / entries <= options_.loss) return Ending::loss_reached;
+  return std::nullopt;
+}
+
+template <class T>
+std::optional<Ending> Descent<T>::ending() {
+  if (auto end = target()) {
+    if (batches_->pieces() == 1) return end;
+    totals_ = batches_->survey();  // was r as last seen; now of all rows
+    if ((end = target())) return end;
+    batches_->adopt();
+    look();
+  }
+  if (state_.step >= options_.steps) return Ending::all_steps;
+  if (totals_.interrupted) return Ending::interrupted;
+  if (options_.max_seconds > 0 && totals_.seconds >= options_.max_seconds)
+    return Ending::out_of_time;
+  return std::nullopt;
+}
+
+template <class T>
+std::optional<Ending> Descent<T>::ended() {
+  check_divergence();
+  const auto end = ending();
+  const bool interrupted = end == Ending::interrupted;
+  if (end && !interrupted && batches_->pieces() > 1) totals_ = batches_->survey();
+  if (!interrupted && (end || record_due(state_.step, options_.record_every))) record();
+  const bool due =
+      options_.checkpoint_every > 0 && steps_ > 0 && state_.step % options_.checkpoint_every == 0;
+  if (hooks_.checkpoint && (due || interrupted || end == Ending::out_of_time))
+    hooks_.checkpoint(state_);
+  if (hooks_.progress) hooks_.progress(state_);
+  return end;
+}
+
+template <class T>
+std::vector<double> Descent<T>::directions() {
+  auto along = directions_.measure(comm_, batches_->residual());
+  if (state_.step == 0) {
+    state_.start = along;
+    state_.decay.assign(along.size(), 1.0);
+  }
+  return along;
+}
+
+template <class T>
+void Descent<T>::record() {
+  if (!state_.history.empty() && state_.history.back().step == state_.step) return;
+  const double r_0 = state_.first_residual;
+  Record record;
+  record.step = state_.step;
+  record.loss = totals_.square / static_cast<double>(run_.n() * run_.outputs());
+  record.loss_preconditioned = totals_.weighted / 2;
+  record.residual = r_0 > 0 ? std::sqrt(totals_.square) / r_0 : 0;
+  record.rate = state_.rate;
+  record.distance = distance(std::span<const T>(state_.w), w_0_);
+  record.seconds = state_.seconds;
+  if (!directions_.empty()) record.directions = directions();
+  for (std::size_t i = 0; i < state_.start.size(); ++i)
+    record.predicted.push_back(state_.start[i] * std::abs(state_.decay[i]));
+  if (hooks_.observe) hooks_.observe(state_.w, record);
+  state_.history.push_back(std::move(record));
+}
+
+template <class T>
+void Descent<T>::resume_counting() {
+  step_clock_.reset();
+  bytes_mark_ = comm::bytes_sent();
+}
+
+template <class T>
+void Descent<T>::stop_counting() {
+  const double seconds = step_clock_.seconds();
+  all_seconds_ += seconds;
+  bytes_ += comm::bytes_sent() - bytes_mark_;
+  if (recent_seconds_.size() < kRecent)
+    recent_seconds_.push_back(seconds);
+  else
+    recent_seconds_[static_cast<std::size_t>(steps_) % kRecent] = seconds;
+  ++steps_;
+}
+
+template <class T>
+Outcome Descent<T>::outcome(Ending ending) const {
+  Outcome outcome;
+  outcome.ending = ending;
+  if (steps_ == 0) return outcome;
+  auto seconds = recent_seconds_;
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  outcome.seconds_per_step = *middle;
+  outcome.sum_share = all_seconds_ > 0 ? sum_.waiting() / all_seconds_ : 0;
+  outcome.bytes_per_step = static_cast<double>(bytes_) / static_cast<double>(steps_);
+  return outcome;
+}
+
+template class Descent<double>;
+template class Descent<float>;
+
+}  // namespace mercer::train

@@ -1,0 +1,119 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "descent.hpp"
+#include "mercer/train/rate.hpp"
+#include "sums.hpp"
+
+namespace mercer::train {
+
+namespace {
+
+constexpr int kProductsOfABound = 100, kProductsOfAWarning = 5;
+constexpr Index kStepsThatDeserveAWarning = 20;
+
+}  // namespace
+
+template <class T>
+double Descent<T>::measure_lambda_max(int most) {
+  double largest = 0;
+  for (const auto& set : sets_)
+    largest = std::max(
+        largest, largest_eigenvalue<T>(comm_, evaluator_, state_.w, set, options_.seed, 1e-3, most)
+                     .lambda_max);
+  return largest;
+}
+
+template <class T>
+void Descent<T>::set_rate() {
+  if (options_.rate > 0) {
+    state_.rate = options_.rate;
+    if (options_.steps >= kStepsThatDeserveAWarning) warn_of_rate();
+    return;
+  }
+  state_.lambda_max = measure_lambda_max(kProductsOfABound);
+  if (!(state_.lambda_max > 0))
+    throw RunError(
+        "no rate can be measured: J J^T S is zero, the outputs on the training rows do not depend "
+        "on the parameters to first order; give --lr, or start from other parameters");
+  state_.bound = options_.safety / (state_.lambda_max + options_.weight_decay);
+  state_.rate = state_.bound;
+}
+
+template <class T>
+void Descent<T>::warn_of_rate() {
+  state_.lambda_max = measure_lambda_max(kProductsOfAWarning);
+  const double limit = 2 * (1 + options_.momentum) / state_.lambda_max;
+  if (state_.rate > limit)
+    say(fmt::format(
+        "--lr {:.3g} is beyond {:.3g} = {}/lambda_max of J J^T S at the start: expect it "
+        "to diverge; --lr auto takes {:.3g}",
+        state_.rate, limit, 2 * (1 + options_.momentum), 1 / state_.lambda_max));
+}
+
+/// What the steps decrease, twice the loss that they descend on.
+template <class T>
+double Descent<T>::objective() const {
+  const double L = options_.weight_decay;
+  return totals_.weighted + (L > 0 ? L * square_sum(std::span<const T>(state_.w)) : 0);
+}
+
+/// What rounding can make of a difference of two objectives: errors of some units in the last place
+/// of outputs of size 1 + |r_0|/sqrt(n c) (each copy of an antisymmetric network has outputs of
+/// size 1 however small f is), seen through 2 S r with |S r|^2 <= s_max r.(S r), s_max the largest
+/// eigenvalue of S; and errors of V^T r, as large as |r| allows.
+template <class T>
+double Descent<T>::rounding() const {
+  const auto& c = sets_[0].S.coefficients();
+  const double s_max = c.empty() ? 1 : 1 + std::max(0.0, *std::ranges::max_element(c));
+  const double size =
+      1 + state_.first_residual / std::sqrt(static_cast<double>(run_.n() * run_.outputs()));
+  return static_cast<double>(std::numeric_limits<T>::epsilon()) *
+         (16 * size * std::sqrt(s_max * std::max(0.0, totals_.weighted)) + 4 * totals_.square);
+}
+
+/// Judges the try that w is and sets eta of the next one; false: it was taken back.
+template <class T>
+bool Descent<T>::accepted() {
+  const double eta = state_.rate;
+  if (tried_) {
+    using Verdict = Safeguard::Verdict;
+    const double promised = eta * slope_ * (2 - eta * (state_.lambda_max + options_.weight_decay));
+    const bool grew = !(totals_.square <=
+                        kDivergence * kDivergence * state_.first_residual * state_.first_residual);
+    const Verdict verdict =
+        grew ? Verdict::taken_back : Safeguard::judge(promised, before_ - objective(), rounding());
+    state_.rate = Safeguard::next_rate(verdict, eta, state_.bound);
+    if (state_.rate < eta && !left_linear_regime_) {
+      left_linear_regime_ = true;
+      say(
+          fmt::format("the network has left the linear regime at step {}: the safeguard lowers the "
+                      "rate from {:.3g} to {:.3g}",
+                      state_.step, eta, state_.rate));
+    }
+    const bool floor = !(eta > Safeguard::kFloor * state_.bound);
+    if (verdict == Verdict::taken_back && floor && !at_floor_) {
+      at_floor_ = true;
+      say(fmt::format(
+          "step {} does not decrease |S^(1/2) r| at any rate: the steps are as small as "
+          "rounding; a smaller --top or a wider network is needed to go on",
+          state_.step));
+    }
+    if (verdict == Verdict::taken_back && !floor) {
+      ++state_.rejected;
+      return false;
+    }
+    tried_ = false;
+  }
+  const auto& rates = directions_.rates();
+  const double share = 1.0 / static_cast<double>(batches_->pieces());
+  for (std::size_t i = 0; i < state_.decay.size(); ++i)
+    state_.decay[i] *= 1 - share * eta * rates[i];
+  return true;
+}
+
+template class Descent<double>;
+template class Descent<float>;
+
+}  // namespace mercer::train

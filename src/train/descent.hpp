@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "batches.hpp"
+#include "mercer/train/gradient_sum.hpp"
+#include "safeguard.hpp"
+
+namespace mercer::train {
+
+inline constexpr double kDivergence = 1000;   ///< |r| beyond so many |r_0| ends a run
+inline constexpr std::size_t kRecent = 1000;  ///< steps that the median is taken of
+
+/// One call of descend(): its buffers, and the steps that [G] Algorithm 1 is made of.
+template <class T>
+class Descent {
+ public:
+  Descent(const comm::Communicator& comm, const net::Network& network, std::vector<RowSet<T>>& sets,
+          State<T>& state, std::span<const T> w_0, const Options& options,
+          const Directions<T>& directions, const Hooks<T>& hooks, double memory);
+  Outcome run();
+
+ private:
+  // descend.cpp: the algorithm
+  void start();
+  void look();
+  void back_propagate();
+  void update();
+  void renew_preconditioner();
+
+  // descend_safeguard.cpp: the rate
+  void set_rate();
+  double measure_lambda_max(int most);
+  void warn_of_rate();
+  bool accepted();
+  double objective() const;
+  double rounding() const;
+
+  // descend_records.cpp: what is seen of a run, and when it ends
+  std::optional<Ending> ended();
+  std::optional<Ending> ending();
+  std::optional<Ending> target() const;
+  void check_divergence() const;
+  void record();
+  std::vector<double> directions();
+  void say(const std::string& line) const;
+  Outcome outcome(Ending ending) const;
+
+  // How long the steps take and what they send, without what lies between two of them.
+  void resume_counting();
+  void stop_counting();
+
+  const comm::Communicator& comm_;
+  std::span<const T> w_0_;
+  const Directions<T>& directions_;
+  net::Evaluator<T> evaluator_;
+  Run<T> run_;
+  std::vector<RowSet<T>>& sets_;
+  State<T>& state_;
+  const Options& options_;
+  const Hooks<T>& hooks_;
+
+  std::vector<T> g_;     // J^T S r, summed over the ranks
+  std::vector<T> base_;  // safeguard: w that the last try started from
+  GradientSum<T> sum_;
+  std::unique_ptr<Batches<T>> batches_;
+  Totals totals_;
+
+  bool guarded_ = false;
+  bool tried_ = false;  // safeguard: w is a try that was not yet accepted
+  double before_ = 0;   // objective at base_
+  double slope_ = 0;    // |g + L w|^2 at base_
+  bool left_linear_regime_ = false, at_floor_ = false;
+
+  double earlier_seconds_ = 0;  // of training, before this call
+  Timer step_clock_;
+  std::int64_t bytes_mark_ = 0;
+  double step_seconds_ = 0, all_seconds_ = 0;
+  Index bytes_ = 0, steps_ = 0;
+  std::vector<double> recent_seconds_;  // a ring
+};
+
+}  // namespace mercer::train
