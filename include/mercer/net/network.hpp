@@ -81,7 +81,9 @@ class Network {
 /// rows, as GEMMs. Everything is allocated at construction: a call allocates nothing. When all rows
 /// fit into the memory that it was given, activations are kept from outputs() to gradient();
 /// otherwise the rows go through in batches and gradient() computes them again (4/3 of the flops).
-/// All matrices hold a row of the data set as a column. Local; not thread-safe. T = double, float.
+/// gradient() and jvp() with `kept` leave the kept activations as they are, every other call drops
+/// them. All matrices hold a row of the data set as a column. Throws InputError where shapes do not
+/// agree. Local; not thread-safe. T = double, float.
 template <class T>
 class Evaluator {
  public:
@@ -107,8 +109,10 @@ class Evaluator {
                 std::span<T> g, bool kept, const Watch& watch = {});
 
   /// F = J u, the directional derivative of the outputs along u (p entries): the linear model of
-  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). 4 p m flops.
-  void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F);
+  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). 4 p m flops with the activations of the last
+  /// outputs(), as in gradient(), 6 p m otherwise.
+  void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
+           bool kept = false);
 
   /// What the tangent kernel is made of, for one copy and at most `rows_kept()` rows: for each
   /// dense layer l its inputs A_l (fan_in x m, copied to `inputs[l]`) and the derivatives of

@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "evaluator_state.hpp"
+
+namespace mercer::net {
+namespace {
+
+/// Rows of a pass.
+constexpr Index kBatch = 4096;
+
+double sum(const std::vector<Index>& units) {
+  double total = 0;
+  for (const Index u : units) total += static_cast<double>(u);
+  return total;
+}
+
+template <class T>
+void check_shapes(const Network& network, std::span<const T> w, MatrixView<const T> X, Index rows,
+                  Index parameters) {
+  if (static_cast<Index>(w.size()) != parameters)
+    throw InputError("{} parameters for a network of {}", w.size(), parameters);
+  if (X.rows != network.inputs() || X.cols > rows)
+    throw InputError("inputs {} x {} for an evaluator of {} inputs and at most {} rows", X.rows,
+                     X.cols, network.inputs(), rows);
+}
+
+void check_outputs(const Network& network, Index rows, Index cols, Index m) {
+  if (rows != network.outputs() || cols != m)
+    throw InputError("outputs {} x {} where {} x {} belong to these inputs", rows, cols,
+                     network.outputs(), m);
+}
+
+/// Calls f(batch) for the batches of m rows; no more than `height` rows each.
+template <class Batch, class F>
+void each_batch(Index m, Index height, bool held, F&& f) {
+  for (Index first = 0; first < m; first += height)
+    f(Batch{first, std::min(height, m - first), held ? first : 0, 0});
+}
+
+}  // namespace
+
+Heights heights(const Network& network, const Program& program, Index rows, double memory,
+                double entry_bytes) {
+  const double inner = sum(program.nodes) - static_cast<double>(program.nodes[0]);
+  const double held = entry_bytes * (inner + sum(program.slopes));
+  const double passing = entry_bytes * sum(program.slots);
+  const double copies = static_cast<double>(network.copies()), all = static_cast<double>(rows);
+  Heights h;
+  h.batch = std::min(rows, kBatch);
+  h.held = rows;
+  h.copies = network.copies();
+  h.bytes = copies * held * all + passing * static_cast<double>(h.batch);
+  if (h.bytes <= memory || rows == 0) return h;
+  // Not all of them: as many at a time as there is room for, of one copy.
+  const double fits = std::floor(memory / (held + passing));
+  h.batch = std::max<Index>(1, static_cast<Index>(std::min(fits, static_cast<double>(h.batch))));
+  h.held = h.batch;
+  h.copies = 1;
+  h.bytes = (held + passing) * static_cast<double>(h.batch);
+  return h;
+}
+
+template <class T>
+Evaluator<T>::State::State(const Network& the_network, Index most_rows, double memory)
+    : network(the_network),
+      program(compile(network)),
+      rows(most_rows),
+      sizes(heights(network, program, rows, memory, sizeof(T))),
+      loop(loops<T>()) {
+  const auto buffers = [](const std::vector<Index>& units, Index height,
+                          std::vector<RawVector<T>>& to) {
+    for (const Index u : units) to.emplace_back(static_cast<std::size_t>(u * height));
+  };
+  for (Index copy = 0; copy < sizes.copies; ++copy) {
+    nodes.emplace_back();  // the inputs are the caller's
+    buffers({program.nodes.begin() + 1, program.nodes.end()}, sizes.held, nodes);
+    buffers(program.slopes, sizes.held, slopes);
+  }
+  buffers(program.slots, sizes.batch, slots);
+}
+
+template <class T>
+T Evaluator<T>::State::factor(Index copy) const {
+  if (network.copies() == 1) return T(1);
+  return static_cast<T>(copy == 0 ? std::numbers::sqrt2 / 2 : -std::numbers::sqrt2 / 2);
+}
+
+template <class T>
+void Evaluator<T>::State::take_result(Index copy, MatrixView<const T> result,
+                                      MatrixView<T> F) const {
+  const T half = static_cast<T>(std::numbers::sqrt2 / 2);
+  for (Index j = 0; j < F.cols; ++j)
+    for (Index i = 0; i < F.rows; ++i)
+      F(i, j) = copy == 0 ? result(i, j) : half * (F(i, j) - result(i, j));
+}
+
+template <class T>
+void Evaluator<T>::State::put_seed(const Batch& batch, MatrixView<const T> seed, T factor) {
+  const auto S = slot(program.result_signal, units(program.result), batch.m);
+  for (Index j = 0; j < S.cols; ++j)
+    for (Index i = 0; i < S.rows; ++i) S(i, j) = factor * seed(i, batch.first + j);
+}
+
+template <class T>
+Evaluator<T>::Evaluator(const Network& network, Index rows, double memory)
+    : state_(std::make_unique<State>(network, rows, memory)) {}
+template <class T>
+Evaluator<T>::~Evaluator() = default;
+template <class T>
+Evaluator<T>::Evaluator(Evaluator&&) noexcept = default;
+
+template <class T>
+void Evaluator<T>::outputs(std::span<const T> w, MatrixView<const T> X, MatrixView<T> F) {
+  State& s = *state_;
+  check_shapes(s.network, w, X, s.rows, s.network.parameters());
+  check_outputs(s.network, F.rows, F.cols, X.cols);
+  using Batch = typename State::Batch;
+  each_batch<Batch>(X.cols, s.sizes.batch, s.keeps_all(), [&](Batch batch) {
+    for (Index copy = 0; copy < s.network.copies(); ++copy) {
+      batch.copy = s.keeps_all() ? copy : 0;
+      s.forward(batch, w.data() + copy * s.network.parameters_of_copy(),
+                X.block(0, batch.first, X.rows, batch.m));
+      s.take_result(copy, s.node(batch, s.program.result),
+                    F.block(0, batch.first, F.rows, batch.m));
+    }
+  });
+  s.kept_inputs = s.keeps_all() ? X.data : nullptr;
+  s.kept_rows = X.cols;
+}
+
+template <class T>
+void Evaluator<T>::gradient(std::span<const T> w, MatrixView<const T> X, MatrixView<const T> seed,
+                            std::span<T> g, bool kept, const Watch& watch) {
+  State& s = *state_;
+  check_shapes(s.network, w, X, s.rows, s.network.parameters());
+  check_outputs(s.network, seed.rows, seed.cols, X.cols);
+  if (g.size() != w.size())
+    throw InputError("a gradient of {} entries for {} parameters", g.size(), w.size());
+  kept = kept && s.kept_inputs && s.kept_inputs == X.data && s.kept_rows == X.cols;
+  if (!kept) s.kept_inputs = nullptr;
+  using Batch = typename State::Batch;
+  const auto pass = [&](Batch batch) {
+    // The second copy first, so that `finished` runs through g from its end to its beginning.
+    for (Index copy = s.network.copies() - 1; copy >= 0; --copy) {
+      const Index offset = copy * s.network.parameters_of_copy();
+      const auto x = X.block(0, batch.first, X.rows, batch.m);
+      batch.copy = s.keeps_all() ? copy : 0;
+      if (!kept) s.forward(batch, w.data() + offset, x);
+      s.put_seed(batch, seed, s.factor(copy));
+      const bool last = batch.first + batch.m == X.cols;
+      s.backward(batch, w.data() + offset, x, g.data() + offset, batch.first == 0, offset,
+                 last ? &watch : nullptr, {});
+    }
+  };
+  if (X.cols == 0) pass(Batch{});  // writes zeros, and calls `finished`
+  each_batch<Batch>(X.cols, s.sizes.batch, s.keeps_all(), pass);
+}
+
+template <class T>
+void Evaluator<T>::jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X,
+                       MatrixView<T> F, bool kept) {
+  State& s = *state_;
+  check_shapes(s.network, w, X, s.rows, s.network.parameters());
+  check_shapes(s.network, u, X, s.rows, s.network.parameters());
+  check_outputs(s.network, F.rows, F.cols, X.cols);
+  kept = kept && s.kept_inputs && s.kept_inputs == X.data && s.kept_rows == X.cols;
+  if (!kept) s.kept_inputs = nullptr;
+  using Batch = typename State::Batch;
+  each_batch<Batch>(X.cols, s.sizes.batch, s.keeps_all(), [&](Batch batch) {
+    for (Index copy = 0; copy < s.network.copies(); ++copy) {
+      const Index offset = copy * s.network.parameters_of_copy();
+      const auto x = X.block(0, batch.first, X.rows, batch.m);
+      batch.copy = s.keeps_all() ? copy : 0;
+      if (!kept) s.forward(batch, w.data() + offset, x);
+      s.tangent(batch, w.data() + offset, u.data() + offset, x);
+      s.take_result(copy, s.slot(s.program.result_tangent, F.rows, batch.m),
+                    F.block(0, batch.first, F.rows, batch.m));
+    }
+  });
+}
+
+template <class T>
+void Evaluator<T>::signals(std::span<const T> w_of_copy, MatrixView<const T> X,
+                           MatrixView<const T> seed, std::span<const MatrixView<T>> inputs,
+                           std::span<const MatrixView<T>> signals) {
+  State& s = *state_;
+  check_shapes(s.network, w_of_copy, X, rows_kept(), s.network.parameters_of_copy());
+  check_outputs(s.network, seed.rows, seed.cols, X.cols);
+  const std::size_t layers = s.network.layers().size();
+  if ((!inputs.empty() && inputs.size() != layers) ||
+      (!signals.empty() && signals.size() != layers))
+    throw InputError("inputs of {} and signals of {} layers for a network of {}", inputs.size(),
+                     signals.size(), layers);
+  s.kept_inputs = nullptr;
+  using Batch = typename State::Batch;
+  each_batch<Batch>(X.cols, s.sizes.batch, s.keeps_all(), [&](const Batch& batch) {
+    const auto x = X.block(0, batch.first, X.rows, batch.m);
+    s.forward(batch, w_of_copy.data(), x);
+    for (const Step& step : s.program.steps) {
+      if (step.kind != Step::Kind::dense || inputs.empty()) continue;
+      const auto A = s.input_of(step, batch, x);
+      const auto& to = inputs[static_cast<std::size_t>(step.layer)];
+      for (Index j = 0; to.data && j < A.cols; ++j)
+        std::copy_n(A.column(j), A.rows, to.column(batch.first + j));
+    }
+    if (signals.empty()) return;
+    s.put_seed(batch, seed, T(1));
+    s.backward(batch, w_of_copy.data(), x, nullptr, true, 0, nullptr, signals);
+  });
+}
+
+template <class T>
+Index Evaluator<T>::rows_kept() const {
+  return state_->sizes.held;
+}
+
+template <class T>
+bool Evaluator<T>::keeps_all() const {
+  return state_->keeps_all();
+}
+
+template <class T>
+double Evaluator<T>::bytes(const Network& network, Index rows, double memory) {
+  return heights(network, compile(network), rows, memory, sizeof(T)).bytes;
+}
+
+template class Evaluator<double>;
+template class Evaluator<float>;
+
+}  // namespace mercer::net

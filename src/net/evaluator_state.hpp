@@ -1,0 +1,72 @@
+#pragma once
+
+#include <vector>
+
+#include "loops.hpp"
+#include "mercer/net/network.hpp"
+#include "program.hpp"
+
+namespace mercer::net {
+
+/// How many rows are held and go through at once.
+struct Heights {
+  Index held = 0;   ///< rows whose activations are held, of `copies` copies
+  Index batch = 0;  ///< rows of a pass
+  Index copies = 1;
+  double bytes = 0;
+};
+Heights heights(const Network& network, const Program& program, Index rows, double memory,
+                double entry_bytes);
+
+template <class T>
+struct Evaluator<T>::State {
+  State(const Network& network, Index rows, double memory);
+
+  /// A batch: m columns from `first` on of the call's matrices, whose activations lie from column
+  /// `at` on of the buffers of `copy`.
+  struct Batch {
+    Index first = 0, m = 0, at = 0, copy = 0;
+  };
+
+  // Passes of one copy over one batch; w, u and g are those of the copy, X is the batch's.
+  void forward(const Batch& batch, const T* w, MatrixView<const T> X);
+  /// The last node's signals are in place already. g null: no gradient wanted. `begins`: g is
+  /// overwritten; else added to. `offset`: the copy's place in the whole gradient, for `watch`,
+  /// which is null but in the last batch.
+  void backward(const Batch& batch, const T* w, MatrixView<const T> X, T* g, bool begins,
+                Index offset, const Watch* watch, std::span<const MatrixView<T>> signals);
+  void tangent(const Batch& batch, const T* w, const T* u, MatrixView<const T> X);
+
+  /// F <- result of the first copy, then (F - result)/sqrt(2): exactly 0 where the copies agree.
+  void take_result(Index copy, MatrixView<const T> result, MatrixView<T> F) const;
+  /// The signals of the last node <- seed times the copy's factor.
+  void put_seed(const Batch& batch, MatrixView<const T> seed, T factor);
+  T factor(Index copy) const;
+
+  MatrixView<T> node(const Batch& batch, Index n);
+  MatrixView<T> slot(Index s, Index units, Index m);
+  T* stored_slope(const Batch& batch, Index s);
+  Slope<T> slope_of(const Step& step, const Batch& batch);
+  MatrixView<const T> input_of(const Step& step, const Batch& batch, MatrixView<const T> X);
+  const DenseLayer& layer(const Step& step) const;
+  Index units(Index n) const { return program.nodes[static_cast<std::size_t>(n)]; }
+  bool keeps_all() const { return sizes.held >= rows && sizes.copies == network.copies(); }
+
+  Network network;
+  Program program;
+  Index rows;
+  Heights sizes;
+  const Loops<T>& loop;
+  std::vector<RawVector<T>> nodes, slopes;  ///< copies x nodes, copies x slopes
+  std::vector<RawVector<T>> slots;
+  const T* kept_inputs = nullptr;  ///< of the last outputs(); null: nothing is kept
+  Index kept_rows = 0;
+};
+
+/// W or b of a layer, or their tangents or gradients, as BLAS sees them: W is fan_out x fan_in.
+template <class U>
+MatrixView<U> weights_of(const DenseLayer& layer, U* w) {
+  return {w + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
+}
+
+}  // namespace mercer::net

@@ -1,0 +1,48 @@
+#pragma once
+
+// The element passes of a network, compiled once per instruction set. Nothing but plain data here:
+// a template or inline function compiled with AVX flags must not be shared with others.
+
+#include <cstdint>
+
+namespace mercer::net {
+
+/// rho of an activation, as arch::Activation has it; `function` is arch::Function's number.
+template <class T>
+struct Rho {
+  int function;
+  T a, b, c;
+};
+
+/// rho'(z) of the entries: as stored, or for an increasing rectifier `below` and `above` by the
+/// sign of the value rho(z); both null stand for 1.
+template <class T>
+struct Slope {
+  const T* stored;
+  const T* value;
+  T below, above;
+};
+
+template <class T>
+struct Loops {
+  const char* name;
+  /// z += scale bias, column by column.
+  void (*add_bias)(std::int64_t rows, std::int64_t cols, T* z, const T* bias, T scale);
+  /// out = rho(z + scale bias) and slope = rho'(..), in one pass; `bias` and `slope` may be null,
+  /// `out` may be `z`.
+  void (*activate)(const Rho<T>& rho, std::int64_t rows, std::int64_t cols, const T* z,
+                   const T* bias, T scale, T* out, T* slope);
+  /// out = slope o g, or out += slope o g; `out` may be `g`.
+  void (*times_slope)(const Slope<T>& slope, std::int64_t n, const T* g, T* out, bool add);
+  /// g <- slope o g and sums += scale (sum of g's columns), in one pass; `sums` may be null.
+  void (*slope_and_sums)(const Slope<T>& slope, std::int64_t rows, std::int64_t cols, T* g, T* sums,
+                         T scale);
+  /// y += x.
+  void (*add)(std::int64_t n, const T* x, T* y);
+};
+
+/// The widest version that this processor runs; chosen at the first call. T = double, float.
+template <class T>
+const Loops<T>& loops();
+
+}  // namespace mercer::net

@@ -1,0 +1,120 @@
+#include "mercer/net/network.hpp"
+
+#include <cmath>
+
+#include "mercer/base/random.hpp"
+
+namespace mercer::net {
+
+std::string name(Parametrization p) {
+  return p == Parametrization::ntk ? "ntk" : "standard";
+}
+
+std::string name(Start s) {
+  return s == Start::antisymmetric ? "antisymmetric" : "gaussian";
+}
+
+Parametrization parse_parametrization(std::string_view text) {
+  if (text == "ntk") return Parametrization::ntk;
+  if (text == "standard") return Parametrization::standard;
+  throw InputError("parametrization \"{}\": it must be ntk or standard", text);
+}
+
+Start parse_start(std::string_view text) {
+  if (text == "antisymmetric") return Start::antisymmetric;
+  if (text == "gaussian") return Start::gaussian;
+  throw InputError("initial parameters \"{}\": they must be antisymmetric or gaussian", text);
+}
+
+namespace {
+
+/// Appends the dense layers of a sequence with `width` inputs; returns its number of outputs.
+Index append_layers(const std::vector<arch::Layer>& sequence, Index width, const std::string& text,
+                    std::vector<DenseLayer>& layers) {
+  for (const arch::Layer& layer : sequence) {
+    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
+      if (dense->width < 1)
+        throw InputError(
+            "architecture \"{}\": \"{}\" at character {} has no width, which a network needs: "
+            "dense(1024)",
+            text, layer.token, layer.position + 1);
+      layers.push_back({.fan_in = width, .fan_out = dense->width});
+      width = dense->width;
+    } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
+      const Index sum = append_layers(res->branch, width, text, layers);
+      if (sum != width)
+        throw InputError(
+            "architecture \"{}\": \"{}\" at character {} adds {} units to {}: the widths must "
+            "agree",
+            text, layer.token, layer.position + 1, sum, width);
+    }
+  }
+  return width;
+}
+
+}  // namespace
+
+Network::Network(const arch::Architecture& architecture, Index inputs,
+                 Parametrization parametrization, Start start)
+    : architecture_(architecture),
+      inputs_(inputs),
+      parametrization_(parametrization),
+      start_(start) {
+  if (inputs < 1) throw InputError("a network of {} inputs: at least 1 is needed", inputs);
+  const std::string text = architecture.text();
+  if (architecture.layers.empty() ||
+      !std::holds_alternative<arch::Dense>(architecture.layers.back().what))
+    throw InputError("architecture \"{}\": it must end in dense, its readout", text);
+  append_layers(architecture.layers, inputs, text, layers_);
+  for (DenseLayer& layer : layers_) {
+    layer.weights = parameters_;
+    layer.biases = parameters_ + layer.fan_in * layer.fan_out;
+    parameters_ = layer.biases + layer.fan_out;
+    const double weight = architecture.weight_std / std::sqrt(static_cast<double>(layer.fan_in));
+    if (parametrization == Parametrization::ntk) {
+      layer.weight_scale = weight;
+      layer.bias_scale = architecture.bias_std;
+    } else {
+      layer.weight_start = weight;
+      layer.bias_start = architecture.bias_std;
+    }
+  }
+}
+
+std::string Network::text() const {
+  return fmt::format("{}; weight_std={}; bias_std={}; {}; {}", architecture_.text(),
+                     architecture_.weight_std, architecture_.bias_std, name(parametrization_),
+                     name(start_));
+}
+
+double Network::forward_flops() const {
+  double products = 0;
+  for (const DenseLayer& layer : layers_)
+    products += static_cast<double>(layer.fan_in) * static_cast<double>(layer.fan_out);
+  return 2 * static_cast<double>(copies()) * products;
+}
+
+double Network::gradient_flops() const {
+  const double first =
+      static_cast<double>(layers_.front().fan_in) * static_cast<double>(layers_.front().fan_out);
+  return 3 * forward_flops() - 2 * static_cast<double>(copies()) * first;
+}
+
+template <class T>
+std::vector<T> Network::initial(std::uint64_t seed) const {
+  std::vector<T> w(static_cast<std::size_t>(parameters()));
+  const Random random(seed, Stream::initial_parameters);
+  for (const DenseLayer& layer : layers_)
+    for (Index i = layer.weights; i < layer.biases + layer.fan_out; ++i) {
+      const double deviation = i < layer.biases ? layer.weight_start : layer.bias_start;
+      const T value = static_cast<T>(deviation * random.normal(static_cast<std::uint64_t>(i)));
+      for (Index copy = 0; copy < copies(); ++copy)
+        w[static_cast<std::size_t>(copy * parameters_ + i)] = value;
+    }
+  return w;
+}
+
+template std::vector<double> Network::initial<double>(std::uint64_t) const;
+template std::vector<float> Network::initial<float>(std::uint64_t) const;
+
+}  // namespace mercer::net

@@ -1,0 +1,130 @@
+#include "program.hpp"
+
+#include <algorithm>
+
+namespace mercer::net {
+namespace {
+
+/// The sign of rho(z) is that of z.
+bool sign_tells_slope(const arch::Activation& rho) {
+  return rho.function == arch::Function::rectifier && rho.a >= 0 && rho.b > 0;
+}
+
+class Compiler {
+ public:
+  explicit Compiler(const Network& network) : layers_(network.layers()) {
+    program_.nodes.push_back(network.inputs());
+    program_.result = sequence(network.architecture().layers, 0, false);
+  }
+
+  Program finish() {
+    place_signals();
+    place_tangents();
+    return std::move(program_);
+  }
+
+ private:
+  Index node(Index units) {
+    program_.nodes.push_back(units);
+    return static_cast<Index>(program_.nodes.size()) - 1;
+  }
+  Index units(Index node) const { return program_.nodes[static_cast<std::size_t>(node)]; }
+
+  void activate(Step& step, const arch::Activation& rho, bool summed) {
+    step.activated = true;
+    step.rho = rho;
+    if (!summed && sign_tells_slope(rho)) return;  // a sum overwrites the branch's value
+    step.slope = static_cast<Index>(program_.slopes.size());
+    program_.slopes.push_back(units(step.out));
+  }
+
+  Index sequence(const std::vector<arch::Layer>& layers, Index in, bool branch) {
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      const auto activation = [&](std::size_t k) {
+        return k < layers.size() ? std::get_if<arch::Activation>(&layers[k].what) : nullptr;
+      };
+      Step step;
+      step.in = in;
+      if (std::holds_alternative<arch::Dense>(layers[i].what)) {
+        step.layer = next_layer_++;
+        step.out = node(layers_[static_cast<std::size_t>(step.layer)].fan_out);
+        if (const auto* rho = activation(i + 1)) {
+          ++i;
+          activate(step, *rho, branch && i + 1 == layers.size());
+        }
+      } else if (const auto* rho = activation(i)) {
+        step.kind = Step::Kind::activation;
+        step.out = node(units(in));
+        activate(step, *rho, branch && i + 1 == layers.size());
+      } else {
+        step.kind = Step::Kind::sum;
+        step.out = sequence(std::get<arch::Residual>(layers[i].what).branch, in, true);
+      }
+      program_.steps.push_back(step);
+      in = step.out;
+    }
+    return in;
+  }
+
+  /// Places for vectors that live for a part of a pass, reused.
+  Index take(Index units) {
+    auto& slots = program_.slots;
+    for (std::size_t s = 0; s < slots.size(); ++s)
+      if (!busy_[s]) {
+        busy_[s] = true;
+        slots[s] = std::max(slots[s], units);
+        return static_cast<Index>(s);
+      }
+    slots.push_back(units);
+    busy_.push_back(true);
+    return static_cast<Index>(slots.size()) - 1;
+  }
+  void release(Index slot) { busy_[static_cast<std::size_t>(slot)] = false; }
+
+  void place_signals() {
+    std::vector<Index> at(program_.nodes.size(), -1);
+    const auto of = [&](Index node) -> Index& { return at[static_cast<std::size_t>(node)]; };
+    of(program_.result) = program_.result_signal = take(units(program_.result));
+    for (auto step = program_.steps.rbegin(); step != program_.steps.rend(); ++step) {
+      step->signal_out = of(step->out);
+      step->adds = of(step->in) >= 0;
+      const bool in_place = step->kind == Step::Kind::activation && !step->adds;
+      if (in_place)
+        of(step->in) = step->signal_out;
+      else if (!step->adds && step->in > 0)
+        of(step->in) = take(units(step->in));
+      step->signal_in = of(step->in);
+      if (step->kind != Step::Kind::sum && !in_place) release(step->signal_out);
+    }
+    busy_.assign(busy_.size(), false);
+  }
+
+  void place_tangents() {
+    std::vector<Index> at(program_.nodes.size(), -1), uses(program_.nodes.size(), 0);
+    const auto of = [&](Index node) -> Index& { return at[static_cast<std::size_t>(node)]; };
+    for (const Step& step : program_.steps) ++uses[static_cast<std::size_t>(step.in)];
+    for (Step& step : program_.steps) {
+      step.tangent_in = of(step.in);
+      const bool last = --uses[static_cast<std::size_t>(step.in)] == 0;
+      const bool in_place = step.kind == Step::Kind::activation && last;
+      if (step.kind != Step::Kind::sum)
+        of(step.out) = in_place ? step.tangent_in : take(units(step.out));
+      step.tangent_out = of(step.out);
+      if (last && !in_place && step.in > 0) release(step.tangent_in);
+    }
+    program_.result_tangent = of(program_.result);
+  }
+
+  const std::vector<DenseLayer>& layers_;
+  Program program_;
+  std::vector<bool> busy_;
+  Index next_layer_ = 0;
+};
+
+}  // namespace
+
+Program compile(const Network& network) {
+  return Compiler(network).finish();
+}
+
+}  // namespace mercer::net
