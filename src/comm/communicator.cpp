@@ -8,20 +8,12 @@
 
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
+#include "messages.hpp"
 
 namespace mercer::comm {
 namespace {
 
-constexpr Index kMaxMessageBytes = Index{1} << 30;
 std::atomic<std::int64_t> g_bytes_sent{0};
-
-void check(int code, const char* where) {
-  if (code == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING] = {};
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  abort_run(where, text);
-}
 
 MPI_Op mpi_op(Op op) {
   switch (op) {
@@ -40,6 +32,18 @@ Index max_elements() {
 }
 
 }  // namespace
+
+void check(int code, const char* where) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = {};
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  abort_run(where, text);
+}
+
+void count_sent(Index bytes) {
+  g_bytes_sent += bytes;
+}
 
 std::int64_t bytes_sent() {
   return g_bytes_sent;
@@ -86,31 +90,6 @@ void Communicator::all_reduce(std::span<T> values, Op op) const {
           "MPI_Allreduce");
   }
   if (size_ > 1) g_bytes_sent += n * static_cast<Index>(sizeof(T));
-}
-
-template <class T>
-void Communicator::start_all_reduce(std::span<T> values, Op op,
-                                    std::vector<MPI_Request>& requests) const {
-  const Index n = static_cast<Index>(values.size());
-  for (Index begin = 0; begin < n; begin += max_elements<T>()) {
-    const Index count = std::min(max_elements<T>(), n - begin);
-    check(MPI_Iallreduce(MPI_IN_PLACE, values.data() + begin, static_cast<int>(count),
-                         datatype<T>(), mpi_op(op), handle(), &requests.emplace_back()),
-          "MPI_Iallreduce");
-  }
-  if (size_ > 1) g_bytes_sent += n * static_cast<Index>(sizeof(T));
-}
-
-bool test(std::span<MPI_Request> requests) {
-  int done = 0;
-  check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE),
-        "MPI_Testall");
-  return done != 0;
-}
-
-void wait(std::span<MPI_Request> requests) {
-  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
-        "MPI_Waitall");
 }
 
 template <class T>
@@ -198,7 +177,8 @@ void Communicator::all_to_all(std::span<const T> send, std::span<const Index> se
   if (send_counts[self] != 0 && send_counts[self] != receive_counts[self])
     abort_run("all_to_all", "a rank disagrees with itself on what it keeps");
   std::copy_n(send.data() + to[self], send_counts[self], result.data() + from[self]);
-  wait(requests);
+  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
+        "MPI_Waitall");
 }
 
 template <class T>
@@ -216,8 +196,6 @@ RawVector<T> Communicator::all_to_all(std::span<const T> send, std::span<const I
 
 #define MERCER_INSTANTIATE(T)                                                                   \
   template void Communicator::all_reduce<T>(std::span<T>, Op) const;                            \
-  template void Communicator::start_all_reduce<T>(std::span<T>, Op, std::vector<MPI_Request>&)  \
-      const;                                                                                    \
   template void Communicator::broadcast<T>(std::span<T>, int) const;                            \
   template std::vector<T> Communicator::all_gather<T>(T) const;                                 \
   template std::vector<T> Communicator::all_gather<T>(std::span<const T>) const;                \

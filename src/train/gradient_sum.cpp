@@ -6,27 +6,24 @@
 #include "mercer/base/timer.hpp"
 
 namespace mercer::train {
+namespace {
+
+constexpr Index kLargestBucket = Index{1} << 27;  // 2^30 bytes of double
+
+}  // namespace
 
 template <class T>
 GradientSum<T>::GradientSum(const comm::Communicator& comm, std::span<T> g, const Options& options)
-    : comm_(comm), g_(g), options_(options) {
-  if (options.bucket < 1)
-    throw InputError("a bucket of {} gradient entries: at least 1 is needed", options.bucket);
-  requests_.reserve(g.size() / static_cast<std::size_t>(options.bucket) + 16);
-}
-
-template <class T>
-GradientSum<T>::~GradientSum() {
-  int finalized = 0;
-  MPI_Finalized(&finalized);
-  if (!finalized) comm::wait(requests_);  // MPI still writes to g
+    : comm_(comm), g_(g), options_(options), sums_(comm) {
+  if (options.bucket < 1 || options.bucket > kLargestBucket)
+    throw InputError("a bucket of {} gradient entries: 1 to {} are possible", options.bucket,
+                     kLargestBucket);
 }
 
 template <class T>
 typename net::Evaluator<T>::Watch GradientSum<T>::watch() {
   if (!overlaps()) return {};
-  return {[this](Index first, Index count) { announced(first, count); },
-          [this] { comm::test(requests_); }};
+  return {[this](Index first, Index count) { announced(first, count); }, [this] { sums_.test(); }};
 }
 
 template <class T>
@@ -48,9 +45,12 @@ template <class T>
 void GradientSum<T>::start_pending() {
   const Index count = pending_end_ - pending_begin_;
   if (count == 0) return;
-  comm_.start_all_reduce(
-      g_.subspan(static_cast<std::size_t>(pending_begin_), static_cast<std::size_t>(count)),
-      comm::Op::sum, requests_);
+  const Index pieces = ceil_div(count, options_.bucket);
+  for (Index i = 0; i < pieces; ++i) {
+    const Index begin = count * i / pieces, end = count * (i + 1) / pieces;
+    sums_.start(g_.subspan(static_cast<std::size_t>(pending_begin_ + begin),
+                           static_cast<std::size_t>(end - begin)));
+  }
   started_ += count;
   pending_begin_ = pending_end_ = 0;
 }
@@ -60,8 +60,7 @@ void GradientSum<T>::finish() {
   const Timer timer;
   const Index p = static_cast<Index>(g_.size());
   start_pending();
-  comm::wait(requests_);
-  requests_.clear();
+  sums_.wait();
   const Index started = std::exchange(started_, 0);
   if (started == 0)
     comm_.all_reduce(g_, comm::Op::sum);

@@ -86,7 +86,7 @@ TYPED_TEST_SUITE(GradientSumTest, Precisions);
 TYPED_TEST(GradientSumTest, IsTheSameSumToTheBitOnEveryRankForEveryBucketAndStep) {
   using T = TypeParam;
   const auto ranges = layers();
-  for (const Index bucket : {1, 100, 3000, 1 << 20}) {
+  for (const Index bucket : {97, 1000, 3000, 1 << 20}) {
     std::vector<T> g(kSize);
     GradientSum<T> sum(this->world, g, {.bucket = bucket});
     for (int step = 0; step < 3; ++step) {

@@ -66,10 +66,6 @@ class Communicator {
     all_reduce(std::span<T>(&value, 1), op);
     return value;
   }
-  /// Starts all_reduce of `values` in place, which nobody may touch until wait() returned for the
-  /// requests that are appended, one per 2^30 bytes. In the same order on every rank.
-  template <class T>
-  void start_all_reduce(std::span<T> values, Op op, std::vector<MPI_Request>& requests) const;
   /// values of rank `root` to all.
   template <class T>
   void broadcast(std::span<T> values, int root) const;
@@ -97,12 +93,6 @@ class Communicator {
   int rank_ = 0;
   int size_ = 1;
 };
-
-/// Lets MPI work on open requests (Open MPI does so only inside calls); true when all are done.
-/// Local.
-bool test(std::span<MPI_Request> requests);
-/// Returns when all are done.
-void wait(std::span<MPI_Request> requests);
 
 /// Bytes that this rank handed to MPI through Communicator since the start: what its own messages
 /// carry, not what MPI makes of them and not what ScaLAPACK and ELPA send. Local.

@@ -1,11 +1,8 @@
 #pragma once
 
-#include <mpi.h>
-
 #include <span>
-#include <vector>
 
-#include "mercer/comm/communicator.hpp"
+#include "mercer/comm/started_sums.hpp"
 #include "mercer/net/network.hpp"
 
 namespace mercer::train {
@@ -21,14 +18,12 @@ template <class T>
 class GradientSum {
  public:
   struct Options {
-    Index bucket = 1 << 20;  ///< elements: layers are gathered up to this before a reduction starts
+    Index bucket = 1 << 18;  ///< elements (up to 2^27): layers are gathered up to it, or cut to it
     bool overlap = true;     ///< false: one blocking all-reduce in finish(), to compare with
   };
   /// For the gradient g (p entries, the same p on every rank), which must outlive this. One object
-  /// serves all steps. Local; allocates for p/bucket requests.
+  /// serves all steps; the first one allocates about p elements. Local. Throws InputError.
   GradientSum(const comm::Communicator& comm, std::span<T> g, const Options& options);
-  /// Waits for what was started. Collective where a step is under way.
-  ~GradientSum();
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;
 
@@ -52,7 +47,7 @@ class GradientSum {
   Options options_;
   Index pending_begin_ = 0, pending_end_ = 0;  ///< announced, not yet started
   Index started_ = 0;                          ///< entries of this step
-  std::vector<MPI_Request> requests_;
+  comm::StartedSums<T> sums_;
   double waiting_ = 0;
   Index bytes_ = 0;
 };
