@@ -1,5 +1,6 @@
 // Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and
-// dgemm), eig (every eigensolver against `auto`). Ratios are medians of one run.
+// dgemm), eig (every eigensolver against `auto`), train (a step of gradient descent against sgemm).
+// Ratios are medians of one run.
 
 #include <algorithm>
 #include <cmath>
@@ -10,33 +11,12 @@
 #include "mercer/gram/assemble.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
-#include "shared/session.hpp"
+#include "shared/bench.hpp"
 
 namespace mercer::drivers {
 namespace {
 
 using Row = nlohmann::ordered_json;
-
-struct Job {
-  CommonOptions common;
-  Index n = 8192, d = 784;
-  int repeat = 5;
-  std::string sizes = "2000,5000", fractions = "1,0.25,0.0333333";
-};
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const std::size_t m = values.size() / 2;
-  return values.size() % 2 == 1 ? values[m] : 0.5 * (values[m - 1] + values[m]);
-}
-
-/// Seconds of `body` on the slowest rank, all ranks starting together.
-double seconds(const comm::Communicator& comm, const std::function<void()>& body) {
-  comm.barrier();
-  const Timer timer;
-  body();
-  return comm.all_reduce(timer.seconds(), comm::Op::max);
-}
 
 /// Points of the unit sphere in R^d: Gaussian directions.
 dist::RowBlock<double> sphere_points(const comm::Communicator& comm, Index n, Index d,
@@ -55,19 +35,7 @@ dist::RowBlock<double> sphere_points(const comm::Communicator& comm, Index n, In
   return X;
 }
 
-/// dgemm's rate with every rank busy, in flops a second of one rank: the ceiling.
-double dgemm_peak(const comm::Communicator& comm) {
-  constexpr Index m = 2048;
-  Matrix<double> A(m, m, 1.0), B(m, m, 1.0), C(m, m);
-  std::vector<double> times;
-  for (int r = 0; r < 5; ++r)
-    times.push_back(seconds(comm, [&] {
-      la::gemm<double>(la::Trans::no, la::Trans::no, 1.0, A.view(), B.view(), 0.0, C.view());
-    }));
-  return 2.0 * m * m * m / median(times);
-}
-
-int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
+int bench_gram(const BenchJob& job, const gram::Source& kernel, Session& session) {
   const auto& grid = session.grid();
   const Index n = job.n, d = job.d;
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
@@ -83,7 +51,7 @@ int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
   const auto X = sphere_points(session.comm(), n, d, job.common.seed);
   std::vector<double> assembling, syrk, peak;
   for (int r = 0; r < job.repeat; ++r) {
-    peak.push_back(dgemm_peak(session.comm()));
+    peak.push_back(gemm_peak<double>(session.comm()));
     assembling.push_back(seconds(session.comm(), [&] {
       const auto K = gram::assemble<double>(kernel.kernel(), X, grid, assembly);
     }));
@@ -126,7 +94,7 @@ int bench_gram(const Job& job, const gram::Source& kernel, Session& session) {
   return session.finish();
 }
 
-int bench_eig(const Job& job, const gram::Source& kernel, Session& session) {
+int bench_eig(const BenchJob& job, const gram::Source& kernel, Session& session) {
   const auto& grid = session.grid();
   using spectral::Method;
   auto rows = Row::array();
@@ -186,23 +154,34 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   return run(argc, argv, "mercer-bench", [&](const mercer::comm::Communicator& comm) {
     const std::string job_name = argc > 1 ? argv[1] : "";
-    Job job;
-    CommandLine line("mercer-bench", "gram|eig [options]",
+    BenchJob job;
+    CommandLine line("mercer-bench", "gram|eig|train [options]",
                      "Times Mercer's stages beside what they are built on.");
     line.add_common(job.common);
     line.add_kernel();
     auto add = line.group("Benchmarks").add_options();
-    add("n", po::value(&job.n)->default_value(8192), "gram: points");
-    add("d", po::value(&job.d)->default_value(784), "gram: dimension");
+    add("n", po::value(&job.n)->default_value(8192), "gram: points; train: rows");
+    add("d", po::value(&job.d)->default_value(784), "gram, train: dimension");
+    add("top", po::value(&job.top)->default_value(200), "train: modes of S");
     add("repeat", po::value(&job.repeat)->default_value(5), "runs; medians are printed");
     add("sizes", po::value(&job.sizes)->default_value("2000,5000"), "eig: matrix sizes");
     add("fractions", po::value(&job.fractions)->default_value("1,0.25,0.0333333"), "eig: k/n");
-    const bool named = job_name == "gram" || job_name == "eig";
+    const bool named = job_name == "gram" || job_name == "eig" || job_name == "train";
     if (!named && !job_name.starts_with("-"))
-      throw mercer::InputError("mercer-bench {}: give gram or eig first", job_name);
+      throw mercer::InputError("mercer-bench {}: give gram, eig or train first", job_name);
     if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
-    if (!named) throw mercer::InputError("give gram or eig first, then the options");
+    if (!named) throw mercer::InputError("give gram, eig or train first, then the options");
     if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
+    if (job_name == "train") {
+      if (!line.given("precision")) job.common.single_precision = true;
+      if (line.given("arch")) job.networks.push_back(line.architecture().text());
+      job.given_n = line.given("n");
+      if (job.n < 1 || job.d < 1 || job.top < 1)
+        throw mercer::InputError("--n {}, --d {}, --top {}: give at least 1", job.n, job.d,
+                                 job.top);
+      Session session(line, job.common, comm);
+      return bench_train(job, session);
+    }
     // The assembly's benchmark is that of three hidden layers, unless something else is asked for.
     if (!line.given("arch") && !line.given("depth")) line.adopt("depth=3", "mercer-bench");
     const auto kernel = line.kernel_source();

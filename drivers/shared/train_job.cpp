@@ -81,7 +81,8 @@ void TrainJob::add(CommandLine& line) {
   descent("safety", po::value(&o.safety)->value_name("F")->default_value(1.0, "1"),
           "--lr auto times F");
   descent("safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
-          "with --lr auto and full batches: smaller steps where the loss falls by less than the "
+          "with --lr auto, full batches and no momentum: smaller steps where the loss falls by "
+          "less than the "
           "linear model says, growing again where it holds");
   descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
@@ -167,10 +168,11 @@ void TrainJob::settle(const CommandLine& line) {
       throw InputError("--lr {}: give a positive number or auto", rate_);
     both("safety", "--lr auto", false);
   }
-  options.safeguard =
-      one_of("safeguard", safeguard_, "on", "off") && options.rate == 0 && options.batch == 0;
-  if (line.given("safeguard") && safeguard_ == "on" && !options.safeguard)
-    throw InputError("--safeguard on: works with --lr auto and full batches only");
+  const bool guarded = options.rate == 0 && options.batch == 0 && options.momentum == 0;
+  options.safeguard = one_of("safeguard", safeguard_, "on", "off") && guarded;
+  if (line.given("safeguard") && safeguard_ == "on" && !guarded)
+    throw InputError(
+        "--safeguard on: works with --lr auto, full batches and no --momentum: leave it out");
   options.seed = common.seed;
   options.validate();
 

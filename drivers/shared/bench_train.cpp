@@ -1,0 +1,184 @@
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "mercer/base/random.hpp"
+#include "mercer/la/blas.hpp"
+#include "mercer/train/descend.hpp"
+#include "shared/bench.hpp"
+
+namespace mercer::drivers {
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  const std::size_t m = values.size() / 2;
+  return values.size() % 2 == 1 ? values[m] : 0.5 * (values[m - 1] + values[m]);
+}
+
+double seconds(const comm::Communicator& comm, const std::function<void()>& body) {
+  comm.barrier();
+  const Timer timer;
+  body();
+  return comm.all_reduce(timer.seconds(), comm::Op::max);
+}
+
+template <class T>
+double gemm_peak(const comm::Communicator& comm) {
+  constexpr Index m = 2048;
+  Matrix<T> A(m, m, T(1)), B(m, m, T(1)), C(m, m);
+  std::vector<double> times;
+  for (int r = 0; r < 5; ++r)
+    times.push_back(seconds(comm, [&] {
+      la::gemm<T>(la::Trans::no, la::Trans::no, 1, A.view(), B.view(), 0, C.view());
+    }));
+  return 2.0 * m * m * m / median(times);
+}
+template double gemm_peak<double>(const comm::Communicator&);
+template double gemm_peak<float>(const comm::Communicator&);
+
+namespace {
+
+using Row = nlohmann::ordered_json;
+
+struct Network {
+  std::string text;
+  Index rows;
+};
+
+/// The ways of a step that are timed in turn.
+enum Way : std::size_t { plain, preconditioned, blocking };
+constexpr std::size_t kWays = 3;
+
+/// Steps of a run: about 2e11 flops a rank, so that small networks are timed as well as large ones.
+Index steps_of(double flops) {
+  return std::clamp<Index>(static_cast<Index>(2e11 / flops), 5, 100);
+}
+
+/// This rank's columns of a Gaussian matrix, the same for every number of ranks.
+template <class T>
+Matrix<T> gaussian(const dist::RowPartition& partition, int rank, Index height, Stream stream,
+                   double scale) {
+  Matrix<T> A(height, partition.size(rank));
+  const Random random(0, stream);
+  for (Index j = 0; j < A.cols(); ++j)
+    for (Index i = 0; i < height; ++i)
+      A(i, j) = static_cast<T>(scale * random.normal(static_cast<std::uint64_t>(
+                                           (partition.begin(rank) + j) * height + i)));
+  return A;
+}
+
+template <class T>
+Row bench_network(const BenchJob& job, const net::Network& network, Index n, Session& session) {
+  const auto& comm = session.comm();
+  const dist::RowPartition partition{n, comm.size()};
+  const Index d = network.inputs(), c = network.outputs(), k = std::min(job.top, n);
+  std::vector<train::RowSet<T>> rows(1);
+  rows[0].n = n;
+  rows[0].first = partition.begin(comm.rank());
+  rows[0].X = gaussian<T>(partition, comm.rank(), d, Stream::data_inputs, 1);
+  rows[0].Y = gaussian<T>(partition, comm.rank(), c, Stream::data_targets, 1);
+  const auto w_0 = network.initial<T>(job.common.seed);
+  const double flops = network.gradient_flops() * static_cast<double>(n) / comm.size();
+  const Index steps = steps_of(flops);
+
+  std::array<std::vector<double>, kWays> times;
+  std::array<train::Outcome, kWays> last;
+  std::vector<double> peak, ratio;
+  for (int r = 0; r < job.repeat; ++r) {
+    peak.push_back(gemm_peak<T>(comm));
+    for (const Way way : {plain, preconditioned, blocking}) {
+      rows[0].S = {};
+      if (way == preconditioned)  // columns of length about 1: for timing only
+        rows[0].S = {gaussian<T>(partition, comm.rank(), k, Stream::probe,
+                                 1 / std::sqrt(static_cast<double>(n))),
+                     std::vector<double>(static_cast<std::size_t>(k), -0.5)};
+      train::State<T> state;
+      state.w = w_0;
+      train::Options options;
+      options.steps = options.record_every = steps;
+      options.rate = 1e-12;
+      options.safeguard = false;
+      options.overlap = way != blocking;
+      last[way] = train::descend<T>(comm, network, rows, state, w_0, options, {}, {});
+      times[way].push_back(comm.all_reduce(last[way].seconds_per_step, comm::Op::max));
+    }
+    ratio.push_back(times[preconditioned].back() / times[plain].back());
+  }
+
+  const double p = static_cast<double>(network.parameters());
+  const double ceiling = 1e-9 * median(peak);
+  session.say("\n{}, {} rows, {} parameters; {}gemm {:.1f} GFLOP/s a rank", network.text(), n,
+              network.parameters(), std::is_same_v<T, float> ? 's' : 'd', ceiling);
+  session.say("{:<28} {:>10} {:>14} {:>9} {:>13} {:>16}", "a step", "seconds", "GFLOP/s a rank",
+              "of peak", "sum's waiting", "numbers sent");
+  const auto line = [&](const std::string& name, Way way) {
+    const double t = median(times[way]), gflops = 1e-9 * flops / t;
+    session.say("{:<28} {:>10.4f} {:>14.1f} {:>8.0f}% {:>12.1f}% {:>16.0f}", name, t, gflops,
+                100 * gflops / ceiling, 100 * last[way].sum_share,
+                last[way].bytes_per_step / sizeof(T));
+  };
+  line("plain", plain);
+  line(fmt::format("with S, k = {}", k), preconditioned);
+  line("plain, sum after the pass", blocking);
+  session.say(
+      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  p = {:.0f}, p + k c = {:.0f}",
+      median(ratio), job.repeat, *std::ranges::min_element(ratio), *std::ranges::max_element(ratio),
+      p, p + static_cast<double>(k * c));
+  const double t = median(times[plain]);
+  return Row{{"network", network.text()},
+             {"rows", n},
+             {"parameters", network.parameters()},
+             {"seconds_per_step", t},
+             {"gflops_per_rank", 1e-9 * flops / t},
+             {"gflops_gemm", ceiling},
+             {"share_of_peak", 1e-9 * flops / t / ceiling},
+             {"top", k},
+             {"seconds_with_S", median(times[preconditioned])},
+             {"ratio_with_S", median(ratio)},
+             {"seconds_without_overlap", median(times[blocking])},
+             {"sum_share", last[plain].sum_share},
+             {"sum_share_without_overlap", last[blocking].sum_share},
+             {"bytes_per_step", last[plain].bytes_per_step},
+             {"bytes_per_step_with_S", last[preconditioned].bytes_per_step}};
+}
+
+template <class T>
+Plan plan(const net::Network& network, Index n, Index k, const Session& session) {
+  const double own = static_cast<double>(ceil_div(n, session.comm().size()));
+  const double c = static_cast<double>(network.outputs());
+  auto plan = session.plan();
+  plan.stage("train",
+             sizeof(T) * (4.0 * static_cast<double>(network.parameters()) +
+                          own * (static_cast<double>(network.inputs() + k) + 5 * c)) +
+                 net::Evaluator<T>::bytes(network, ceil_div(n, session.comm().size())),
+             network.gradient_flops() * static_cast<double>(n), "one step");
+  return plan;
+}
+
+template <class T>
+int bench(const BenchJob& job, const std::vector<Network>& networks, Session& session) {
+  auto rows = Row::array();
+  for (const auto& [text, n] : networks) {
+    const net::Network network(arch::parse(text), job.d, net::Parametrization::ntk,
+                               net::Start::gaussian);
+    if (session.stop_at_plan(plan<T>(network, n, job.top, session))) return 0;
+    rows.push_back(bench_network<T>(job, network, n, session));
+  }
+  session.record().result["rows"] = rows;
+  return session.finish();
+}
+
+}  // namespace
+
+int bench_train(const BenchJob& job, Session& session) {
+  std::vector<Network> networks;
+  for (const auto& text : job.networks) networks.push_back({text, job.n});
+  if (networks.empty())
+    networks = {{"dense(1024) relu dense(1024) relu dense(10)", job.given_n ? job.n : 8192},
+                {"dense(256) relu dense(256) relu dense(10)", job.given_n ? job.n : 1024}};
+  session.begin(networks.front().rows, job.d, 0, "none", 0);
+  return job.common.single_precision ? bench<float>(job, networks, session)
+                                     : bench<double>(job, networks, session);
+}
+
+}  // namespace mercer::drivers
