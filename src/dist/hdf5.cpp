@@ -147,6 +147,10 @@ const std::string& Hdf5File::path() const {
   return state_->path;
 }
 
+const comm::Communicator& Hdf5File::comm() const {
+  return state_->comm;
+}
+
 Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path) {
   const Quiet quiet;
   auto state = std::make_unique<State>(State{comm, path, "", -1});

@@ -21,7 +21,8 @@ std::shared_ptr<const Kernel> make(const Options& options) {
   arch::Options again;
   again.weight_std = options.architecture.weight_std;
   again.bias_std = options.architecture.bias_std;
-  return network_kernel(arch::parse(options.architecture.text(), again), options.kind == Kind::ntk);
+  return network_kernel(arch::parse(options.architecture.text(), again), options.kind == Kind::ntk,
+                        options.parametrization);
 }
 
 }  // namespace mercer::kernel

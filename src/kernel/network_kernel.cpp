@@ -40,7 +40,6 @@ Index segment_length(const NetworkRows& rows) {
   return std::clamp<Index>(kCache / terms / 32 * 32, 32, kSegment);
 }
 
-/// Widths do not matter in the limit.
 void drop_widths(std::vector<arch::Layer>& layers) {
   for (arch::Layer& layer : layers) {
     if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
@@ -52,14 +51,24 @@ void drop_widths(std::vector<arch::Layer>& layers) {
 /// Jacot, Gabriel and Hongler 2018) on normalised states: see Segment.
 class NetworkKernel : public Kernel {
  public:
-  NetworkKernel(const arch::Architecture& architecture, bool tangent)
-      : architecture_(architecture), program_(compile(architecture_)), tangent_(tangent) {
-    drop_widths(architecture_.layers);
+  NetworkKernel(const arch::Architecture& architecture, bool tangent,
+                const std::vector<double>& weight_terms)
+      : architecture_(architecture),
+        program_(compile(architecture_, weight_terms)),
+        tangent_(tangent),
+        standard_(!weight_terms.empty()) {
+    // Widths do not matter in the limit, but for those of a standard network that are not all
+    // equal.
+    const bool one_width =
+        weight_terms.size() < 2 || std::all_of(weight_terms.begin() + 1, weight_terms.end(),
+                                               [&](double f) { return f == weight_terms.back(); });
+    if (one_width) drop_widths(architecture_.layers);
   }
 
   std::string text() const override {
-    return fmt::format("{}({}; weight_std={}; bias_std={})", tangent_ ? "ntk" : "nngp",
-                       architecture_.text(), architecture_.weight_std, architecture_.bias_std);
+    return fmt::format("{}({}; weight_std={}; bias_std={}{})", tangent_ ? "ntk" : "nngp",
+                       architecture_.text(), architecture_.weight_std, architecture_.bias_std,
+                       standard_ ? "; standard" : "");
   }
 
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
@@ -128,13 +137,17 @@ class NetworkKernel : public Kernel {
  private:
   arch::Architecture architecture_;
   Program program_;
-  bool tangent_;
+  bool tangent_, standard_;
 };
 
 }  // namespace
 
-std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent) {
-  return std::make_shared<NetworkKernel>(architecture, tangent);
+std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent,
+                                             Parametrization parametrization) {
+  std::vector<double> weight_terms;
+  if (tangent && parametrization == Parametrization::standard)
+    weight_terms = standard_weight_terms(architecture);
+  return std::make_shared<NetworkKernel>(architecture, tangent, weight_terms);
 }
 
 }  // namespace mercer::kernel

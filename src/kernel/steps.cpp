@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 namespace mercer::kernel {
 
 namespace {
 
-/// K <- sigma_w^2 K + sigma_b^2, T <- K_new + sigma_w^2 T.
+/// K <- sigma_w^2 K + sigma_b^2; T <- K_new + sigma_w^2 T, or, in a standard network, T <-
+/// sigma_w^2 (term K + T).
 class DenseStep : public Step {
  public:
-  DenseStep(double weight_std, double bias_std) : W_(weight_std), b_(bias_std) {}
+  DenseStep(double weight_std, double bias_std, std::optional<double> weight_term)
+      : W_(weight_std), b_(bias_std), term_(weight_term) {}
 
   Factors prepare(std::vector<RowState>& stack) const override {
     RowState& rows = stack.back();
@@ -27,12 +30,15 @@ class DenseStep : public Step {
       }
       rows.s[i] = s;
       rows.mean[i] = 0;
-      rows.tau[i] = 1 + alpha * alpha * rows.tau[i];
+      rows.tau[i] =
+          term_ ? alpha * alpha * (*term_ + rows.tau[i]) : 1 + alpha * alpha * rows.tau[i];
     }
     return f;
   }
   void apply(Work& work, const RowView& rows, const RowView& row_j) const override {
-    if (b_ > 0)
+    if (term_)
+      apply_standard(work.top(), rows, row_j);
+    else if (b_ > 0)
       tile_loops().dense_bias(work.top(), factor(rows, row_j, 0), factor(rows, row_j, 1));
     else
       tile_loops().dense(work.top());
@@ -40,7 +46,16 @@ class DenseStep : public Step {
   Index doubles_per_row() const override { return b_ > 0 ? 2 : 0; }
 
  private:
+  void apply_standard(const Segment& s, const RowView& rows, const RowView& row_j) const {
+    const double term = *term_;
+    for (Index i = 0; i < s.n; ++i) s.tau[i] += term * s.c[i];
+    if (!(b_ > 0)) return;
+    const Factor alpha = factor(rows, row_j, 0);
+    for (Index i = 0; i < s.n; ++i) s.tau[i] *= alpha.i[i] * alpha.j;
+    tile_loops().dense_bias({s.n, s.c, s.sigma, nullptr}, alpha, factor(rows, row_j, 1));
+  }
   double W_, b_;
+  std::optional<double> term_;
 };
 
 /// a min(x, 0) + b max(x, 0): homogeneous, so that no factor of the rows enters.
@@ -175,11 +190,18 @@ bool mean_after(const std::vector<arch::Layer>& layers, bool mean) {
   return mean;
 }
 
+/// `terms`: the weight terms of a standard network that are still to come; empty otherwise.
 void append(const std::vector<arch::Layer>& layers, const arch::Architecture& architecture,
-            bool mean, Program& program, std::vector<const arch::Activation*>& activations) {
+            bool mean, std::span<const double>& terms, Program& program,
+            std::vector<const arch::Activation*>& activations) {
   for (const arch::Layer& layer : layers) {
     if (std::holds_alternative<arch::Dense>(layer.what)) {
-      program.push_back(dense_step(architecture.weight_std, architecture.bias_std));
+      std::optional<double> term;
+      if (!terms.empty()) {
+        term = terms.front();
+        terms = terms.subspan(1);
+      }
+      program.push_back(dense_step(architecture.weight_std, architecture.bias_std, term));
     } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
       activations.resize(program.size() + 1);
       activations[program.size()] = rho;
@@ -187,17 +209,34 @@ void append(const std::vector<arch::Layer>& layers, const arch::Architecture& ar
     } else {
       const auto& branch = std::get<arch::Residual>(layer.what).branch;
       program.push_back(branch_step());
-      append(branch, architecture, mean, program, activations);
+      append(branch, architecture, mean, terms, program, activations);
       program.push_back(join_step(mean && mean_after(branch, mean)));
     }
     mean = mean_after({layer}, mean);
   }
 }
 
+/// Appends the inputs of the sequence's dense layers, 0 where the text has no width; returns its
+/// outputs.
+Index append_fan_in(const std::vector<arch::Layer>& layers, Index width,
+                    std::vector<Index>& fan_in) {
+  for (const arch::Layer& layer : layers) {
+    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
+      fan_in.push_back(width);
+      width = dense->width;
+    } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
+      const Index sum = append_fan_in(res->branch, width, fan_in);
+      if (width == 0) width = sum;
+    }
+  }
+  return width;
+}
+
 }  // namespace
 
-std::unique_ptr<Step> dense_step(double weight_std, double bias_std) {
-  return std::make_unique<DenseStep>(weight_std, bias_std);
+std::unique_ptr<Step> dense_step(double weight_std, double bias_std,
+                                 std::optional<double> weight_term) {
+  return std::make_unique<DenseStep>(weight_std, bias_std, weight_term);
 }
 std::unique_ptr<Step> branch_step() {
   return std::make_unique<BranchStep>();
@@ -211,10 +250,36 @@ std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate
   return smooth_step(rho, accurate);
 }
 
-Program compile(const arch::Architecture& architecture) {
+std::vector<double> standard_weight_terms(const arch::Architecture& architecture) {
+  std::vector<Index> fan_in;
+  append_fan_in(architecture.layers, 0, fan_in);
+  if (fan_in.size() < 2)
+    throw InputError(
+        "architecture \"{}\": in the standard parametrisation the kernel is a limit over the "
+        "hidden "
+        "width, but there is no hidden layer",
+        architecture.text());
+  const std::span<const Index> hidden(fan_in.begin() + 1, fan_in.end());
+  const bool some = std::ranges::any_of(hidden, [](Index w) { return w > 0; });
+  if (some && std::ranges::find(hidden, 0) != hidden.end())
+    throw InputError(
+        "architecture \"{}\": in the standard parametrisation the hidden widths matter: give all "
+        "of "
+        "them, or none where they are equal",
+        architecture.text());
+  const double W2 = architecture.weight_std * architecture.weight_std;
+  std::vector<double> terms{0.0};
+  for (const Index w : hidden)
+    terms.push_back(some ? static_cast<double>(w) / static_cast<double>(hidden.back()) / W2
+                         : 1 / W2);
+  return terms;
+}
+
+Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms) {
   Program program;
   std::vector<const arch::Activation*> activations;
-  append(architecture.layers, architecture, false, program, activations);
+  std::span<const double> terms(weight_terms);
+  append(architecture.layers, architecture, false, terms, program, activations);
   activations.resize(program.size());
   bool accurate = false;
   for (std::size_t k = program.size(); k-- > 0;) {

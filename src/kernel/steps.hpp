@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "mercer/arch/architecture.hpp"
@@ -76,7 +77,10 @@ class Step {
 };
 using Program = std::vector<std::unique_ptr<Step>>;
 
-std::unique_ptr<Step> dense_step(double weight_std, double bias_std);
+/// `weight_term`: of a standard network, what multiplies K in the tangent kernel, see
+/// standard_weight_terms().
+std::unique_ptr<Step> dense_step(double weight_std, double bias_std,
+                                 std::optional<double> weight_term);
 std::unique_ptr<Step> branch_step();
 /// `means`: both parts may have non-zero mean.
 std::unique_ptr<Step> join_step(bool means);
@@ -85,7 +89,11 @@ std::unique_ptr<Step> join_step(bool means);
 std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate);
 std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
 
-/// The layers as a list of steps.
-Program compile(const arch::Architecture& architecture);
+/// fan_in/(m sigma_w^2) of every dense layer, in the order of the text, m the width of the last
+/// hidden layer; 0 for the input layer.
+std::vector<double> standard_weight_terms(const arch::Architecture& architecture);
+
+/// The layers as a list of steps. `weight_terms`: of a standard network; else empty.
+Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms);
 
 }  // namespace mercer::kernel

@@ -36,7 +36,9 @@ class Hdf5File {
   Hdf5File& operator=(Hdf5File&&) noexcept;
   ~Hdf5File();
   void finish();
+  /// Local.
   const std::string& path() const;
+  const comm::Communicator& comm() const;
 
   bool contains(const std::string& dataset) const;
   /// Extents of a numeric dataset (any rank >= 1). Throws InputError if absent or not numeric.

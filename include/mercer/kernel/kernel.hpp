@@ -45,10 +45,15 @@ class Kernel {
 
 enum class Kind { ntk, nngp, gaussian, laplace, linear };
 
+/// Of the networks whose tangent kernel is meant. ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b,
+/// entries ~ N(0, 1). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2).
+enum class Parametrization { ntk, standard };
+
 struct Options {
   Kind kind = Kind::ntk;
   arch::Architecture architecture;  ///< ntk, nngp
   double bandwidth = 1;             ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
+  Parametrization parametrization = Parametrization::ntk;  ///< ntk; an nngp has only one
 };
 
 /// ntk, nngp: the layer recursion in the NTK parametrisation (Jacot, Gabriel and
@@ -59,8 +64,15 @@ struct Options {
 /// and sigmoid by Hermite expansion: 1e-12 for variances up to 100, beyond see
 /// Rows::error_estimate. Cost of an entry beside the 2 d flops: about 2 ns a rectifier, 4 ns an
 /// erf, gelu or sin with AVX-512, terms/10 ns a series. gaussian, laplace: |x - z|^2 from the dot
-/// product, recomputed from differences where it is below 1e-3 (|x|^2 + |z|^2). Throws InputError:
-/// bandwidth not positive, an architecture that has no Gaussian limit.
+/// product, recomputed from differences where it is below 1e-3 (|x|^2 + |z|^2).
+///
+/// ntk of the standard parametrisation: the limit of (1/m) J J^T ([G] eq. 4, arXiv 2307.14531), m
+/// the width of the last hidden layer: the weight term of a dense layer is fan_in/(m sigma_w^2)
+/// times that of the NTK parametrisation, 0 for the input layer, and the bias terms vanish:
+/// T <- sigma_w^2 (fan_in/(m sigma_w^2) K + T). Hidden widths may be left out where all are equal.
+///
+/// Throws InputError: bandwidth not positive, an architecture that has no Gaussian limit; standard:
+/// no hidden layer, hidden widths given for some layers only.
 std::shared_ptr<const Kernel> make(const Options& options);
 
 }  // namespace mercer::kernel
