@@ -1,0 +1,259 @@
+#include "mercer/net/empirical.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "mercer/comm/together.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/la/blas.hpp"
+#include "mercer/net/parameters.hpp"
+
+namespace mercer::net {
+namespace {
+
+constexpr double kPassBytes = 32.0 * 1024 * 1024;  // activations and signals of one pass
+constexpr Index kTile = 256;                       // two scratch tiles of 512 KiB each
+
+/// Column j belongs to row j of the data set. The inputs of the first layer are those of the
+/// network, and the signals of the last layer are the seeds, which both copies share.
+struct EmpiricalRows : kernel::Rows {
+  Matrix<double> X;  ///< inputs; below them, for Outputs::full, the seeds
+  /// By copy and layer: A_l, fan_in x m, from the second layer on; B_l, fan_out x m for each seed,
+  /// one below the other, up to the last but one.
+  std::array<std::vector<Matrix<double>>, 2> inputs, signals;
+
+  Index size() const override { return X.cols(); }
+  Index bytes() const override {
+    Index doubles = X.size();
+    for (const auto* of : {&inputs, &signals})
+      for (const auto& copy : *of)
+        for (const auto& layer : copy) doubles += layer.size();
+    return doubles * static_cast<Index>(sizeof(double));
+  }
+};
+
+double dot(const double* a, const double* b, Index n) {
+  double sum = 0;
+  for (Index i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+class EmpiricalKernel : public kernel::Kernel {
+ public:
+  EmpiricalKernel(const Network& network, std::vector<double> parameters, Outputs outputs)
+      : text_(network.text()),
+        network_(network.architecture(), network.inputs(), network.parametrization(),
+                 Start::gaussian),
+        w_(std::move(parameters)),
+        full_(outputs == Outputs::full) {
+    if (static_cast<Index>(w_.size()) != network.parameters())
+      throw InputError("{} parameters for a network of {}", w_.size(), network.parameters());
+    text_ = fmt::format("empirical({}; {}; parameters={:016x})", text_, full_ ? "full" : "trace",
+                        hash<double>(w_));
+    const auto second = w_.begin() + network_.parameters();
+    if (network.copies() == 2) {
+      if (std::equal(w_.begin(), second, second, w_.end()))
+        w_.resize(static_cast<std::size_t>(network_.parameters()));
+      else
+        copies_ = 2;
+    }
+  }
+
+  std::string text() const override { return text_; }
+
+  std::unique_ptr<kernel::Rows> prepare(Matrix<double>&& X) const override {
+    check(X.rows());
+    auto rows = std::make_unique<EmpiricalRows>();
+    const Index m = X.cols();
+    rows->X = std::move(X);
+    for (std::size_t copy = 0; copy < copies_; ++copy)
+      for (std::size_t l = 0; l < layers().size(); ++l) {
+        rows->inputs[copy].emplace_back(l == 0 ? 0 : layers()[l].fan_in, m);
+        rows->signals[copy].emplace_back(l == last() ? 0 : seeds() * layers()[l].fan_out, m);
+      }
+    if (m == 0) return rows;
+    Evaluator<double> evaluator(network_, m, kPassBytes);
+    for (Index first = 0; first < m; first += evaluator.rows_kept())
+      pass(evaluator, first, std::min(evaluator.rows_kept(), m - first), *rows);
+    return rows;
+  }
+
+  void tile(const kernel::Rows& x_rows, Index i0, const kernel::Rows& z_rows, Index j0,
+            MatrixView<double> out) const override {
+    const auto& x = static_cast<const EmpiricalRows&>(x_rows);
+    const auto& z = static_cast<const EmpiricalRows&>(z_rows);
+    Matrix<double> A(std::min(kTile, out.rows), std::min(kTile, out.cols));
+    Matrix<double> B(A.rows(), A.cols());
+    for (Index j = 0; j < out.cols; j += kTile)
+      for (Index i = 0; i < out.rows; i += kTile) {
+        const Index h = std::min(kTile, out.rows - i), w = std::min(kTile, out.cols - j);
+        small_tile(x, i0 + i, z, j0 + j, A, B, out.block(i, j, h, w));
+      }
+  }
+
+  void diagonal(const kernel::Rows& x_rows, Index i0, Index count, double* out) const override {
+    const auto& x = static_cast<const EmpiricalRows&>(x_rows);
+    for (Index i = 0; i < count; ++i) {
+      const auto squared = [&](MatrixView<const double> v) {
+        return dot(v.column(i0 + i), v.column(i0 + i), v.rows);
+      };
+      double sum = 0;
+      for (std::size_t copy = 0; copy < copies_; ++copy)
+        for (std::size_t l = 0; l < layers().size(); ++l) {
+          const double a = weight_factor(l) * squared(inputs(x, copy, l)) + bias_factor(l);
+          sum += signals_are_one(l) ? a : a * signal_factor(l) * squared(signals(x, copy, l));
+        }
+      out[i] = sum / static_cast<double>(copies_);
+    }
+  }
+
+  Index bytes_per_row(Index d) const override {
+    check(d);
+    Index doubles = 0;
+    for (std::size_t l = 0; l < layers().size(); ++l)
+      doubles +=
+          (l == 0 ? 0 : layers()[l].fan_in) + (l == last() ? 0 : seeds() * layers()[l].fan_out);
+    return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
+  }
+
+ private:
+  const std::vector<DenseLayer>& layers() const { return network_.layers(); }
+  std::size_t last() const { return layers().size() - 1; }
+  Index outputs() const { return network_.outputs(); }
+  /// Backward passes of a row.
+  Index seeds() const { return full_ ? 1 : outputs(); }
+  double weight_factor(std::size_t l) const {
+    return layers()[l].weight_scale * layers()[l].weight_scale;
+  }
+  double bias_factor(std::size_t l) const {
+    return layers()[l].bias_scale * layers()[l].bias_scale;
+  }
+  /// The mean over the outputs.
+  double signal_factor(std::size_t l) const {
+    return full_ || l == last() ? 1 : 1 / static_cast<double>(outputs());
+  }
+  /// (1/c) sum_a <e_a, e_a>: the last layer of the trace kernel.
+  bool signals_are_one(std::size_t l) const { return !full_ && l == last(); }
+
+  MatrixView<const double> inputs(const EmpiricalRows& rows, std::size_t copy,
+                                  std::size_t l) const {
+    if (l > 0) return rows.inputs[copy][l].view();
+    return rows.X.view().block(0, 0, network_.inputs(), rows.X.cols());
+  }
+  MatrixView<const double> signals(const EmpiricalRows& rows, std::size_t copy,
+                                   std::size_t l) const {
+    if (l < last()) return rows.signals[copy][l].view();
+    return rows.X.view().block(network_.inputs(), 0, outputs(), rows.X.cols());
+  }
+
+  void check(Index d) const {
+    const Index wanted = network_.inputs() + (full_ ? outputs() : 0);
+    if (d != wanted)
+      throw InputError(
+          "the network of the empirical kernel has {} inputs{}, but the data set has {} columns",
+          network_.inputs(), full_ ? fmt::format(" and {} outputs", outputs()) : "", d);
+  }
+
+  /// Columns [first, first + m) of the rows' inputs and signals.
+  void pass(Evaluator<double>& evaluator, Index first, Index m, EmpiricalRows& rows) const {
+    const auto X = rows.X.view().block(0, first, network_.inputs(), m);
+    Matrix<double> one_hot(full_ ? 0 : outputs(), m, 0.0);
+    for (std::size_t copy = 0; copy < copies_; ++copy) {
+      const auto w = std::span<const double>(w_).subspan(
+          copy * static_cast<std::size_t>(network_.parameters()),
+          static_cast<std::size_t>(network_.parameters()));
+      for (Index a = 0; a < seeds(); ++a) {
+        std::vector<MatrixView<double>> A(layers().size()), B(layers().size());
+        for (std::size_t l = 0; l < layers().size(); ++l) {
+          if (l > 0 && a == 0)
+            A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+          if (l < last())
+            B[l] = rows.signals[copy][l].view().block(a * layers()[l].fan_out, first,
+                                                      layers()[l].fan_out, m);
+        }
+        MatrixView<const double> seed =
+            rows.X.view().block(X.rows, first, rows.X.rows() - X.rows, m);
+        if (!full_) {
+          for (Index j = 0; j < m; ++j)
+            for (Index i = 0; i < outputs(); ++i) one_hot(i, j) = i == a ? 1 : 0;
+          seed = one_hot.view();
+        }
+        evaluator.signals(w, X, seed, A, B);
+      }
+    }
+  }
+
+  void small_tile(const EmpiricalRows& x, Index i0, const EmpiricalRows& z, Index j0,
+                  Matrix<double>& A_tile, Matrix<double>& B_tile, MatrixView<double> out) const {
+    const MatrixView<double> A{A_tile.data(), out.rows, out.cols, std::max<Index>(1, out.rows)};
+    const MatrixView<double> B{B_tile.data(), out.rows, out.cols, A.ld};
+    const auto products = [&](double factor, MatrixView<const double> u, MatrixView<const double> v,
+                              MatrixView<double> to) {
+      la::gemm<double>(la::Trans::yes, la::Trans::no, factor, u.block(0, i0, u.rows, out.rows),
+                       v.block(0, j0, v.rows, out.cols), 0.0, to);
+    };
+    for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, 0.0);
+    const double mean = 1 / static_cast<double>(copies_);
+    for (std::size_t copy = 0; copy < copies_; ++copy)
+      for (std::size_t l = 0; l < layers().size(); ++l) {
+        const double bias = mean * bias_factor(l);
+        products(mean * weight_factor(l), inputs(x, copy, l), inputs(z, copy, l), A);
+        if (!signals_are_one(l))
+          products(signal_factor(l), signals(x, copy, l), signals(z, copy, l), B);
+        for (Index j = 0; j < out.cols; ++j) {
+          const double *a = A.column(j), *b = B.column(j);
+          double* k = out.column(j);
+          if (signals_are_one(l))
+            for (Index i = 0; i < out.rows; ++i) k[i] += a[i] + bias;
+          else
+            for (Index i = 0; i < out.rows; ++i) k[i] += (a[i] + bias) * b[i];
+        }
+      }
+  }
+
+  std::string text_;
+  Network network_;  ///< one copy
+  std::vector<double> w_;
+  std::size_t copies_ = 1;
+  bool full_;
+};
+
+}  // namespace
+
+std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
+                                                       std::vector<double> parameters,
+                                                       Outputs outputs) {
+  return std::make_shared<EmpiricalKernel>(network, std::move(parameters), outputs);
+}
+
+dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs) {
+  auto rows = comm::together(X.comm(), [&] {
+    return dist::RowBlock<double>(X.comm(), X.rows() * outputs, X.cols() + outputs);
+  });
+  std::vector<Index> wanted;
+  for (Index k = 0; k < rows.local_rows(); ++k) wanted.push_back((rows.first_row() + k) / outputs);
+  const auto inputs = dist::fetch_rows<double>(X, wanted);
+  for (Index k = 0; k < rows.local_rows(); ++k) {
+    const auto row = rows.row(k);
+    std::ranges::fill(row, 0.0);
+    std::copy_n(inputs.column(k), inputs.rows(), row.begin());
+    row[static_cast<std::size_t>(X.cols() + (rows.first_row() + k) % outputs)] = 1;
+  }
+  return rows;
+}
+
+dist::RowBlock<double> outputs(const Network& network, std::span<const double> w,
+                               const dist::RowBlock<double>& X) {
+  return comm::together(X.comm(), [&] {
+    if (X.cols() != network.inputs())
+      throw InputError("the network has {} inputs, but the data set has {} columns",
+                       network.inputs(), X.cols());
+    dist::RowBlock<double> F(X.comm(), X.rows(), network.outputs());
+    if (X.local_rows() > 0)
+      Evaluator<double>(network, X.local_rows(), kPassBytes)
+          .outputs(w, X.transposed(), F.transposed());
+    return F;
+  });
+}
+
+}  // namespace mercer::net
