@@ -22,7 +22,9 @@ struct Totals {
 template <class T>
 struct Run {
   const comm::Communicator& comm;
-  net::Evaluator<T>& evaluator;
+  const net::Network& network;
+  net::Evaluator<T>& evaluator;  ///< for all rows of the largest set
+  double memory;                 ///< for activations
   std::vector<RowSet<T>>& sets;
   State<T>& state;
   const Options& options;
@@ -56,8 +58,8 @@ class SmallSum {
 };
 
 /// The rows that each step uses, and r on them. After look(), X() and seed() are what the backward
-/// pass takes: the evaluator has kept its activations. All calls that compute r are collective;
-/// none allocates but prepare().
+/// pass of evaluator() takes, which has kept its activations. All calls that compute r are
+/// collective; none allocates but prepare().
 template <class T>
 class Batches {
  public:
@@ -73,6 +75,7 @@ class Batches {
   /// What survey() found becomes "as last seen".
   virtual void adopt() {}
 
+  virtual net::Evaluator<T>& evaluator() { return run_.evaluator; }
   virtual MatrixView<const T> X() const = 0;
   /// S r on the rows of X(), in the place of r.
   virtual MatrixView<const T> seed() = 0;

@@ -21,6 +21,8 @@ RowBatches<T>::RowBatches(Run<T>& run)
   R_ = Matrix<T>(run.outputs(), most);
   difference_ = Matrix<T>(run.outputs(), most);
   all_ = Matrix<T>(run.outputs(), set().rows());
+  if (!run.evaluator.keeps_all())
+    small_evaluator_ = std::make_unique<net::Evaluator<T>>(run.network, most, run.memory);
   prepare();
 }
 
@@ -81,7 +83,7 @@ void RowBatches<T>::draw() {
 
 template <class T>
 void RowBatches<T>::see() {
-  run_.evaluator.outputs(run_.state.w, X(), used(R_));
+  evaluator().outputs(run_.state.w, X(), used(R_));
   Matrix<T>& seen = run_.state.residual[0];
   for (Index j = 0; j < static_cast<Index>(mine_.size()); ++j) {
     const Index row = mine_[static_cast<std::size_t>(j)];

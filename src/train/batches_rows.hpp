@@ -20,6 +20,9 @@ class RowBatches : public Batches<T> {
   Totals look() final;
   Totals survey() final;
   void adopt() final;
+  net::Evaluator<T>& evaluator() final {
+    return small_evaluator_ ? *small_evaluator_ : run_.evaluator;
+  }
   MatrixView<const T> X() const final;
   MatrixView<const T> seed() final;
   MatrixView<const T> residual() const final {
@@ -41,10 +44,11 @@ class RowBatches : public Batches<T> {
   EpochOrder order_;
   std::vector<Index> mine_;  // local rows of the piece
   Matrix<T> X_, V_, R_, difference_;
-  Matrix<T> all_;                   // r of all rows, of survey()
-  std::vector<double> projection_;  // V^T r, of survey()
-  RawVector<T> small_T_;            // c x k
-  bool surveyed_ = false;           // since the last look()
+  Matrix<T> all_;                                       // r of all rows, of survey()
+  std::vector<double> projection_;                      // V^T r, of survey()
+  RawVector<T> small_T_;                                // c x k
+  std::unique_ptr<net::Evaluator<T>> small_evaluator_;  // where the large one keeps nothing
+  bool surveyed_ = false;                               // since the last look()
   SmallSum small_;
 };
 

@@ -79,6 +79,7 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
   for (Index i = 0; i < v.u.size(); ++i)
     v.u.data()[i] = static_cast<T>(random.normal(static_cast<std::uint64_t>(rows.first * c + i)));
 
+  evaluator.outputs(w, rows.X.view(), v.z.view());  // keeps the activations
   Bound bound;
   std::vector<double> alpha, beta;
   double norm = norm_in_S(comm, rows.S, v);
@@ -86,7 +87,7 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
   while (norm > 0 && bound.products < most) {
     normalise(v, norm);
     rows.S.add(v.u.view(), v.P(), v.z.view());
-    evaluator.gradient(w, rows.X.view(), v.z.view(), v.g, false);
+    evaluator.gradient(w, rows.X.view(), v.z.view(), v.g, true);
     comm.all_reduce(std::span<T>(v.g), comm::Op::sum);
     alpha.push_back(square_sum(std::span<const T>(v.g)));  // u.(S J J^T S u)
     ++bound.products;
@@ -99,7 +100,7 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
     change_before = bound.change;
     if (bound.products == most) break;
 
-    evaluator.jvp(w, v.g, rows.X.view(), v.z.view());  // J J^T S u
+    evaluator.jvp(w, v.g, rows.X.view(), v.z.view(), true);  // J J^T S u
     const double last = beta.empty() ? 0 : beta.back();
     for (Index i = 0; i < v.u.size(); ++i)
       v.before.data()[i] = static_cast<T>(static_cast<double>(v.z.data()[i]) -

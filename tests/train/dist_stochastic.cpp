@@ -280,6 +280,18 @@ TEST_F(StochasticTest, AStepOfRowsSendsAsMuchAsAFullOne) {
             static_cast<double>(world.size() > 1 ? 8 * numbers : 0));
 }
 
+TEST_F(StochasticTest, LittleMemoryForActivationsChangesNothingButRounding) {
+  const auto problem = example();
+  Options options;
+  options.steps = 12;
+  options.batch = 4;
+  const auto plenty = test::train_on(world, problem, options);
+  auto sets = problem.parts(world);
+  auto state = test::start<double>(problem);
+  descend<double>(world, problem.network, sets, state, problem.w, options, {}, {}, 4000);
+  EXPECT_TRUE(test::largest_difference(plenty.state.w, state.w) <= 1e-10);
+}
+
 TEST_F(StochasticTest, DivergenceIsFound) {
   const auto problem = example();
   Options options;

@@ -128,7 +128,7 @@ struct Hooks {
 /// that reaches less than a tenth is taken back first, and tried again from the same w and g; one
 /// that reaches nine tenths lets eta grow by a quarter, up to the bound. Differences that rounding
 /// can make count as reached. A try that is taken back costs a forward pass, which is why
-/// lambda_max is not measured again (some 15 products of two to three passes): the tries find the
+/// lambda_max is not measured again (some 15 products, each as much as a step): the tries find the
 /// rate sooner.
 ///
 /// `rows`: epoch e is a random permutation of the n rows, cut into ceil(n/batch) pieces of nearly
@@ -144,5 +144,13 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
                 std::vector<RowSet<T>>& sets, State<T>& state, std::span<const T> w_0,
                 const Options& options, const Directions<T>& directions, const Hooks<T>& hooks,
                 double memory = 1e9);
+
+/// Bytes that descend() holds at its peak on a rank of `rows` rows (of the largest set) and
+/// `all_rows` over the ranks, S of k modes: the evaluator, the gradient and its sum, what the
+/// safeguard and momentum keep of w, the residuals, buffers of a batch, and what lambda_max is
+/// measured with; not the sets, w and w_0. For the memory plan. Local, pure.
+template <class T>
+double descend_bytes(const net::Network& network, Index rows, Index all_rows, Index k,
+                     const Options& options, double memory = 1e9);
 
 }  // namespace mercer::train
