@@ -63,6 +63,8 @@ State<T> example(const std::vector<RowSet<T>>& sets, bool stochastic) {
   state.seconds = odd_double(4);
   for (Index i = 0; i < 5; ++i) state.decay.push_back(odd_double(i));
   for (Index i = 0; i < 5; ++i) state.start.push_back(odd_double(i + 1));
+  for (Index i = 0; i < 11; ++i) state.projection.push_back(odd_double(i + 2));
+  for (Index i = 0; i < 6; ++i) state.squares.push_back(odd_double(i + 3));
   for (Index r = 0; r < 9; ++r) {
     Record record;
     record.step = 10 * r;
@@ -126,7 +128,7 @@ std::string bits(const State<T>& state, const std::vector<RowSet<T>>& sets) {
   vector(std::vector<double>{state.rate, state.bound, state.lambda_max, state.first_residual,
                              state.seconds});
   for (const auto* v : {&state.w, &state.velocity}) vector(*v);
-  for (const auto* v : {&state.decay, &state.start}) vector(*v);
+  for (const auto* v : {&state.decay, &state.start, &state.projection, &state.squares}) vector(*v);
   for (const auto& r : state.residual) matrix(r);
   for (const Record& r : state.history) {
     vector(std::vector<Index>{r.step});

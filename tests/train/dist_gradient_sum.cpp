@@ -1,12 +1,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
-#include <optional>
+#include <cmath>
+#include <limits>
 #include <vector>
 
 #include "mercer/base/error.hpp"
+#include "mercer/dist/row_block.hpp"
 #include "mercer/train/gradient_sum.hpp"
+#include "mercer/train/row_preconditioner.hpp"
+#include "msk/pairs.hpp"
 
 namespace mercer::train {
 namespace {
@@ -171,6 +174,62 @@ TYPED_TEST(GradientSumTest, AStepThatIsGivenUpLeavesNothingOpen) {
   }
   EXPECT_EQ(this->world.all_reduce(1, comm::Op::sum), this->world.size());
   EXPECT_THROW(GradientSum<T>(this->world, g, {.bucket = 0}), InputError);
+}
+
+/// f(X; w) and S of n rows, of which some ranks have none: J^T S r by the ranks against J^T (S r)
+/// of all rows and a dense S on one.
+TYPED_TEST(GradientSumTest, OfANetworksRowsIsWhatOneRankWithAllRowsComputes) {
+  using T = TypeParam;
+  const double tolerance = std::is_same_v<T, double> ? 1e-12 : 1e-5;
+  const net::Network network(arch::parse("dense(9) relu dense(5) gelu dense(2)", {}), 3,
+                             net::Parametrization::ntk, net::Start::antisymmetric);
+  const auto w = network.initial<T>(1);
+  const auto p = static_cast<std::size_t>(network.parameters());
+  const dist::ProcessGrid grid(this->world);
+  Index compared = 0;
+  for (const Index n : {2, 5, 26}) {
+    const auto lambda = test::geometric(n, 1.5, 0.9);
+    const test::HouseholderMatrix K(lambda);
+    const auto pairs = test::householder_pairs<double>(lambda, n / 2, grid, 4);
+    const auto spectrum = msk::SpectrumMap::parse("flat").apply(
+        pairs.values, pairs.next, false, msk::SpectrumMap::Positivity::positive);
+    const RowPreconditioner<T> S(pairs, spectrum);
+    Matrix<T> X(3, n), r(2, n), z(2, n);
+    for (Index j = 0; j < n; ++j) {
+      for (Index i = 0; i < 3; ++i) X(i, j) = static_cast<T>(std::sin(double(3 * j + i)));
+      for (Index a = 0; a < 2; ++a) r(a, j) = static_cast<T>(std::cos(double(5 * j + a)));
+    }
+    for (Index j = 0; j < n; ++j)
+      for (Index a = 0; a < 2; ++a) {
+        double sum = static_cast<double>(r(a, j));
+        for (Index k = 0; k < pairs.k(); ++k)
+          for (Index i = 0; i < n; ++i)
+            sum += (spectrum.ratio()[static_cast<std::size_t>(k)] - 1) * K.eigenvector(j, k) *
+                   K.eigenvector(i, k) * static_cast<double>(r(a, i));
+        z(a, j) = static_cast<T>(sum);
+      }
+    std::vector<T> expected(p);
+    net::Evaluator<T>(network, n).gradient(w, X.view(), z.view(), expected, false);
+
+    const dist::RowPartition rows{n, this->world.size()};
+    const Index first = rows.begin(this->world.rank()), m = rows.size(this->world.rank());
+    Matrix<T> Sr(2, m);
+    S.apply(this->world, r.view().block(0, first, 2, m), Sr.view());
+    for (const Index bucket : {10, 1 << 18}) {
+      std::vector<T> g(p, std::numeric_limits<T>::quiet_NaN());
+      GradientSum<T> sum(this->world, g, {.bucket = bucket});
+      net::Evaluator<T> evaluator(network, m);
+      evaluator.gradient(w, X.view().block(0, first, 3, m), Sr.view(), g, false, sum.watch());
+      sum.finish();
+      double largest = 0;
+      for (const T x : expected) largest = std::max(largest, std::abs(static_cast<double>(x)));
+      for (std::size_t i = 0; i < p; ++i, ++compared) {
+        const double error = std::abs(static_cast<double>(g[i]) - static_cast<double>(expected[i]));
+        EXPECT_TRUE(error <= tolerance * largest) << error << " of " << largest << " at " << i;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 6 * network.parameters());
 }
 
 }  // namespace

@@ -77,27 +77,32 @@ struct RowPreconditionerTest : testing::Test {
 using Precisions = testing::Types<double, float>;
 TYPED_TEST_SUITE(RowPreconditionerTest, Precisions);
 
-/// Runs body(pairs, spectrum, outputs) for every grid and map, awkward n, k = 0, 1, a few and n.
+/// Runs body(pairs, spectrum, outputs) for every grid, awkward n, k = 0, 1, a few and n, and every
+/// map (on the first grid all of them, on the others in turn).
 template <class Body>
 void for_all_cases(const comm::Communicator& world, Body&& body) {
   Index cases = 0;
-  for (const auto shape : test::grid_shapes(world.size())) {
+  const auto shapes = test::grid_shapes(world.size());
+  for (const auto shape : shapes) {
     const dist::ProcessGrid grid(world, shape);
     for (const Index n : {1, 3, 5, 13, 26}) {
       for (const Index k : {Index{0}, Index{1}, std::min<Index>(n, 6), n}) {
         const auto pairs =
             test::householder_pairs<double>(test::geometric(n, 1.5, 0.9), k, grid, kBlock);
-        for (const char* g : kMaps)
-          for (const Index outputs : {1, 3}) {
+        for (const Index outputs : {1, 3}) {
+          const char* const one = kMaps[cases % static_cast<Index>(std::size(kMaps))];
+          for (const char* g : kMaps) {
+            if (shape != shapes[0] && g != one) continue;
             SCOPED_TRACE(fmt::format("grid {}x{} n {} k {} g {} outputs {}", shape.rows, shape.cols,
                                      n, k, g, outputs));
             body(pairs, mapped(g, pairs), outputs);
             ++cases;
           }
+        }
       }
     }
   }
-  EXPECT_GE(cases, 440);
+  EXPECT_EQ(cases, 440 + 40 * (static_cast<Index>(shapes.size()) - 1));
 }
 
 TYPED_TEST(RowPreconditionerTest, IsThePreconditionerOfTheGridForEveryMap) {

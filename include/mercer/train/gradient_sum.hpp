@@ -8,9 +8,9 @@
 namespace mercer::train {
 
 /// The sum over the ranks of a gradient, in place, started bucket by bucket while the backward pass
-/// that writes it goes on (from the last layer to the first). Open MPI makes no progress on a
-/// non-blocking all-reduce by itself: the pass calls watch().poll between its GEMMs. The same bits
-/// on every rank.
+/// that writes it goes on (from the last layer to the first); the pass drives it on by watch().poll
+/// between its GEMMs (comm::StartedSums). The same bits on every rank and, for a given number of
+/// ranks, in every run.
 ///
 /// All ranks start the same reductions in the same order, because Evaluator::gradient announces the
 /// same ranges in the same order on every rank, whatever its number of rows, none included.
@@ -22,7 +22,8 @@ class GradientSum {
     bool overlap = true;     ///< false: one blocking all-reduce in finish(), to compare with
   };
   /// For the gradient g (p entries, the same p on every rank), which must outlive this. One object
-  /// serves all steps; the first one allocates about p elements. Local. Throws InputError.
+  /// serves all steps; the first one allocates about p elements (on two ranks half of that). Local.
+  /// Throws InputError for a bucket that is not possible.
   GradientSum(const comm::Communicator& comm, std::span<T> g, const Options& options);
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;
