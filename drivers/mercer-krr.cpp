@@ -64,6 +64,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
+  if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
   if (job.common.check) {
     const double error = fitting.check(solution, fit);
     ok = error <= (std::is_same_v<T, float> ? 1e-5 : 1e-12);
@@ -234,8 +235,9 @@ int main(int argc, char** argv) {
     add("ridge", po::value(&job.ridge)->value_name("G[,G2,...]|loo|gcv"),
         "gamma on K = k/n (a ridge of h on the kernel that is not divided by n is gamma = h/n); "
         "loo, gcv: "
-        "chosen by leave-one-out or generalised cross-validation; of a modified kernel, of the "
-        "fixed matrix K_g");
+        "chosen by leave-one-out or generalised cross-validation among 1e-10 ... 10 trace(K)/n, "
+        "the largest of those whose scores differ by no more than rounding; of a modified kernel, "
+        "of the fixed matrix K_g");
     add("ridge-relative", po::value(&job.ridge_relative)->value_name("G[,...]"),
         "gamma = G trace(K)/n, K before g");
     add("top", po::value(&job.top)->value_name("K")->default_value(-1, "n"),

@@ -25,6 +25,24 @@ msk::ModifiedSpectrum modified_spectrum(const msk::SpectrumMap& g, std::span<con
   return spectrum;
 }
 
+namespace {
+
+/// What the user should know of a ridge at the end of the range searched; else empty.
+template <class T>
+std::string edge_line(const typename krr::SpectralPath<T>::Selection& chosen) {
+  using Edge = typename krr::SpectralPath<T>::Edge;
+  if (chosen.edge == Edge::none) return "";
+  const auto range =
+      fmt::format("the range searched, {:.2e} ... {:.2e}", chosen.smallest, chosen.largest);
+  if (chosen.edge == Edge::largest) return "the ridge is at the upper edge of " + range;
+  return "the ridge is at the lower edge of " + range +
+         (chosen.ridge > 1.01 * chosen.smallest
+              ? ": no smaller one has a score lower by more than rounding"
+              : "");
+}
+
+}  // namespace
+
 template <class T>
 Solution<T> Fitting<T>::solve() {
   if (!job_.by_eigenpairs()) return by_cholesky();
@@ -144,13 +162,20 @@ void Fitting<T>::by_modified_cholesky(Solution<T>& solution) {
 template <class T>
 void Fitting<T>::along_path(Solution<T>& solution) {
   const auto scope = session_.phases().time("solve");
-  const krr::SpectralPath<T> path(*solution.pairs, solution.spectrum, train_.targets);
+  using Path = krr::SpectralPath<T>;
+  const Path path(*solution.pairs, solution.spectrum, train_.targets);
   auto ridges = gammas(solution.mean_diagonal);
-  if (job_.score.has_value())
-    ridges = {path.select(static_cast<typename krr::SpectralPath<T>::Score>(*job_.score))};
+  if (job_.score.has_value()) {
+    const auto chosen = path.select(static_cast<typename Path::Score>(*job_.score));
+    ridges = {chosen.ridge};
+    solution.edge = edge_line<T>(chosen);
+  }
   solution.fits = path.fit(ridges);
-  for (std::size_t r = 0; r < solution.fits.size(); ++r)
-    if (solution.fits[r].loo_rmse < solution.fits[solution.best].loo_rmse) solution.best = r;
+  if (ridges.size() == 1) return;
+  std::vector<double> scores;
+  for (const auto& fit : solution.fits) scores.push_back(fit.loo_rmse);
+  solution.best =
+      krr::best_ridge(ridges, scores, path.rounding(Path::Score::leave_one_out, ridges));
 }
 
 /// Memory and flops of the job, by the way that Fitting will take.

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "mercer/krr/fit.hpp"
@@ -16,6 +17,7 @@ template <class T>
 struct Solution {
   std::vector<krr::Fit> fits;  ///< one a ridge
   std::size_t best = 0;        ///< of least leave-one-out error where there are several
+  std::string edge;            ///< a line where the ridge was looked for and is at the range's end
   std::optional<spectral::Eigenpairs<T>> pairs;
   msk::ModifiedSpectrum spectrum;  ///< empty without pairs
   double mean_diagonal = 0;        ///< trace(K)/n

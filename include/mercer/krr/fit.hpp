@@ -59,6 +59,15 @@ Fit fit_preconditioned_loss(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pa
 /// trace(K)/n.
 std::vector<double> ridge_grid(double mean_diagonal);
 
+/// Index of the largest ridge whose score is not certainly worse than another's. A score is s_r =
+/// (1 +- e_r) times that without rounding, which so lies between s_r / (1 + e_r) and s_r / (1 -
+/// e_r) (no bound where e_r >= 1); the ridge is the largest gamma_r with s_r / (1 + e_r) <= min_q
+/// s_q / (1 - e_q). A difference that rounding can have made never decides. Ridges in any order,
+/// scores >= 0; one that is not finite is never chosen. Local. Throws RunError when no score is
+/// finite with e < 1.
+std::size_t best_ridge(std::span<const double> ridges, std::span<const double> scores,
+                       std::span<const double> errors);
+
 /// Ridge regression from all eigenpairs of K, for any number of ridges: K_g = V diag(g) V^T and
 /// alpha = S (K_g + gamma I)^-1 Y, i.e. alpha = V diag(r_i/(g_i + gamma)) V^T Y with r_i =
 /// g_i/lambda_i (1 for modes left out); g = identity is plain ridge regression. V^T Y is formed
@@ -88,10 +97,30 @@ class SpectralPath {
   std::vector<Fit> fit(std::span<const double> ridges) const;
 
   enum class Score { leave_one_out, gcv };
-  /// The ridge of the least score: the best of ridge_grid(), then golden section in log G between
-  /// its neighbours to 1e-3. Scores that agree to 1e-9 are a tie, and the larger ridge wins.
-  /// Collective. Throws RunError when no ridge has a finite score.
-  double select(Score score) const;
+  /// Relative rounding error e of the score of every ridge, estimated. The eigenpairs are those of
+  /// K + E with |E|_2 about eta = eps max(lambda_1, max g). With A = K_g + gamma I and q_i =
+  /// 1/(g_i + gamma), to first order in E, |B|_F^2 = |A^-1 Y|_F^2 changes by 2 |<A^-1 B, E B>| <=
+  /// 2 eta |A^-1 B|_F |B|_F and tr A^-1 by |tr(A^-2 E)| <= eta sum_i q_i^2, so that GCV has
+  ///   e = 2 eta (|A^-1 B|_F / |B|_F + sum_i q_i^2 / sum_i q_i) <= 4 eta / (g_n + gamma),
+  /// and leave-one-out, its square root but for the mean of [A^-1]_ii in place of each, e/2: about
+  /// eps lambda_1/gamma where K_g is singular. 1e-9 is added for sums and norms. O(n) a ridge,
+  /// local.
+  std::vector<double> rounding(Score score, std::span<const double> ridges) const;
+
+  enum class Edge { none, smallest, largest };
+  struct Selection {
+    double ridge = 0;
+    /// Does the score's least value lie at an end of the range searched? smallest: also where the
+    /// scores from the smallest ridge that has one up to the one chosen are a tie.
+    Edge edge = Edge::none;
+    double smallest = 0, largest = 0;  ///< that range: the ridges of the grid with finite scores
+  };
+  /// The ridge of the least score: best_ridge() of ridge_grid() with the errors rounding(), then,
+  /// where its neighbours are certainly worse, golden section in log G between them to 1e-3, whose
+  /// ties go to the larger ridge too. So rounding, and with it the number of ranks, does not choose
+  /// among ridges that the scores cannot tell apart. Collective. Throws RunError when no ridge has
+  /// a finite score.
+  Selection select(Score score) const;
 
  private:
   bool admissible(double ridge) const;
