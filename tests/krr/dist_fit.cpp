@@ -263,7 +263,7 @@ TYPED_TEST(FitTest, TheSelectedRidgeHasTheLeastScoreAndIsTheSameOnEveryGrid) {
       const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
       const auto Y = test::row_block(this->world, n, c, noisy);
       const SpectralPath<T> path(pairs, mapped("identity", pairs), Y);
-      const double selected = path.select(score);
+      const double selected = path.select(score).ridge;
       if (first == 0) first = selected;
       EXPECT_NEAR(selected, first, (std::is_same_v<T, double> ? 1e-9 : 0.05) * first);
 
@@ -292,9 +292,89 @@ TYPED_TEST(FitTest, TiesGoToTheLargerRidgeAndNoFiniteScoreIsAnError) {
   const auto spectrum = mapped("identity", pairs);
   for (const auto score : {SpectralPath<T>::Score::leave_one_out, SpectralPath<T>::Score::gcv}) {
     const double largest = ridge_grid(pairs.trace / n).back();
-    EXPECT_NEAR(SpectralPath<T>(pairs, spectrum, zero).select(score), largest, 2e-3 * largest);
+    EXPECT_NEAR(SpectralPath<T>(pairs, spectrum, zero).select(score).ridge, largest,
+                2e-3 * largest);
     EXPECT_THROW(SpectralPath<T>(pairs, spectrum, broken).select(score), RunError);
   }
+}
+
+TEST(Fit, RoundingOfTheEigenpairsDoesNotChooseAmongTies) {
+  using Path = SpectralPath<double>;
+  const auto world = comm::Communicator::world();
+  const Index n = 40, rank = 28;
+  const double eps = std::numeric_limits<double>::epsilon();
+  auto lambda = test::geometric(n, 1, 0.7);
+  std::fill(lambda.begin() + rank, lambda.end(), 0.0);
+  const HouseholderMatrix A(lambda);
+  // As much signal in the least modes as in the first and little noise: GCV falls towards small
+  // ridges and ends in a plateau.
+  const auto signal = [&](Index i, Index) {
+    double y = 1e-3 * Random(7, Stream::test).normal(static_cast<std::uint64_t>(i));
+    for (Index m = 0; m < rank; ++m) y += A.eigenvector(i, m);
+    return y;
+  };
+  for (const auto score : {Path::Score::leave_one_out, Path::Score::gcv}) {
+    const bool gcv = score == Path::Score::gcv;
+    double first = 0, largest = 0;
+    std::vector<double> exact;
+    Index flips = 0, compared = 0;
+    for (const auto shape : test::grid_shapes(world.size())) {
+      const dist::ProcessGrid grid(world, shape);
+      const auto Y = test::row_block(world, n, 1, signal);
+      for (std::uint64_t seed = 0; seed < 8; ++seed) {
+        auto pairs = test::householder_pairs<double>(lambda, n, grid, kBlock);
+        for (std::size_t i = 0; seed > 0 && i < pairs.values.size(); ++i)
+          pairs.values[i] += eps * (2 * Random(seed, Stream::test).uniform(i) - 1);
+        const Path path(pairs, mapped("identity", pairs), Y);
+        const auto chosen = path.select(score);
+        const auto ridges = ridge_grid(pairs.trace / n);
+        const auto scores = gcv ? path.gcv(ridges) : path.leave_one_out(ridges);
+        const auto errors = path.rounding(score, ridges);
+        if (first == 0) first = chosen.ridge, exact = scores;
+        EXPECT_NEAR(chosen.ridge, first, 1e-12 * first) << "seed " << seed;
+        if (gcv) {
+          EXPECT_EQ(chosen.edge, Path::Edge::smallest);
+          EXPECT_GT(chosen.ridge, 3 * chosen.smallest);
+        }
+        flips += std::ranges::min_element(scores) - scores.begin() !=
+                 std::ranges::min_element(exact) - exact.begin();
+        for (std::size_t r = 0; r < ridges.size(); ++r, ++compared) {
+          const double noise = std::abs(scores[r] / exact[r] - 1) / errors[r];
+          EXPECT_LE(noise, 1.0) << ridges[r];
+          largest = std::max(largest, noise);
+        }
+      }
+    }
+    EXPECT_GE(compared, 8 * 41);
+    EXPECT_GT(largest, 0.01);
+    EXPECT_TRUE(!gcv || flips > 0);  // the least score alone would have chosen differently
+  }
+}
+
+TEST(Fit, TheSelectionSaysWhenItIsAtAnEdge) {
+  using Edge = SpectralPath<double>::Edge;
+  const auto world = comm::Communicator::world();
+  const Index n = 40;
+  const dist::ProcessGrid grid(world);
+  const auto edge = [&](double decay, Index outputs, auto&& f) {
+    const auto lambda = test::geometric(n, 1, decay);
+    const HouseholderMatrix A(lambda);
+    const auto pairs = test::householder_pairs<double>(lambda, n, grid, kBlock);
+    const auto Y = test::row_block(world, n, outputs, [&](Index i, Index o) { return f(A, i, o); });
+    return SpectralPath<double>(pairs, mapped("identity", pairs), Y)
+        .select(SpectralPath<double>::Score::leave_one_out)
+        .edge;
+  };
+  const auto noisy = [](const HouseholderMatrix& A, Index i, Index o) {
+    return A.eigenvector(i, o) + 0.3 * A.eigenvector(i, 3) +
+           0.05 * Random(7, Stream::test).normal(static_cast<std::uint64_t>(2 * i + o));
+  };
+  const auto mode = [](Index m) {
+    return [m](const HouseholderMatrix& A, Index i, Index) { return A.eigenvector(i, m); };
+  };
+  EXPECT_EQ(edge(0.8, 2, noisy), Edge::none);
+  EXPECT_EQ(edge(0.9, 1, mode(n - 1)), Edge::largest);  // a mode that K makes least of
+  EXPECT_EQ(edge(0.9, 1, mode(0)), Edge::smallest);
 }
 
 TYPED_TEST(FitTest, ASingularMatrixIsRefusedWithARidgeThatDoes) {
