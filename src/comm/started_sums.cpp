@@ -1,5 +1,7 @@
 #include "mercer/comm/started_sums.hpp"
 
+#include <type_traits>
+
 #include "mercer/comm/environment.hpp"
 #include "messages.hpp"
 
@@ -32,6 +34,7 @@ void StartedSums<T>::start(std::span<T> values) {
   if (bytes > kMaxMessageBytes) abort_run("StartedSums::start", "a sum of more than 2^30 bytes");
   if (comm_.size() == 1 || values.empty()) return;
   count_sent(bytes);
+  static_assert(std::is_nothrow_move_constructible_v<Sum>);  // MPI writes to what is in there
   if (open_ == sums_.size()) sums_.emplace_back();
   Sum& sum = sums_[open_++];
   sum.values = values;
