@@ -7,6 +7,7 @@
 
 #include "mercer/la/scalapack.hpp"
 #include "mercer/train/descend.hpp"
+#include "mercer/train/rate.hpp"
 #include "support/oracles.hpp"
 
 namespace mercer::test {
@@ -165,6 +166,18 @@ inline Trained train_on(const comm::Communicator& comm, const DenseProblem& prob
   trained.outcome = train::descend<double>(comm, problem.network, sets, trained.state, problem.w,
                                            options, {}, hooks);
   return trained;
+}
+
+/// What --lr auto takes for its first step.
+inline double automatic_rate(const comm::Communicator& comm, const DenseProblem& problem) {
+  net::Evaluator<double> evaluator(problem.network, problem.n);
+  const auto rows = problem.part(comm);
+  return 1 / train::largest_eigenvalue<double>(comm, evaluator, problem.w, rows, 0).lambda_max;
+}
+
+/// Two hidden layers, two outputs, 23 rows: no number of ranks divides them.
+inline DenseProblem odd_problem(std::vector<double> coefficients = flattening(6)) {
+  return dense_problem("dense(12) tanh dense(9) relu dense(2)", 23, 3, 2, std::move(coefficients));
 }
 
 /// The largest |a_i - b_i|, NaN as soon as one is; both must have as many entries.

@@ -15,11 +15,6 @@ struct StochasticTest : testing::Test {
   comm::Communicator self = world.split(world.rank(), 0);
 };
 
-DenseProblem example(std::vector<double> coefficients = test::flattening(6)) {
-  return test::dense_problem("dense(12) tanh dense(9) relu dense(2)", 23, 3, 2,
-                             std::move(coefficients));
-}
-
 /// Blocks of rows {b, b + blocks, ...}, each with an S of its own, by rows over `comm`.
 std::vector<RowSet<double>> blocks_of(const comm::Communicator& comm, const DenseProblem& problem,
                                       Index blocks) {
@@ -50,7 +45,7 @@ test::Trained train_blocks(const comm::Communicator& comm, const DenseProblem& p
 
 TEST_F(StochasticTest, RowsTakesTheBatchRowsOfSRWithTheOthersAsLastSeen) {
   // The plain twin: one rank, all of r kept, V^T r formed anew in each step.
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   const Index n = problem.n, c = problem.outputs(), batch = 5, pieces = ceil_div(n, batch);
   Options options;
   options.steps = 13;
@@ -96,7 +91,7 @@ TEST_F(StochasticTest, RowsTakesTheBatchRowsOfSRWithTheOthersAsLastSeen) {
 }
 
 TEST_F(StochasticTest, BothFormsTrainTheSameForEveryNumberOfRanks) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 30;
   options.batch = 4;
@@ -113,7 +108,7 @@ TEST_F(StochasticTest, BothFormsTrainTheSameForEveryNumberOfRanks) {
 }
 
 TEST_F(StochasticTest, ASeedDrawsOtherBatches) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 5;
   options.batch = 4;
@@ -125,7 +120,7 @@ TEST_F(StochasticTest, ASeedDrawsOtherBatches) {
 }
 
 TEST_F(StochasticTest, ABatchOfAllRowsIsAFullBatch) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 8;
   const auto full = test::train_on(world, problem, options);
@@ -136,7 +131,7 @@ TEST_F(StochasticTest, ABatchOfAllRowsIsAFullBatch) {
 
 TEST_F(StochasticTest, WithoutSRowsSeesTheBatchAlone) {
   // S = I: the gradient of the batch's own residual, however stale the others are.
-  const auto problem = example({});
+  const auto problem = test::odd_problem({});
   Options options;
   options.steps = 12;
   options.batch = 6;
@@ -149,7 +144,7 @@ TEST_F(StochasticTest, WithoutSRowsSeesTheBatchAlone) {
 }
 
 TEST_F(StochasticTest, BlocksMoveAlongTheirOwnSRInAnOrderDrawnAnewEachEpoch) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   const Index blocks = 4;
   Options options;
   options.rate = 0.05;
@@ -234,7 +229,7 @@ TEST_F(StochasticTest, BothFormsConvergeOnTheCircleConfirmedOnAllRows) {
 }
 
 TEST_F(StochasticTest, TheLastRecordIsOfAllRows) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 9;
   options.batch = 4;
@@ -250,7 +245,7 @@ TEST_F(StochasticTest, TheLastRecordIsOfAllRows) {
 }
 
 TEST_F(StochasticTest, BlocksThatWereStoppedGoOnAsIfTheyHadNot) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   for (const double momentum : {0.0, 0.6})
     for (const Index first : {6, 7, 11}) {
       Options options;
@@ -268,7 +263,7 @@ TEST_F(StochasticTest, BlocksThatWereStoppedGoOnAsIfTheyHadNot) {
 }
 
 TEST_F(StochasticTest, AStepOfRowsSendsAsMuchAsAFullOne) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 20;
   options.batch = 4;
@@ -281,7 +276,7 @@ TEST_F(StochasticTest, AStepOfRowsSendsAsMuchAsAFullOne) {
 }
 
 TEST_F(StochasticTest, LittleMemoryForActivationsChangesNothingButRounding) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 12;
   options.batch = 4;
@@ -293,7 +288,7 @@ TEST_F(StochasticTest, LittleMemoryForActivationsChangesNothingButRounding) {
 }
 
 TEST_F(StochasticTest, DivergenceIsFound) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   Options options;
   options.steps = 5000;
   options.batch = 4;
@@ -303,7 +298,7 @@ TEST_F(StochasticTest, DivergenceIsFound) {
 }
 
 TEST_F(StochasticTest, DirectionsOfBlocksAreRefused) {
-  const auto problem = example();
+  const auto problem = test::odd_problem();
   const dist::ProcessGrid grid(world);
   spectral::Eigenpairs<double> pairs{.values = {1.0},
                                      .vectors = dist::DistMatrix<double>(grid, problem.n, 1, 4)};
