@@ -228,11 +228,10 @@ net::Network TrainJob::network(const CommandLine& line, const data::Dataset& tra
   net::Network network(architecture, train.dimension(), net::parse_parametrization(parametrization),
                        net::parse_start(init));
   if (network.outputs() != train.outputs())
-    throw InputError("--arch {}: the last layer has {} units, but the targets have {} columns{}",
-                     architecture.text(), network.outputs(), train.outputs(),
-                     train.outputs() == 1 && train.classes > 2 && network.outputs() > 1
-                         ? " (labels become one column a class with --one-hot)"
-                         : "");
+    throw InputError(
+        "--arch {}: the last layer has {} units, but the targets have {} columns{}",
+        architecture.text(), network.outputs(), train.outputs(),
+        train.outputs() == 1 ? " (labels become a column for each class with --one-hot)" : "");
   return network;
 }
 
@@ -256,7 +255,6 @@ train::Identity TrainJob::identity(const net::Network& network, const std::strin
                      {"initial weights", spectral::hash_text(start_hash)},
                      {"--precondition", precondition},
                      {"--lr", o.rate > 0 ? number(o.rate) : "auto x " + number(o.safety)},
-                     {"--safeguard", o.safeguard ? "on" : "off"},
                      {"--weight-decay", number(o.weight_decay)},
                      {"--momentum", number(o.momentum)},
                      {"--batch", fmt::format("{}", o.batch)}};
@@ -273,6 +271,7 @@ train::Identity TrainJob::identity(const net::Network& network, const std::strin
   std::string traced;
   for (const Index i : directions) traced += fmt::format("{}{}", traced.empty() ? "" : ",", i);
   id.emplace_back("--directions", traced.empty() ? "none" : traced);
+  id.emplace_back("--safeguard", o.safeguard ? "on" : "off");  // last: others switch it off
   return id;
 }
 

@@ -67,7 +67,9 @@ struct TrainJob {
 template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
           const data::Split& sets, Index nb, const Session& session);
-/// Bytes a rank for activations: what net::Evaluator is given.
+/// Test rows go through in batches whose activations fit into this.
+inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
+/// Bytes a rank for the activations of training.
 double activation_memory(const TrainJob& job);
 
 }  // namespace mercer::drivers

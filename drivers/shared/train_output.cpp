@@ -15,9 +15,8 @@ using train::Record;
 
 namespace {
 
-constexpr double kTestMemory = 64.0 * 1024 * 1024;  // test rows go through in batches
-constexpr std::size_t kLines = 20;                  // of the table
-constexpr std::size_t kCurves = 7;                  // of the plot: as many as there are colours
+constexpr std::size_t kLines = 20;  // of the table
+constexpr std::size_t kCurves = 7;  // of the plot: as many as there are colours
 
 template <class T>
 Matrix<T> converted(MatrixView<const double> A) {
@@ -106,29 +105,34 @@ void plot_history(const Session& session, const std::vector<Record>& history,
     report::Plot panel{
         .title = "Residual by direction: points measured, lines r_t = (I - eta n K S)^t r_0",
         .x_label = "step",
-        .y_label = "|v_i r_t|",
+        .y_label = "|v_i^T r_t|",
         .log_x = true,
         .log_y = true,
         .series = {}};
+    // Directions that the targets have a part in; the others would show rounding.
+    const auto& r_0 = history.front().directions;
+    std::vector<std::size_t> present;
+    for (std::size_t d = 0; d < directions.size(); ++d)
+      if (r_0[d] > 1e-6 * *std::ranges::max_element(r_0)) present.push_back(d);
     int colour = 0;
-    for (const std::size_t d : thinned(directions.size(), kCurves)) {
+    for (const std::size_t place : thinned(present.size(), kCurves)) {
+      const std::size_t d = present[place];
       report::Series measured{.label = fmt::format("i = {}", directions[d]),
                               .x = x,
                               .y = {},
                               .style = report::Style::points,
                               .colour = colour};
-      report::Series theory{.label = "", .x = x, .y = {}, .colour = colour};
+      report::Series theory{.label = "", .x = x, .y = {}, .colour = colour++};
       for (const Record& record : history) {
-        measured.y.push_back(record.directions.at(d));
-        theory.y.push_back(record.predicted.at(d));
+        measured.y.push_back(record.directions[d]);
+        theory.y.push_back(record.predicted[d]);
       }
-      // Below this, the residual of a direction is rounding and the prediction a vertical line.
-      const double floor = 1e-8 * *std::ranges::max_element(measured.y);
+      // The prediction soon is far below anything that a finite network reaches.
+      const double floor = 0.1 * *std::ranges::min_element(measured.y);
       for (double& y : theory.y)
         if (y < floor) y = 0;
       panel.series.push_back(std::move(theory));
       panel.series.push_back(std::move(measured));
-      ++colour;
     }
     panels.push_back(std::move(panel));
   }

@@ -30,11 +30,10 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
   const Index k = std::max(top, traced);
   const double all = static_cast<double>(rows);
   const double copies = job.blocks() ? 8 * static_cast<double>(n) * width / ranks : 0;
-  // w, w_0, the gradient, what the safeguard and momentum keep, and the power iteration's.
+  // The sets with their S, w, w_0 and what a result needs of w in double.
   const double p = static_cast<double>(network.parameters());
-  const double vectors = 3 + (o.safeguard ? 1 : 0) + (o.momentum > 0 ? 1 : 0);
   const double own = static_cast<double>(ceil_div(n, session.comm().size()));
-  const double held = copies + sizeof(T) * (vectors * p + own * (width + static_cast<double>(k)));
+  const double held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
 
   Plan plan = session.plan();
   plan.stage("load", 2 * data, 0);
@@ -64,11 +63,10 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
     refresh = std::max(refresh, solver.bytes_per_rank);
   }
   const Index step_rows = o.batch > 0 ? o.batch : n;
-  const double evaluator = net::Evaluator<T>::bytes(
-      network, ceil_div(job.blocks() ? rows : n, session.comm().size()), activation_memory(job));
-  const double test_set =
-      test > 0 ? sizeof(T) * test * (width + c) / ranks + 64.0 * 1024 * 1024 : 0;
-  double train = data + held + evaluator + test_set + sizeof(T) * (p + 6 * c * own);
+  const double descent = train::descend_bytes<T>(network, ceil_div(rows, session.comm().size()), n,
+                                                 top, o, activation_memory(job));
+  const double test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
+  double train = data + held + descent + test_set;
   if (o.refresh > 0 || job.trace_kernel) train += refresh;
   plan.stage(
       "train", train,

@@ -67,9 +67,11 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
           spectrum.left_out, spectrum.tolerance);
     if (of_operator) measure_operator(&pairs, spectrum, w_0);
     if (with_S) sets[b].S = train::RowPreconditioner<T>(pairs, spectrum);
-    if (traced > 0)
-      directions_ = train::Directions<T>(
-          pairs, job_.directions, job_.preconditioned() ? spectrum.ratio() : std::vector<double>{});
+    if (traced > 0) {
+      auto ratio = spectrum.ratio();  // of K as it is: 1
+      for (double& s : ratio) s *= jacobian_scale();
+      directions_ = train::Directions<T>(pairs, job_.directions, ratio);
+    }
   }
 }
 
@@ -145,6 +147,15 @@ void Preconditioning<T>::measure_operator(const spectral::Eigenpairs<double>* pa
   operator_ = Extremes{values.back(), values.front()};
 }
 
+/// The standard parametrisation's analytic kernel is the limit of (1/m) J J^T, m the width of the
+/// last hidden layer.
+template <class T>
+double Preconditioning<T>::jacobian_scale() const {
+  const bool over_width =
+      network_.parametrization() == net::Parametrization::standard && !job_.empirical();
+  return over_width ? static_cast<double>(network_.layers().back().fan_in) : 1;
+}
+
 template <class T>
 void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n) {
   const auto& g = spectrum.g;  // eigenvalues of K S; those after the last lie in 0 ... next
@@ -155,7 +166,7 @@ void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index
     smallest = std::min(smallest, spectrum.next);
   }
   const auto bound = [&](double lambda_min) {
-    return 2 / (static_cast<double>(n) * (largest + lambda_min));
+    return 2 / (static_cast<double>(n) * jacobian_scale() * (largest + lambda_min));
   };
   const double from = bound(smallest), to = bound(all ? smallest : 0);
   if (bound_from_ == 0 || from < bound_from_) {

@@ -53,6 +53,8 @@ class Preconditioning {
   msk::ModifiedSpectrum modified(const spectral::Eigenpairs<double>& pairs) const;
   void measure_operator(const spectral::Eigenpairs<double>* pairs,
                         const msk::ModifiedSpectrum& spectrum, std::span<const T> w_0);
+  /// J J^T over n K.
+  double jacobian_scale() const;
   void note_bound(const msk::ModifiedSpectrum& spectrum, Index n);
 
   const TrainJob& job_;

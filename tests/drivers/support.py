@@ -54,6 +54,18 @@ class PipeTest(unittest.TestCase):
         """The JSON record of a run that must succeed."""
         return json.loads(self.succeed(driver, *arguments, "--json", "-", **options).out)
 
+    def refuse(self, words, driver, *arguments, code=2, ranks=2):
+        """The run ends with `code` and exactly one line of Mercer's own, which holds every one of `words`."""
+        before = sorted(os.listdir(self.directory))
+        result = run(driver, *arguments, ranks=ranks, timeout=60, cwd=self.directory)
+        shown = f"{driver} {' '.join(map(str, arguments))}\n{result.out}\n{result.err}"
+        self.assertEqual(result.code, code, shown)
+        own = [line for line in result.own_errors if "warning" not in line]
+        self.assertEqual(len(own), 1, shown)
+        for word in words:
+            self.assertIn(word, own[0], shown)
+        self.assertEqual(sorted(os.listdir(self.directory)), before, "files were left behind: " + shown)
+
     def npy(self, name, array):
         np.save(self.path(name), array)
         return self.path(name)
