@@ -142,6 +142,7 @@ void Descent<T>::back_propagate() {
   if (!guarded_) return;
   const auto L = static_cast<T>(options_.weight_decay);
   before_ = objective();
+  rounding_ = rounding();
   slope_ = running_sum(g_.size(), [&](std::size_t i) {
     const auto x = static_cast<double>(g_[i] + L * state_.w[i]);
     return x * x;

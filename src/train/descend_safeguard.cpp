@@ -80,10 +80,12 @@ bool Descent<T>::accepted() {
   if (tried_) {
     using Verdict = Safeguard::Verdict;
     const double promised = eta * slope_ * (2 - eta * (state_.lambda_max + options_.weight_decay));
-    const bool grew = !(totals_.square <=
-                        kDivergence * kDivergence * state_.first_residual * state_.first_residual);
+    // Weight decay may well let r grow.
+    const double most = state_.first_residual *
+                        (options_.weight_decay > 0 ? kDivergence : Safeguard::kLargestResidual);
+    const bool within = totals_.square <= most * most;  // NaN is not
     const Verdict verdict =
-        grew ? Verdict::taken_back : Safeguard::judge(promised, before_ - objective(), rounding());
+        within ? Safeguard::judge(promised, before_ - objective(), rounding_) : Verdict::taken_back;
     state_.rate = Safeguard::next_rate(verdict, eta, state_.bound);
     if (state_.rate < eta && !left_linear_regime_) {
       left_linear_regime_ = true;

@@ -13,6 +13,10 @@ struct Safeguard {
   static constexpr double kGrowth = 1.25, kShrink = 0.5;
   static constexpr double kFloor = 1e-8;  ///< of the bound: below it no try is taken back
 
+  /// Of |r_0|: S^(1/2) sees little of the top modes, along which r could grow while the objective
+  /// falls.
+  static constexpr double kLargestResidual = 2;
+
   /// `promised` and `reached`: decreases of the objective; `rounding`: what rounding can make of
   /// their difference. NaN is taken back.
   static Verdict judge(double promised, double reached, double rounding) {

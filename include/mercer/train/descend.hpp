@@ -126,10 +126,10 @@ struct Hooks {
 /// |S^(1/2) J g|^2, g = J^T S r, at least eta |g|^2 (2 - eta lambda_max) (with weight decay: Phi +
 /// L |w|^2, g + L w, lambda_max + L). A step that reaches less than half of that halves eta; one
 /// that reaches less than a tenth is taken back first, and tried again from the same w and g; one
-/// that reaches nine tenths lets eta grow by a quarter, up to the bound. Differences that rounding
-/// can make count as reached. A try that is taken back costs a forward pass, which is why
-/// lambda_max is not measured again (some 15 products, each as much as a step): the tries find the
-/// rate sooner.
+/// that reaches nine tenths lets eta grow by a quarter, up to the bound. Without weight decay, one
+/// after which |r| > 2 |r_0| is taken back too. Differences that rounding can make count as
+/// reached. A try that is taken back costs a forward pass, which is why lambda_max is not measured
+/// again (some 15 products, each as much as a step): the tries find the rate sooner.
 ///
 /// `rows`: epoch e is a random permutation of the n rows, cut into ceil(n/batch) pieces of nearly
 /// equal size, the same for every number of ranks; a rank takes the rows of a piece that it holds.
