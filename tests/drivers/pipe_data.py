@@ -36,6 +36,11 @@ class Mnist(PipeTest):
 
 
 class Uci(PipeTest):
+    def job(self, name, score):
+        return ("mercer-krr", "--train", f"csv:{DATA}/uci/{name}/data.csv.gz", "--split",
+                f"{DATA}/uci/{name}/test_mask.csv.gz:0", "--standardize", "--depth", "2", "--bias-std", "0.5", "--ridge",
+                score)
+
     def compare(self, name, limit=None, all_ranks=(2,)):
         """Leave-one-out chooses the ridge, the same on every number of ranks; the dense solution at that ridge, from
         another kernel matrix by another way, has the same error."""
@@ -45,9 +50,7 @@ class Uci(PipeTest):
         first = None
         for ranks in all_ranks:
             with self.subTest(ranks=ranks):
-                result = self.record("mercer-krr", "--train", f"csv:{DATA}/uci/{name}/data.csv.gz", "--split",
-                                     f"{DATA}/uci/{name}/test_mask.csv.gz:0", "--standardize", "--depth", "2",
-                                     "--bias-std", "0.5", "--ridge", "loo", ranks=ranks, timeout=900)["result"]
+                result = self.record(*self.job(name, "loo"), ranks=ranks, timeout=900)["result"]
                 first = result["ridge"] if first is None else first
                 self.assertAlmostEqual(result["ridge"] / first, 1, delta=1e-12)
                 f = cross / len(X) @ reference.ridge(K, Y, result["ridge"])
@@ -59,6 +62,11 @@ class Uci(PipeTest):
 
     def test_energy(self):
         self.compare("energy", all_ranks=(1, 2, 3))
+
+    def test_a_ridge_at_the_edge_of_the_search_is_said_to_be(self):
+        for score, lines in (("loo", 1), ("gcv", 0)):
+            out = self.succeed(*self.job("concrete", score)).out
+            self.assertEqual(out.count("\nedge    the ridge is at the lower edge"), lines, out)
 
 
 if __name__ == "__main__":
