@@ -64,6 +64,30 @@ TEST_F(SafeguardTest, TheSafeguardDoesNothingInTheLinearRegime) {
   }
 }
 
+TEST_F(SafeguardTest, WhereNoRateWillDoItSaysSoAndGoesOn) {
+  const auto problem = test::dense_problem("dense(12) tanh dense(1)", 9, 2, 1, {});
+  auto sets = problem.parts(world);
+  auto state = test::start<double>(problem);
+  const auto r = problem.residual(problem.w);
+  double square = 0;
+  for (Index i = 0; i < r.size(); ++i) square += r.data()[i] * r.data()[i];
+  state.first_residual = std::sqrt(square) / 3;  // |r| > 2 |r_0| whatever is tried
+  Options options;
+  options.steps = 3;
+  std::vector<std::string> said;
+  Hooks<double> hooks;
+  hooks.say = [&](const std::string& line) { said.push_back(line); };
+  const auto outcome =
+      descend<double>(world, problem.network, sets, state, problem.w, options, {}, hooks);
+  EXPECT_EQ(outcome.ending, Ending::all_steps);
+  EXPECT_EQ(state.rejected, 27);  // 2^-27 < 1e-8 of the bound
+  EXPECT_NEAR(state.rate, 1e-8 * state.bound, 1e-20);
+  ASSERT_EQ(said.size(), world.root() ? 2u : 0u);
+  if (!said.empty()) {
+    EXPECT_NE(said[1].find("at any rate"), std::string::npos) << said[1];
+  }
+}
+
 TEST_F(SafeguardTest, SinglePrecisionConvergesAsFarAsItCanWithoutLosingItsRate) {
   auto problem = test::dense_problem("dense(512) tanh dense(1)", 20, 3, 1, {}, 0.1);
   test::precondition_by_inverse(problem);
