@@ -139,6 +139,13 @@ void TrainJob::settle(const CommandLine& line) {
     throw InputError("--train: give the training set, e.g. --train circle:n=64,freq=5,grid");
   net::parse_parametrization(parametrization);
   net::parse_start(init);
+  if (parametrization == "standard")
+    for (const auto& [name, value] : line.settings())
+      if (name == "kernel" && value != "ntk")
+        throw InputError(
+            "--parametrization standard: S is that of --kernel ntk (in this parametrisation) or "
+            "--precondition empirical, not --kernel {}",
+            value);
 
   const bool asked = line.given("top") || line.given("g") || line.given("spectrum");
   if (precondition.empty()) precondition = asked ? "kernel" : "none";

@@ -62,6 +62,7 @@ class Errors(PipeTest):
         self.options(["--residual-refresh", "--batch"], "--residual-refresh", "2")
         self.options(["--refresh", "empirical"], "--top", "4", "--refresh", "2")
         self.options(["--precondition none", "--top"], "--precondition", "none", "--top", "4")
+        self.options(["standard", "gaussian"], "--parametrization", "standard", "--kernel", "gaussian", "--top", "4")
         self.options(["--safety", "--lr auto"], "--lr", "1e-3", "--safety", "0.5")
         self.options(["--safeguard", "--lr auto"], "--lr", "1e-3", "--safeguard", "on")
         self.options(["--directions", "block"], "--directions", "1", "--top", "4", "--batch", "8", "--stochastic", "block")
