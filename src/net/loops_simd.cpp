@@ -45,12 +45,6 @@ MERCER_INLINE double sin_of(double x) {
 MERCER_INLINE float sin_of(float x) {
   return ::sinf(x);
 }
-MERCER_INLINE double cos_of(double x) {
-  return ::cos(x);
-}
-MERCER_INLINE float cos_of(float x) {
-  return ::cosf(x);
-}
 MERCER_INLINE double log1p_of(double x) {
   return ::log1p(x);
 }
@@ -98,9 +92,11 @@ struct Gelu {
 template <class T>
 struct Sin {
   T a, b, c;
+  // cos(x) as a sine: of sin and cos GCC would make one call of sincos, which has no vector
+  // version.
   MERCER_INLINE Pair<T> operator()(T z) const {
     const T x = b * z + c;
-    return {a * sin_of(x), a * b * cos_of(x)};
+    return {a * sin_of(x), a * b * sin_of(x + T(1.57079632679489661923))};
   }
 };
 template <class T>

@@ -1,7 +1,41 @@
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <new>
+
 #include "networks.hpp"
 #include "support/golden.hpp"
+
+namespace {
+long long allocations = 0, allocated = 0;  // of this program, all kinds of new
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+  ++allocations;
+  allocated += static_cast<long long>(bytes);
+  void* p = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
+  if (!p) throw std::bad_alloc();
+  return p;
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  return counted(bytes, alignof(std::max_align_t));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* p) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::align_val_t) noexcept {
+  std::free(p);
+}
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  std::free(p);
+}
 
 namespace mercer {
 namespace {
@@ -208,6 +242,23 @@ TEST_P(EveryNetwork, LetsNoNaNDisappear) {
   EXPECT_EQ(nans, GetParam() == "dense(3)" ? kRows : F.size());
 }
 
+TEST_P(EveryNetwork, AllocatesNothingInACall) {
+  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto seed = test::gaussian_matrix(network.outputs(), kRows, 2);
+  const auto w = test::gaussian_parameters(network);
+  std::vector<double> g(w.size());
+  Matrix<double> F(network.outputs(), kRows);
+  for (const double memory : {1e9, Evaluator<double>::bytes(network, kRows) / 2}) {
+    Evaluator<double> evaluator(network, kRows, memory);
+    const auto before = allocations;
+    evaluator.outputs(w, X.view(), F.view());
+    evaluator.gradient(w, X.view(), seed.view(), g, true);
+    evaluator.jvp(w, g, X.view(), F.view(), true);
+    evaluator.gradient(w, X.view(), seed.view(), g, false);
+    EXPECT_EQ(allocations, before);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Evaluator, EveryNetwork, testing::ValuesIn(test::architectures()));
 
 TEST(Evaluator, StartsAWideNetworkWithZeroOutput) {
@@ -219,6 +270,23 @@ TEST(Evaluator, StartsAWideNetworkWithZeroOutput) {
   Evaluator<double> evaluator(network, 333);
   evaluator.outputs(w, X.view(), F.view());
   for (Index k = 0; k < F.size(); ++k) ASSERT_EQ(F.data()[k], 0);
+}
+
+// The memory plan: what is announced is what is taken, and no more than was given.
+TEST(Evaluator, HoldsTheBytesThatItAnnounces) {
+  const auto network =
+      test::network_of("dense(300) res(relu dense(300)) gelu dense(200) relu dense(10)", 50,
+                       Parametrization::ntk, Start::antisymmetric);
+  const Index rows = 1000;
+  const double all = Evaluator<float>::bytes(network, rows, 1e12);
+  for (const double memory : {all, 0.99 * all, all / 7, all / 50}) {
+    const auto before = allocated;
+    const Evaluator<float> evaluator(network, rows, memory);
+    const double bytes = Evaluator<float>::bytes(network, rows, memory);
+    EXPECT_LE(bytes, memory);
+    EXPECT_NEAR(static_cast<double>(allocated - before), bytes, 0.01 * bytes + 20000);
+    EXPECT_EQ(evaluator.keeps_all(), memory == all);
+  }
 }
 
 TEST(Evaluator, RefusesShapesThatDoNotAgree) {
