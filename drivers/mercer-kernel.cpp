@@ -1,10 +1,13 @@
 // A kernel matrix to a file: data -> k(x_i, z_j), not divided by n.
 
 #include <cmath>
+#include <optional>
 
 #include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/source.hpp"
+#include "mercer/net/empirical.hpp"
+#include "mercer/net/parameters.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "shared/session.hpp"
 
@@ -15,14 +18,18 @@ struct Job {
   CommonOptions common;
   std::string data, data2;
   data::Options preparation;
+  bool full = false;
 };
+
+/// The network of --kernel empirical: its outputs are stored beside the kernel.
+using Network = std::optional<net::StoredNetwork>;
 
 /// Largest difference between the stored matrix times a few random columns and the same product
 /// from entries evaluated again, relative to the largest element: finds whatever assembling,
 /// mirroring and moving may have done wrong.
 template <class T>
-double check(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel, const data::Dataset& X,
-             const data::Dataset& Z) {
+double check(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel,
+             const dist::RowBlock<double>& X, const dist::RowBlock<double>& Z) {
   const auto& comm = K.grid().all();
   const Random random(0, Stream::probe, 1);
   dist::RowBlock<double> W(comm, Z.rows(), 4);
@@ -30,7 +37,7 @@ double check(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel, const d
     for (Index c = 0; c < 4; ++c)
       W.row(i)[static_cast<std::size_t>(c)] =
           random.normal(static_cast<std::uint64_t>((W.first_row() + i) * 4 + c));
-  const auto again = gram::apply_cross(kernel, X.inputs, Z.inputs, W);
+  const auto again = gram::apply_cross(kernel, X, Z, W);
   dist::RowBlock<T> stored(comm, K.rows(), K.cols());
   dist::copy(K, stored);
   const auto weights = dist::all_rows(W);
@@ -53,43 +60,57 @@ double check(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel, const d
   return largest > 0 ? difference / largest : difference;
 }
 
+/// /outputs, n x c, of the network whose kernel it is.
+void write_outputs(dist::Hdf5File& file, const Network& network, const data::Split& sets) {
+  if (!network) return;
+  file.write("/outputs", net::outputs(network->network, network->parameters, sets.train.inputs));
+  if (sets.test)
+    file.write("/outputs2", net::outputs(network->network, network->parameters, sets.test->inputs));
+}
+
 template <class T>
-int kernel_matrix(const Job& job, const gram::Source& source, Session& session) {
+int kernel_matrix(const Job& job, const gram::Source& source, const Network& network,
+                  Session& session) {
   const auto& grid = session.grid();
   const auto& kernel = source.kernel();
   const bool cross = !job.data2.empty();
   // The second set is prepared as a test set is: standardised by the first one's rows.
   const auto sets = session.phase(
       "load", [&] { return data::load(job.data, job.data2, job.preparation, session.comm()); });
-  const data::Dataset& X = sets.train;
-  const data::Dataset& Z = cross ? *sets.test : X;
-  const Index nb =
-      job.common.nb > 0 ? job.common.nb : spectral::recommended_block(X.rows(), grid.shape());
-  session.begin(X.rows(), X.dimension(), nb, kernel.text(), X.hash);
+  const Index seeds = job.full ? network->network.outputs() : 1;
+  const Index n = seeds * sets.train.rows(), m = cross ? seeds * sets.test->rows() : n;
+  const Index d = sets.train.dimension() + (job.full ? seeds : 0);
+  const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
+  session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
 
   const gram::Options assembly{.nb = nb, .over_n = false};
   const double ranks = session.comm().size();
-  const double entries = static_cast<double>(X.rows()) * static_cast<double>(Z.rows());
+  const double entries = static_cast<double>(n) * static_cast<double>(m);
+  // An empirical kernel's entry is made of all that is kept of its two rows.
+  const double numbers = static_cast<double>(network ? kernel.bytes_per_row(d) / 8 : d);
   Plan plan = session.plan();
   const double inputs =
-      8.0 * static_cast<double>((X.rows() + (cross ? Z.rows() : 0)) * X.dimension()) / ranks;
+      (job.full ? 2 : 1) * 8.0 * static_cast<double>((n + (cross ? m : 0)) * d) / ranks;
   plan.stage("load", 2 * inputs, 0);
   plan.stage("assemble",
              inputs + sizeof(T) * entries / ranks +
-                 gram::assemble_overhead(kernel, std::max(X.rows(), Z.rows()), X.dimension(),
-                                         grid.shape(), assembly),
-             (cross ? 2 : 1) * entries * static_cast<double>(X.dimension()));
+                 gram::assemble_overhead(kernel, std::max(n, m), d, grid.shape(), assembly),
+             (cross ? 2 : 1) * entries * numbers);
   if (job.common.check)  // K again, by rows
-    plan.stage("check", inputs + 2 * sizeof(T) * entries / ranks,
-               2 * entries * static_cast<double>(X.dimension()));
+    plan.stage("check", inputs + 2 * sizeof(T) * entries / ranks, 2 * entries * numbers);
   if (session.stop_at_plan(plan)) return 0;
 
-  session.warn_of_kernel_error(source, X.inputs);
+  dist::RowBlock<double> seeded_x, seeded_z;
+  if (job.full) seeded_x = net::seeded_rows(sets.train.inputs, seeds);
+  if (job.full && cross) seeded_z = net::seeded_rows(sets.test->inputs, seeds);
+  const auto& X = job.full ? seeded_x : sets.train.inputs;
+  const auto& Z = !cross ? X : job.full ? seeded_z : sets.test->inputs;
+  session.warn_of_kernel_error(source, X);
   const auto K = session.long_phase("assemble", [&](auto progress) {
     auto options = assembly;
     options.progress = progress;
-    return cross ? gram::assemble_cross<T>(kernel, X.inputs, Z.inputs, grid, options)
-                 : gram::assemble<T>(kernel, X.inputs, grid, options);
+    return cross ? gram::assemble_cross<T>(kernel, X, Z, grid, options)
+                 : gram::assemble<T>(kernel, X, grid, options);
   });
   bool ok = true;
   if (job.common.check) {
@@ -104,6 +125,10 @@ int kernel_matrix(const Job& job, const gram::Source& source, Session& session) 
     session.phase("write", [&] {
       auto file = session.create_result();
       file.write("/kernel", K);
+      if (job.full)
+        file.attribute("/kernel", "rows",
+                       fmt::format("i*{0} + a: output a of data row i, {0} outputs", seeds));
+      write_outputs(file, network, sets);
       file.finish();
     });
   return session.finish(ok);
@@ -119,9 +144,14 @@ int main(int argc, char** argv) {
     CommandLine line(
         "mercer-kernel", "--data SPEC [--data2 SPEC] --out K.h5 [options]",
         "Writes k(x_i, z_j), not divided by n, for rows x of --data and z of --data2 (or of\n"
-        "--data itself).");
+        "--data itself). With --kernel empirical also /outputs, the network's n x c outputs.");
     line.add_data(job.preparation, job.data, job.data2, false);
     line.add_kernel();
+    line.group("Empirical kernel")
+        .add_options()(
+            "full", boost::program_options::bool_switch(&job.full),
+            "all pairs of outputs, n c x n c: row i c + a is output a of data row i; otherwise the "
+            "mean over the c outputs, n x n");
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
     if (job.data.empty())
@@ -129,13 +159,21 @@ int main(int argc, char** argv) {
     if (!job.common.plot.empty())
       throw mercer::InputError(
           "--plot: a kernel matrix has no picture here, plot its spectrum with mercer-spectrum");
-    const auto kernel = line.kernel_source();
+    if (job.full && !line.empirical_kernel())
+      throw mercer::InputError("--full: belongs to --kernel empirical");
+    Network network;
+    if (line.empirical_kernel()) network = line.stored_network(comm);
+    const auto kernel =
+        network ? mercer::gram::Source::function(mercer::net::empirical_kernel(
+                      network->network, network->parameters,
+                      job.full ? mercer::net::Outputs::full : mercer::net::Outputs::trace))
+                : line.kernel_source(comm);
     if (kernel.is_stored())
       throw mercer::InputError("--kernel {}: is a file already", kernel.text());
     job.preparation.seed = job.common.seed;
     job.preparation.targets_required = false;
     Session session(line, job.common, comm);
-    return job.common.single_precision ? kernel_matrix<float>(job, kernel, session)
-                                       : kernel_matrix<double>(job, kernel, session);
+    return job.common.single_precision ? kernel_matrix<float>(job, kernel, network, session)
+                                       : kernel_matrix<double>(job, kernel, network, session);
   });
 }

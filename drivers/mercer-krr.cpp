@@ -166,7 +166,10 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
   const auto model = read_model(file);
   line.adopt(model.options, job.model);
   job.train = model.train;
-  const auto kernel = line.kernel_source();
+  const auto kernel = line.kernel_source(comm);
+  if (file.text_attribute("/", "kernel") != kernel.text())
+    throw InputError("--model {}: was fitted with the kernel {}, which is now {}", job.model,
+                     file.text_attribute("/", "kernel"), kernel.text());
   Session session(line, job.common, comm);
   const auto [train, test] = session.phase("load", [&] {
     job.preparation.targets_required = false;  // rows to predict may come without
@@ -265,7 +268,7 @@ int main(int argc, char** argv) {
     if (job.predict != "inductive" && job.predict != "transductive")
       throw InputError("--predict {}: give inductive or transductive", job.predict);
     if (job.top != -1 && job.g.empty()) job.g = "flat";
-    const auto kernel = line.kernel_source();
+    const auto kernel = line.kernel_source(comm);
     if (job.transductive()) {
       if (job.score.has_value() || job.ridges.size() != 1)
         throw InputError(

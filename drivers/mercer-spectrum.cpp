@@ -192,7 +192,7 @@ int main(int argc, char** argv) {
         "largest residual |K v - lambda v|/lambda_1 that is accepted");
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
-    const auto kernel = line.kernel_source();
+    const auto kernel = line.kernel_source(comm);
     if (job.data.empty() && !kernel.is_stored())
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
     if (!job.unused.empty())

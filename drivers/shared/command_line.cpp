@@ -13,6 +13,7 @@
 #include "mercer/base/version.hpp"
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/net/empirical.hpp"
 
 namespace po = boost::program_options;
 
@@ -44,6 +45,13 @@ std::string shown(const po::variable_value& value) {
   if (const auto* d = boost::any_cast<double>(&any)) return fmt::format("{}", *d);
   if (const auto* b = boost::any_cast<bool>(&any)) return *b ? "true" : "false";
   return "?";
+}
+
+void drop_widths(std::vector<arch::Layer>& layers) {
+  for (arch::Layer& layer : layers) {
+    if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
+    if (auto* res = std::get_if<arch::Residual>(&layer.what)) drop_widths(res->branch);
+  }
 }
 
 }  // namespace
@@ -121,7 +129,12 @@ void CommandLine::add_kernel() {
   auto add = group("Kernel").add_options();
   auto& k = kernel_;
   add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
-      "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5]");
+      "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5], empirical");
+  add("parameters", po::value(&k.parameters)->value_name("W.h5"),
+      "of --kernel empirical, the tangent kernel of a finite network at its weights (the mean over "
+      "its outputs): /parameters/layer0/W (inputs x units), /parameters/layer0/b, ... and the "
+      "attribute architecture, e.g. \"dense(64) relu dense(1)\"; also weight_std, bias_std, "
+      "parametrization (sqrt(2), 0, ntk where left out); written by mercer-train or elsewhere");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
       "layers, e.g. \"dense relu res(dense relu dense) relu dense\"; widths may be left out here. "
       "Tokens: "
@@ -229,7 +242,7 @@ std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   return result;
 }
 
-arch::Architecture CommandLine::architecture() const {
+arch::Options CommandLine::scales() const {
   const auto& k = kernel_;
   arch::Options a;
   a.bias_std = k.bias_std;
@@ -241,13 +254,26 @@ arch::Architecture CommandLine::architecture() const {
     throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
   if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))
     throw InputError("--bias-std {}: give a number that is not negative", a.bias_std);
+  return a;
+}
+
+arch::Architecture CommandLine::architecture() const {
+  const auto& k = kernel_;
+  const arch::Options a = scales();
   if (!k.arch.empty() && given("depth"))
     throw InputError("--arch and --depth both describe the network: give one of them");
   return k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
 }
 
-gram::Source CommandLine::kernel_source() const {
+gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   const auto& k = kernel_;
+  if (empirical_kernel()) {
+    auto stored = stored_network(comm);
+    return gram::Source::function(
+        net::empirical_kernel(stored.network, std::move(stored.parameters)));
+  }
+  if (!k.parameters.empty())
+    throw InputError("--parameters {}: belongs to --kernel empirical", k.parameters);
   if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
   kernel::Options options;
   options.bandwidth = k.bandwidth;
@@ -261,13 +287,43 @@ gram::Source CommandLine::kernel_source() const {
     options.kind = kernel::Kind::laplace;
   else if (k.kind == "linear")
     options.kind = kernel::Kind::linear;
-  else if (k.kind == "empirical")
-    throw InputError("--kernel empirical: comes with mercer-train, not in this version");
   else
-    throw InputError("--kernel {}: give ntk, nngp, gaussian, laplace, linear or file:K.h5", k.kind);
+    throw InputError(
+        "--kernel {}: give ntk, nngp, gaussian, laplace, linear, empirical or file:K.h5", k.kind);
   if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp)
     options.architecture = architecture();
+  if (values_.count("parametrization") != 0 &&
+      net::parse_parametrization(values_["parametrization"].as<std::string>()) ==
+          net::Parametrization::standard)
+    options.parametrization = kernel::Parametrization::standard;
   return gram::Source::function(kernel::make(options));
+}
+
+net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) const {
+  const auto& path = kernel_.parameters;
+  if (path.empty())
+    throw InputError("--kernel empirical: is that of given weights: --parameters W.h5");
+  auto stored = net::read_network(dist::Hdf5File::open(comm, path));
+  const auto& theirs = stored.network.architecture();
+  const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
+    throw InputError("--{}: {} is not that of --parameters {}, {}: leave it out", option, typed,
+                     path, in_file);
+  };
+  for (const std::string option : {"arch", "depth", "activation"}) {
+    if (!given(option)) continue;
+    const auto typed = architecture();
+    auto same = theirs;
+    if (!typed.has_widths()) drop_widths(same.layers);
+    if (typed.text() != same.text()) differs(option, typed.text(), theirs.text());
+  }
+  const auto scale = [&](const std::string& option, double typed, double in_file) {
+    const bool same = std::abs(typed - in_file) <= 1e-12 * std::abs(in_file);
+    if (given(option) && !same) differs(option, typed, in_file);
+  };
+  const auto typed = arch::parse(theirs.text(), scales());
+  scale("weight-std", typed.weight_std, theirs.weight_std);
+  scale("bias-std", typed.bias_std, theirs.bias_std);
+  return stored;
 }
 
 std::vector<double> parse_numbers(const std::string& option, const std::string& text) {

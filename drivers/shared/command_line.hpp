@@ -12,6 +12,7 @@
 #include "mercer/data/dataset.hpp"
 #include "mercer/dist/process_grid.hpp"
 #include "mercer/gram/source.hpp"
+#include "mercer/net/parameters.hpp"
 
 namespace mercer::drivers {
 
@@ -55,8 +56,15 @@ class CommandLine {
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
-  /// The kernel that the options of add_kernel() describe. Throws InputError.
-  gram::Source kernel_source() const;
+  /// The kernel that the options of add_kernel() describe; with --parametrization standard, where a
+  /// driver has that option, the analytic one of that parametrisation. Throws InputError.
+  /// Collective: --kernel empirical reads --parameters.
+  gram::Source kernel_source(const comm::Communicator& comm) const;
+  /// Network and weights of --kernel empirical. Throws InputError: no --parameters, a file that
+  /// cannot be used, an --arch, --depth, --weight-std or --bias-std other than the file's.
+  /// Collective.
+  net::StoredNetwork stored_network(const comm::Communicator& comm) const;
+  bool empirical_kernel() const { return kernel_.kind == "empirical"; }
   bool given(const std::string& option) const {
     return values_.count(option) > 0 && !values_[option].defaulted();
   }
@@ -72,6 +80,8 @@ class CommandLine {
     Index depth = 1;
     double bias_std = 0, bandwidth = 1;
   };
+  arch::Options scales() const;  ///< of --weight-std and --bias-std
+
   std::string program_, usage_, purpose_, command_;
   std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;
   boost::program_options::variables_map values_;

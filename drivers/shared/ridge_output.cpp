@@ -137,7 +137,7 @@ std::string model_options(const CommandLine& line) {
   std::string text;
   for (const auto& [name, value] : line.settings())
     for (const char* needed :
-         {"kernel", "arch", "depth", "activation", "weight-std", "bias-std", "bandwidth", "split",
+         {"kernel", "parameters", "arch", "depth", "activation", "weight-std", "bias-std", "bandwidth", "split",
           "limit", "scale", "standardize", "unit-norm", "one-hot", "target", "seed"})
       if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
   return text;
