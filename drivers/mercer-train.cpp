@@ -236,7 +236,7 @@ int main(int argc, char** argv) {
     if (!line.parse(argc, argv, comm)) return 0;
     job.preparation.seed = job.common.seed;
     job.settle(line);
-    const auto analytic = line.kernel_source();
+    const auto analytic = line.kernel_source(comm);
     Session session(line, job.common, comm);
     for (const auto& [option, path] :
          {std::pair{"--csv", job.csv}, {"--checkpoint", job.checkpoint}})
