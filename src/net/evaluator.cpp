@@ -7,7 +7,8 @@
 namespace mercer::net {
 namespace {
 
-/// Rows of a pass.
+/// Rows of a pass at most. Measured on networks of 256 and 1024 units: the taller the better up to
+/// here, because a GEMM's rate counts for more than what stays in the second cache.
 constexpr Index kBatch = 4096;
 
 double sum(const std::vector<Index>& units) {
@@ -32,11 +33,12 @@ void check_outputs(const Network& network, Index rows, Index cols, Index m) {
                      network.outputs(), m);
 }
 
-/// Calls f(batch) for the batches of m rows; no more than `height` rows each.
+/// Calls f(batch) for batches of m rows, of equal height up to rounding and at most `height` each.
 template <class Batch, class F>
 void each_batch(Index m, Index height, bool held, F&& f) {
-  for (Index first = 0; first < m; first += height)
-    f(Batch{first, std::min(height, m - first), held ? first : 0, 0});
+  const Index equal = m == 0 ? 1 : ceil_div(m, ceil_div(m, height));
+  for (Index first = 0; first < m; first += equal)
+    f(Batch{first, std::min(equal, m - first), held ? first : 0, 0});
 }
 
 }  // namespace

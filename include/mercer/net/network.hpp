@@ -95,12 +95,12 @@ class Evaluator {
   /// F = f(X; w): X d x m, F c x m. 2 p m flops.
   void outputs(std::span<const T> w, MatrixView<const T> X, MatrixView<T> F);
 
-  /// g = J^T seed: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w), all p entries written. 4 p m
-  /// flops where `X` and `w` are those of the last outputs() and its activations were kept, 6 p m
-  /// otherwise (found out by itself from `kept`). `finished(first, count)` is called as soon as
-  /// g[first, first + count) is complete, from the last layer to the first, and `poll` between
-  /// GEMMs: so that an all-reduce can be started and driven on while the pass goes on. Both may be
-  /// empty.
+  /// g = J^T seed: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w), all p entries written. With
+  /// `kept` the caller says that w and X hold what they held in the last outputs(): 4 p m flops
+  /// where its activations were kept; 6 p m otherwise. `finished(first, count)` is called as soon
+  /// as g[first, first + count) is complete, once for each dense layer, from g's end to its
+  /// beginning (where rows go through in batches, during the last one), and `poll` between GEMMs:
+  /// so that an all-reduce can be started and driven on while the pass goes on. Both may be empty.
   struct Watch {
     std::function<void(Index first, Index count)> finished = {};
     std::function<void()> poll = {};
@@ -109,8 +109,8 @@ class Evaluator {
                 std::span<T> g, bool kept, const Watch& watch = {});
 
   /// F = J u, the directional derivative of the outputs along u (p entries): the linear model of
-  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). 4 p m flops with the activations of the last
-  /// outputs(), as in gradient(), 6 p m otherwise.
+  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept` as in gradient(): 4 p m flops with it, 6 p
+  /// m otherwise.
   void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
            bool kept = false);
 
