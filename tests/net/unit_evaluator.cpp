@@ -272,6 +272,47 @@ TEST(Evaluator, StartsAWideNetworkWithZeroOutput) {
   for (Index k = 0; k < F.size(); ++k) ASSERT_EQ(F.data()[k], 0);
 }
 
+// More rows than a pass takes, all of them kept, and columns that do not lie side by side.
+TEST(Evaluator, KeepsTheActivationsOfManyBatches) {
+  const auto network = test::network_of("dense(3) tanh dense(4) relu dense(2)", 2,
+                                        Parametrization::ntk, Start::antisymmetric);
+  const Index rows = 9001, piece = 1000;
+  const auto wide_X = test::gaussian_matrix(5, rows, 1),
+             wide_seed = test::gaussian_matrix(3, rows, 2);
+  const auto X = wide_X.view().block(1, 0, 2, rows), seed = wide_seed.view().block(1, 0, 2, rows);
+  const auto w = test::gaussian_parameters(network);
+  const auto u = test::gaussian_matrix(network.parameters(), 1, 3);
+  const std::span<const double> direction(u.data(), w.size());
+  Evaluator<double> evaluator(network, rows), small(network, piece);
+  ASSERT_TRUE(evaluator.keeps_all());
+  Matrix<double> F(2, rows, test::kNotWritten), Fu(2, rows, test::kNotWritten), Fp(2, piece),
+      Fup(2, piece);
+  std::vector<double> g(w.size(), test::kNotWritten), part(w.size()), total(w.size());
+  evaluator.outputs(w, X, F.view());
+  evaluator.jvp(w, direction, X, Fu.view(), true);
+  evaluator.gradient(w, X, seed, g, true);
+  Difference outputs, tangents, gradient;
+  for (Index first = 0; first < rows; first += piece) {
+    const Index m = std::min(piece, rows - first);
+    const auto x = X.block(0, first, 2, m);
+    small.outputs(w, x, Fp.view().block(0, 0, 2, m));
+    small.jvp(w, direction, x, Fup.view().block(0, 0, 2, m));
+    small.gradient(w, x, seed.block(0, first, 2, m), part, false);
+    for (std::size_t i = 0; i < w.size(); ++i) total[i] += part[i];
+    for (Index j = 0; j < m; ++j)
+      for (Index a = 0; a < 2; ++a) {
+        outputs.add(F(a, first + j), Fp(a, j));
+        tangents.add(Fu(a, first + j), Fup(a, j));
+      }
+  }
+  for (std::size_t i = 0; i < w.size(); ++i) gradient.add(g[i], total[i]);
+  EXPECT_LE(outputs.relative(), 1e-14);
+  EXPECT_LE(tangents.relative(), 1e-14);
+  EXPECT_LE(gradient.relative(), 1e-13);
+  EXPECT_EQ(outputs.compared, 2 * rows);
+  EXPECT_EQ(gradient.compared, network.parameters());
+}
+
 // The memory plan: what is announced is what is taken, and no more than was given.
 TEST(Evaluator, HoldsTheBytesThatItAnnounces) {
   const auto network =
