@@ -30,7 +30,7 @@ void end_training_on_signals() {
 
 template <class T>
 void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
-               const train::State<T>& state, const Session& session) {
+               const train::State<T>& state, Session& session) {
   std::string text = state.lambda_max > 0 ? fmt::format("1/lambda_max(J J^T S) = {:.6g}, measured",
                                                         1 / state.lambda_max)
                                           : "not measured";
@@ -45,6 +45,7 @@ void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
     text += fmt::format("; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g}", product,
                         from);
   session.say("rate    {}", text);
+  if (from > 0) session.record().result["lr_theorem"] = from;
 }
 
 /// What --out holds.

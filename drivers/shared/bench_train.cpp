@@ -110,20 +110,20 @@ Row bench_network(const BenchJob& job, const net::Network& network, Index n, Ses
   session.say("\n{}, {} rows, {} parameters; {}gemm {:.1f} GFLOP/s a rank", network.text(), n,
               network.parameters(), std::is_same_v<T, float> ? 's' : 'd', ceiling);
   session.say("{:<28} {:>10} {:>14} {:>9} {:>13} {:>16}", "a step", "seconds", "GFLOP/s a rank",
-              "of peak", "sum's waiting", "numbers sent");
+              "of peak", "sum's waiting", "bytes sent");
   const auto line = [&](const std::string& name, Way way) {
     const double t = median(times[way]), gflops = 1e-9 * flops / t;
     session.say("{:<28} {:>10.4f} {:>14.1f} {:>8.0f}% {:>12.1f}% {:>16.0f}", name, t, gflops,
-                100 * gflops / ceiling, 100 * last[way].sum_share,
-                last[way].bytes_per_step / sizeof(T));
+                100 * gflops / ceiling, 100 * last[way].sum_share, last[way].bytes_per_step);
   };
   line("plain", plain);
   line(fmt::format("with S, k = {}", k), preconditioned);
   line("plain, sum after the pass", blocking);
   session.say(
-      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  p = {:.0f}, p + k c = {:.0f}",
+      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  p of {} bytes and k c of 8 are "
+      "{:.0f} bytes, {:.0f} without S",
       median(ratio), job.repeat, *std::ranges::min_element(ratio), *std::ranges::max_element(ratio),
-      p, p + static_cast<double>(k * c));
+      sizeof(T), sizeof(T) * p + 8 * static_cast<double>(k * c), sizeof(T) * p);
   const double t = median(times[plain]);
   return Row{{"network", network.text()},
              {"rows", n},

@@ -95,8 +95,10 @@ void TrainJob::add(CommandLine& line) {
           "rows a step, of all ranks together");
   descent("stochastic", po::value(&stochastic_)->value_name("rows|block")->default_value("rows"),
           "how --batch and S go together. rows: the batch's rows of S r, with r of the other rows "
-          "as last seen: right when S couples all rows and --top is small. block: fixed random "
-          "blocks of B rows, each with the S of its own kernel block: right when K^-1 is meant, or "
+          "as last seen: right when S couples all rows and --top is small; a batch excites the top "
+          "modes that S damps, so that it takes a --safety of about lambda_(k+1)/lambda_1. block: "
+          "fixed random blocks of B rows, each with the S of its own kernel block: right when K^-1 "
+          "is meant, or "
           "when the S of all rows is too large. Without S both are stochastic gradient descent");
   descent("residual-refresh",
           po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
