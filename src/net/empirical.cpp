@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
@@ -41,22 +42,21 @@ double dot(const double* a, const double* b, Index n) {
 class EmpiricalKernel : public kernel::Kernel {
  public:
   EmpiricalKernel(const Network& network, std::vector<double> parameters, Outputs outputs)
-      : text_(network.text()),
-        network_(network.architecture(), network.inputs(), network.parametrization(),
-                 Start::gaussian),
-        w_(std::move(parameters)),
-        full_(outputs == Outputs::full) {
-    if (static_cast<Index>(w_.size()) != network.parameters())
-      throw InputError("{} parameters for a network of {}", w_.size(), network.parameters());
-    text_ = fmt::format("empirical({}; {}; parameters={:016x})", text_, full_ ? "full" : "trace",
-                        hash<double>(w_));
-    const auto second = w_.begin() + network_.parameters();
-    if (network.copies() == 2) {
-      if (std::equal(w_.begin(), second, second, w_.end()))
-        w_.resize(static_cast<std::size_t>(network_.parameters()));
-      else
-        copies_ = 2;
-    }
+      : outputs_(network.outputs()),
+        full_(outputs == Outputs::full),
+        folds_(!full_ && outputs_ > 1 && network.layers().size() > 1),
+        network_(one_copy(network, folds_)) {
+    if (static_cast<Index>(parameters.size()) != network.parameters())
+      throw InputError("{} parameters for a network of {}", parameters.size(),
+                       network.parameters());
+    text_ = fmt::format("empirical({}; {}; parameters={:016x})", network.text(),
+                        full_ ? "full" : "trace", hash<double>(parameters));
+    const Index p = network.parameters_of_copy();
+    const auto second = parameters.begin() + p;
+    if (network.copies() == 2 && !std::equal(parameters.begin(), second, second, parameters.end()))
+      copies_ = 2;
+    parameters.resize(copies_ * static_cast<std::size_t>(p));
+    w_ = folds_ ? folded(network, parameters) : std::move(parameters);
   }
 
   std::string text() const override { return text_; }
@@ -69,7 +69,7 @@ class EmpiricalKernel : public kernel::Kernel {
     for (std::size_t copy = 0; copy < copies_; ++copy)
       for (std::size_t l = 0; l < layers().size(); ++l) {
         rows->inputs[copy].emplace_back(l == 0 ? 0 : layers()[l].fan_in, m);
-        rows->signals[copy].emplace_back(l == last() ? 0 : seeds() * layers()[l].fan_out, m);
+        rows->signals[copy].emplace_back(signal_rows(l), m);
       }
     if (m == 0) return rows;
     Evaluator<double> evaluator(network_, m, kPassBytes);
@@ -111,17 +111,44 @@ class EmpiricalKernel : public kernel::Kernel {
     check(d);
     Index doubles = 0;
     for (std::size_t l = 0; l < layers().size(); ++l)
-      doubles +=
-          (l == 0 ? 0 : layers()[l].fan_in) + (l == last() ? 0 : seeds() * layers()[l].fan_out);
+      doubles += (l == 0 ? 0 : layers()[l].fan_in) + signal_rows(l);
     return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
   }
 
  private:
   const std::vector<DenseLayer>& layers() const { return network_.layers(); }
   std::size_t last() const { return layers().size() - 1; }
-  Index outputs() const { return network_.outputs(); }
-  /// Backward passes of a row.
-  Index seeds() const { return full_ ? 1 : outputs(); }
+  /// The last hidden layer's signals are B_a = D w_a with D diagonal and w_a the readout's weights
+  /// of output a, so that their c products sum up to that of D sqrt(sum_a w_a^2/c): one more output
+  /// with these weights stands for all of them. (No dense layer lies between that layer and the
+  /// readout.)
+  bool folded(std::size_t l) const { return folds_ && l + 1 == last(); }
+  Index signal_rows(std::size_t l) const {
+    if (l == last()) return 0;
+    return (full_ || folded(l) ? 1 : outputs_) * layers()[l].fan_out;
+  }
+  static Network one_copy(const Network& network, bool fold) {
+    auto architecture = network.architecture();
+    if (fold) std::get<arch::Dense>(architecture.layers.back().what).width += 1;
+    return {architecture, network.inputs(), network.parametrization(), Start::gaussian};
+  }
+  static std::vector<double> folded(const Network& network, const std::vector<double>& parameters) {
+    const DenseLayer& readout = network.layers().back();
+    const Index c = readout.fan_out;
+    std::vector<double> w;
+    w.reserve(parameters.size() + 2 * static_cast<std::size_t>(readout.fan_in + 1));
+    for (auto copy = parameters.begin(); copy < parameters.end();
+         copy += network.parameters_of_copy()) {
+      w.insert(w.end(), copy, copy + readout.weights);
+      for (auto row = copy + readout.weights; row < copy + readout.biases; row += c) {
+        w.insert(w.end(), row, row + c);
+        w.push_back(std::sqrt(dot(&*row, &*row, c) / static_cast<double>(c)));
+      }
+      w.insert(w.end(), copy + readout.biases, copy + network.parameters_of_copy());
+      w.push_back(0);
+    }
+    return w;
+  }
   double weight_factor(std::size_t l) const {
     return layers()[l].weight_scale * layers()[l].weight_scale;
   }
@@ -130,7 +157,7 @@ class EmpiricalKernel : public kernel::Kernel {
   }
   /// The mean over the outputs.
   double signal_factor(std::size_t l) const {
-    return full_ || l == last() ? 1 : 1 / static_cast<double>(outputs());
+    return full_ || l == last() || folded(l) ? 1 : 1 / static_cast<double>(outputs_);
   }
   /// (1/c) sum_a <e_a, e_a>: the last layer of the trace kernel.
   bool signals_are_one(std::size_t l) const { return !full_ && l == last(); }
@@ -143,42 +170,52 @@ class EmpiricalKernel : public kernel::Kernel {
   MatrixView<const double> signals(const EmpiricalRows& rows, std::size_t copy,
                                    std::size_t l) const {
     if (l < last()) return rows.signals[copy][l].view();
-    return rows.X.view().block(network_.inputs(), 0, outputs(), rows.X.cols());
+    return rows.X.view().block(network_.inputs(), 0, outputs_, rows.X.cols());
   }
 
   void check(Index d) const {
-    const Index wanted = network_.inputs() + (full_ ? outputs() : 0);
+    const Index wanted = network_.inputs() + (full_ ? outputs_ : 0);
     if (d != wanted)
       throw InputError(
           "the network of the empirical kernel has {} inputs{}, but the data set has {} columns",
-          network_.inputs(), full_ ? fmt::format(" and {} outputs", outputs()) : "", d);
+          network_.inputs(), full_ ? fmt::format(" and {} outputs", outputs_) : "", d);
+  }
+
+  /// The outputs that signals are wanted of, one pass each.
+  std::vector<Index> seeds() const {
+    std::vector<Index> result;
+    if (full_) return {0};
+    if (!folds_ || last() > 1)
+      for (Index a = 0; a < outputs_; ++a) result.push_back(a);
+    if (folds_) result.push_back(outputs_);
+    return result;
   }
 
   /// Columns [first, first + m) of the rows' inputs and signals.
   void pass(Evaluator<double>& evaluator, Index first, Index m, EmpiricalRows& rows) const {
     const auto X = rows.X.view().block(0, first, network_.inputs(), m);
-    Matrix<double> one_hot(full_ ? 0 : outputs(), m, 0.0);
+    Matrix<double> one_hot(network_.outputs(), m);
+    std::vector<MatrixView<double>> A(layers().size()), B(layers().size());
     for (std::size_t copy = 0; copy < copies_; ++copy) {
       const auto w = std::span<const double>(w_).subspan(
           copy * static_cast<std::size_t>(network_.parameters()),
           static_cast<std::size_t>(network_.parameters()));
-      for (Index a = 0; a < seeds(); ++a) {
-        std::vector<MatrixView<double>> A(layers().size()), B(layers().size());
-        for (std::size_t l = 0; l < layers().size(); ++l) {
-          if (l > 0 && a == 0)
-            A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
-          if (l < last())
-            B[l] = rows.signals[copy][l].view().block(a * layers()[l].fan_out, first,
-                                                      layers()[l].fan_out, m);
+      for (std::size_t l = 1; l < layers().size(); ++l)
+        A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+      for (const Index a : seeds()) {
+        for (std::size_t l = 0; l < last(); ++l) {
+          const bool wanted = full_ || folded(l) == (a == outputs_);
+          const Index at = folded(l) ? 0 : a * layers()[l].fan_out;
+          B[l] = {};
+          if (wanted) B[l] = rows.signals[copy][l].view().block(at, first, layers()[l].fan_out, m);
         }
-        MatrixView<const double> seed =
-            rows.X.view().block(X.rows, first, rows.X.rows() - X.rows, m);
-        if (!full_) {
-          for (Index j = 0; j < m; ++j)
-            for (Index i = 0; i < outputs(); ++i) one_hot(i, j) = i == a ? 1 : 0;
-          seed = one_hot.view();
-        }
+        for (Index j = 0; j < m && !full_; ++j)
+          for (Index i = 0; i < one_hot.rows(); ++i) one_hot(i, j) = i == a ? 1 : 0;
+        const auto seed =
+            full_ ? MatrixView<const double>(rows.X.view().block(X.rows, first, outputs_, m))
+                  : one_hot.view();
         evaluator.signals(w, X, seed, A, B);
+        std::ranges::fill(A, MatrixView<double>{});  // the same for every seed
       }
     }
   }
@@ -212,10 +249,11 @@ class EmpiricalKernel : public kernel::Kernel {
   }
 
   std::string text_;
-  Network network_;  ///< one copy
+  Index outputs_;
+  bool full_, folds_;
+  Network network_;  ///< one copy; where it folds, with one output more
   std::vector<double> w_;
   std::size_t copies_ = 1;
-  bool full_;
 };
 
 }  // namespace
