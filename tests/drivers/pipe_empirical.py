@@ -147,10 +147,17 @@ class Empirical(PipeTest):
         self.refuse(["r.h5", "kernel"], "mercer-krr", "--model", out, "--test", new)
 
     def refuse_weights(self, words, weights, *more):
-        for driver, *data in (("mercer-kernel", "--data", "circle:n=20,freq=1"),
+        self.refuse(words, "mercer-kernel", "--data", "circle:n=20,freq=1", "--kernel", "empirical",
+                    "--parameters", weights, *more)
+
+    def test_every_driver_that_takes_a_kernel_refuses_weights_of_other_inputs(self):
+        w = self.weights("w.h5", network(np.random.default_rng(6), [3, 4, 1]))
+        for driver, *data in (("mercer-spectrum", "--data", "circle:n=20,freq=1"),
                               ("mercer-krr", "--train", "circle:n=20,freq=1", "--test", "circle:n=5,freq=1",
-                               "--ridge", "1")):
-            self.refuse(words, driver, *data, "--kernel", "empirical", "--parameters", weights, *more)
+                               "--ridge", 1),
+                              ("mercer-kernel", "--data", "circle:n=20,freq=1")):
+            with self.subTest(driver):
+                self.refuse(["3 inputs", "2 columns"], driver, *data, "--kernel", "empirical", "--parameters", w)
 
     def test_weight_files_that_cannot_be_used(self):
         rng = np.random.default_rng(4)
@@ -185,8 +192,6 @@ class Empirical(PipeTest):
                 file["/parameters/layer0/W"] = np.array([b"one", b"two"])
                 file["/parameters"].attrs["architecture"] = "dense(1)"
             self.refuse_weights(["t.h5", "layer0/W"], self.path("t.h5"))
-        with self.subTest("inputs"):
-            self.refuse_weights(["3 inputs", "2 columns"], self.weights("d.h5", network(rng, [3, 4, 1])))
 
     def test_options_that_contradict_the_weights(self):
         w = self.weights("w.h5", network(np.random.default_rng(5), [2, 4, 1]))

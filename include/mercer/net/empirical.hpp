@@ -20,9 +20,16 @@ enum class Outputs {
 /// (A A^T weight_scale^2 + bias_scale^2) o (B B^T), A the layer's inputs, B the signals
 /// backpropagated from the outputs (side by side for the c seeds of the trace kernel), summed over
 /// the layers; J is never stored. For an antisymmetric network the mean over its two copies, one
-/// copy where both are equal to the bit. Evaluated in double. prepare(): one forward pass and c
-/// backward passes a row; a row then holds sum_l (fan_in + c fan_out) numbers. An entry costs twice
-/// that many flops. The text holds the architecture and the parameters' hash.
+/// copy where both are equal to the bit. Evaluated in double; the text holds the architecture and
+/// the parameters' hash.
+///
+/// A prepared row holds, for each copy, the inputs of every layer but the first, and the signals of
+/// every layer but the last: c fan_out numbers, fan_out at the last hidden layer, where the c
+/// outputs' signals are one diagonal times their readout weights and are folded into one. An entry
+/// costs twice as many flops as a row has numbers. prepare(): c + 1 forward and backward passes (1
+/// with one output or one hidden layer, or for Outputs::full), in batches of rows within 32 MiB
+/// beside bytes_per_row. tile(): scratch of 1 MiB. prepare() and bytes_per_row() throw InputError
+/// where the rows do not have the network's inputs.
 std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs = Outputs::trace);
@@ -30,7 +37,8 @@ std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
 /// Rows for Outputs::full: row i c + a is (x_i, e_a). Collective. n c x (d + c) by rows.
 dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs);
 
-/// f(X; w), n x c by rows. Local but for the result's distribution.
+/// f(X; w), n x c by rows. Throws InputError where X does not have the network's inputs.
+/// Collective.
 dist::RowBlock<double> outputs(const Network& network, std::span<const double> w,
                                const dist::RowBlock<double>& X);
 

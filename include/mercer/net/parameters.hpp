@@ -31,7 +31,7 @@ StoredNetwork read_network(const dist::Hdf5File& file);
 
 /// The parameters alone, for a network that is known. A file of one copy serves both copies of an
 /// antisymmetric network. Throws InputError where the file's architecture or parametrisation is
-/// another one. Collective.
+/// another one, or a weight_std or bias_std that it states. Collective.
 std::vector<double> read_parameters(const dist::Hdf5File& file, const Network& network);
 
 /// A hash of the parameters' bits, the same on every rank that holds the same ones. Local.
