@@ -56,7 +56,8 @@ mercer_print() {
 # mercer_job DRIVER OPTIONS...
 # Runs the driver under mpirun in the background, so that this shell can answer Slurm's signals:
 # USR1 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the ranks.
-# Leaves with mpirun's exit code.
+# Leaves with mpirun's exit code; mercer_signal names the last signal that came, if any.
+mercer_signal=
 mercer_job() {
   local driver=$1 bin=${MERCER_BIN:-$MERCER_HOME/build/bin} program pid rc signalled
   shift
@@ -69,8 +70,8 @@ mercer_job() {
 
   "${mercer_mpirun[@]}" "$program" "$@" &
   pid=$!
-  trap 'signalled=1; kill -USR1 "$pid" 2>/dev/null || true' USR1
-  trap 'signalled=1; kill -TERM "$pid" 2>/dev/null || true' TERM INT
+  trap 'signalled=1 mercer_signal=USR1; kill -USR1 "$pid" 2>/dev/null || true' USR1
+  trap 'signalled=1 mercer_signal=TERM; kill -TERM "$pid" 2>/dev/null || true' TERM INT
   while :; do # a trapped signal ends wait early, with the signal's code instead of mpirun's
     signalled=0 rc=0
     wait "$pid" || rc=$?

@@ -42,6 +42,7 @@ cluster_start() {
   mkdir -p "$cluster"/{state,spool}
   chmod 755 "$cluster"
   (umask 077 && mkdir -p "$cluster/munge" && head -c 128 /dev/urandom >"$cluster/munge/key")
+  # A job that is queued again starts no earlier than cred_expire from then: two minutes by default.
   cat >"$cluster/slurm.conf" <<CONF
 ClusterName=mercertest
 SlurmctldHost=$node(127.0.0.1)
@@ -51,7 +52,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-AuthInfo=socket=$cluster/munge.socket
+AuthInfo=socket=$cluster/munge.socket,cred_expire=5
 StateSaveLocation=$cluster/state
 SlurmdSpoolDir=$cluster/spool
 SlurmctldPidFile=$cluster/slurmctld.pid

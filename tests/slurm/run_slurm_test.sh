@@ -104,6 +104,20 @@ rc=0
 check "srun on a job script is refused" test "$rc" -eq 2
 check "and the line says so" says "$work/script.log" "started 2 times by srun"
 
+# A training job that is warned before its time limit writes a checkpoint, is queued again, and ends
+# with the parameters of a run that was left alone.
+training=(--train circle:n=256,freq=5 --arch "dense(1024) relu dense(1)" --bias-std 1 --top 20 --steps 6000 --safety 0.5)
+job=$(run_job "$work/whole.log" train.sbatch "${training[@]}" --checkpoint "$work/whole.checkpoint.h5" --out "$work/whole.h5")
+check "train.sbatch completed" ended_as "$job" "COMPLETED 0:0"
+job=$(submit "$work/train.log" train.sbatch "${training[@]}" --checkpoint "$work/train.checkpoint.h5" \
+  --checkpoint-every 50 --out "$work/train.h5")
+check "a long training job has written a checkpoint" cluster_wait 60 test -e "$work/train.checkpoint.h5"
+scancel --batch --signal=USR1 "$job"
+check "the job was queued again" cluster_wait 60 says "$work/train.log" "queueing job $job again"
+check "it went on from its checkpoint" cluster_wait 120 says "$work/train.log" "going on from $work/train.checkpoint.h5"
+check "and completed" cluster_wait 120 is_state "$job" "COMPLETED 0:0"
+check "with the parameters of the undisturbed run, to the bit" "$python" "$here/read_results.py" same "$work/train.h5" "$work/whole.h5"
+
 # What Slurm does 120 s before the time limit: USR1 to the batch shell. A stand-in for a driver that
 # leaves a mark and exits with 130 shows that the signal reached both ranks and the code came back.
 mkdir "$work/bin"
