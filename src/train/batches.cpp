@@ -17,7 +17,7 @@ Totals SmallSum::reduce(const Run<T>& run, Index k, double square) {
   values_[at + 1] = run.comm.root() ? run.clock.seconds() : 0;
   values_[at + 2] = run.hooks.interrupted && run.hooks.interrupted() ? 1 : 0;
   run.comm.all_reduce(std::span<double>(values_.data(), at + 3), comm::Op::sum);
-  return {values_[at], values_[at], values_[at + 1], values_[at + 2] > 0};
+  return {values_[at], values_[at], values_[at + 1], values_[at + 2] > 0, true};
 }
 
 template <class T>

@@ -16,6 +16,7 @@ struct Totals {
   double weighted = 0;  ///< r.(S r) of the same
   double seconds = 0;   ///< of this call, by the clock of rank 0
   bool interrupted = false;
+  bool exact = true;  ///< r of all rows is that at w
 };
 
 /// What a run has beside its state; borrowed.

@@ -98,7 +98,8 @@ void RowBatches<T>::see() {
 template <class T>
 Totals RowBatches<T>::look() {
   auto& state = run_.state;
-  if (state.residual.empty() || state.step % refresh_ == 0) {
+  const bool all = state.residual.empty() || state.step % refresh_ == 0;
+  if (all) {
     survey();
     adopt();
   }
@@ -111,6 +112,7 @@ Totals RowBatches<T>::look() {
   Totals totals = small_.reduce(run_, k, square_sum(entries<T>(state.residual[0].view())));
   for (std::size_t i = 0; i < state.projection.size(); ++i) state.projection[i] += P.data[i];
   totals.weighted += set().S.excess(projection());
+  totals.exact = all;
   return totals;
 }
 

@@ -29,6 +29,7 @@ void each_count(S& state, F&& f) {
   f("step", state.step);
   f("rejected", state.rejected);
   f("s_version", state.s_version);
+  f("anchor_step", state.anchor_step);
 }
 
 template <class S, class F>
@@ -38,6 +39,7 @@ void each_number(S& state, F&& f) {
   f("lambda_max", state.lambda_max);
   f("first_residual", state.first_residual);
   f("seconds", state.seconds);
+  f("anchor_value", state.anchor_value);
 }
 
 /// w-like vectors: p entries or none, the same on every rank.
@@ -45,6 +47,7 @@ template <class S, class F>
 void each_parameters(S& state, F&& f) {
   f("w", state.w);
   f("velocity", state.velocity);
+  f("anchor", state.anchor);
 }
 
 constexpr std::pair<const char*, double Record::*> kNumbers[] = {

@@ -92,8 +92,9 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
       sum_(comm, g_, {.overlap = options.overlap}),
       batches_(make_batches(run_)),
       earlier_seconds_(state.seconds) {
-  guarded_ =
-      options.safeguard && options.rate == 0 && options.momentum == 0 && batches_->pieces() == 1;
+  const bool safe = options.safeguard && options.rate == 0 && options.momentum == 0;
+  guarded_ = safe && batches_->pieces() == 1;
+  watched_ = safe && batches_->pieces() > 1 && sets.size() == 1;
   if (guarded_) base_.resize(g_.size());
   if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
   recent_seconds_.reserve(kRecent);
@@ -104,6 +105,7 @@ template <class T>
 Outcome Descent<T>::run() {
   start();
   look();  // r = f(X; w) - Y
+  judge_epoch();
   std::optional<Ending> end;
   while (!(end = ended())) {
     renew_preconditioner();
@@ -115,6 +117,7 @@ Outcome Descent<T>::run() {
       update();
       look();
     }
+    judge_epoch();
     stop_counting();
   }
   return outcome(*end);
@@ -181,6 +184,8 @@ void Descent<T>::renew_preconditioner() {
   batches_->survey();
   batches_->adopt();
   look();
+  state_.anchor.clear();  // its value was that of the old S
+  judge_epoch();
 }
 
 template <class T>

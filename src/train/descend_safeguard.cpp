@@ -115,6 +115,43 @@ bool Descent<T>::accepted() {
   return true;
 }
 
+/// `rows`: where r of all rows is known, and where r grew out of all bounds before that.
+template <class T>
+void Descent<T>::judge_epoch() {
+  if (!watched_) return;
+  const double r_0 = state_.first_residual, most = r_0 * Safeguard::kLargestResidual;
+  const bool first = state_.anchor.empty();
+  const bool blown = !(totals_.square <= kDivergence * kDivergence * r_0 * r_0);
+  if (!first && !blown && (!totals_.exact || state_.step <= state_.anchor_step)) return;
+  const double value = objective();
+  const bool within = totals_.square <= most * most || options_.weight_decay > 0;
+  const bool good = !blown && within && value <= state_.anchor_value + rounding();
+  const bool floor = !(state_.rate > Safeguard::kFloor * state_.bound);
+  if (!first && !good && !floor) return take_back_epoch();
+  if (!first && good) state_.rate = std::min(state_.bound, Safeguard::kEpochGrowth * state_.rate);
+  state_.anchor = state_.w;
+  state_.anchor_value = value;
+  state_.anchor_step = state_.step;
+}
+
+template <class T>
+void Descent<T>::take_back_epoch() {
+  ++state_.rejected;
+  state_.rate *= Safeguard::kShrink;
+  if (!left_linear_regime_) {
+    left_linear_regime_ = true;
+    say(fmt::format(
+        "the batches' noise is too large at step {}: the safeguard goes back to the last "
+        "w that was good on all rows and lowers the rate to {:.3g}",
+        state_.step, state_.rate));
+  }
+  state_.w = state_.anchor;
+  state_.anchor_step = state_.step;
+  batches_->survey();
+  batches_->adopt();
+  look();
+}
+
 template class Descent<double>;
 template class Descent<float>;
 

@@ -36,6 +36,8 @@ class Descent {
   double measure_lambda_max(int most);
   void warn_of_rate();
   bool accepted();
+  void judge_epoch();
+  void take_back_epoch();
   double objective() const;
   double rounding() const;
 
@@ -69,11 +71,12 @@ class Descent {
   std::unique_ptr<Batches<T>> batches_;
   Totals totals_;
 
-  bool guarded_ = false;
-  bool tried_ = false;   // safeguard: w is a try that was not yet accepted
-  double before_ = 0;    // objective at base_
-  double rounding_ = 0;  // of a difference of objectives
-  double slope_ = 0;     // |g + L w|^2 at base_
+  bool guarded_ = false;  // full batches: each step is judged
+  bool watched_ = false;  // `rows`: each epoch is
+  bool tried_ = false;    // safeguard: w is a try that was not yet accepted
+  double before_ = 0;     // objective at base_
+  double rounding_ = 0;   // of a difference of objectives
+  double slope_ = 0;      // |g + L w|^2 at base_
   bool left_linear_regime_ = false, at_floor_ = false;
 
   double earlier_seconds_ = 0;  // of training, before this call

@@ -10,7 +10,7 @@ struct Safeguard {
   enum class Verdict { good, fair, poor, taken_back };
 
   static constexpr double kGood = 0.9, kFair = 0.5, kPoor = 0.1;
-  static constexpr double kGrowth = 1.25, kShrink = 0.5;
+  static constexpr double kGrowth = 1.25, kShrink = 0.5, kEpochGrowth = 1.1;
   static constexpr double kFloor = 1e-8;  ///< of the bound: below it no try is taken back
 
   /// Of |r_0|: S^(1/2) sees little of the top modes, along which r could grow while the objective

@@ -23,7 +23,7 @@ struct Options {
   Index steps = 1000;
   double rate = 0;          ///< eta; 0: safety/lambda_max(J J^T S), measured
   double safety = 1;        ///< of the automatic rate; below 2
-  bool safeguard = true;    ///< with the automatic rate, full batches and no momentum
+  bool safeguard = true;    ///< with the automatic rate and no momentum; not for `block`
   double tolerance = 0;     ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
   double loss = 0;          ///< stop at mean r^2 <= loss; 0: never
   double max_seconds = 0;   ///< of this call, by the clock of rank 0; 0: no limit
@@ -78,6 +78,9 @@ struct State {
   std::vector<double> start;        ///< of the traced directions: |v_i^T r_0|
   std::vector<Matrix<T>> residual;  ///< `rows`: r as last seen, one c x m; else none
   std::vector<double> projection;   ///< `rows`: V^T r as last seen, c x k
+  std::vector<T> anchor;            ///< `rows`, safeguard: w that an epoch is taken back to
+  double anchor_value = 0;          ///< what the steps decrease, there
+  Index anchor_step = -1;           ///< when an epoch was last judged
   std::vector<double> squares;      ///< `block`: |r|^2 and r.(S r) of each set as last seen
   double seconds = 0;               ///< of training so far
   std::vector<Record> history;
@@ -134,8 +137,13 @@ struct Hooks {
 /// `rows`: epoch e is a random permutation of the n rows, cut into ceil(n/batch) pieces of nearly
 /// equal size, the same for every number of ranks; a rank takes the rows of a piece that it holds.
 /// r of the others is as last seen, V^T r is kept up to date, and both are computed from all rows
-/// every `residual_refresh` steps. Both stochastic forms stop by the residual as last seen after
-/// it was confirmed on all rows.
+/// every `residual_refresh` steps. J_B^T (S r)_B is J^T S r in the mean, but single batches move r
+/// along the top modes that S holds down, by a noise that lambda_max does not know of. The
+/// safeguard therefore compares Phi each time that r of all rows is computed: where it grew, or |r|
+/// is beyond 2 |r_0| then or a thousandfold in between, w goes back to where it was the last time
+/// and eta is halved; else eta grows by a tenth, up to the bound. (`block` needs none: its steps
+/// are contractions in w up to the bound.) Both stochastic forms stop by the residual as last seen
+/// after it was confirmed on all rows.
 ///
 /// Throws RunError where the run diverges (r is not finite or grew a thousandfold), saying what to
 /// change; nothing is written then. Throws InputError where sizes do not fit. Collective.
