@@ -47,13 +47,6 @@ std::string shown(const po::variable_value& value) {
   return "?";
 }
 
-void drop_widths(std::vector<arch::Layer>& layers) {
-  for (arch::Layer& layer : layers) {
-    if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
-    if (auto* res = std::get_if<arch::Residual>(&layer.what)) drop_widths(res->branch);
-  }
-}
-
 }  // namespace
 
 CommandLine::CommandLine(std::string program, std::string usage, std::string purpose)
@@ -312,8 +305,7 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   for (const std::string option : {"arch", "depth", "activation"}) {
     if (!given(option)) continue;
     const auto typed = architecture();
-    auto same = theirs;
-    if (!typed.has_widths()) drop_widths(same.layers);
+    const auto& same = typed.has_widths() ? theirs : theirs.without_widths();
     if (typed.text() != same.text()) differs(option, typed.text(), theirs.text());
   }
   const auto scale = [&](const std::string& option, double typed, double in_file) {

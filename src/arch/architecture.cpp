@@ -32,6 +32,13 @@ bool all_widths(const std::vector<Layer>& layers) {
   return true;
 }
 
+void drop_widths(std::vector<Layer>& layers) {
+  for (Layer& layer : layers) {
+    if (auto* dense = std::get_if<Dense>(&layer.what)) dense->width = 0;
+    if (auto* res = std::get_if<Residual>(&layer.what)) drop_widths(res->branch);
+  }
+}
+
 }  // namespace
 
 std::string Architecture::text() const {
@@ -42,6 +49,12 @@ std::string Architecture::text() const {
 
 bool Architecture::has_widths() const {
   return all_widths(layers);
+}
+
+Architecture Architecture::without_widths() const {
+  Architecture result = *this;
+  drop_widths(result.layers);
+  return result;
 }
 
 Index Architecture::depth() const {

@@ -40,13 +40,6 @@ Index segment_length(const NetworkRows& rows) {
   return std::clamp<Index>(kCache / terms / 32 * 32, 32, kSegment);
 }
 
-void drop_widths(std::vector<arch::Layer>& layers) {
-  for (arch::Layer& layer : layers) {
-    if (auto* dense = std::get_if<arch::Dense>(&layer.what)) dense->width = 0;
-    if (auto* res = std::get_if<arch::Residual>(&layer.what)) drop_widths(res->branch);
-  }
-}
-
 /// The layer recursion ([I] Bowman, "A brief introduction to the neural tangent kernel", sec. 2;
 /// Jacot, Gabriel and Hongler 2018) on normalised states: see Segment.
 class NetworkKernel : public Kernel {
@@ -62,7 +55,7 @@ class NetworkKernel : public Kernel {
     const bool one_width =
         weight_terms.size() < 2 || std::all_of(weight_terms.begin() + 1, weight_terms.end(),
                                                [&](double f) { return f == weight_terms.back(); });
-    if (one_width) drop_widths(architecture_.layers);
+    if (one_width) architecture_ = architecture_.without_widths();
   }
 
   std::string text() const override {

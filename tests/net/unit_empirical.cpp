@@ -313,5 +313,43 @@ TEST(StandardKernel, NamesItselfAndTheWidthsWhereTheyMatter) {
   EXPECT_THROW(standard_text("dense(9) relu dense relu dense"), InputError);
 }
 
+/// With Sigma and Theta of the networks of one and two hidden layers, sigma_w^2 E[rho' rho'] of the
+/// second is (Theta_2 - Sigma_2)/Theta_1 and E[rho rho] of layer l is (Sigma_l -
+/// sigma_b^2)/sigma_w^2.
+TEST(StandardKernel, IsMadeOfTheLayersTermsOfTheOtherOne) {
+  const auto X = normals(5, 12, 31);
+  const auto of = [&](const std::string& text, kernel::Kind kind, kernel::Parametrization p) {
+    return matrix(*kernel::make({kind, arch::parse(text, kScales), 1, p}), X);
+  };
+  using enum kernel::Kind;
+  using P = kernel::Parametrization;
+  const double W2 = kScales.weight_std * kScales.weight_std;
+  const double b2 = kScales.bias_std * kScales.bias_std;
+  for (const std::string rho : {"relu", "erf", "gelu", "tanh", "sin(1.3,0.7,0.4)", "softplus"}) {
+    const auto one = fmt::format("dense {} dense", rho), two = fmt::format("{} {} dense", one, rho);
+    const auto sigma_1 = of(one, nngp, P::ntk), sigma_2 = of(two, nngp, P::ntk);
+    const auto theta_1 = of(one, ntk, P::ntk), theta_2 = of(two, ntk, P::ntk);
+    const auto first = [&](Index i, Index j) { return (sigma_1(i, j) - b2) / W2; };
+    const auto both = [&](double ratio) {
+      return [&, ratio](Index i, Index j) {
+        return (sigma_2(i, j) - b2) / W2 +
+               (theta_2(i, j) - sigma_2(i, j)) / theta_1(i, j) * ratio * first(i, j);
+      };
+    };
+    EXPECT_TRUE(difference(of(one, ntk, P::standard), first) <= 1e-12) << rho;
+    EXPECT_TRUE(difference(of(two, ntk, P::standard), both(1)) <= 1e-12) << rho;
+    const auto widths = fmt::format("dense(96) {0} dense(32) {0} dense(7)", rho);
+    EXPECT_TRUE(difference(of(widths, ntk, P::standard), both(3)) <= 1e-12) << rho;
+    EXPECT_EQ(difference(of(two, nngp, P::standard), sigma_2), 0) << rho;
+
+    const auto k = kernel::make({ntk, arch::parse(widths, kScales), 1, P::standard});
+    const auto rows = k->prepare(X.copy());
+    std::vector<double> diagonal(12, kNaN);
+    k->diagonal(*rows, 0, 12, diagonal.data());
+    for (Index i = 0; i < 12; ++i)
+      EXPECT_NEAR(diagonal[static_cast<std::size_t>(i)], both(3)(i, i), 1e-12 * both(3)(i, i));
+  }
+}
+
 }  // namespace
 }  // namespace mercer::net

@@ -60,6 +60,8 @@ struct Architecture {
   std::string text() const;
   /// Whether every dense layer has a width (the kernel needs none, a network all).
   bool has_widths() const;
+  /// The same with no width given.
+  Architecture without_widths() const;
   /// Hidden layers, i.e. dense layers - 1 at the top level.
   Index depth() const;
 };
