@@ -82,15 +82,16 @@ train::Outcome descend_with_progress(
   return descend(hooks);
 }
 
-/// What is said and kept of a run that has ended. Returns the exit code.
+/// What is said and kept of a run that began at step `first` and has ended. Returns the exit code.
 template <class T>
 int report_training(const TrainJob& job, const net::Network& network, const data::Split& sets,
-                    const train::Outcome& outcome, const train::State<T>& state, Session& session) {
+                    const train::Outcome& outcome, const train::State<T>& state, Index first,
+                    Session& session) {
   const auto& history = state.history;
-  const double rows =
-      static_cast<double>(job.options.batch > 0 ? job.options.batch : sets.train.rows());
-  const double gflops =
-      1e-9 * network.gradient_flops() * rows / (outcome.seconds_per_step * session.comm().size());
+  const double flops = step_flops(job, network, sets.train);
+  const double gflops = 1e-9 * flops / (outcome.seconds_per_step * session.comm().size());
+  // The plan was for all steps.
+  session.record().flops -= flops * static_cast<double>(job.options.steps - (state.step - first));
   print_history(session, history);
   session.say("\n{} after {} steps: {:.4g} s a step, {:.1f} GFLOP/s a rank, {} taken back",
               train::name(outcome.ending), state.step, outcome.seconds_per_step, gflops,
@@ -173,6 +174,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     session.say("resume  {}: step {}", job.checkpoint, state.step);
   }
   preconditioning.prepare(rows, !job.resume, w_0);
+  const Index first = state.step;
 
   train::Hooks<T> hooks;
   std::optional<TestLoss<T>> test_loss;
@@ -215,7 +217,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     session.record().result["operator_lambda_max"] = extremes.largest;
     session.record().result["operator_lambda_min"] = extremes.smallest;
   }
-  return report_training<T>(job, network, sets, outcome, state, session);
+  return report_training<T>(job, network, sets, outcome, state, first, session);
 }
 
 }  // namespace

@@ -67,6 +67,8 @@ struct TrainJob {
 template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
           const data::Split& sets, Index nb, const Session& session);
+/// Of one step, all ranks together.
+double step_flops(const TrainJob& job, const net::Network& network, const data::Dataset& train);
 /// Test rows go through in batches whose activations fit into this.
 inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
 /// Bytes a rank for the activations of training.

@@ -10,6 +10,13 @@ double activation_memory(const TrainJob& job) {
   return job.common.memory_limit > 0 ? std::min(usual, job.common.memory_limit / 4) : usual;
 }
 
+double step_flops(const TrainJob& job, const net::Network& network, const data::Dataset& train) {
+  const Index rows = job.options.batch > 0 ? job.options.batch : train.rows();
+  const Index modes = !job.preconditioned() ? 0 : job.top < 0 ? rows : job.top;
+  return static_cast<double>(rows) *
+         (network.gradient_flops() + 4 * static_cast<double>(modes * train.outputs()));
+}
+
 template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
           const data::Split& sets, Index nb, const Session& session) {
@@ -62,18 +69,13 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
                static_cast<double>(blocks) * solver.flops, spectral::name(method));
     refresh = std::max(refresh, solver.bytes_per_rank);
   }
-  const Index step_rows = o.batch > 0 ? o.batch : n;
   const double descent = train::descend_bytes<T>(network, ceil_div(rows, session.comm().size()), n,
                                                  top, o, activation_memory(job));
   const double test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
   double train = data + held + descent + test_set;
   if (o.refresh > 0 || job.trace_kernel) train += refresh;
-  plan.stage(
-      "train", train,
-      network.gradient_flops() * static_cast<double>(step_rows) * static_cast<double>(o.steps) +
-          4 * static_cast<double>(top) * c * static_cast<double>(step_rows) *
-              static_cast<double>(o.steps),
-      fmt::format("at most {} steps of {} rows", o.steps, step_rows));
+  plan.stage("train", train, static_cast<double>(o.steps) * step_flops(job, network, sets.train),
+             fmt::format("at most {} steps of {} rows", o.steps, o.batch > 0 ? o.batch : n));
   return plan;
 }
 

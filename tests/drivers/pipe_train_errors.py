@@ -16,21 +16,21 @@ class Errors(PipeTest):
         self.refuse(words, "mercer-train", "--train", spec, *arch, *steps, *more, **options)
 
     def options(self, words, *more, **options):
-        """Refused before the ranks have anything to do with one another."""
-        self.train(words, *more, ranks=1, **options)
+        """The same on one rank, without mpirun."""
+        self.train(words, *more, ranks=0, **options)
 
     def test_networks(self):
-        self.train(["--arch", "--width"], arch=())
-        self.train(["width", "dense relu dense"], arch=("--arch", "dense relu dense"))
-        self.train(["width"], arch=("--arch", "dense(8) relu dense"))
-        self.train(["2 units", "1 columns"], arch=("--arch", "dense(8) relu dense(2)"))
-        self.train(["--width"], "--width", "8")
-        self.train(["--width -3"], arch=("--width", "-3"))
-        self.train(["rleu"], arch=("--arch", "dense(8) rleu dense(1)"))
-        self.train(["--train"], spec="")
+        self.options(["--arch", "--width"], arch=())
+        self.options(["width", "dense relu dense"], arch=("--arch", "dense relu dense"))
+        self.options(["width"], arch=("--arch", "dense(8) relu dense"))
+        self.options(["2 units", "1 columns"], arch=("--arch", "dense(8) relu dense(2)"))
+        self.options(["--width"], "--width", "8")
+        self.options(["--width -3"], arch=("--width", "-3"))
+        self.options(["rleu"], arch=("--arch", "dense(8) rleu dense(1)"))
+        self.options(["--train"], spec="")
         labels = self.npy("y.npy", np.arange(24) % 3)
         x = self.npy("x.npy", np.random.default_rng(0).normal(size=(24, 2)))
-        self.train(["--one-hot"], spec=f"npy:{x},{labels}", arch=("--arch", "dense(8) relu dense(3)"))
+        self.options(["--one-hot"], spec=f"npy:{x},{labels}", arch=("--arch", "dense(8) relu dense(3)"))
 
     def test_unknown_values(self):
         self.options(["magic", "ntk"], "--parametrization", "magic")
@@ -68,8 +68,8 @@ class Errors(PipeTest):
         self.options(["--directions", "block"], "--directions", "1", "--top", "4", "--batch", "8", "--stochastic", "block")
 
     def test_a_g_that_is_not_positive(self):
-        self.train(["lk-l1", "positive"], "--top", "4", "--g", "lk-l1")
-        self.train(["0*l", "positive"], "--top", "4", "--g", "0*l")
+        self.options(["lk-l1", "positive"], "--top", "4", "--g", "lk-l1")
+        self.options(["0*l", "positive"], "--top", "4", "--g", "0*l")
 
     def test_files(self):
         self.train(["none.h5"], "--init-parameters", "none.h5")
@@ -108,13 +108,13 @@ class Errors(PipeTest):
     def test_spectra_of_another_problem(self):
         s = self.path("s.h5")
         self.succeed("mercer-spectrum", "--data", CIRCLE, *ARCH, "--top", "6", "--out", s)
-        self.train(["kernel"], "--top", "4", "--spectrum", s, arch=("--arch", "dense(16) relu dense(1)"))
-        self.train(["hash"], "--top", "4", "--spectrum", s, "--seed", "3")
-        self.train(["6 eigenpairs"], "--top", "7", "--spectrum", s)
-        self.train(["--spectrum"], "--top", "4", "--spectrum", s, "--batch", "8", "--stochastic", "block")
+        self.options(["kernel"], "--top", "4", "--spectrum", s, arch=("--arch", "dense(16) relu dense(1)"))
+        self.options(["hash"], "--top", "4", "--spectrum", s, "--seed", "3")
+        self.options(["6 eigenpairs"], "--top", "7", "--spectrum", s)
+        self.options(["--spectrum"], "--top", "4", "--spectrum", s, "--batch", "8", "--stochastic", "block")
 
     def test_memory(self):
-        self.train(["plan", "--memory-limit"], "--memory-limit", "200M", arch=("--depth", "2", "--width", "8192"), code=3)
+        self.options(["plan", "--memory-limit"], "--memory-limit", "200M", arch=("--depth", "2", "--width", "8192"), code=3)
 
 
 if __name__ == "__main__":
