@@ -262,6 +262,47 @@ TEST_F(StochasticTest, BlocksThatWereStoppedGoOnAsIfTheyHadNot) {
     }
 }
 
+/// S flat on the top modes of the problem's own J J^T, at the eigenvalue after them.
+DenseProblem flat_problem(Index top) {
+  auto problem = test::dense_problem("dense(64) tanh dense(1)", 20, 2, 1, {}, 2);
+  const Index n = problem.n;
+  const auto J = problem.jacobian(problem.w);
+  auto vectors = test::product(J, J, true);
+  const auto lambda = la::syevd(vectors.view());
+  problem.V = Matrix<double>(top, n);
+  for (Index v = 0; v < top; ++v) {
+    problem.coefficients.push_back(lambda[static_cast<std::size_t>(n - 1 - top)] /
+                                       lambda[static_cast<std::size_t>(n - 1 - v)] -
+                                   1);
+    for (Index j = 0; j < n; ++j) problem.V(v, j) = vectors(j, n - 1 - v);
+  }
+  return problem;
+}
+
+TEST_F(StochasticTest, TheSafeguardGoesBackWhereAnEpochOfRowsMadeThingsWorse) {
+  const auto problem = flat_problem(8);
+  Options options;
+  options.steps = 300;
+  options.batch = 4;
+  const auto with = test::train_on(world, problem, options);
+  EXPECT_GT(with.state.rejected, 0);
+  EXPECT_LT(with.state.history.back().residual, 0.9);
+  options.safeguard = false;
+  EXPECT_THROW(test::train_on(world, problem, options), RunError);
+
+  // What it goes back to is part of the state.
+  options.safeguard = true;
+  for (const Index first : {20, 23}) {
+    options.steps = first;
+    auto state = std::move(test::train_on(world, problem, options).state);
+    options.steps = 300;
+    auto sets = problem.parts(world);
+    descend<double>(world, problem.network, sets, state, problem.w, options, {}, {});
+    EXPECT_EQ(state.w, with.state.w);
+    EXPECT_EQ(state.rejected, with.state.rejected);
+  }
+}
+
 TEST_F(StochasticTest, AStepOfRowsSendsAsMuchAsAFullOne) {
   const auto problem = test::odd_problem();
   Options options;
