@@ -80,10 +80,11 @@ void TrainJob::add(CommandLine& line) {
           "eta; auto: 1/lambda_max(J J^T S), measured by power iteration, again with each new S");
   descent("safety", po::value(&o.safety)->value_name("F")->default_value(1.0, "1"),
           "--lr auto times F");
-  descent("safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
-          "with --lr auto, full batches and no momentum: smaller steps where the loss falls by "
-          "less than the "
-          "linear model says, growing again where it holds");
+  descent(
+      "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
+      "with --lr auto and no momentum, not for block: smaller steps where the loss falls by less "
+      "than the linear model says, growing again where it holds; for rows, where an epoch made "
+      "the loss grow");
   descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
           "stop at |r_t| <= E |r_0|");
@@ -96,8 +97,9 @@ void TrainJob::add(CommandLine& line) {
   descent("stochastic", po::value(&stochastic_)->value_name("rows|block")->default_value("rows"),
           "how --batch and S go together. rows: the batch's rows of S r, with r of the other rows "
           "as last seen: right when S couples all rows and --top is small; a batch excites the top "
-          "modes that S damps, so that it takes a --safety of about lambda_(k+1)/lambda_1. block: "
-          "fixed random blocks of B rows, each with the S of its own kernel block: right when K^-1 "
+          "modes that S damps, so that it takes a --safety far below 1 (lambda_(k+1)/lambda_1 is "
+          "safe). block: fixed random blocks of B rows, each with the S of its own kernel block: "
+          "right when K^-1 "
           "is meant, or "
           "when the S of all rows is too large. Without S both are stochastic gradient descent");
   descent("residual-refresh",
@@ -177,11 +179,13 @@ void TrainJob::settle(const CommandLine& line) {
       throw InputError("--lr {}: give a positive number or auto", rate_);
     both("safety", "--lr auto", false);
   }
-  const bool guarded = options.rate == 0 && options.batch == 0 && options.momentum == 0;
+  const bool blocks = options.batch > 0 && options.stochastic == train::Stochastic::block;
+  const bool guarded = options.rate == 0 && options.momentum == 0 && !blocks;
   options.safeguard = one_of("safeguard", safeguard_, "on", "off") && guarded;
   if (line.given("safeguard") && safeguard_ == "on" && !guarded)
     throw InputError(
-        "--safeguard on: works with --lr auto, full batches and no --momentum: leave it out");
+        "--safeguard on: works with --lr auto, without --momentum and --stochastic block: leave it "
+        "out");
   options.seed = common.seed;
   options.validate();
 
