@@ -179,8 +179,7 @@ void TrainJob::settle(const CommandLine& line) {
       throw InputError("--lr {}: give a positive number or auto", rate_);
     both("safety", "--lr auto", false);
   }
-  const bool blocks = options.batch > 0 && options.stochastic == train::Stochastic::block;
-  const bool guarded = options.rate == 0 && options.momentum == 0 && !blocks;
+  const bool guarded = options.rate == 0 && options.momentum == 0 && !blocks();
   options.safeguard = one_of("safeguard", safeguard_, "on", "off") && guarded;
   if (line.given("safeguard") && safeguard_ == "on" && !guarded)
     throw InputError(
