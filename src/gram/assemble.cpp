@@ -37,6 +37,11 @@ std::vector<Range> parts(Index n, Index largest, Index unit) {
   return result;
 }
 
+/// Tiles, and what the kernel takes while it works.
+double scratch_bytes(const kernel::Kernel& kernel) {
+  return 8.0 * kTileRows * kStripCols + static_cast<double>(kernel.scratch_bytes());
+}
+
 double bytes_per_row(const kernel::Kernel& kernel, Index d) {
   // The fetched row, its copy on the way, and what the kernel keeps of it.
   return static_cast<double>(kernel.bytes_per_row(d)) +
@@ -140,7 +145,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const auto& all = K.grid().all();
   const bool active = K.grid().active();
   const double row_cost = bytes_per_row(kernel, X.cols());
-  const double scratch = 8.0 * kTileRows * kStripCols;
+  const double scratch = scratch_bytes(kernel);
   const Index budget_rows =
       static_cast<Index>(std::max(1.0, (options.panel_bytes - scratch) / row_cost));
   // Every rank makes the same number of (collective) fetches: that of process (0, 0), which has
@@ -225,9 +230,8 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
   std::ranges::fill(F.values(), 0.0);
   const double scale = n > 0 ? 1.0 / static_cast<double>(n) : 1.0;
   const Index most_rows = Z.partition().size(0);
-  const Index budget_rows =
-      static_cast<Index>(std::max(64.0, (options.panel_bytes - 8.0 * kTileRows * kStripCols) /
-                                            bytes_per_row(kernel, X.cols())));
+  const Index budget_rows = static_cast<Index>(std::max(
+      64.0, (options.panel_bytes - scratch_bytes(kernel)) / bytes_per_row(kernel, X.cols())));
   const auto z_panels = parts(most_rows, std::min(most_rows, budget_rows * 2 / 3) + 1, 1);
   const auto x_panels = parts(n, std::min<Index>(4096, std::max<Index>(64, budget_rows / 3)), 1);
   Matrix<double> tile(kTileRows, kStripCols);
@@ -269,8 +273,7 @@ double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options) {
   const double rows = static_cast<double>(ceil_div(n, shape.rows) + ceil_div(n, shape.cols));
-  return std::min(options.panel_bytes,
-                  rows * bytes_per_row(kernel, d) + 8.0 * kTileRows * kStripCols);
+  return std::min(options.panel_bytes, rows * bytes_per_row(kernel, d) + scratch_bytes(kernel));
 }
 
 template DistMatrix<double> assemble<double>(const kernel::Kernel&, const RowBlock<double>&,

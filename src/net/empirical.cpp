@@ -115,6 +115,12 @@ class EmpiricalKernel : public kernel::Kernel {
     return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
   }
 
+  Index scratch_bytes() const override {
+    constexpr Index kManyRows = 1 << 20;
+    const double pass = Evaluator<double>::bytes(network_, kManyRows, kPassBytes);
+    return static_cast<Index>(pass) + 2 * kTile * kTile * static_cast<Index>(sizeof(double));
+  }
+
  private:
   const std::vector<DenseLayer>& layers() const { return network_.layers(); }
   std::size_t last() const { return layers().size() - 1; }
@@ -202,6 +208,7 @@ class EmpiricalKernel : public kernel::Kernel {
           static_cast<std::size_t>(network_.parameters()));
       for (std::size_t l = 1; l < layers().size(); ++l)
         A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+      bool kept = false;
       for (const Index a : seeds()) {
         for (std::size_t l = 0; l < last(); ++l) {
           const bool wanted = full_ || folded(l) == (a == outputs_);
@@ -214,7 +221,8 @@ class EmpiricalKernel : public kernel::Kernel {
         const auto seed =
             full_ ? MatrixView<const double>(rows.X.view().block(X.rows, first, outputs_, m))
                   : one_hot.view();
-        evaluator.signals(w, X, seed, A, B);
+        evaluator.signals(w, X, seed, A, B, kept);
+        kept = true;
         std::ranges::fill(A, MatrixView<double>{});  // the same for every seed
       }
     }

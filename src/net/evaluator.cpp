@@ -186,7 +186,7 @@ void Evaluator<T>::jvp(std::span<const T> w, std::span<const T> u, MatrixView<co
 template <class T>
 void Evaluator<T>::signals(std::span<const T> w_of_copy, MatrixView<const T> X,
                            MatrixView<const T> seed, std::span<const MatrixView<T>> inputs,
-                           std::span<const MatrixView<T>> signals) {
+                           std::span<const MatrixView<T>> signals, bool kept) {
   State& s = *state_;
   check_shapes(s.network, w_of_copy, X, rows_kept(), s.network.parameters_of_copy());
   check_outputs(s.network, seed.rows, seed.cols, X.cols);
@@ -199,7 +199,7 @@ void Evaluator<T>::signals(std::span<const T> w_of_copy, MatrixView<const T> X,
   using Batch = typename State::Batch;
   each_batch<Batch>(X.cols, s.sizes.batch, s.keeps_all(), [&](const Batch& batch) {
     const auto x = X.block(0, batch.first, X.rows, batch.m);
-    s.forward(batch, w_of_copy.data(), x);
+    if (!kept) s.forward(batch, w_of_copy.data(), x);
     for (const Step& step : s.program.steps) {
       if (step.kind != Step::Kind::dense || inputs.empty()) continue;
       const auto A = s.input_of(step, batch, x);

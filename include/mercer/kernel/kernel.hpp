@@ -41,6 +41,9 @@ class Kernel {
   /// For the memory plan. For tanh, softplus and sigmoid an estimate: their features follow the
   /// data.
   virtual Index bytes_per_row(Index d) const = 0;
+  /// What prepare() and tile() take beside that while they run, where it is more than a few buffers
+  /// of a tile column. For the memory plan.
+  virtual Index scratch_bytes() const { return 0; }
 };
 
 enum class Kind { ntk, nngp, gaussian, laplace, linear };

@@ -26,10 +26,10 @@ enum class Outputs {
 /// A prepared row holds, for each copy, the inputs of every layer but the first, and the signals of
 /// every layer but the last: c fan_out numbers, fan_out at the last hidden layer, where the c
 /// outputs' signals are one diagonal times their readout weights and are folded into one. An entry
-/// costs twice as many flops as a row has numbers. prepare(): c + 1 forward and backward passes (1
-/// with one output or one hidden layer, or for Outputs::full), in batches of rows within 32 MiB
-/// beside bytes_per_row. tile(): scratch of 1 MiB. prepare() and bytes_per_row() throw InputError
-/// where the rows do not have the network's inputs.
+/// costs twice as many flops as a row has numbers. prepare(): a forward and c + 1 backward passes
+/// (one with one output or one hidden layer, or for Outputs::full), in batches of rows within 32
+/// MiB. prepare() and bytes_per_row() throw InputError where the rows do not have the network's
+/// inputs.
 std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs = Outputs::trace);

@@ -117,9 +117,12 @@ class Evaluator {
   /// What the tangent kernel is made of, for one copy and at most `rows_kept()` rows: for each
   /// dense layer l its inputs A_l (fan_in x m, copied to `inputs[l]`) and the derivatives of
   /// sum_a seed(a, j) f_a(x_j) with respect to its outputs, B_l (fan_out x m, to `signals[l]`),
-  /// without the copy's factor 1/sqrt(2). An empty view skips that copy.
+  /// without the copy's factor 1/sqrt(2). An empty view skips that copy. With `kept` the caller
+  /// says that w and X hold what they held in the last signals(), with no other call since: its
+  /// forward pass serves again.
   void signals(std::span<const T> w_of_copy, MatrixView<const T> X, MatrixView<const T> seed,
-               std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals);
+               std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals,
+               bool kept = false);
 
   /// Rows whose activations fit at once, and whether that is all of them.
   Index rows_kept() const;
