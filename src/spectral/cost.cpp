@@ -96,11 +96,17 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
     if (best.method == Method::automatic || seconds < best.seconds) best = {m, seconds, ""};
     if (m == Method::scalapack) scalapack = seconds;
   }
-  // All pairs: Mercer's p?syevd holds 3.5 matrices, ELPA's first stage 4.
-  constexpr double kTie = 1.04;
-  if (vectors && k >= n && best.method == Method::elpa1 && scalapack <= kTie * best.seconds) {
-    best = {Method::scalapack, scalapack, ""};
-    leaner = ", of two that are equal the one with less memory";
+  // All pairs: Mercer's p?syevd holds 3.5 matrices, ELPA 4 and more. Where they fill a rank's
+  // memory, a fifth of the time is the smaller price.
+  constexpr double kLarge = 1024.0 * 1024 * 1024;
+  if (vectors && k >= n && best.method != Method::scalapack) {
+    const bool large =
+        plan(n, k, vectors, best.method, shape, recommended_block(n, shape), single_precision)
+            .bytes_per_rank >= kLarge;
+    if (scalapack <= (large ? 1.2 : 1.04) * best.seconds) {
+      best = {Method::scalapack, scalapack, ""};
+      leaner = large ? ", at most a fifth more for less memory" : ", of equals the leanest";
+    }
   }
   best.reason = fmt::format("least of the predicted {}{} ({} ELPA kernels){}", figures, leaner,
                             build.generic_kernels ? "generic" : "vectorised", left_out);

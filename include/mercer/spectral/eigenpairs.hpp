@@ -58,8 +58,9 @@ struct Choice {
   double seconds = 0;
   std::string reason;
 };
-/// The cheapest backend for k of n eigenpairs on `shape`. Local, pure but for the ELPA build's
-/// probe.
+/// The cheapest backend for k of n eigenpairs on `shape`; for all pairs the leanest (p?syevd, 3.5
+/// matrices) where it is as fast, or at most a fifth slower and the fastest would take 1 GiB a rank
+/// or more. Local, pure but for the ELPA build's probe.
 Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision);
 
 /// Block size that is good for `choose`'s answer: at most n/(4 max(p, q)), 16 ... 64.
