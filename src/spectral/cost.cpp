@@ -87,7 +87,7 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
   else
     left_out += fmt::format("; p?syevd's 32-bit workspace needs {} ranks", needed);
   Choice best;
-  std::string figures, leaner;
+  std::string figures, choice = "least";
   double scalapack = std::numeric_limits<double>::infinity();
   for (const Method m : methods) {
     const double seconds =
@@ -105,10 +105,10 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
             .bytes_per_rank >= kLarge;
     if (scalapack <= (large ? 1.2 : 1.04) * best.seconds) {
       best = {Method::scalapack, scalapack, ""};
-      leaner = large ? ", at most a fifth more for less memory" : ", of equals the leanest";
+      choice = large ? "the leanest within a fifth of the least" : "the leanest of equals";
     }
   }
-  best.reason = fmt::format("least of the predicted {}{} ({} ELPA kernels){}", figures, leaner,
+  best.reason = fmt::format("{} of the predicted {} ({} ELPA kernels){}", choice, figures,
                             build.generic_kernels ? "generic" : "vectorised", left_out);
   return best;
 }
