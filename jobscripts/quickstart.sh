@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a fresh Debian 12 to a first result: installs the packages (as root or with sudo), builds
-# Mercer into build/ and runs the main job on two ranks: the spectrum of an NTK matrix, and kernel
-# ridge regression with that kernel K and with a modified-spectrum kernel K_g.
+# Mercer into build/ and runs the main jobs on two ranks: the spectrum of an NTK matrix, kernel
+# ridge regression with that kernel K and with a modified-spectrum kernel K_g, and a network trained.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source jobscripts/packages.sh
@@ -49,3 +49,8 @@ for f in "${frequencies[@]}"; do
 done
 echo "K_g: the first $top eigenvalues of K set to $g, the largest. The ridge is a strong one, picked to show what g does;"
 echo "with a ridge of its own (--ridge loo) K does well here too. Results and pictures: $out/*.h5, $out/*.svg"
+
+# The small form of the paper's Figure 1: iterations of gradient descent against frequency.
+echo "== training: a wide network by gradient descent (S = I) and preconditioned with S of K and of its own kernel K_0"
+rm -rf "$out/figure1"
+bash jobscripts/figure1.sbatch --small --out "$out/figure1"
