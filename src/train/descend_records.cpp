@@ -41,10 +41,14 @@ void Descent<T>::check_divergence() const {
   const double limit = state_.lambda_max > 0 ? 2 * (1 + options_.momentum) / state_.lambda_max : 0;
   std::string why = "no limit was measured";
   if (limit > 0)
-    why = fmt::format(
-        "{} the limit {:.3g} = {}/lambda_max measured {}",
-        state_.rate > limit ? "beyond" : "the network has left the linear regime below", limit,
-        2 * (1 + options_.momentum), state_.s_version > 0 ? "with the last S" : "at the start");
+    why = fmt::format("{} the limit {:.3g} = {}/lambda_max measured {}",
+                      state_.rate > limit ? "beyond"
+                      : options_.batch > 0
+                          ? "batches stir the modes that S damps, which --stochastic block or a "
+                            "larger --batch avoids, below"
+                          : "the network has left the linear regime below",
+                      limit, 2 * (1 + options_.momentum),
+                      state_.s_version > 0 ? "with the last S" : "at the start");
   throw RunError("diverged at step {} ({}): --lr {:.3g}: {}; give a smaller --lr or --safety",
                  state_.step, grown, state_.rate, why);
 }
