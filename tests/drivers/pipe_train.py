@@ -9,21 +9,12 @@ import unittest
 import h5py
 import numpy as np
 
-from support import BIN, MPIEXEC, PipeTest, read
+from support import BIN, MPIEXEC, PipeTest, parameters, read
 
 TRAIN = ("--train", "circle:n=48,freq=3,grid", "--test", "circle:n=17,freq=3", "--bias-std", "1")
 ARCH = ("--arch", "dense(64) relu dense(1)")
 DATASETS = {"steps", "loss_train", "loss_test", "loss_preconditioned", "residual", "rate", "distance", "seconds",
             "predictions"}
-
-
-def parameters(path):
-    """Every dataset below /parameters, by name."""
-    with h5py.File(path, "r") as file:
-        values = {}
-        file["/parameters"].visititems(
-            lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
-        return values
 
 
 class Train(PipeTest):

@@ -9,21 +9,12 @@ import time
 import unittest
 
 import h5py
-import numpy as np
 
-from support import BIN, MPIEXEC, PipeTest
+from support import BIN, MPIEXEC, PipeTest, parameters
 
 KILLS = int(os.environ.get("MERCER_KILLS", "3"))
 JOB = ("--train", "circle:n=512,freq=5", "--test", "circle:n=64,freq=5", "--arch", "dense(512) relu dense(512) relu dense(1)",
        "--bias-std", "1", "--top", "20", "--steps", "300", "--safety", "0.5")
-
-
-def parameters(path):
-    with h5py.File(path, "r") as file:
-        values = {}
-        file["/parameters"].visititems(
-            lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
-        return values
 
 
 class Kill(PipeTest):

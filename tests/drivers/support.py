@@ -83,3 +83,12 @@ def needs(folder, name):
 def read(path, dataset):
     with h5py.File(path, "r") as file:
         return file[dataset][()]
+
+
+def parameters(path):
+    """Every dataset below /parameters, by name."""
+    with h5py.File(path, "r") as file:
+        values = {}
+        file["/parameters"].visititems(
+            lambda name, item: values.__setitem__(name, item[()]) if isinstance(item, h5py.Dataset) else None)
+        return values
