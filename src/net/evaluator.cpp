@@ -11,10 +11,11 @@ namespace {
 /// here, because a GEMM's rate counts for more than what stays in the second cache.
 constexpr Index kBatch = 4096;
 
-double sum(const std::vector<Index>& units) {
-  double total = 0;
-  for (const Index u : units) total += static_cast<double>(u);
-  return total;
+/// Bytes of one column of each.
+double bytes_of(std::span<const Index> units, Index entry_bytes) {
+  Index total = 0;
+  for (const Index u : units) total += pitch(u, entry_bytes) * entry_bytes;
+  return static_cast<double>(total);
 }
 
 template <class T>
@@ -43,11 +44,18 @@ void each_batch(Index m, Index height, bool held, F&& f) {
 
 }  // namespace
 
+Index pitch(Index units, Index entry_bytes) {
+  const Index line = 64 / entry_bytes, conflict = 1024 / entry_bytes;
+  if (units < conflict) return units;
+  const Index lines = ceil_div(units, line) * line;
+  return lines % conflict == 0 ? lines + line : lines;
+}
+
 Heights heights(const Network& network, const Program& program, Index rows, double memory,
-                double entry_bytes) {
-  const double inner = sum(program.nodes) - static_cast<double>(program.nodes[0]);
-  const double held = entry_bytes * (inner + sum(program.slopes));
-  const double passing = entry_bytes * sum(program.slots);
+                Index entry_bytes) {
+  const double held = bytes_of(std::span(program.nodes).subspan(1), entry_bytes) +
+                      bytes_of(program.slopes, entry_bytes);
+  const double passing = bytes_of(program.slots, entry_bytes);
   const double copies = static_cast<double>(network.copies()), all = static_cast<double>(rows);
   Heights h;
   h.batch = std::min(rows, kBatch);
@@ -73,7 +81,8 @@ Evaluator<T>::State::State(const Network& the_network, Index most_rows, double m
       loop(loops<T>()) {
   const auto buffers = [](const std::vector<Index>& units, Index height,
                           std::vector<RawVector<T>>& to) {
-    for (const Index u : units) to.emplace_back(static_cast<std::size_t>(u * height));
+    for (const Index u : units)
+      to.emplace_back(static_cast<std::size_t>(pitch(u, sizeof(T)) * height));
   };
   for (Index copy = 0; copy < sizes.copies; ++copy) {
     nodes.emplace_back();  // the inputs are the caller's

@@ -15,6 +15,34 @@ Rho<T> plain(const arch::Activation& rho) {
           static_cast<T>(rho.c)};
 }
 
+/// Slopes from entry `at` on.
+template <class T>
+Slope<T> from(const Slope<T>& s, Index at) {
+  return {s.stored ? s.stored + at : nullptr, s.value ? s.value + at : nullptr, s.below, s.above};
+}
+
+/// Calls f(j, m) for runs of m columns from j on that lie without gaps in x and in y: for all at
+/// once, or for one by one.
+template <class T, class F>
+void each_run(MatrixView<const T> x, MatrixView<const T> y, F&& f) {
+  const Index run = x.ld == x.rows && y.ld == y.rows ? x.cols : 1;
+  for (Index j = 0; j < x.cols; j += run) f(j, run);
+}
+
+template <class T>
+void add(const Loops<T>& loop, MatrixView<const T> x, MatrixView<T> y) {
+  each_run<T>(x, y, [&](Index j, Index m) { loop.add(x.rows * m, x.column(j), y.column(j)); });
+}
+
+/// Y = slope o G, or Y += slope o G; slopes lie as Y does.
+template <class T>
+void times_slope(const Loops<T>& loop, const Slope<T>& slope, MatrixView<const T> G,
+                 MatrixView<T> Y, bool adds) {
+  each_run<T>(G, Y, [&](Index j, Index m) {
+    loop.times_slope(from(slope, j * Y.ld), G.rows * m, G.column(j), Y.column(j), adds);
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -22,16 +50,22 @@ const DenseLayer& Evaluator<T>::State::layer(const Step& step) const {
   return network.layers()[static_cast<std::size_t>(step.layer)];
 }
 
+/// Columns of a buffer.
+template <class T>
+MatrixView<T> Evaluator<T>::State::view(T* column, Index units, Index m) const {
+  return {column, units, m, pitch(units, sizeof(T))};
+}
+
 template <class T>
 MatrixView<T> Evaluator<T>::State::node(const Batch& batch, Index n) {
   const auto which = static_cast<std::size_t>(batch.copy) * program.nodes.size();
-  return {nodes[which + static_cast<std::size_t>(n)].data() + batch.at * units(n), units(n),
-          batch.m, units(n)};
+  T* first = nodes[which + static_cast<std::size_t>(n)].data();
+  return view(first + batch.at * pitch(units(n), sizeof(T)), units(n), batch.m);
 }
 
 template <class T>
 MatrixView<T> Evaluator<T>::State::slot(Index s, Index units, Index m) {
-  return {slots[static_cast<std::size_t>(s)].data(), units, m, units};
+  return view(slots[static_cast<std::size_t>(s)].data(), units, m);
 }
 
 template <class T>
@@ -39,7 +73,7 @@ T* Evaluator<T>::State::stored_slope(const Batch& batch, Index s) {
   if (s < 0) return nullptr;
   const auto which = static_cast<std::size_t>(batch.copy) * program.slopes.size();
   return slopes[which + static_cast<std::size_t>(s)].data() +
-         batch.at * program.slopes[static_cast<std::size_t>(s)];
+         batch.at * pitch(program.slopes[static_cast<std::size_t>(s)], sizeof(T));
 }
 
 template <class T>
@@ -62,25 +96,28 @@ void Evaluator<T>::State::forward(const Batch& batch, const T* w, MatrixView<con
     const auto in = input_of(step, batch, X);
     const auto out = node(batch, step.out);
     if (step.kind == Step::Kind::sum) {
-      loop.add(out.rows * out.cols, in.data, out.data);
+      add<T>(loop, in, out);
       continue;
     }
-    const T* z = in.data;
+    MatrixView<const T> z = in;
     const T* bias = nullptr;
     T scale = 0;
     if (step.kind == Step::Kind::dense) {
       const DenseLayer& d = layer(step);
       la::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w), in, T(0),
                   out);
-      z = out.data;
+      z = out;
       scale = static_cast<T>(d.bias_scale);
       if (d.bias_scale != 0) bias = w + d.biases;
     }
-    if (step.activated)
-      loop.activate(plain<T>(step.rho), out.rows, out.cols, z, bias, scale, out.data,
-                    stored_slope(batch, step.slope));
-    else if (bias)
-      loop.add_bias(out.rows, out.cols, out.data, bias, scale);
+    T* slope = stored_slope(batch, step.slope);
+    each_run<T>(z, out, [&](Index j, Index m) {
+      if (step.activated)
+        loop.activate(plain<T>(step.rho), out.rows, m, z.column(j), bias, scale, out.column(j),
+                      slope ? slope + j * out.ld : nullptr);
+      else if (bias)
+        loop.add_bias(out.rows, m, out.column(j), bias, scale);
+    });
   }
 }
 
@@ -98,20 +135,20 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
     const Slope<T> slope = slope_of(*step, batch);
     if (step->kind == Step::Kind::sum) {
       if (step->adds)
-        loop.add(G.rows * G.cols, G.data, H.data);
+        add<T>(loop, G, H);
       else
-        std::copy_n(G.data, G.rows * G.cols, H.data);
+        for (Index j = 0; j < G.cols; ++j) std::copy_n(G.column(j), G.rows, H.column(j));
       continue;
     }
     if (step->kind == Step::Kind::activation) {
-      loop.times_slope(slope, G.rows * G.cols, G.data, H.data, step->adds);
+      times_slope<T>(loop, slope, G, H, step->adds);
       continue;
     }
     const DenseLayer& d = layer(*step);
     const T scale = static_cast<T>(d.weight_scale);
     if (g && begins) std::fill_n(g + d.biases, d.fan_out, T(0));
     const bool sums = g && d.bias_scale != 0;
-    loop.slope_and_sums(slope, G.rows, G.cols, G.data, sums ? g + d.biases : nullptr,
+    loop.slope_and_sums(slope, G.rows, G.cols, G.ld, G.data, sums ? g + d.biases : nullptr,
                         static_cast<T>(d.bias_scale));
     if (!signals.empty()) {
       const auto& S = signals[static_cast<std::size_t>(step->layer)];
@@ -137,16 +174,15 @@ void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
                                   MatrixView<const T> X) {
   for (const Step& step : program.steps) {
     const auto out = slot(step.tangent_out, units(step.out), batch.m);
-    const Index entries = out.rows * out.cols;
     const auto in =
         step.tangent_in < 0 ? MatrixView<T>{} : slot(step.tangent_in, units(step.in), batch.m);
     if (step.kind == Step::Kind::sum) {
-      loop.add(entries, in.data, out.data);
+      add<T>(loop, in, out);
       continue;
     }
     const Slope<T> slope = slope_of(step, batch);
     if (step.kind == Step::Kind::activation) {
-      loop.times_slope(slope, entries, in.data, out.data, false);
+      times_slope<T>(loop, slope, in, out, false);
       continue;
     }
     const DenseLayer& d = layer(step);
@@ -154,8 +190,10 @@ void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
     la::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0), out);
     if (in.data) la::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, w), in, T(1), out);
     if (d.bias_scale != 0)
-      loop.add_bias(out.rows, out.cols, out.data, u + d.biases, static_cast<T>(d.bias_scale));
-    if (step.activated) loop.times_slope(slope, entries, out.data, out.data, false);
+      each_run<T>(out, out, [&](Index j, Index m) {
+        loop.add_bias(out.rows, m, out.column(j), u + d.biases, static_cast<T>(d.bias_scale));
+      });
+    if (step.activated) times_slope<T>(loop, slope, out, out, false);
   }
 }
 

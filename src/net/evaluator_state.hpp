@@ -8,6 +8,11 @@
 
 namespace mercer::net {
 
+/// Entries from one column of a buffer to the next: whole cache lines, and not a multiple of 1024
+/// bytes, which would leave few sets of a cache to an entry of all columns. The weights' gradients,
+/// which walk across columns, are up to a tenth faster for it. Ascends with `units`.
+Index pitch(Index units, Index entry_bytes);
+
 /// How many rows are held and go through at once.
 struct Heights {
   Index held = 0;   ///< rows whose activations are held, of `copies` copies
@@ -16,7 +21,7 @@ struct Heights {
   double bytes = 0;
 };
 Heights heights(const Network& network, const Program& program, Index rows, double memory,
-                double entry_bytes);
+                Index entry_bytes);
 
 template <class T>
 struct Evaluator<T>::State {
@@ -43,6 +48,7 @@ struct Evaluator<T>::State {
   void put_seed(const Batch& batch, MatrixView<const T> seed, T factor);
   T factor(Index copy) const;
 
+  MatrixView<T> view(T* column, Index units, Index m) const;
   MatrixView<T> node(const Batch& batch, Index n);
   MatrixView<T> slot(Index s, Index units, Index m);
   T* stored_slope(const Batch& batch, Index s);

@@ -35,8 +35,9 @@ struct Loops {
   /// out = slope o g, or out += slope o g; `out` may be `g`.
   void (*times_slope)(const Slope<T>& slope, std::int64_t n, const T* g, T* out, bool add);
   /// g <- slope o g and sums += scale (sum of g's columns), in one pass; `sums` may be null.
-  void (*slope_and_sums)(const Slope<T>& slope, std::int64_t rows, std::int64_t cols, T* g, T* sums,
-                         T scale);
+  /// Columns of g and of slope lie `ld` apart.
+  void (*slope_and_sums)(const Slope<T>& slope, std::int64_t rows, std::int64_t cols,
+                         std::int64_t ld, T* g, T* sums, T scale);
   /// y += x.
   void (*add)(std::int64_t n, const T* x, T* y);
 };

@@ -202,7 +202,7 @@ constexpr Size kTall = 512, kWide = 64;
 
 // Partial sums of kWide columns lie in the first cache and keep the rounding of a long sum small.
 template <bool sloped, class T, class F>
-void tiles(F slope, Size rows, Size cols, T* g, T* sums, T scale) {
+void tiles(F slope, Size rows, Size cols, Size ld, T* g, T* sums, T scale) {
   T partial[kTall];
   for (Size i0 = 0; i0 < rows; i0 += kTall) {
     const Size tall = rows - i0 < kTall ? rows - i0 : kTall;
@@ -210,7 +210,7 @@ void tiles(F slope, Size rows, Size cols, T* g, T* sums, T scale) {
       const Size end = cols - j0 < kWide ? cols : j0 + kWide;
       for (Size i = 0; i < tall; ++i) partial[i] = 0;
       for (Size j = j0; j < end; ++j) {
-        const Size at = i0 + j * rows;
+        const Size at = i0 + j * ld;
 #pragma omp simd
         for (Size i = 0; i < tall; ++i) {
           const T x = sloped ? slope(at + i) * g[at + i] : g[at + i];
@@ -225,17 +225,23 @@ void tiles(F slope, Size rows, Size cols, T* g, T* sums, T scale) {
 }
 
 template <class T>
-void slope_and_sums(const Slope<T>& s, Size rows, Size cols, T* g, T* sums, T scale) {
+void slope_and_sums(const Slope<T>& s, Size rows, Size cols, Size ld, T* g, T* sums, T scale) {
   const T *stored = s.stored, *value = s.value;
   const T below = s.below, above = s.above;
   if (!sums) {
-    if (stored || value) times_slope(s, rows * cols, g, g, false);
+    if (!stored && !value) return;
+    const bool gaps = ld != rows;
+    const Size run = gaps ? rows : rows * cols;
+    for (Size at = 0; at < ld * cols; at += gaps ? ld : run)
+      times_slope(Slope<T>{stored ? stored + at : stored, value ? value + at : value, below, above},
+                  run, g + at, g + at, false);
   } else if (stored) {
-    tiles<true>([=](Size k) { return stored[k]; }, rows, cols, g, sums, scale);
+    tiles<true>([=](Size k) { return stored[k]; }, rows, cols, ld, g, sums, scale);
   } else if (value) {
-    tiles<true>([=](Size k) { return value[k] > 0 ? above : below; }, rows, cols, g, sums, scale);
+    tiles<true>([=](Size k) { return value[k] > 0 ? above : below; }, rows, cols, ld, g, sums,
+                scale);
   } else {
-    tiles<false>([](Size) { return T(1); }, rows, cols, g, sums, scale);
+    tiles<false>([](Size) { return T(1); }, rows, cols, ld, g, sums, scale);
   }
 }
 

@@ -261,6 +261,21 @@ TEST_P(EveryNetwork, AllocatesNothingInACall) {
 
 INSTANTIATE_TEST_SUITE_P(Evaluator, EveryNetwork, testing::ValuesIn(test::architectures()));
 
+// Columns of 1024 bytes or more lie apart in the buffers; one row at a time has no gaps.
+TEST(Evaluator, GivesTheSameWhereColumnsHaveGaps) {
+  for (const char* text : {"dense(128) res(relu dense(128)) tanh dense(129) relu dense(2)",
+                           "dense(256) tanh dense(256) res(gelu dense(256)) relu dense(130)"})
+    for (const Start start : {Start::gaussian, Start::antisymmetric}) {
+      const auto network = test::network_of(text, kInputs, Parametrization::ntk, start);
+      Index compared = 0;
+      EXPECT_LE(largest_difference(answers<double>(network, 1e9, true),
+                                   answers<double>(network, 1.0, false), compared),
+                1e-13)
+          << text;
+      EXPECT_EQ(compared, network.parameters() + 2 * network.outputs() * kRows);
+    }
+}
+
 TEST(Evaluator, StartsAWideNetworkWithZeroOutput) {
   const auto network = test::network_of("dense(600) relu dense(300) relu dense(10)", 100,
                                         Parametrization::ntk, Start::antisymmetric);

@@ -129,9 +129,9 @@ TYPED_TEST(ElementPasses, MultiplyAndSumUpWithRemaindersOfEveryKind) {
         for (std::size_t k = 0; k < n; ++k)
           EXPECT_EQ(out[k], (kind > 0 ? expected[k] : T(1)) + g[k]);
         auto alone = g;
-        loop->slope_and_sums(slope, rows, cols, alone.data(), nullptr, T(0));
+        loop->slope_and_sums(slope, rows, cols, rows, alone.data(), nullptr, T(0));
         EXPECT_EQ(alone, expected);
-        loop->slope_and_sums(slope, rows, cols, g.data(), sums.data(), T(0.5));
+        loop->slope_and_sums(slope, rows, cols, rows, g.data(), sums.data(), T(0.5));
         EXPECT_EQ(g, expected);
         for (std::size_t i = 0; i < r; ++i) {
           EXPECT_NEAR(static_cast<double>(sums[i]), 2 + 0.5 * static_cast<double>(total[i]),
@@ -141,6 +141,39 @@ TYPED_TEST(ElementPasses, MultiplyAndSumUpWithRemaindersOfEveryKind) {
         loop->add_bias(rows, cols, g.data(), bias.data(), T(0.5));
         for (std::size_t k = 0; k < n; ++k) EXPECT_EQ(g[k], expected[k] + T(0.5) * bias[k % r]);
       }
+}
+
+TYPED_TEST(ElementPasses, LeaveTheGapsBetweenColumnsAlone) {
+  using T = TypeParam;
+  const T untouched = T(77);
+  for (const Loops<T>* loop : tables<T>())
+    for (const auto& [rows, cols] : kShapes)
+      for (const int kind : {0, 1, 2})
+        for (const bool summed : {false, true}) {
+          const Index ld = rows + 3;
+          const auto n = static_cast<std::size_t>(ld * cols);
+          std::vector<T> value(n), g(n), expected(n), sums(static_cast<std::size_t>(rows), T(0));
+          auto total = sums;
+          for (std::size_t k = 0; k < n; ++k) {
+            const auto i = k % static_cast<std::size_t>(ld);
+            value[k] = static_cast<T>(static_cast<int>(k % 7) - 3);
+            g[k] = expected[k] = untouched;
+            if (i >= static_cast<std::size_t>(rows)) continue;
+            g[k] = static_cast<T>(static_cast<int>(k % 11) - 4);
+            expected[k] = g[k] * (kind == 0   ? T(1)
+                                  : kind == 1 ? value[k]
+                                              : T(value[k] > 0 ? 2 : 0));
+            total[i] += expected[k];
+          }
+          const Slope<T> slope{kind == 1 ? value.data() : nullptr,
+                               kind == 2 ? value.data() : nullptr, T(0), T(2)};
+          loop->slope_and_sums(slope, rows, cols, ld, g.data(), summed ? sums.data() : nullptr,
+                               T(1));
+          EXPECT_EQ(g, expected);
+          if (summed) {
+            EXPECT_EQ(sums, total);  // of whole numbers: exact
+          }
+        }
 }
 
 }  // namespace
