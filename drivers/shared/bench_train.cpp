@@ -67,6 +67,62 @@ Matrix<T> gaussian(const dist::RowPartition& partition, int rank, Index height, 
   return A;
 }
 
+/// The GEMMs of a step on this rank's rows, in a step's order and nothing else: what a step cannot
+/// be faster than. In batches of as many rows as an Evaluator takes at once.
+template <class T>
+class StepGemms {
+ public:
+  StepGemms(const net::Network& network, Index rows)
+      : network_(network), rows_(rows), w_(size(network.parameters()), T(1)), g_(w_) {
+    Index most = network.inputs();
+    for (const auto& layer : network.layers()) most = std::max(most, layer.fan_out);
+    const Index m = batch();
+    for (auto* values : {&in_, &out_, &back_}) values->assign(size((most + kApart) * m), T(1));
+  }
+
+  void run() {
+    using enum la::Trans;
+    const auto& layers = network_.layers();
+    for (Index copy = 0; copy < network_.copies(); ++copy)
+      for (Index first = 0; first < rows_; first += batch()) {
+        const Index m = std::min(batch(), rows_ - first);
+        for (const auto& layer : layers)
+          la::gemm<T>(no, no, 1, weights(layer, w_), rows(in_, layer.fan_in, m), 0,
+                      rows(out_, layer.fan_out, m));
+        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
+          const auto G = rows(out_, layer->fan_out, m);
+          la::gemm<T>(no, yes, 1, G, rows(in_, layer->fan_in, m), 0, weights(*layer, g_));
+          if (layer + 1 != layers.rend())
+            la::gemm<T>(yes, no, 1, weights(*layer, w_), G, 0, rows(back_, layer->fan_in, m));
+        }
+      }
+  }
+
+  static double bytes(const net::Network& network, Index rows) {
+    Index most = network.inputs();
+    for (const auto& layer : network.layers()) most = std::max(most, layer.fan_out);
+    return sizeof(T) * (2.0 * static_cast<double>(network.parameters()) +
+                        3.0 * static_cast<double>((most + kApart) * std::min(rows, kBatch)));
+  }
+
+ private:
+  static constexpr Index kBatch = 4096;
+  static constexpr Index kApart = 64 / sizeof(T);  ///< columns off the powers of two
+
+  static std::size_t size(Index count) { return static_cast<std::size_t>(count); }
+  Index batch() const { return std::min(rows_, kBatch); }
+  MatrixView<T> weights(const net::DenseLayer& layer, RawVector<T>& w) const {
+    return {w.data() + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
+  }
+  MatrixView<T> rows(RawVector<T>& values, Index units, Index m) const {
+    return {values.data(), units, m, units >= 16 * kApart ? units + kApart : units};
+  }
+
+  const net::Network& network_;
+  Index rows_;
+  RawVector<T> w_, g_, in_, out_, back_;
+};
+
 template <class T>
 Row bench_network(const BenchJob& job, const net::Network& network, Index n, Session& session) {
   const auto& comm = session.comm();
@@ -83,7 +139,8 @@ Row bench_network(const BenchJob& job, const net::Network& network, Index n, Ses
 
   std::array<std::vector<double>, kWays> times;
   std::array<train::Outcome, kWays> last;
-  std::vector<double> peak, ratio;
+  std::vector<double> peak, ratio, alone;
+  StepGemms<T> gemms(network, partition.size(comm.rank()));
   for (int r = 0; r < job.repeat; ++r) {
     peak.push_back(gemm_peak<T>(comm));
     for (const Way way : {plain, preconditioned, blocking}) {
@@ -103,6 +160,10 @@ Row bench_network(const BenchJob& job, const net::Network& network, Index n, Ses
       times[way].push_back(comm.all_reduce(last[way].seconds_per_step, comm::Op::max));
     }
     ratio.push_back(times[preconditioned].back() / times[plain].back());
+    std::vector<double> gemm_times;
+    for (Index step = 0; step < steps; ++step)
+      gemm_times.push_back(seconds(comm, [&] { gemms.run(); }));
+    alone.push_back(median(gemm_times));
   }
 
   const double p = static_cast<double>(network.parameters());
@@ -119,6 +180,10 @@ Row bench_network(const BenchJob& job, const net::Network& network, Index n, Ses
   line("plain", plain);
   line(fmt::format("with S, k = {}", k), preconditioned);
   line("plain, sum after the pass", blocking);
+  const double bare = median(alone);
+  session.say("{:<28} {:>10.4f} {:>14.1f} {:>8.0f}%   ({:.0f}% of a plain step)", "its GEMMs alone",
+              bare, 1e-9 * flops / bare, 1e-7 * flops / bare / ceiling,
+              100 * bare / median(times[plain]));
   session.say(
       "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  p of {} bytes and k c of 8 are "
       "{:.0f} bytes, {:.0f} without S",
@@ -132,6 +197,8 @@ Row bench_network(const BenchJob& job, const net::Network& network, Index n, Ses
              {"gflops_per_rank", 1e-9 * flops / t},
              {"gflops_gemm", ceiling},
              {"share_of_peak", 1e-9 * flops / t / ceiling},
+             {"seconds_gemms", bare},
+             {"share_of_gemms", bare / t},
              {"top", k},
              {"seconds_with_S", median(times[preconditioned])},
              {"ratio_with_S", median(ratio)},
@@ -150,7 +217,8 @@ Plan plan(const net::Network& network, Index n, Index k, const Session& session)
   plan.stage("train",
              sizeof(T) * (4.0 * static_cast<double>(network.parameters()) +
                           own * (static_cast<double>(network.inputs() + k) + 5 * c)) +
-                 net::Evaluator<T>::bytes(network, ceil_div(n, session.comm().size())),
+                 net::Evaluator<T>::bytes(network, ceil_div(n, session.comm().size())) +
+                 StepGemms<T>::bytes(network, ceil_div(n, session.comm().size())),
              network.gradient_flops() * static_cast<double>(n), "one step");
   return plan;
 }
