@@ -45,7 +45,7 @@ void each_batch(Index m, Index height, bool held, F&& f) {
 }  // namespace
 
 Index pitch(Index units, Index entry_bytes) {
-  const Index line = 64 / entry_bytes, conflict = 1024 / entry_bytes;
+  const Index line = 64 / entry_bytes, conflict = 2048 / entry_bytes;
   if (units < conflict) return units;
   const Index lines = ceil_div(units, line) * line;
   return lines % conflict == 0 ? lines + line : lines;

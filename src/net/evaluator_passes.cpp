@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "evaluator_state.hpp"
 #include "mercer/la/blas.hpp"
@@ -8,6 +9,10 @@ namespace mercer::net {
 namespace {
 
 using la::Trans;
+
+constexpr Index kNarrow = 15;      ///< units of a narrow layer at most
+constexpr Index kPiece = 1 << 16;  ///< entries of a narrow layer's inputs that are passed at once
+constexpr Index kLowest = 16;      ///< rows
 
 template <class T>
 Rho<T> plain(const arch::Activation& rho) {
@@ -90,35 +95,83 @@ MatrixView<const T> Evaluator<T>::State::input_of(const Step& step, const Batch&
   return step.in == 0 ? X : MatrixView<const T>(node(batch, step.in));
 }
 
+/// A layer of few units, whose GEMMs and the passes over its inputs cost their reading and writing.
+template <class T>
+bool Evaluator<T>::State::narrow(const Step& step) const {
+  return step.kind == Step::Kind::dense && units(step.out) <= kNarrow;
+}
+
+/// Calls f(piece, j) for pieces of the batch from its column j on, so low that the inputs of a
+/// narrow layer stay in the second cache from one pass to the next.
+template <class T>
+template <class F>
+void Evaluator<T>::State::each_piece(const Step& step, const Batch& batch, F&& f) const {
+  const Index height = std::max(kLowest, kPiece / units(step.in));
+  for (Index j = 0; j < batch.m; j += height)
+    f(Batch{batch.first + j, std::min(height, batch.m - j), batch.at + j, batch.copy}, j);
+}
+
+/// out = weight_scale W in.
+template <class T>
+void Evaluator<T>::State::product(const Step& step, const Batch& batch, const T* w,
+                                  MatrixView<const T> X) {
+  if (step.kind != Step::Kind::dense) return;
+  const DenseLayer& d = layer(step);
+  la::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w),
+              input_of(step, batch, X), T(0), node(batch, step.out));
+}
+
+/// What follows it: biases, activation, sum.
+template <class T>
+void Evaluator<T>::State::complete(const Step& step, const Batch& batch, const T* w,
+                                   MatrixView<const T> X) {
+  const auto in = input_of(step, batch, X);
+  const auto out = node(batch, step.out);
+  if (step.kind == Step::Kind::sum) return add<T>(loop, in, out);
+  const bool dense = step.kind == Step::Kind::dense;
+  const T scale = dense ? static_cast<T>(layer(step).bias_scale) : T(0);
+  const T* bias = scale != 0 ? w + layer(step).biases : nullptr;
+  const MatrixView<const T> z = dense ? MatrixView<const T>(out) : in;
+  T* slope = stored_slope(batch, step.slope);
+  each_run<T>(z, out, [&](Index j, Index m) {
+    if (step.activated)
+      loop.activate(plain<T>(step.rho), out.rows, m, z.column(j), bias, scale, out.column(j),
+                    slope ? slope + j * out.ld : nullptr);
+    else if (bias)
+      loop.add_bias(out.rows, m, out.column(j), bias, scale);
+  });
+}
+
 template <class T>
 void Evaluator<T>::State::forward(const Batch& batch, const T* w, MatrixView<const T> X) {
-  for (const Step& step : program.steps) {
-    const auto in = input_of(step, batch, X);
-    const auto out = node(batch, step.out);
-    if (step.kind == Step::Kind::sum) {
-      add<T>(loop, in, out);
+  for (auto step = program.steps.begin(); step != program.steps.end(); ++step) {
+    product(*step, batch, w, X);
+    const auto next = step + 1;
+    if (next == program.steps.end() || !narrow(*next) || next->in != step->out) {
+      complete(*step, batch, w, X);
       continue;
     }
-    MatrixView<const T> z = in;
-    const T* bias = nullptr;
-    T scale = 0;
-    if (step.kind == Step::Kind::dense) {
-      const DenseLayer& d = layer(step);
-      la::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w), in, T(0),
-                  out);
-      z = out;
-      scale = static_cast<T>(d.bias_scale);
-      if (d.bias_scale != 0) bias = w + d.biases;
-    }
-    T* slope = stored_slope(batch, step.slope);
-    each_run<T>(z, out, [&](Index j, Index m) {
-      if (step.activated)
-        loop.activate(plain<T>(step.rho), out.rows, m, z.column(j), bias, scale, out.column(j),
-                      slope ? slope + j * out.ld : nullptr);
-      else if (bias)
-        loop.add_bias(out.rows, m, out.column(j), bias, scale);
+    each_piece(*next, batch, [&](const Batch& piece, Index j) {
+      const auto x = X.block(0, j, X.rows, piece.m);
+      complete(*step, piece, w, x);
+      product(*next, piece, w, x);
+      complete(*next, piece, w, x);
     });
+    step = next;
   }
+}
+
+/// The signals G of a dense layer's outputs become those of z, from column j of the batch on; the
+/// biases' gradients are their sums.
+template <class T>
+void Evaluator<T>::State::differentiate(const Step& step, const Batch& piece, Index j, T* g,
+                                        bool begins) {
+  const DenseLayer& d = layer(step);
+  const auto G = slot(step.signal_out, units(step.out), j + piece.m);
+  if (g && begins && j == 0) std::fill_n(g + d.biases, d.fan_out, T(0));
+  loop.slope_and_sums(slope_of(step, piece), G.rows, piece.m, G.ld, G.column(j),
+                      g && d.bias_scale != 0 ? g + d.biases : nullptr,
+                      static_cast<T>(d.bias_scale));
 }
 
 template <class T>
@@ -128,11 +181,11 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
   const auto poll = [&] {
     if (watch && watch->poll) watch->poll();
   };
+  bool differentiated = false;  // with the pieces of the step before
   for (auto step = program.steps.rbegin(); step != program.steps.rend(); ++step) {
     const auto G = slot(step->signal_out, units(step->out), batch.m);
     const auto H =
         step->signal_in < 0 ? MatrixView<T>{} : slot(step->signal_in, units(step->in), batch.m);
-    const Slope<T> slope = slope_of(*step, batch);
     if (step->kind == Step::Kind::sum) {
       if (step->adds)
         add<T>(loop, G, H);
@@ -141,29 +194,44 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
       continue;
     }
     if (step->kind == Step::Kind::activation) {
-      times_slope<T>(loop, slope, G, H, step->adds);
+      times_slope<T>(loop, slope_of(*step, batch), G, H, step->adds);
       continue;
     }
     const DenseLayer& d = layer(*step);
     const T scale = static_cast<T>(d.weight_scale);
-    if (g && begins) std::fill_n(g + d.biases, d.fan_out, T(0));
-    const bool sums = g && d.bias_scale != 0;
-    loop.slope_and_sums(slope, G.rows, G.cols, G.ld, G.data, sums ? g + d.biases : nullptr,
-                        static_cast<T>(d.bias_scale));
+    if (!std::exchange(differentiated, false)) differentiate(*step, batch, 0, g, begins);
     if (!signals.empty()) {
       const auto& S = signals[static_cast<std::size_t>(step->layer)];
       for (Index j = 0; S.data && j < G.cols; ++j)
         std::copy_n(G.column(j), G.rows, S.column(batch.first + j));
     }
-    if (g) {
-      la::gemm<T>(Trans::no, Trans::yes, scale, G, input_of(*step, batch, X), begins ? T(0) : T(1),
-                  weights_of(d, g));
-      if (watch && watch->finished)
-        watch->finished(offset + d.weights, d.biases + d.fan_out - d.weights);
-      poll();
+    const auto A = input_of(*step, batch, X);
+    const auto weights = [&](Index j, Index m, bool first) {
+      la::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m), A.block(0, j, A.rows, m),
+                  first ? T(0) : T(1), weights_of(d, g));
+    };
+    const auto inputs = [&](Index j, Index m) {
+      la::gemm<T>(Trans::yes, Trans::no, scale, weights_of(d, w), G.block(0, j, G.rows, m),
+                  step->adds ? T(1) : T(0), H.block(0, j, H.rows, m));
+    };
+    const auto next = std::next(step);
+    const bool pieces = narrow(*step) && g && H.data && next != program.steps.rend() &&
+                        next->kind == Step::Kind::dense && next->out == step->in && batch.m > 0;
+    if (pieces) {
+      each_piece(*step, batch, [&](const Batch& piece, Index j) {
+        weights(j, piece.m, begins && j == 0);
+        inputs(j, piece.m);
+        differentiate(*next, piece, j, g, begins);
+      });
+      differentiated = true;
+    } else if (g) {
+      weights(0, batch.m, begins);
     }
-    if (H.data) {
-      la::gemm<T>(Trans::yes, Trans::no, scale, weights_of(d, w), G, step->adds ? T(1) : T(0), H);
+    if (g && watch && watch->finished)
+      watch->finished(offset + d.weights, d.biases + d.fan_out - d.weights);
+    if (g) poll();
+    if (H.data && !pieces) {
+      inputs(0, batch.m);
       poll();
     }
   }
