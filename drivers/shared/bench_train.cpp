@@ -115,7 +115,7 @@ class StepGemms {
     return {w.data() + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
   }
   MatrixView<T> rows(RawVector<T>& values, Index units, Index m) const {
-    return {values.data(), units, m, units >= 16 * kApart ? units + kApart : units};
+    return {values.data(), units, m, units >= 32 * kApart ? units + kApart : units};
   }
 
   const net::Network& network_;
