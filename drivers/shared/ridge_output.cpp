@@ -136,9 +136,9 @@ template void plot<float>(const Session&, const Solution<float>&, const std::vec
 std::string model_options(const CommandLine& line) {
   std::string text;
   for (const auto& [name, value] : line.settings())
-    for (const char* needed :
-         {"kernel", "parameters", "arch", "depth", "activation", "weight-std", "bias-std", "bandwidth", "split",
-          "limit", "scale", "standardize", "unit-norm", "one-hot", "target", "seed"})
+    for (const char* needed : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
+                               "bias-std", "bandwidth", "split", "limit", "scale", "standardize",
+                               "unit-norm", "one-hot", "target", "seed"})
       if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
   return text;
 }
