@@ -67,8 +67,9 @@ Matrix<T> gaussian(const dist::RowPartition& partition, int rank, Index height, 
   return A;
 }
 
-/// The GEMMs of a step on this rank's rows, in a step's order and nothing else: what a step cannot
-/// be faster than. In batches of as many rows as an Evaluator takes at once.
+/// The GEMMs of a step on this rank's rows, in a step's order and nothing else, each over all rows
+/// of a batch: about what a step takes at least (the narrow layers of an Evaluator go in pieces,
+/// which is a little faster). In batches of as many rows as an Evaluator takes at once.
 template <class T>
 class StepGemms {
  public:
