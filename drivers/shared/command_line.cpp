@@ -285,10 +285,9 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
         "--kernel {}: give ntk, nngp, gaussian, laplace, linear, empirical or file:K.h5", k.kind);
   if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp)
     options.architecture = architecture();
-  if (values_.count("parametrization") != 0 &&
-      net::parse_parametrization(values_["parametrization"].as<std::string>()) ==
-          net::Parametrization::standard)
-    options.parametrization = kernel::Parametrization::standard;
+  if (values_.count("parametrization") != 0)
+    options.parametrization =
+        net::parse_parametrization(values_["parametrization"].as<std::string>());
   return gram::Source::function(kernel::make(options));
 }
 

@@ -1,41 +1,8 @@
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "networks.hpp"
+#include "support/counted_allocations.hpp"
 #include "support/golden.hpp"
-
-namespace {
-long long allocations = 0, allocated = 0;  // of this program, all kinds of new
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++allocations;
-  allocated += static_cast<long long>(bytes);
-  void* p = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment);
-  if (!p) throw std::bad_alloc();
-  return p;
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return counted(bytes, alignof(std::max_align_t));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
 
 namespace mercer {
 namespace {
@@ -250,12 +217,12 @@ TEST_P(EveryNetwork, AllocatesNothingInACall) {
   Matrix<double> F(network.outputs(), kRows);
   for (const double memory : {1e9, Evaluator<double>::bytes(network, kRows) / 2}) {
     Evaluator<double> evaluator(network, kRows, memory);
-    const auto before = allocations;
+    const long long before = allocations;
     evaluator.outputs(w, X.view(), F.view());
     evaluator.gradient(w, X.view(), seed.view(), g, true);
     evaluator.jvp(w, g, X.view(), F.view(), true);
     evaluator.gradient(w, X.view(), seed.view(), g, false);
-    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(allocations.load(), before);
   }
 }
 
@@ -336,7 +303,7 @@ TEST(Evaluator, HoldsTheBytesThatItAnnounces) {
   const Index rows = 1000;
   const double all = Evaluator<float>::bytes(network, rows, 1e12);
   for (const double memory : {all, 0.99 * all, all / 7, all / 50}) {
-    const auto before = allocated;
+    const long long before = allocated;
     const Evaluator<float> evaluator(network, rows, memory);
     const double bytes = Evaluator<float>::bytes(network, rows, memory);
     EXPECT_LE(bytes, memory);

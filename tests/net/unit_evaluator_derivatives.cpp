@@ -22,8 +22,8 @@ struct Case {
   double bias_std;
 };
 void PrintTo(const Case& c, std::ostream* out) {
-  *out << fmt::format("{}, {}, {}, bias_std={}", c.text, name(c.parametrization), name(c.start),
-                      c.bias_std);
+  *out << fmt::format("{}, {}, {}, bias_std={}", c.text, net::name(c.parametrization),
+                      net::name(c.start), c.bias_std);
 }
 
 std::vector<Case> cases() {

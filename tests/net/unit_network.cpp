@@ -67,9 +67,9 @@ TEST(Network, PrintsItselfInCanonicalForm) {
                         Start::antisymmetric);
   EXPECT_EQ(network.text(),
             "dense(8) relu dense(2); weight_std=1.5; bias_std=0.1; ntk; antisymmetric");
-  EXPECT_EQ(name(net::parse_parametrization("standard")), "standard");
+  EXPECT_EQ(net::name(net::parse_parametrization("standard")), "standard");
   EXPECT_EQ(name(net::parse_start("gaussian")), "gaussian");
-  EXPECT_EQ(name(net::parse_parametrization("ntk")), "ntk");
+  EXPECT_EQ(net::name(net::parse_parametrization("ntk")), "ntk");
   EXPECT_EQ(name(net::parse_start("antisymmetric")), "antisymmetric");
   EXPECT_THROW(net::parse_parametrization("mup"), InputError);
   EXPECT_THROW(net::parse_start("zero"), InputError);

@@ -14,6 +14,11 @@ struct Dense {
   Index width = 0;
 };
 
+/// ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and b ~ N(0, 1) (Jacot,
+/// Gabriel and Hongler 2018). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0,
+/// sigma_b^2).
+enum class Parametrization { ntk, standard };
+
 enum class Function { rectifier, erf, gelu, sin, tanh, softplus, sigmoid };
 
 /// An activation. `rectifier` is a min(x, 0) + b max(x, 0): relu (0, 1), leaky_relu(alpha) =

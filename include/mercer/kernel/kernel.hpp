@@ -48,15 +48,14 @@ class Kernel {
 
 enum class Kind { ntk, nngp, gaussian, laplace, linear };
 
-/// Of the networks whose tangent kernel is meant. ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b,
-/// entries ~ N(0, 1). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2).
-enum class Parametrization { ntk, standard };
+using arch::Parametrization;
 
 struct Options {
   Kind kind = Kind::ntk;
   arch::Architecture architecture;  ///< ntk, nngp
   double bandwidth = 1;             ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
-  Parametrization parametrization = Parametrization::ntk;  ///< ntk; an nngp has only one
+  Parametrization parametrization =
+      Parametrization::ntk;  ///< of the networks whose tangent kernel is meant
 };
 
 /// ntk, nngp: the layer recursion in the NTK parametrisation (Jacot, Gabriel and

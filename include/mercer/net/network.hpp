@@ -13,9 +13,7 @@
 /// Finite networks from the architecture that also drives the kernel.
 namespace mercer::net {
 
-/// ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and b ~ N(0, 1) ([B] 2.3; Jacot et
-/// al. 2018). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2).
-enum class Parametrization { ntk, standard };
+using arch::Parametrization;
 
 /// gaussian: one copy f(theta); its output at the start is a Gaussian process of size O(1) at any
 /// width. antisymmetric ([B] 2.3): two copies, f = (f(theta) - f(theta'))/sqrt(2) with theta' =
@@ -117,9 +115,9 @@ class Evaluator {
   /// What the tangent kernel is made of, for one copy and at most `rows_kept()` rows: for each
   /// dense layer l its inputs A_l (fan_in x m, copied to `inputs[l]`) and the derivatives of
   /// sum_a seed(a, j) f_a(x_j) with respect to its outputs, B_l (fan_out x m, to `signals[l]`),
-  /// without the copy's factor 1/sqrt(2). An empty view skips that copy. With `kept` the caller
-  /// says that w and X hold what they held in the last signals(), with no other call since: its
-  /// forward pass serves again.
+  /// without the copy's factor 1/sqrt(2). An empty view leaves that layer's out. With `kept` the
+  /// caller says that w and X hold what they held in the last signals(), with no other call since:
+  /// its forward pass serves again.
   void signals(std::span<const T> w_of_copy, MatrixView<const T> X, MatrixView<const T> seed,
                std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals,
                bool kept = false);
