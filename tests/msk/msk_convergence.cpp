@@ -24,6 +24,7 @@
 #include "mercer/msk/preconditioner.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "support/fit.hpp"
 
 namespace {
 
@@ -97,16 +98,6 @@ DistMatrix<double> expected(const Experiment& experiment, const std::vector<doub
   return std::move(K);
 }
 
-double exponent(const std::vector<double>& n, const std::vector<double>& error) {
-  double sx = 0, sy = 0, sxx = 0, sxy = 0;
-  for (std::size_t i = 0; i < n.size(); ++i) {
-    const double x = std::log(n[i]), y = std::log(error[i]);
-    sx += x, sy += y, sxx += x * x, sxy += x * y;
-  }
-  const auto m = static_cast<double>(n.size());
-  return (m * sxy - sx * sy) / (m * sxx - sx * sx);
-}
-
 void measure(std::vector<Experiment>& experiments, const kernel::Kernel& kernel,
              const std::vector<double>& lambda, Index n, const dist::ProcessGrid& grid) {
   for (Experiment& e : experiments) e.mean_error.push_back(0);
@@ -162,7 +153,7 @@ int run(Index largest, const std::string& svg) {
   for (double n : sizes)
     slope.push_back(0.5 * experiments[0].mean_error[0] * std::sqrt(sizes[0] / n));
   for (const Experiment& e : experiments) {
-    const double p = exponent(sizes, e.mean_error);
+    const double p = test::fitted_exponent(sizes, e.mean_error);
     ok = ok && p >= -0.7 && p <= -0.35;
     if (root) std::printf("%s: error ~ n^%.3f\n", e.name.c_str(), p);
     plot.series.push_back({fmt::format("g = {}: n^{{{:.2f}}}", e.name, p), sizes, e.mean_error,

@@ -1,39 +1,5 @@
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "dense.hpp"
-
-// Every allocation of this program is counted.
-namespace {
-std::atomic<long> g_allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-  ++g_allocations;
-  if (void* p = std::aligned_alloc(alignment, (bytes + alignment) / alignment * alignment))
-    return p;
-  throw std::bad_alloc();
-}
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return counted(bytes, alignof(std::max_align_t));
-}
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  return counted(bytes, static_cast<std::size_t>(alignment));
-}
-void operator delete(void* p) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  std::free(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  std::free(p);
-}
+#include "support/counted_allocations.hpp"
 
 namespace mercer::train {
 namespace {
@@ -44,16 +10,16 @@ TEST(Allocations, AreNotMadeInAStep) {
     const auto problem = test::odd_problem();
     options.steps = steps;
     options.record_every = 1'000'000;
-    const long before = g_allocations;
+    const long long before = ::allocations;
     test::train_on(world, problem, options);
-    return g_allocations - before;
+    return ::allocations - before;
   };
   Options full, momentum, given, rows;
   momentum.momentum = 0.5;
   given.rate = 1e-3;
   rows.batch = 5;
   for (const Options& options : {full, momentum, given, rows}) {
-    const long few = allocations(options, 25);
+    const long long few = allocations(options, 25);
     EXPECT_GT(few, 10);
     EXPECT_EQ(allocations(options, 60), few);
   }
