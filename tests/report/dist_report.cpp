@@ -89,6 +89,24 @@ TEST_F(Report, AddsUpPhasesByNameInTheOrderOfTheirStart) {
   EXPECT_LT(all[2].max, 10);
 }
 
+TEST_F(Report, CountsAPhaseWithinAnotherOnce) {
+  report::Phases phases;
+  {
+    const auto train = phases.time("train");
+    for (int refresh = 0; refresh < 2; ++refresh) {
+      const auto assemble = phases.time("assemble");
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    }
+  }
+  const auto all = phases.summary(world);
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].name, "train");
+  EXPECT_GE(all[0].min, 0);
+  EXPECT_LT(all[0].max, 0.3);
+  EXPECT_EQ(all[1].name, "assemble");
+  EXPECT_GE(all[1].min, 0.4);
+}
+
 TEST_F(Report, SaysInJsonWhatTheRunWas) {
   report::Record record;
   record.driver = "mercer-test";

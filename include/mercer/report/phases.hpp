@@ -10,19 +10,31 @@
 namespace mercer::report {
 
 /// Wall-clock seconds of a run's phases, by name, in the order of their first start; phases that
-/// are entered again add up. Local but for summary().
+/// are entered again add up, and one within another (S made anew in the midst of training) is not
+/// counted in that. Local but for summary().
 class Phases {
  public:
   class Scope {
    public:
-    Scope(Phases& phases, std::string name) : phases_(phases), name_(std::move(name)) {}
-    ~Scope() { phases_.add(name_, timer_.seconds()); }
+    Scope(Phases& phases, std::string name)
+        : phases_(phases), name_(std::move(name)), outer_(phases.open_) {
+      phases_.add(name_, 0);  // its place in the order
+      phases_.open_ = this;
+    }
+    ~Scope() {
+      const double seconds = timer_.seconds();
+      phases_.add(name_, seconds - within_);
+      if (outer_ != nullptr) outer_->within_ += seconds;
+      phases_.open_ = outer_;
+    }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
    private:
     Phases& phases_;
     std::string name_;
+    Scope* outer_;
+    double within_ = 0;  ///< seconds of phases inside this one
     Timer timer_;
   };
   /// Times until the scope ends: `const auto scope = phases.time("assemble");`
@@ -38,6 +50,7 @@ class Phases {
 
  private:
   std::vector<std::pair<std::string, double>> seconds_;
+  Scope* open_ = nullptr;  ///< the innermost phase that goes on
 };
 
 }  // namespace mercer::report
