@@ -61,7 +61,7 @@ bool takes_syevx(Index n, Index count, bool vectors, int ranks) {
 }
 
 Placement placement(Method method, Index n, Index nb, GridShape shape) {
-  if (n == 0) return {shape, nb, ""};
+  if (n == 0 || method == Method::krylov) return {shape, nb, ""};
   const Index widest = std::max(shape.rows, shape.cols);
   const Index alone = std::min<Index>(64, n);
   if (method == Method::lapack) return {{1, 1}, alone, widest > 1 ? "gathered on one rank" : ""};

@@ -8,7 +8,9 @@
 #include "backends.hpp"
 #include "checks.hpp"
 #include "mercer/base/timer.hpp"
+#include "mercer/gram/kernel_operator.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/krylov.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -23,6 +25,12 @@ double allowed(const Options& options, Index n) {
   if (std::is_same_v<T, double>) return options.tolerance * size;
   return options.tolerance * 1e14 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
          std::sqrt(size);
+}
+
+/// Well below what verify() allows.
+template <class T>
+double krylov_tolerance(const Options& options, Index n) {
+  return std::clamp(0.1 * allowed<T>(options, n), 1e-13, options.krylov_tolerance);
 }
 
 template <class T>
@@ -91,6 +99,35 @@ void verify(Eigenpairs<T>& pairs, const Evidence<T>& evidence, std::span<const d
         name(pairs.method), limit, residual, pairs.orthogonality, trace_error, square_error);
 }
 
+/// The top `count` values, descending (all of them where they come for free), and k vectors.
+template <class T>
+Lowest<T> solve_top(DistMatrix<T>&& K_in, Index count, Index k, const Options& options,
+                    Method method, const Placement& place) {
+  DistMatrix<T> K = std::move(K_in);
+  // -K: its lowest pairs, ascending, are the top pairs of K, descending.
+  negate(K);
+  auto result = solve_lowest(std::move(K), count, k, options.vectors, method, place);
+  for (double& value : result.values) value = -value;
+  return result;
+}
+
+/// The same by products of K alone; `reason` is told of a cluster that k cuts.
+template <class T>
+Lowest<T> solve_by_krylov(DistMatrix<T>&& K_in, Index k, const Options& options,
+                          std::string& reason) {
+  const DistMatrix<T> K = std::move(K_in);
+  const TopPairs top =
+      krylov(gram::MatrixOperator<T>(K), {.top = k,
+                                          .tolerance = krylov_tolerance<T>(options, K.rows()),
+                                          .seed = options.seed,
+                                          .say = options.say});
+  if (!top.warning.empty()) reason += "; " + top.warning;
+  auto pairs = on_grid<T>(top, K.rows(), K.grid(), K.nb());
+  if (k < K.rows()) pairs.values.push_back(pairs.next);
+  if (!options.vectors) pairs.vectors = DistMatrix<T>(K.grid(), K.rows(), 0, K.nb());
+  return {std::move(pairs.values), std::move(pairs.vectors)};
+}
+
 }  // namespace
 
 template <class T>
@@ -117,18 +154,17 @@ Eigenpairs<T> eigenpairs(DistMatrix<T>&& K_in, const Options& options) {
   if (!std::isfinite(evidence.norm))
     throw RunError("eigenpairs: K has entries that are not finite numbers (or overflows)");
 
-  // -K: its lowest pairs, ascending, are the top pairs of K, descending.
-  negate(K);
   const Timer solving;
-  auto lowest = solve_lowest(std::move(K), count, k, options.vectors, choice.method, place);
+  auto top = choice.method == Method::krylov
+                 ? solve_by_krylov(std::move(K), k, options, pairs.reason)
+                 : solve_top(std::move(K), count, k, options, choice.method, place);
   pairs.solve_seconds = solving.seconds();
-  for (double& value : lowest.values) value = -value;
-  pairs.values.assign(lowest.values.begin(), lowest.values.begin() + k);
-  pairs.next = lowest.values[static_cast<std::size_t>(count - 1)];
-  pairs.vectors = std::move(lowest.vectors);
+  pairs.values.assign(top.values.begin(), top.values.begin() + k);
+  pairs.next = top.values[static_cast<std::size_t>(count - 1)];
+  pairs.vectors = std::move(top.vectors);
 
   say("eigenpairs: checking residuals and orthogonality");
-  verify(pairs, evidence, lowest.values, options);
+  verify(pairs, evidence, top.values, options);
   pairs.seconds = timer.seconds();
   return pairs;
 }
@@ -145,17 +181,18 @@ std::string name(Method method) {
       return "scalapack";
     case Method::lapack:
       return "lapack";
+    case Method::krylov:
+      return "krylov";
   }
   return "?";
 }
 
 Method parse_method(std::string_view text) {
-  for (const Method m :
-       {Method::automatic, Method::elpa1, Method::elpa2, Method::scalapack, Method::lapack})
+  for (const Method m : {Method::automatic, Method::elpa1, Method::elpa2, Method::scalapack,
+                         Method::lapack, Method::krylov})
     if (text == name(m)) return m;
-  if (text == "krylov")
-    throw InputError("--solver krylov: not available yet; give auto, elpa1, elpa2 or scalapack");
-  throw InputError("--solver {}: unknown, give auto, elpa1, elpa2, scalapack or lapack", text);
+  throw InputError("--solver {}: unknown, give auto, elpa1, elpa2, scalapack, lapack or krylov",
+                   text);
 }
 
 template Eigenpairs<double> eigenpairs(DistMatrix<double>&&, const Options&);

@@ -3,6 +3,7 @@
 
 #include "backends.hpp"
 #include "mercer/spectral/cost.hpp"
+#include "mercer/spectral/krylov.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -48,6 +49,15 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
            static_cast<double>(dist::BlockCyclic1D{n, b, 0, s.cols}.local_size());
   };
   const double N = static_cast<double>(n), K = static_cast<double>(k);
+  if (method == Method::krylov) {
+    const KrylovSizes sizes = krylov_sizes(n, ranks, {.top = k});
+    // Beside it the vectors of a product on the way, and the pairs in both distributions.
+    const double shares =
+        4 * N * static_cast<double>(sizes.block) / std::min(shape.rows, shape.cols);
+    return {size * largest_part(shape, nb) + krylov_bytes(n, k, ranks, sizes) + 8 * shares +
+                2 * size * N * K / ranks,
+            krylov_flops(n, k)};
+  }
   const double there = peak_elements(
       method, takes_syevx(n, count, vectors, ranks), N, static_cast<double>(count),
       largest_part(place.shape, place.nb), static_cast<double>(place.nb), vectors, ranks);

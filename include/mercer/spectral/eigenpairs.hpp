@@ -9,7 +9,7 @@
 
 namespace mercer::spectral {
 
-enum class Method { automatic, elpa1, elpa2, scalapack, lapack };
+enum class Method { automatic, elpa1, elpa2, scalapack, lapack, krylov };
 
 struct Options {
   Index top = -1;       ///< how many of the largest eigenvalues; -1: all
@@ -19,6 +19,7 @@ struct Options {
   /// Above this, residuals (relative to lambda_1) or |V^T V - I| make the solve fail; per unit of
   /// n.
   double tolerance = 1e-12;
+  double krylov_tolerance = 1e-10;  ///< Method::krylov: the residuals that it iterates to
   std::function<void(const std::string&)> say = {};  ///< progress, from rank 0; may be empty
 };
 
@@ -46,9 +47,10 @@ struct Eigenpairs {
 /// k + 1 eigenvalues are computed so that lambda_(k+1) is known. `automatic` compares the cost
 /// model's predictions (choose()) and takes LAPACK on one rank for tiny n; a backend that cannot
 /// take the grid (empty process rows or columns for ELPA, an unsafe block size for p?syevd) gets
-/// the matrix redistributed by panels to a smaller block size or a smaller grid. The result has K's
-/// grid and block size. Residuals, orthogonality and the trace are measured after every solve; a
-/// failed check throws RunError. Collective over the grid's all() ranks. Memory: plan().
+/// the matrix redistributed by panels to a smaller block size or a smaller grid. Method::krylov is
+/// krylov() (krylov.hpp) with K's products. The result has K's grid and block size. Residuals,
+/// orthogonality and the trace are measured after every solve; a failed check throws RunError.
+/// Collective over the grid's all() ranks. Memory: plan().
 template <class T>
 Eigenpairs<T> eigenpairs(dist::DistMatrix<T>&& K, const Options& options = {});
 
@@ -74,8 +76,7 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
           bool single_precision);
 
 std::string name(Method method);
-/// "auto", "elpa1", "elpa2", "scalapack", "lapack"; "krylov" is said to come later. Throws
-/// InputError.
+/// "auto", "elpa1", "elpa2", "scalapack", "lapack", "krylov". Throws InputError.
 Method parse_method(std::string_view text);
 
 /// Exact residuals |K v_i - lambda_i v_i|/lambda_1 from a K assembled again (--check): replaces the

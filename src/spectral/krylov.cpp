@@ -1,0 +1,228 @@
+#include "mercer/spectral/krylov.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "checks.hpp"
+#include "krylov_run.hpp"
+#include "mercer/base/memory.hpp"
+#include "mercer/base/timer.hpp"
+#include "mercer/comm/together.hpp"
+#include "mercer/spectral/estimates.hpp"
+
+namespace mercer::spectral {
+namespace {
+
+constexpr Index kPanel = 512;
+
+Index most_products(const KrylovOptions& options, KrylovSizes sizes, Index n) {
+  if (options.max_products > 0) return options.max_products;
+  return std::max(100 * (options.top + 1) + 40 * sizes.block, std::min<Index>(2 * n, 20000));
+}
+
+void check_options(const gram::Operator& K, const KrylovOptions& options) {
+  const Index n = K.size();
+  if (options.top < 1 || options.top > n)
+    throw InputError("--top {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, n, n);
+  const bool reachable = options.tolerance >= 1e-13 && options.tolerance < 1;
+  if (!reachable)
+    throw InputError("--tol {}: block Krylov reaches residuals of 1e-13 lambda_1 at best",
+                     options.tolerance);
+  if (options.block < 0 || options.basis < 0 || options.max_products < 0)
+    throw InputError("krylov: block {}, basis {}, max_products {}: give 0 (chosen) or more",
+                     options.block, options.basis, options.max_products);
+  comm::together(K.comm(), [&] {
+    if (options.start.cols > 0 && options.start.rows != K.local_rows())
+      throw InputError("krylov: start vectors of {} rows on a rank that has {}", options.start.rows,
+                       K.local_rows());
+  });
+}
+
+/// max |V^T V - I|; infinite if there is a NaN. n k^2 flops.
+double orthogonality_of(const comm::Communicator& comm, MatrixView<const double> V) {
+  double worst = 0;
+  for (Index first = 0; first < V.cols; first += kPanel) {
+    const Index width = std::min(kPanel, V.cols - first);
+    const Matrix<double> G =
+        inner(comm, V.block(0, 0, V.rows, first + width), V.block(0, first, V.rows, width));
+    for (Index j = 0; j < width; ++j)
+      for (Index i = 0; i < G.rows(); ++i) {
+        const double error = std::abs(G(i, j) - (i == first + j ? 1.0 : 0.0));
+        if (!(error <= worst)) worst = std::isnan(error) ? INFINITY : error;
+      }
+  }
+  return worst;
+}
+
+/// Which eigenvalues belong with lambda_k and lambda_(k+1) to one cluster; empty where none do.
+/// `values` descending, k + 1 of them or more. The limit on relative gaps lies well below the mean
+/// gap of a smooth spectrum, about 1/k.
+std::string cut_cluster(const std::vector<double>& values, Index k) {
+  const double limit = std::min(1e-3, 0.1 / static_cast<double>(k));
+  const auto close = [&](Index i) {  // lambda_i and lambda_(i+1), counted from 1
+    const double above = values[static_cast<std::size_t>(i - 1)];
+    return above > 0 && above - values[static_cast<std::size_t>(i)] <= limit * above;
+  };
+  if (k >= static_cast<Index>(values.size()) || !close(k)) return "";
+  Index first = k;
+  while (first > 1 && close(first - 1)) --first;
+  return fmt::format(
+      "eigenvalues {} to {} (at least) are equal within {:.1g} from one to the next: k = {} cuts "
+      "them, and which of their eigenvectors are among the top k is arbitrary{}",
+      first, k + 1, limit, k,
+      first > 1 ? fmt::format("; k = {} does not", first - 1) : std::string());
+}
+
+}  // namespace
+
+std::vector<double> KrylovState::numbers() const {
+  std::vector<double> values;
+  for (const Index count : {products, restarts, columns, multiplied, locked, drawn, settled,
+                            converged, next_check, checked})
+    values.push_back(static_cast<double>(count));
+  values.push_back(checked_residual);
+  return values;
+}
+
+void KrylovState::set_numbers(std::span<const double> numbers) {
+  Index* const counts[] = {&products, &restarts, &columns,   &multiplied, &locked,
+                           &drawn,    &settled,  &converged, &next_check, &checked};
+  if (numbers.size() != std::size(counts) + 1)
+    throw InputError("krylov: a state of {} numbers, expected {}", numbers.size(),
+                     std::size(counts) + 1);
+  for (std::size_t i = 0; i < std::size(counts); ++i)
+    *counts[i] = static_cast<Index>(std::llround(numbers[i]));
+  checked_residual = numbers.back();
+}
+
+KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
+  const Index target = std::min(options.top + 1, n);
+  KrylovSizes sizes;
+  sizes.block = options.block;
+  if (sizes.block == 0) {
+    sizes.block = std::clamp<Index>(ceil_div(target, 48) * 8, 8, 128);
+    const double wide = std::min(0.5 * options.fixed_columns, 0.5 * static_cast<double>(target));
+    sizes.block = std::max(sizes.block, static_cast<Index>(wide) / 8 * 8);
+  }
+  sizes.block = std::min(sizes.block, n);
+  const Index least = std::min(n, target + 3 * sizes.block);
+  const Index chosen = std::max(5 * target, target + 12 * sizes.block);
+  sizes.basis = std::clamp(options.basis > 0 ? options.basis : chosen, least, n);
+  if (options.basis_bytes > 0) {
+    const auto fits = [&](Index basis) {
+      return krylov_bytes(n, options.top, ranks, {sizes.block, basis}) <= options.basis_bytes;
+    };
+    if (!fits(least))
+      throw MemoryError(
+          "krylov: the top {} of n = {} need a basis of at least {} columns, {} a rank; allowed "
+          "are "
+          "{}: use more ranks, a smaller --top or a smaller block",
+          options.top, n, least,
+          format_bytes(krylov_bytes(n, options.top, ranks, {sizes.block, least})),
+          format_bytes(options.basis_bytes));
+    Index low = least, high = sizes.basis;  // the largest that fits
+    while (low < high) {
+      const Index middle = low + (high - low + 1) / 2;
+      if (fits(middle))
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    sizes.basis = low;
+  }
+  return sizes;
+}
+
+double krylov_bytes(Index n, Index k, int ranks, KrylovSizes sizes) {
+  const double rows = static_cast<double>(ceil_div(n, ranks)), b = static_cast<double>(sizes.block),
+               basis = static_cast<double>(sizes.basis);
+  const double panel = rows * (basis + (sizes.basis == n ? b : 0) + 2 * b + 3 * 16 + 1);
+  const double small = 5 * basis * basis + 6 * b * b;
+  return 8 * (panel + rows * static_cast<double>(k) + small);
+}
+
+double expected_products(Index n, Index k) {
+  const auto b = krylov_sizes(n, 1, {.top = k}).block;
+  return static_cast<double>(std::min<Index>(n, 4 * k + 8 * b));
+}
+
+double krylov_flops(Index n, Index k) {
+  const double N = static_cast<double>(n), m = expected_products(n, k);
+  // Products, orthogonalisation, five Rayleigh-Ritz steps, the vectors.
+  return 2 * N * N * m + 2 * N * m * m + 15 * m * m * m + 2 * N * m * static_cast<double>(k);
+}
+
+TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
+  const Timer timer;
+  const Index n = K.size(), k = options.top;
+  TopPairs pairs;
+  if (n == 0) return pairs;
+  check_options(K, options);
+  const auto say = [&](const std::string& text) {
+    if (options.say && K.comm().root()) options.say("krylov: " + text);
+  };
+  const KrylovSizes sizes = krylov_sizes(n, K.comm().size(), options);
+  const Index most = most_products(options, sizes, n);
+  pairs.block = sizes.block, pairs.basis = sizes.basis;
+  say(fmt::format(
+      "the top {} of {}, blocks of {}, at most {} columns, residuals to {:.1e} lambda_1", k, n,
+      sizes.block, sizes.basis, options.tolerance));
+
+  KrylovRun run(K, options, sizes);
+  for (;;) {
+    if (run.state().products >= most)
+      throw RunError(
+          "krylov: no convergence to {:.1e}: {}; give a larger basis than {} columns, "
+          "another block than {}, more products or a larger tolerance",
+          options.tolerance, run.text(), sizes.basis, sizes.block);
+    run.multiply();
+    if (run.check_due()) {
+      run.rayleigh_ritz();
+      say(run.text());
+      if (run.converged()) {
+        if (!run.may_lack_copies()) break;
+        say(fmt::format("{} or more equal eigenvalues: looking for more beside them", sizes.block));
+        run.start_beside();
+      } else if (run.full()) {
+        run.restart();
+      }
+    }
+    if (options.progress)
+      options.progress(run.state().products,
+                       std::min(k, run.state().converged + run.state().locked),
+                       run.state().checked_residual);
+    if (options.checkpoint && options.checkpoint(run.state())) {
+      pairs.finished = false;
+      break;
+    }
+  }
+  pairs.products = run.state().products, pairs.restarts = run.state().restarts;
+  if (!pairs.finished) {
+    pairs.seconds = timer.seconds();
+    return pairs;
+  }
+
+  const double scale = run.scale();
+  pairs.values = run.collect();
+  pairs.warning = cut_cluster(pairs.values, k);
+  pairs.next = pairs.values.back();
+  pairs.values.resize(static_cast<std::size_t>(k));
+  const auto V = run.vectors(k);
+  pairs.vectors = comm::together(K.comm(), [&] { return Matrix<double>(V.rows, k); });
+  for (Index j = 0; j < k; ++j) std::copy_n(V.column(j), V.rows, pairs.vectors.column(j));
+  pairs.residuals = run.probe_residuals(pairs.values);
+  for (double& r : pairs.residuals) r /= scale;
+  pairs.orthogonality = orthogonality_of(K.comm(), V);
+  pairs.trace = trace(K);
+  const double residual = largest(pairs.residuals), limit = 3 * options.tolerance + 1e-13;
+  const bool ok = residual <= limit && pairs.orthogonality <= 1e-12;
+  if (!ok)
+    throw RunError(
+        "krylov: the eigenpairs failed Mercer's check: largest residual {:.2e} lambda_1 (allowed "
+        "{:.1e}), max |V^T V - I| {:.2e}: K has to be symmetric",
+        residual, limit, pairs.orthogonality);
+  pairs.seconds = timer.seconds();
+  return pairs;
+}
+
+}  // namespace mercer::spectral

@@ -1,0 +1,393 @@
+#include "krylov_run.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "mercer/base/random.hpp"
+#include "mercer/comm/together.hpp"
+#include "mercer/la/scalapack.hpp"
+
+namespace mercer::spectral {
+namespace {
+
+using la::gemm;
+using la::Trans;
+
+constexpr Index kProbes = 16;
+constexpr std::uint32_t kCombinations = 2;  // substream of Stream::probe
+// A Ritz pair is locked where its residual is this share of what is asked for: what couples it to
+// the others, and is then left out, adds up over the locked pairs.
+constexpr double kLock = 0.03;
+
+std::span<double> values_of(Matrix<double>& A) {
+  return {A.data(), static_cast<std::size_t>(A.size())};
+}
+
+std::size_t at(Index i) {
+  return static_cast<std::size_t>(i);
+}
+
+/// The columns of Q that are allocated: a basis of the whole space never restarts, and its last
+/// product needs a place.
+Index allocated(Index n, KrylovSizes sizes) {
+  return sizes.basis + (sizes.basis == n ? sizes.block : 0);
+}
+
+Matrix<double> enlarged(Matrix<double>&& A, Index rows, Index cols) {
+  if (A.rows() == rows && A.cols() == cols) return std::move(A);
+  Matrix<double> result(rows, cols, 0.0);
+  for (Index j = 0; j < std::min(cols, A.cols()); ++j)
+    std::copy_n(A.column(j), std::min(rows, A.rows()), result.column(j));
+  return result;
+}
+
+KrylovState initial_state(const gram::Operator& K, const KrylovOptions& options,
+                          KrylovSizes sizes) {
+  const Index n = K.size(), rows = K.local_rows(), columns = allocated(n, sizes);
+  return comm::together(K.comm(), [&] {
+    KrylovState state;
+    if (options.resume != nullptr) {
+      KrylovState& old = *options.resume;
+      state.set_numbers(old.numbers());
+      if (old.basis.rows() != rows || old.images.rows() != rows || old.images.cols() != kProbes ||
+          old.columns > std::min(columns, old.basis.cols()) ||
+          old.columns > std::min(old.projection.rows(), old.projection.cols()) ||
+          old.multiplied > old.columns || old.locked > old.multiplied || old.products < 1)
+        throw InputError(
+            "krylov: the state to go on from is that of another matrix, number of ranks, block or "
+            "basis ({} of {} columns in use)",
+            old.columns, old.basis.cols());
+      state.basis = enlarged(std::move(old.basis), rows, columns);
+      state.projection = enlarged(std::move(old.projection), columns, columns);
+      state.images = std::move(old.images);
+    } else {
+      state.basis = Matrix<double>(rows, columns);
+      state.projection = Matrix<double>(columns, columns, 0.0);
+      state.images = Matrix<double>(rows, kProbes);
+    }
+    return state;
+  });
+}
+
+}  // namespace
+
+KrylovRun::KrylovRun(const gram::Operator& K, const KrylovOptions& options, KrylovSizes sizes)
+    : K_(K),
+      options_(options),
+      sizes_(sizes),
+      n_(K.size()),
+      target_(std::min(options.top + 1, K.size())),
+      state_(initial_state(K, options, sizes)),
+      basis_(K, state_.basis.view(), options.seed, state_.drawn) {
+  if (options.resume == nullptr) first_block();
+}
+
+void KrylovRun::first_block() {
+  const Index b = std::min(sizes_.block, n_), c = options_.start.cols;
+  const double unit = 1 / std::sqrt(static_cast<double>(n_));
+  for (Index j = 0; j < b; ++j) basis_.draw(j, unit);
+  if (c > 0) {
+    std::vector<double> squares(at(c), 0.0);
+    for (Index j = 0; j < c; ++j)
+      for (Index i = 0; i < options_.start.rows; ++i)
+        squares[at(j)] += options_.start(i, j) * options_.start(i, j);
+    K_.comm().all_reduce(std::span<double>(squares), comm::Op::sum);
+    const Random random(options_.seed, Stream::probe, kCombinations);
+    Matrix<double> mix(c, b);
+    for (Index i = 0; i < c; ++i) {
+      if (!std::isfinite(squares[at(i)]))
+        throw InputError("krylov: start vector {} has entries that are not finite", i + 1);
+      const double length = std::sqrt(squares[at(i)]);
+      const double share = length > 0 ? 1 / (length * std::sqrt(static_cast<double>(c))) : 0;
+      for (Index j = 0; j < b; ++j)
+        mix(i, j) = share * random.normal(static_cast<std::uint64_t>(i * b + j));
+    }
+    if (options_.start.rows > 0)
+      gemm<double>(Trans::no, Trans::no, 1, options_.start, mix.view(),
+                   std::sqrt(options_.tolerance), basis_.columns(0, b));
+  }
+  basis_.orthonormalise(0, b, 0);
+  state_.columns = b;
+  state_.next_check = target_ + std::max(b, target_ / 2);
+}
+
+Matrix<double> KrylovRun::probes() const {
+  Matrix<double> W(K_.local_rows(), kProbes);
+  const Random random(options_.seed, Stream::probe);
+  for (Index j = 0; j < kProbes; ++j)
+    for (Index i = 0; i < W.rows(); ++i)
+      W(i, j) = random.normal(static_cast<std::uint64_t>((K_.first_row() + i) * kProbes + j));
+  return W;
+}
+
+void KrylovRun::apply(MatrixView<const double> X, MatrixView<double> Y) {
+  if (state_.products > 0) return K_.apply(X, Y);
+  // The probes go with the first block: a product costs little more for a few more columns.
+  const Index b = X.cols;
+  const Matrix<double> W = probes();
+  Matrix<double> both(X.rows, b + kProbes), images(X.rows, b + kProbes);
+  for (Index j = 0; j < b; ++j) std::copy_n(X.column(j), X.rows, both.column(j));
+  for (Index j = 0; j < kProbes; ++j) std::copy_n(W.column(j), X.rows, both.column(b + j));
+  K_.apply(both.view(), images.view());
+  for (Index j = 0; j < b; ++j) std::copy_n(images.column(j), X.rows, Y.column(j));
+  for (Index j = 0; j < kProbes; ++j)
+    std::copy_n(images.column(b + j), X.rows, state_.images.column(j));
+}
+
+void KrylovRun::multiply() {
+  const Index here = state_.multiplied, next = state_.columns, b = next - here;
+  Matrix<double>& T = state_.projection;
+  apply(basis_.columns(here, b), basis_.columns(next, b));
+
+  // K is symmetric: beside this block only columns that are coupled to it have a part of K X.
+  Index coupled = here;
+  for (Index i = here - 1; i >= 0; --i)
+    for (Index j = here; j < next; ++j)
+      if (T(i, j) != 0) coupled = i;
+  const Matrix<double> C = basis_.project(coupled, next, next, b);
+  for (Index j = 0; j < b; ++j)
+    for (Index i = 0; i < b; ++i)
+      T(here + i, here + j) = 0.5 * (C(here - coupled + i, j) + C(here - coupled + j, i));
+  double size = 0;
+  for (Index i = 0; i < next; ++i) size = std::max(size, std::abs(T(i, i)));
+
+  // What rounding leaves of a direction that vanishes is below 1e-14 |K|.
+  const Matrix<double> B = basis_.orthonormalise(next, b, 1e-14 * size);
+  for (Index j = 0; j < b; ++j)
+    for (Index i = 0; i < B.rows(); ++i) T(next + i, here + j) = T(here + j, next + i) = B(i, j);
+  state_.multiplied = next;
+  state_.columns = next + B.rows();
+  state_.products += b;
+}
+
+bool KrylovRun::full() const {
+  const Index b = state_.columns - state_.multiplied;
+  return sizes_.basis < n_ && state_.columns + b > sizes_.basis;
+}
+
+bool KrylovRun::check_due() const {
+  if (state_.columns == state_.multiplied || full()) return true;
+  const Index least = state_.settled > 0 ? 1 : target_ - state_.locked;
+  return active() >= least && state_.products >= state_.next_check;
+}
+
+void KrylovRun::rayleigh_ritz() {
+  const Index m = active(), p = state_.columns - state_.multiplied, first = state_.locked;
+  const auto T = state_.projection.view();
+  values_.assign(at(m), 0.0);
+  residuals_.assign(at(m), 0.0);
+  comm::together(K_.comm(), [&] {
+    if (!K_.comm().root()) return;
+    ritz_ = Matrix<double>(m, m);
+    for (Index j = 0; j < m; ++j) std::copy_n(T.column(first + j) + first, m, ritz_.column(j));
+    const auto ascending = la::syevd(ritz_.view());
+    std::ranges::reverse_copy(ascending, values_.begin());
+    if (p == 0) return;
+    Matrix<double> R(p, m);
+    gemm<double>(Trans::no, Trans::no, 1, T.block(state_.multiplied, first, p, m), ritz_.view(), 0,
+                 R.view());
+    for (Index j = 0; j < m; ++j) {
+      double square = 0;
+      for (Index i = 0; i < p; ++i) square += R(i, m - 1 - j) * R(i, m - 1 - j);
+      residuals_[at(j)] = std::sqrt(square);
+    }
+  });
+  K_.comm().broadcast(std::span<double>(values_), 0);
+  K_.comm().broadcast(std::span<double>(residuals_), 0);
+  set_needed();
+
+  state_.converged = 0;
+  double worst = m >= needed_ ? 0 : 1;
+  for (Index i = 0; i < std::min(m, needed_); ++i) {
+    const double residual = residuals_[at(i)] / scale();
+    worst = std::max(worst, residual);
+    if (residual <= options_.tolerance) ++state_.converged;
+  }
+  const double before = state_.checked_residual;
+  const Index products = state_.products - state_.checked;
+  state_.checked = state_.products;
+  state_.checked_residual = worst;
+  // The next step is where the residuals, falling as they did, come near the tolerance.
+  const Index longest = std::max(sizes_.block, needed_ / 2);
+  Index interval = longest;
+  if (before > worst && worst > 0) {
+    const double rate = std::log(before / worst) / static_cast<double>(products);
+    const double left = std::log(worst / options_.tolerance) / rate;
+    interval = std::clamp(static_cast<Index>(std::min(0.8 * left, 1e9)), sizes_.block, longest);
+  }
+  state_.next_check = state_.products + interval;
+}
+
+double KrylovRun::scale() const {
+  double top = -std::numeric_limits<double>::infinity(), size = 0;
+  const auto see = [&](double value) {
+    top = std::max(top, value), size = std::max(size, std::abs(value));
+  };
+  for (Index i = 0; i < state_.locked; ++i) see(state_.projection(i, i));
+  for (const double value : values_) see(value);
+  return top > 0 ? top : size > 0 ? size : 1;
+}
+
+double KrylovRun::value_of(Index pick) const {
+  return pick < state_.locked ? state_.projection(pick, pick) : values_[at(pick - state_.locked)];
+}
+
+void KrylovRun::set_needed() {
+  limited_ = false;
+  if (state_.settled == 0) {
+    needed_ = target_ - state_.locked;
+    return;
+  }
+  // Beside locked pairs: all above the least of these, and the first that is not.
+  double least = std::numeric_limits<double>::infinity();
+  for (Index i = 0; i < state_.settled; ++i) least = std::min(least, state_.projection(i, i));
+  needed_ = 1;
+  for (const double value : values_) needed_ += value > least + window();
+  needed_ = std::min(needed_, n_ - state_.locked);
+  const Index room =
+      sizes_.basis == n_ ? n_ : std::max<Index>(0, sizes_.basis - state_.locked - 2 * sizes_.block);
+  limited_ = needed_ > room;
+  needed_ = std::min(needed_, room);
+}
+
+std::vector<double> KrylovRun::values_of_this_run() const {
+  std::vector<double> values;
+  for (Index i = state_.settled; i < state_.locked + needed_; ++i) values.push_back(value_of(i));
+  std::ranges::sort(values, std::greater<>());
+  return values;
+}
+
+std::vector<Index> KrylovRun::best(Index count) const {
+  std::vector<Index> picks(at(state_.locked + std::min(needed_, active())));
+  std::iota(picks.begin(), picks.end(), Index{0});
+  std::ranges::stable_sort(picks, std::greater<>(), [&](Index i) { return value_of(i); });
+  picks.resize(std::min(picks.size(), at(count)));
+  return picks;
+}
+
+bool KrylovRun::may_lack_copies() const {
+  if (state_.multiplied == n_) return false;
+  if (limited_) return true;
+  const double least = value_of(best(target_).back());
+  const auto values = values_of_this_run();
+  const auto b = at(sizes_.block);
+  for (std::size_t i = 0; i + b <= values.size(); ++i) {
+    const double last = values[i + b - 1];
+    if (values[i] - last <= window() && last > least + window()) return true;
+  }
+  return false;
+}
+
+Matrix<double> KrylovRun::combination(Index first, const std::vector<Index>& picks) const {
+  const Index m = active(), offset = state_.locked - first;
+  Matrix<double> Y(offset + m, static_cast<Index>(picks.size()), 0.0);
+  if (K_.comm().root())
+    for (Index j = 0; j < Y.cols(); ++j) {
+      const Index pick = picks[at(j)];
+      if (pick < state_.locked)
+        Y(pick - first, j) = 1;
+      else
+        std::copy_n(ritz_.column(m - 1 - (pick - state_.locked)), m, Y.column(j) + offset);
+    }
+  K_.comm().broadcast(values_of(Y), 0);
+  return Y;
+}
+
+void KrylovRun::reset_projection(const std::vector<double>& values,
+                                 const Matrix<double>& coupling) {
+  Matrix<double>& T = state_.projection;
+  std::ranges::fill(values_of(T), 0.0);
+  const auto m = static_cast<Index>(values.size());
+  for (Index i = 0; i < m; ++i) T(i, i) = values[at(i)];
+  for (Index j = 0; j < coupling.cols(); ++j)
+    for (Index i = 0; i < coupling.rows(); ++i) {
+      const Index column = m - coupling.cols() + j;
+      T(m + i, column) = T(column, m + i) = coupling(i, j);
+    }
+}
+
+void KrylovRun::restart() {
+  const Index m = active(), first = state_.locked, p = state_.columns - state_.multiplied;
+  const double locked_below = kLock * options_.tolerance * scale();
+  const Index spare = std::max<Index>(0, sizes_.basis - first - needed_ - 2 * p);
+  const Index kept = std::min(m, std::min(needed_ + spare / 3, sizes_.basis - first - 2 * p));
+  std::vector<Index> picks, others;
+  for (Index i = 0; i < kept; ++i)
+    (i < needed_ && residuals_[at(i)] <= locked_below ? picks : others).push_back(first + i);
+  const auto locked = static_cast<Index>(picks.size());
+  picks.insert(picks.end(), others.begin(), others.end());
+
+  const Matrix<double> Y = combination(first, picks);
+  Matrix<double> coupling(p, static_cast<Index>(others.size()), 0.0);
+  if (coupling.size() > 0)
+    gemm<double>(Trans::no, Trans::no, 1,
+                 state_.projection.view().block(state_.multiplied, first, p, m),
+                 Y.view().block(0, locked, m, coupling.cols()), 0, coupling.view());
+  K_.comm().broadcast(values_of(coupling), 0);
+  std::vector<double> values;
+  for (Index i = 0; i < first; ++i) values.push_back(value_of(i));
+  for (const Index pick : picks) values.push_back(value_of(pick));
+
+  basis_.rotate(first, Y.view());
+  for (Index j = 0; j < p; ++j) {
+    const auto from = basis_.columns(state_.multiplied + j, 1),
+               to = basis_.columns(first + kept + j, 1);
+    std::copy_n(from.data, from.rows, to.data);
+  }
+  reset_projection(values, coupling);
+  state_.locked = first + locked;
+  state_.multiplied = first + kept;
+  state_.columns = state_.multiplied + p;
+  ++state_.restarts;
+}
+
+std::vector<double> KrylovRun::collect() {
+  const auto picks = best(target_);
+  std::vector<double> values;
+  for (const Index pick : picks) values.push_back(value_of(pick));
+  basis_.rotate(0, combination(0, picks).view());
+  return values;
+}
+
+void KrylovRun::start_beside() {
+  const auto values = collect();
+  reset_projection(values, {});
+  const Index b = std::min(sizes_.block, n_ - target_);
+  for (Index j = 0; j < b; ++j) basis_.draw(target_ + j, 1 / std::sqrt(static_cast<double>(n_)));
+  basis_.orthonormalise(target_, b, 0);
+  state_.locked = state_.settled = state_.multiplied = target_;
+  state_.columns = target_ + b;
+  state_.converged = 0;
+  state_.checked = state_.products;
+  state_.checked_residual = 1;
+  state_.next_check = state_.products + 3 * b;
+  ++state_.restarts;
+  values_.clear();
+}
+
+std::vector<double> KrylovRun::probe_residuals(std::span<const double> values) const {
+  const auto V = vectors(static_cast<Index>(values.size()));
+  const Matrix<double> KWV = inner(K_.comm(), state_.images.view(), V);
+  const Matrix<double> WV = inner(K_.comm(), probes().view(), V);
+  std::vector<double> residuals(values.size());
+  for (Index j = 0; j < V.cols; ++j) {
+    double square = 0;
+    for (Index i = 0; i < kProbes; ++i) {
+      const double r = KWV(i, j) - values[at(j)] * WV(i, j);
+      square += r * r;
+    }
+    residuals[at(j)] = std::sqrt(square / kProbes);
+  }
+  return residuals;
+}
+
+std::string KrylovRun::text() const {
+  return fmt::format("{} products, {} restarts: {} of {} pairs, largest residual {:.1e} lambda_1",
+                     state_.products, state_.restarts,
+                     std::min(target_, state_.locked - state_.settled + state_.converged), target_,
+                     state_.checked_residual);
+}
+
+}  // namespace mercer::spectral
