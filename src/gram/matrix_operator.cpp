@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <vector>
+
+#include "mercer/comm/together.hpp"
+#include "mercer/gram/kernel_operator.hpp"
+#include "mercer/la/blas.hpp"
+#include "row_exchange.hpp"
+
+namespace mercer::gram {
+namespace {
+
+using dist::BlockCyclic1D;
+using enum la::Trans;
+
+/// The indices of process p as ranges.
+std::vector<Range> ranges(const BlockCyclic1D& map, int p) {
+  std::vector<Range> result;
+  for (Index begin = p * map.nb; begin < map.n; begin += map.nb * map.nprocs)
+    result.push_back({begin, std::min(map.n, begin + map.nb)});
+  return result;
+}
+
+/// Z += W K^T: W is b x columns of K, Z is b x rows. A matrix in single is turned to double in
+/// pieces that stay in the cache.
+void multiply(MatrixView<const double> W, MatrixView<const double> K, MatrixView<double> Z) {
+  la::gemm<double>(no, yes, 1.0, W, K, 1.0, Z);
+}
+void multiply(MatrixView<const double> W, MatrixView<const float> K, MatrixView<double> Z) {
+  constexpr Index kPiece = 384;
+  Matrix<double> piece(std::min(kPiece, K.rows), std::min(kPiece, K.cols));
+  for (Index j = 0; j < K.cols; j += kPiece)
+    for (Index i = 0; i < K.rows; i += kPiece) {
+      const Index m = std::min(kPiece, K.rows - i), n = std::min(kPiece, K.cols - j);
+      for (Index c = 0; c < n; ++c) std::copy_n(K.column(j + c) + i, m, piece.column(c));
+      la::gemm<double>(no, yes, 1.0, W.block(0, j, W.rows, n), piece.view().block(0, 0, m, n), 1.0,
+                       Z.block(0, i, Z.rows, m));
+    }
+}
+
+}  // namespace
+
+template <class T>
+MatrixOperator<T>::MatrixOperator(const DistMatrix<T>& K) : K_(K) {
+  if (K.rows() != K.cols())
+    throw InputError("a {} x {} matrix is no symmetric operator", K.rows(), K.cols());
+  const ProcessGrid& grid = K.grid();
+  const int active = grid.rows() * grid.cols();
+  const auto of = [&](const BlockCyclic1D& map, auto&& coordinate) {
+    return std::make_shared<const RowExchange>(grid.all(), K.rows(), [&](int rank) {
+      return rank < active ? ranges(map, coordinate(rank)) : std::vector<Range>{};
+    });
+  };
+  of_rows_ = of(K.row_map(), [&](int rank) { return rank / grid.cols(); });
+  of_cols_ = of(K.col_map(), [&](int rank) { return rank % grid.cols(); });
+}
+
+template <class T>
+void MatrixOperator<T>::apply(MatrixView<const double> V, MatrixView<double> Y) const {
+  const Index b = V.cols;
+  if (b == 0) return;
+  Matrix<double> W, Z;
+  RawVector<double> buffer;
+  comm::together(comm(), [&] {
+    W = Matrix<double>(b, of_cols_->rows());
+    Z = Matrix<double>(b, of_rows_->rows(), 0.0);
+    buffer.resize(
+        static_cast<std::size_t>(b * std::max(of_cols_->requests(), of_rows_->requests())));
+  });
+  of_cols_->gather(V, buffer.data(), W.view());
+  comm::together(comm(), [&] { multiply(W.view(), K_.local(), Z.view()); });
+  of_rows_->add(Z.view(), buffer.data(), Y);
+}
+
+template <class T>
+void MatrixOperator<T>::columns(std::span<const Index> which, MatrixView<double> out) const {
+  // Each entry comes from the one rank that has it: the others add zeros.
+  const Index p = std::ssize(which);
+  if (p == 0) return;
+  Matrix<double> Z;
+  RawVector<double> buffer;
+  comm::together(comm(), [&] {
+    Z = Matrix<double>(p, of_rows_->rows(), 0.0);
+    buffer.resize(static_cast<std::size_t>(p * of_rows_->requests()));
+  });
+  for (Index c = 0; c < p; ++c) {
+    const GlobalIndex j{which[static_cast<std::size_t>(c)]};
+    if (!K_.grid().active() || !K_.col_map().mine(j)) continue;
+    const T* column = K_.local().column(K_.col_map().local(j).value);
+    for (Index i = 0; i < Z.cols(); ++i) Z(c, i) = column[i];
+  }
+  of_rows_->add(Z.view(), buffer.data(), out);
+}
+
+template <class T>
+void MatrixOperator<T>::diagonal(std::span<double> d) const {
+  Matrix<double> Z(1, of_rows_->rows(), 0.0);
+  for (Index i = 0; i < Z.cols(); ++i) {
+    const GlobalIndex g = K_.row_map().global({i});
+    if (K_.col_map().mine(g)) Z(0, i) = K_(LocalIndex{i}, K_.col_map().local(g));
+  }
+  RawVector<double> buffer(static_cast<std::size_t>(of_rows_->requests()));
+  of_rows_->add(Z.view(), buffer.data(),
+                {d.data(), std::ssize(d), 1, std::max<Index>(1, std::ssize(d))});
+}
+
+template class MatrixOperator<double>;
+template class MatrixOperator<float>;
+
+}  // namespace mercer::gram

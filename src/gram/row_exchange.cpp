@@ -1,0 +1,63 @@
+#include "row_exchange.hpp"
+
+#include <algorithm>
+
+namespace mercer::gram {
+namespace {
+
+std::vector<Index> times(const std::vector<Index>& counts, Index b) {
+  std::vector<Index> result(counts);
+  for (Index& count : result) count *= b;
+  return result;
+}
+
+}  // namespace
+
+RowExchange::RowExchange(const comm::Communicator& comm, Index n,
+                         const std::function<std::vector<Range>(int)>& wanted)
+    : comm_(comm) {
+  const dist::RowPartition partition{n, comm.size()};
+  const Range own{partition.begin(comm.rank()), partition.end(comm.rank())};
+  outgoing_.assign(static_cast<std::size_t>(comm.size()), 0);
+  incoming_ = outgoing_;
+  for (int r = 0; r < comm.size(); ++r)
+    for (const Range& range : wanted(r)) {
+      const Range part{std::max(range.begin, own.begin), std::min(range.end, own.end)};
+      if (part.size() <= 0) continue;
+      pieces_.push_back({part.begin - own.begin, part.end - own.begin});
+      outgoing_[static_cast<std::size_t>(r)] += part.size();
+      requests_ += part.size();
+    }
+  for (const Range& range : wanted(comm.rank())) {
+    rows_ += range.size();
+    for (Index i = range.begin; i < range.end;) {
+      const int owner = partition.owner(i);
+      const Index end = std::min(range.end, partition.end(owner));
+      incoming_[static_cast<std::size_t>(owner)] += end - i;
+      i = end;
+    }
+  }
+}
+
+void RowExchange::gather(MatrixView<const double> V, double* buffer, MatrixView<double> W) const {
+  const Index b = V.cols;
+  double* to = buffer;
+  for (const Range& piece : pieces_)
+    for (Index i = piece.begin; i < piece.end; ++i)
+      for (Index c = 0; c < b; ++c) *to++ = V(i, c);
+  comm_.all_to_all<double>({buffer, static_cast<std::size_t>(requests_ * b)}, times(outgoing_, b),
+                           {W.data, static_cast<std::size_t>(rows_ * b)}, times(incoming_, b));
+}
+
+void RowExchange::add(MatrixView<const double> Z, double* buffer, MatrixView<double> Y) const {
+  const Index b = Y.cols;
+  comm_.all_to_all<double>({Z.data, static_cast<std::size_t>(rows_ * b)}, times(incoming_, b),
+                           {buffer, static_cast<std::size_t>(requests_ * b)}, times(outgoing_, b));
+  for (Index c = 0; c < b; ++c) std::fill_n(Y.column(c), Y.rows, 0.0);
+  const double* from = buffer;
+  for (const Range& piece : pieces_)
+    for (Index i = piece.begin; i < piece.end; ++i)
+      for (Index c = 0; c < b; ++c) Y(i, c) += *from++;
+}
+
+}  // namespace mercer::gram
