@@ -1,0 +1,98 @@
+#pragma once
+
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "mercer/gram/operator.hpp"
+#include "mercer/krr/fit.hpp"
+#include "mercer/krr/low_rank.hpp"
+#include "mercer/krr/modified_operator.hpp"
+
+namespace mercer::krr {
+
+/// Where a run of conjugate gradients stands: all that the next iteration needs, for checkpoints.
+/// The residuals B - (A + gamma I) X are kept as Q S.
+struct CgState {
+  Index iterations = 0;
+  Index replacements = 0;
+  Matrix<double> X{};             ///< this rank's rows x c
+  Matrix<double> Q{};             ///< this rank's rows x r, r <= c, Q^T M Q = I
+  Matrix<double> P{};             ///< this rank's rows x r': directions
+  Matrix<double> S{};             ///< r x c, on every rank
+  std::vector<double> history{};  ///< as in CgResult
+  /// The largest residual when it was last measured and larger than the recurrence had it.
+  double refused = std::numeric_limits<double>::infinity();
+
+  CgState copy() const;
+};
+
+struct CgOptions {
+  double tolerance = 1e-8;      ///< |b_j - (A + gamma I) x_j| <= tolerance |b_j|, every column
+  Index max_iterations = 1000;  ///< those before `resume` included
+  /// Iterations without a residual that is a tenth lower than any before after which there is no
+  /// progress.
+  Index patience = 300;
+  /// Told (iteration, largest relative residual) on every rank. Must not communicate.
+  std::function<void(Index, double)> progress = {};
+  /// Called after every iteration on all ranks; true (on all): stop there. The state that it sees
+  /// can be resumed from; it is the run's own: copy what is to be kept.
+  std::function<bool(const CgState&)> checkpoint = {};
+  /// Go on from there; the same bits as without the interruption on the same number of ranks.
+  const CgState* resume = nullptr;
+  MatrixView<const double> start{};  ///< first guess of X, this rank's rows; no columns: zero
+};
+
+struct CgResult {
+  Matrix<double> X{};  ///< this rank's rows x c
+  Index iterations = 0;
+  Index products = 0;      ///< A times one vector
+  Index replacements = 0;  ///< of the recurrence's residuals by measured ones
+  /// |b_j - (A + gamma I) x_j| / |b_j| of every column, measured by a product at the end; 0 where
+  /// b_j = 0.
+  std::vector<double> residuals{};
+  std::vector<double> history{};  ///< the largest one after every iteration, by the recurrence
+  bool converged = false;
+  bool finished = true;      ///< false: stopped by the checkpoint function
+  std::string stagnation{};  ///< what to change where it did not converge; else empty
+};
+
+/// Solves (A + gamma I) X = B for all c columns at once by preconditioned block conjugate
+/// gradients (O'Leary, "The block conjugate gradient algorithm", Lin. Alg. Appl. 1980) with the
+/// block of residuals kept as Q S, Q orthonormal with respect to M (Dubrulle, "Retooling the method
+/// of block conjugate gradients", ETNA 2001; Tichy, Meurant, Simonova, arXiv 2502.16998): columns
+/// that are zero, equal, linearly dependent or converge early make Q narrower and break nothing.
+///
+/// B: this rank's rows of n x c. An iteration takes one product of A with at most c vectors, one of
+/// M, four sums of about (r + 4 c) c numbers, 12 n c^2 flops over the ranks and an eigenproblem of
+/// order c on each; memory: 6 n c numbers over the ranks. Every 50 iterations, and at the end,
+/// residuals are measured by a product; where the recurrence has drifted they replace its own (van
+/// der Vorst, Ye, "Residual replacement strategies", SIAM J. Sci. Comput. 2000). Deterministic: the
+/// same bits for the same input on the same number of ranks. Collective.
+///
+/// Where it does not converge, X is what was reached and `stagnation` says why and what would help.
+/// Throws InputError for a bad ridge, tolerance or shape, RunError where A + gamma I is seen not to
+/// be positive definite (with a ridge that would do, estimated by a few Lanczos steps) or numbers
+/// are not finite.
+CgResult conjugate_gradients(const gram::Operator& A, double gamma, const LowRankPreconditioner& M,
+                             MatrixView<const double> B, const CgOptions& options = {});
+
+struct CgFit {
+  Fit fit;            ///< .residual is exact
+  CgResult solution;  ///< .X: B of A B = Y
+};
+/// Kernel ridge regression by conjugate gradients: alpha = (K + gamma I)^-1 Y. As
+/// conjugate_gradients(). Collective.
+CgFit fit_by_cg(const gram::Operator& K, const LowRankPreconditioner& M, const RowBlock<double>& Y,
+                double ridge, const CgOptions& options = {});
+/// Inductive MSK: alpha = S (K_g + gamma I)^-1 Y; M is one for K_g (from_pairs with g as modes).
+CgFit fit_modified_by_cg(const ModifiedOperator& K_g, const LowRankPreconditioner& M,
+                         const RowBlock<double>& Y, double ridge, const CgOptions& options = {});
+
+/// This rank's rows of A as operators take them (local_rows() x cols(), column-major), and back.
+/// Local.
+Matrix<double> to_columns(const RowBlock<double>& A);
+RowBlock<double> to_row_block(const comm::Communicator& comm, Index n, MatrixView<const double> A);
+
+}  // namespace mercer::krr
