@@ -6,14 +6,13 @@
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
-#include "mercer/la/blas.hpp"
 #include "operator_plan.hpp"
 #include "panels.hpp"
+#include "product_loops.hpp"
+#include "products.hpp"
 #include "row_exchange.hpp"
 
 namespace mercer::gram {
-
-using enum la::Trans;
 
 namespace {
 
@@ -69,7 +68,8 @@ struct KernelOperator::State {
   void allocate();
   void store();
   void product(MatrixView<const double> V, MatrixView<double> Y);
-  void multiply(const Tile& t, MatrixView<const double> K, Index b);
+  template <class T>
+  void multiply_tile(const Tile& t, const T* k, Index b);
   void multiply_kept(Index b);
   void multiply_others(Index b);
 
@@ -86,7 +86,7 @@ struct KernelOperator::State {
   std::vector<Tile> kept, others;  ///< mine, column by column
   RawVector<double> in_double;     ///< the kept tiles one after the other: k, not k/n
   RawVector<float> in_single;
-  RawVector<double> scratch;
+  RawVector<double> scratch, piece;      ///< of a tile, and of its columns at work
   RawVector<double> input, sum, buffer;  ///< of `block` vectors; see RowExchange
   Index block = 0;
 };
@@ -103,6 +103,7 @@ void KernelOperator::State::allocate() {
         in_single.resize(at(entries));
       const Index tile = std::min(grid.tile, grid.n);
       scratch.resize(at(tile * tile));
+      piece.resize(at(tile * kPiece));
     } catch (const std::bad_alloc&) {
       throw MemoryError("no memory for this rank's tiles of K, {}: n = {}, storage {}",
                         format_bytes(plan.tile_bytes), grid.n, name(plan.storage));
@@ -145,26 +146,24 @@ void KernelOperator::State::store() {
 }
 
 /// sum_I += K_IJ V_J and sum_J += K_IJ^T V_I, everything transposed.
-void KernelOperator::State::multiply(const Tile& t, MatrixView<const double> K, Index b) {
-  const auto part = [&](RawVector<double>& of, Index T) {
-    return MatrixView<double>{of.data() + column[at(T)] * b, b, grid.size(T), b};
+template <class T>
+void KernelOperator::State::multiply_tile(const Tile& t, const T* k, Index b) {
+  const auto part = [&](RawVector<double>& of, Index tile) {
+    return of.data() + column[at(tile)] * b;
   };
-  la::gemm<double>(no, yes, scale, part(input, t.J), K, 1.0, part(sum, t.I));
-  if (t.I != t.J) la::gemm<double>(no, no, scale, part(input, t.I), K, 1.0, part(sum, t.J));
+  multiply(MatrixView<const T>{k, grid.size(t.I), grid.size(t.J), grid.size(t.I)}, b,
+           part(input, t.I), part(input, t.J), part(sum, t.I),
+           t.I != t.J ? part(sum, t.J) : nullptr, piece.data());
 }
 
 void KernelOperator::State::multiply_kept(Index b) {
   Index begin = 0;
   for (const Tile& t : kept) {
-    const Index entries = grid.entries(t), rows = grid.size(t.I);
-    if (plan.storage == Storage::in_double) {
-      multiply(t, {in_double.data() + begin, rows, grid.size(t.J), rows}, b);
-    } else {
-      const float* from = in_single.data() + begin;
-      for (Index k = 0; k < entries; ++k) scratch[at(k)] = from[k];
-      multiply(t, scratch_tile(t), b);
-    }
-    begin += entries;
+    if (plan.storage == Storage::in_double)
+      multiply_tile(t, in_double.data() + begin, b);
+    else
+      multiply_tile(t, in_single.data() + begin, b);
+    begin += grid.entries(t);
   }
 }
 
@@ -174,7 +173,7 @@ void KernelOperator::State::multiply_others(Index b) {
     comm::together(comm, [&] {
       for (const Tile& t : step.tiles) {
         evaluate_tile(t, scratch_tile(t));
-        multiply(t, scratch_tile(t), b);
+        multiply_tile(t, scratch.data(), b);
       }
     });
   }
@@ -185,8 +184,9 @@ void KernelOperator::State::product(MatrixView<const double> V, MatrixView<doubl
   const Index b = V.cols;
   if (b > block) {  // on every rank alike
     comm::together(comm, [&] {
-      input.resize(at(b * exchange.rows()));
-      sum.resize(input.size());
+      input.resize(at(b * exchange.rows() + kBeyond));
+      sum.resize(at(b * exchange.rows()));
+      std::ranges::fill(input, 0.0);
       buffer.resize(at(b * exchange.requests()));
     });
     block = b;
@@ -199,6 +199,8 @@ void KernelOperator::State::product(MatrixView<const double> V, MatrixView<doubl
   comm::together(comm, [&] { multiply_kept(b); });
   if (plan.stored_share < 1) multiply_others(b);
   exchange.add(part(sum), buffer.data(), Y);
+  for (Index c = 0; c < b; ++c)
+    for (Index i = 0; i < Y.rows; ++i) Y(i, c) *= scale;
 }
 
 KernelOperator::KernelOperator(const kernel::Kernel& kernel, const RowBlock<double>& X,

@@ -3,14 +3,15 @@
 
 #include "mercer/comm/together.hpp"
 #include "mercer/gram/kernel_operator.hpp"
-#include "mercer/la/blas.hpp"
+#include "product_loops.hpp"
+#include "products.hpp"
 #include "row_exchange.hpp"
 
 namespace mercer::gram {
 namespace {
 
 using dist::BlockCyclic1D;
-using enum la::Trans;
+constexpr Index kRows = 504;
 
 /// The indices of process p as ranges.
 std::vector<Range> ranges(const BlockCyclic1D& map, int p) {
@@ -18,23 +19,6 @@ std::vector<Range> ranges(const BlockCyclic1D& map, int p) {
   for (Index begin = p * map.nb; begin < map.n; begin += map.nb * map.nprocs)
     result.push_back({begin, std::min(map.n, begin + map.nb)});
   return result;
-}
-
-/// Z += W K^T: W is b x columns of K, Z is b x rows. A matrix in single is turned to double in
-/// pieces that stay in the cache.
-void multiply(MatrixView<const double> W, MatrixView<const double> K, MatrixView<double> Z) {
-  la::gemm<double>(no, yes, 1.0, W, K, 1.0, Z);
-}
-void multiply(MatrixView<const double> W, MatrixView<const float> K, MatrixView<double> Z) {
-  constexpr Index kPiece = 384;
-  Matrix<double> piece(std::min(kPiece, K.rows), std::min(kPiece, K.cols));
-  for (Index j = 0; j < K.cols; j += kPiece)
-    for (Index i = 0; i < K.rows; i += kPiece) {
-      const Index m = std::min(kPiece, K.rows - i), n = std::min(kPiece, K.cols - j);
-      for (Index c = 0; c < n; ++c) std::copy_n(K.column(j + c) + i, m, piece.column(c));
-      la::gemm<double>(no, yes, 1.0, W.block(0, j, W.rows, n), piece.view().block(0, 0, m, n), 1.0,
-                       Z.block(0, i, Z.rows, m));
-    }
 }
 
 }  // namespace
@@ -59,15 +43,19 @@ void MatrixOperator<T>::apply(MatrixView<const double> V, MatrixView<double> Y) 
   const Index b = V.cols;
   if (b == 0) return;
   Matrix<double> W, Z;
-  RawVector<double> buffer;
+  RawVector<double> buffer, piece;
   comm::together(comm(), [&] {
-    W = Matrix<double>(b, of_cols_->rows());
+    W = Matrix<double>(b, of_cols_->rows() + ceil_div(kBeyond, b), 0.0);
+    piece.resize(static_cast<std::size_t>(kRows * kPiece));
     Z = Matrix<double>(b, of_rows_->rows(), 0.0);
     buffer.resize(
         static_cast<std::size_t>(b * std::max(of_cols_->requests(), of_rows_->requests())));
   });
   of_cols_->gather(V, buffer.data(), W.view());
-  comm::together(comm(), [&] { multiply(W.view(), K_.local(), Z.view()); });
+  const MatrixView<const T> K = K_.local();
+  for (Index i = 0; i < K.rows; i += kRows)  // sums that stay in the cache while K goes by
+    multiply(K.block(i, 0, std::min(kRows, K.rows - i), K.cols), b, nullptr, W.data(), Z.column(i),
+             nullptr, piece.data());
   of_rows_->add(Z.view(), buffer.data(), Y);
 }
 

@@ -5,13 +5,14 @@
 #include <numeric>
 
 #include "mercer/base/memory.hpp"
+#include "products.hpp"
 
 namespace mercer::gram {
 namespace {
 
-// A tile stays in the second-level cache from the pass that computes or converts it to its second
-// product, and GEMM runs near its full rate on it; the length of its columns is an odd number of
-// cache lines, so that they do not fall on one another there.
+// A tile stays in the second-level cache from the pass that computes it to its products. Tiles are
+// odd multiples of 24: whole groups of rows of the product's loops, and columns an odd number of
+// cache lines long, so that they do not fall on one another in the cache.
 constexpr Index kTile = 504;
 constexpr double kCopiesUnderWay = 3;  // of a tile's rows: asked for, sent, received
 
@@ -20,7 +21,7 @@ Index choose_tile(Index n, dist::GridShape shape) {
   const Index even = 2 * std::lcm<Index>(shape.rows, shape.cols);
   const Index cycles = std::max<Index>(1, ceil_div(n, even * kTile));
   const Index rows = ceil_div(std::max<Index>(1, n), even * cycles);
-  return std::max<Index>(24, ceil_div(rows - 8, 16) * 16 + 8);
+  return 24 * (ceil_div(rows, 24) / 2 * 2 + 1);
 }
 
 /// What the rank that has most has of each.
@@ -71,7 +72,7 @@ class Planner {
       : grid_(grid), limit_(options.memory_bytes), most_(load(grid, ranks)) {
     const double tile = static_cast<double>(std::min(grid.tile, grid.n));
     plan_.tile = grid.tile;
-    plan_.scratch_bytes = 8 * tile * tile + static_cast<double>(kernel.scratch_bytes());
+    plan_.scratch_bytes = 8 * tile * (tile + kPiece) + static_cast<double>(kernel.scratch_bytes());
     plan_.vector_bytes = 8 * static_cast<double>(block) * (2 * most_.touched + most_.requested);
     row_bytes_ = static_cast<double>(kernel.bytes_per_row(d));
     under_way_ = kCopiesUnderWay * 8 * tile * static_cast<double>(d);
