@@ -100,13 +100,13 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
   KrylovSizes sizes;
   sizes.block = options.block;
   if (sizes.block == 0) {
-    sizes.block = std::clamp<Index>(ceil_div(target, 48) * 8, 8, 128);
+    sizes.block = std::clamp<Index>(ceil_div(target, 80) * 8, target < 16 ? 8 : 16, 96);
     const double wide = std::min(0.5 * options.fixed_columns, 0.5 * static_cast<double>(target));
     sizes.block = std::max(sizes.block, static_cast<Index>(wide) / 8 * 8);
   }
   sizes.block = std::min(sizes.block, n);
   const Index least = std::min(n, target + 3 * sizes.block);
-  const Index chosen = std::max(5 * target, target + 12 * sizes.block);
+  const Index chosen = std::max(4 * target, target + 8 * sizes.block);
   sizes.basis = std::clamp(options.basis > 0 ? options.basis : chosen, least, n);
   if (options.basis_bytes > 0) {
     const auto fits = [&](Index basis) {
