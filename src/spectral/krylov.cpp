@@ -101,8 +101,10 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
   sizes.block = options.block;
   if (sizes.block == 0) {
     sizes.block = std::clamp<Index>(ceil_div(target, 80) * 8, target < 16 ? 8 : 16, 96);
-    const double wide = std::min(0.5 * options.fixed_columns, 0.5 * static_cast<double>(target));
-    sizes.block = std::max(sizes.block, static_cast<Index>(wide) / 8 * 8);
+    // About (2.7 k/b + 8) products, each of b + fixed_columns, take least for b^2 = k fixed/3.
+    const double wide = std::sqrt(static_cast<double>(target) * options.fixed_columns / 3);
+    const auto wider = static_cast<Index>(std::min(wide, static_cast<double>(target))) / 8 * 8;
+    sizes.block = std::max(sizes.block, wider);
   }
   sizes.block = std::min(sizes.block, n);
   const Index least = std::min(n, target + 3 * sizes.block);
