@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "mercer/comm/together.hpp"
+#include "mercer/base/error.hpp"
 #include "mercer/la/blas.hpp"
 #include "mercer/la/scalapack.hpp"
 
@@ -63,16 +63,23 @@ std::vector<double> column_norms(const comm::Communicator& comm, View A) {
 
 SmallEigenpairs symmetric_eigenpairs(const comm::Communicator& comm, Matrix<double>&& G) {
   const Index m = G.rows();
-  SmallEigenpairs pairs{std::vector<double>(static_cast<std::size_t>(m)), std::move(G)};
-  if (m == 0) return pairs;
-  Matrix<double>& V = pairs.vectors;
-  comm::together(comm, [&] {
-    if (!std::all_of(V.data(), V.data() + V.size(), [](double x) { return std::isfinite(x); }))
-      throw RunError("conjugate gradients: a product with K or the preconditioner is not finite");
-    if (comm.root()) pairs.values = la::syevd(V.view());
-  });
-  comm.broadcast(std::span<double>(pairs.values), 0);
-  comm.broadcast(std::span<double>(V.data(), static_cast<std::size_t>(V.size())), 0);
+  if (!std::all_of(G.data(), G.data() + G.size(), [](double x) { return std::isfinite(x); }))
+    throw RunError("a product with K or the preconditioner is not finite");
+  // One message: whether it went well, values, vectors.
+  std::vector<double> message(static_cast<std::size_t>(1 + m + m * m), 0.0);
+  if (comm.root() && m > 0) {
+    try {
+      std::ranges::copy(la::syevd(G.view()), message.begin() + 1);
+      std::copy_n(G.data(), G.size(), message.begin() + 1 + m);
+    } catch (const std::exception&) {  // on this rank alone: the others wait
+      message[0] = 1;
+    }
+  }
+  comm.broadcast(std::span<double>(message), 0);
+  if (message[0] != 0)
+    throw RunError("the eigenproblem of a small matrix ({} x {}) was not solved", m, m);
+  SmallEigenpairs pairs{{message.begin() + 1, message.begin() + 1 + m}, std::move(G)};
+  std::copy_n(message.begin() + 1 + m, m * m, pairs.vectors.data());
   return pairs;
 }
 

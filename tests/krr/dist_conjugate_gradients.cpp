@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "gram/operators.hpp"
 #include "krr/operators.hpp"
 #include "msk/pairs.hpp"
 #include "support/compare.hpp"
@@ -361,6 +362,50 @@ TEST_F(ConjugateGradients, FitsModifiedSpectraAsTheDirectSolversDo) {
       const double other = test::relative_difference(alpha, test::replicated(loss.alpha));
       EXPECT_TRUE(other <= 1e-9) << other;
     }
+}
+
+/// Kernels that are applied, and pairs that block Krylov found, from end to end.
+TEST_F(ConjugateGradients, FitsWithEveryStorageOfAKernelAndWithKrylovsPairs) {
+  const Index n = 90, c = 3;
+  const auto X = test::inputs(world, n);
+  const auto Y = test::row_block(world, n, c, target);
+  const dist::ProcessGrid grid(world);
+  const Dense exact = test::dense(*test::gaussian(), n);
+  const double ridge = 1e-3 / static_cast<double>(n);
+  const Dense expected = test::solved(test::plus_ridge(exact, ridge), test::dense(n, c, target));
+  for (const auto storage : {gram::Storage::in_double, gram::Storage::in_single,
+                             gram::Storage::none, gram::Storage::mixed}) {
+    SCOPED_TRACE(gram::name(storage));
+    const gram::KernelOperator K(*test::gaussian(), X, grid, {.storage = storage, .tile = 16});
+    spectral::KrylovOptions options{.top = 15};
+    const auto pairs = spectral::krylov(K, options);
+    const auto by_pairs = LowRankPreconditioner::from_pairs(pairs);
+    const auto sketch = LowRankPreconditioner::pivoted_cholesky(K, 30, 1);
+    const bool exactly = storage == gram::Storage::in_double || storage == gram::Storage::none;
+    for (const auto* M : {&by_pairs, &sketch}) {
+      const CgFit fit = fit_by_cg(K, *M, Y, ridge, {.tolerance = 1e-11});
+      EXPECT_TRUE(fit.solution.converged) << fit.solution.stagnation;
+      const double off = test::relative_difference(test::replicated(fit.fit.alpha), expected);
+      EXPECT_TRUE(off <= (exactly ? 1e-8 : 1e-3)) << off;
+    }
+    const auto spectrum =
+        msk::SpectrumMap::parse("sqrt(l*lk)")
+            .apply(pairs.values, pairs.next, false, msk::SpectrumMap::Positivity::positive);
+    const ModifiedOperator K_g(K, pairs, spectrum);
+    const CgFit msk = fit_modified_by_cg(K_g, LowRankPreconditioner::from_pairs(pairs, spectrum.g),
+                                         Y, ridge, {.tolerance = 1e-11});
+    DistMatrix<double> first(grid, n, n, 16), second(grid, n, n, 16);
+    first.fill([&](Index i, Index j) { return exact(i, j); });
+    second.fill([&](Index i, Index j) { return exact(i, j); });
+    const auto direct = spectral::eigenpairs(std::move(first), {.top = 15});
+    const auto mapped =
+        msk::SpectrumMap::parse("sqrt(l*lk)")
+            .apply(direct.values, direct.next, false, msk::SpectrumMap::Positivity::positive);
+    const Fit other = fit_modified(std::move(second), direct, mapped, Y, ridge);
+    const double off =
+        test::relative_difference(test::replicated(msk.fit.alpha), test::replicated(other.alpha));
+    EXPECT_TRUE(off <= (exactly ? 1e-6 : 1e-3)) << off;
+  }
 }
 
 }  // namespace

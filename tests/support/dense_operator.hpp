@@ -37,7 +37,7 @@ class DenseOperator final : public gram::Operator {
   }
 
  private:
-  const comm::Communicator& comm_;
+  comm::Communicator comm_;
   Index n_;
   Matrix<double> rows_;
   mutable Index products_ = 0;
