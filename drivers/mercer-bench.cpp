@@ -1,6 +1,6 @@
 // Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and
 // dgemm), eig (every eigensolver against `auto`), train (a step of gradient descent against sgemm).
-// Ratios are medians of one run.
+// Ratios are medians of one run. plan: what any method takes for any n and P (bench_plan.cpp).
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +12,7 @@
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "shared/bench.hpp"
+#include "shared/forecast.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -40,12 +41,11 @@ int bench_gram(const BenchJob& job, const gram::Source& kernel, Session& session
   const Index n = job.n, d = job.d;
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, d, nb, kernel.text(), 0);
-  Plan plan = session.plan();
-  const double share =
-      8.0 * static_cast<double>(n) * static_cast<double>(n) / session.comm().size();
   const gram::Options assembly{.nb = nb};
-  plan.stage("gram", share + gram::assemble_overhead(kernel.kernel(), n, d, grid.shape(), assembly),
-             static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(d));
+  Plan plan = session.plan();
+  plan.stage(forecast::assemble(
+      session.machine(kernel, d),
+      {.n = n, .d = d, .shape = grid.shape(), .nb = nb, .kernel = forecast::kernel_of(kernel)}));
   if (session.stop_at_plan(plan)) return 0;
 
   const auto X = sphere_points(session.comm(), n, d, job.common.seed);
@@ -154,8 +154,12 @@ int main(int argc, char** argv) {
   namespace po = boost::program_options;
   return run(argc, argv, "mercer-bench", [&](const mercer::comm::Communicator& comm) {
     const std::string job_name = argc > 1 ? argv[1] : "";
+    if (job_name == "plan") return bench_plan(argc - 1, argv + 1, comm);
+    if (job_name == "operator") return bench_operator(argc - 1, argv + 1, comm);
+    if (job_name == "cg") return bench_cg(argc - 1, argv + 1, comm);
+    if (job_name == "krylov") return bench_krylov(argc - 1, argv + 1, comm);
     BenchJob job;
-    CommandLine line("mercer-bench", "gram|eig|train [options]",
+    CommandLine line("mercer-bench", "gram|eig|train|plan|operator|krylov|cg [options]",
                      "Times Mercer's stages beside what they are built on.");
     line.add_common(job.common);
     line.add_kernel();
@@ -168,9 +172,9 @@ int main(int argc, char** argv) {
     add("fractions", po::value(&job.fractions)->default_value("1,0.25,0.0333333"), "eig: k/n");
     const bool named = job_name == "gram" || job_name == "eig" || job_name == "train";
     if (!named && !job_name.starts_with("-"))
-      throw mercer::InputError("mercer-bench {}: give gram, eig or train first", job_name);
+      throw mercer::InputError("mercer-bench {}: give gram, eig, train or plan first", job_name);
     if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
-    if (!named) throw mercer::InputError("give gram, eig or train first, then the options");
+    if (!named) throw mercer::InputError("give gram, eig, train or plan first, then the options");
     if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
     if (job_name == "train") {
       if (!line.given("precision")) job.common.single_precision = true;

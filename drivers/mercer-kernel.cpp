@@ -9,6 +9,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "shared/forecast.hpp"
 #include "shared/session.hpp"
 
 namespace mercer::drivers {
@@ -86,18 +87,28 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const gram::Options assembly{.nb = nb, .over_n = false};
   const double ranks = session.comm().size();
   const double entries = static_cast<double>(n) * static_cast<double>(m);
+  forecast::Sizes sizes{.n = n,
+                        .d = d,
+                        .m = cross ? m : 0,
+                        .shape = grid.shape(),
+                        .nb = nb,
+                        .single = std::is_same_v<T, float>,
+                        .kernel = &kernel};
+  if (job.full) sizes.held = sizes.data_bytes();  // the rows with their outputs' numbers
   // An empirical kernel's entry is made of all that is kept of its two rows.
-  const double numbers = static_cast<double>(network ? kernel.bytes_per_row(d) / 8 : d);
+  if (network) sizes.numbers = static_cast<double>(kernel.bytes_per_row(d)) / 8;
+  const Machine machine = session.machine(source, d);
   Plan plan = session.plan();
-  const double inputs =
-      (job.full ? 2 : 1) * 8.0 * static_cast<double>((n + (cross ? m : 0)) * d) / ranks;
-  plan.stage("load", 2 * inputs, 0);
-  plan.stage("assemble",
-             inputs + sizeof(T) * entries / ranks +
-                 gram::assemble_overhead(kernel, std::max(n, m), d, grid.shape(), assembly),
-             (cross ? 2 : 1) * entries * numbers);
-  if (job.common.check)  // K again, by rows
-    plan.stage("check", inputs + 2 * sizeof(T) * entries / ranks, 2 * entries * numbers);
+  plan.stage(forecast::load(sizes, session.took("load")));
+  plan.stage(cross ? forecast::assemble_cross(machine, sizes) : forecast::assemble(machine, sizes));
+  if (job.common.check) {  // K again, by rows
+    const double inputs = sizes.data_bytes();
+    sizes.m = m;
+    auto check = forecast::predict(machine, sizes);
+    check.name = "check";
+    check.bytes = inputs + 2 * sizeof(T) * entries / ranks;
+    plan.stage(check);
+  }
   if (session.stop_at_plan(plan)) return 0;
 
   dist::RowBlock<double> seeded_x, seeded_z;

@@ -30,4 +30,21 @@ double gemm_peak(const comm::Communicator& comm);
 /// gradient's sum, beside ?gemm's peak. Returns the exit code.
 int bench_train(const BenchJob& job, Session& session);
 
+/// Measures this machine's coefficients, or reads them, and predicts time and memory of every
+/// method asked for, for lists of n and P, as a table and as rows of the record. argv[0] is the
+/// word "plan". Returns the exit code. Collective.
+int bench_plan(int argc, char** argv, const comm::Communicator& comm);
+
+/// Products of K with a block of vectors for every way of keeping K, beside dgemm and beside what a
+/// tile's parts take alone. argv[0] is the word "operator". Returns the exit code. Collective.
+int bench_operator(int argc, char** argv, const comm::Communicator& comm);
+
+/// Iterations and seconds of conjugate gradients on a data set, plain and preconditioned. argv[0]
+/// is the word "cg". Returns the exit code. Collective.
+int bench_cg(int argc, char** argv, const comm::Communicator& comm);
+
+/// The top k eigenpairs by block Krylov beside the direct solvers, for lists of n and k/n. argv[0]
+/// is the word "krylov". Returns the exit code. Collective.
+int bench_krylov(int argc, char** argv, const comm::Communicator& comm);
+
 }  // namespace mercer::drivers

@@ -81,7 +81,10 @@ void CommandLine::add_common(CommonOptions& o) {
   add("check", po::bool_switch(&o.check),
       "verify the result independently; a failed check is exit code 1");
   add("dry-run", po::bool_switch(&o.dry_run),
-      "print the plan (sizes, memory a rank, method, flops) and stop");
+      "print the plan (memory a rank, flops, time and method of each stage) and stop");
+  add("machine", po::value(&o.machine)->value_name("FILE.json"),
+      "coefficients for the plan's times, by mercer-bench plan --json (default: measured by "
+      "--dry-run)");
   add("help,h", "this text");
   add("version", "version, commit and libraries");
 }

@@ -29,6 +29,7 @@ struct CommonOptions {
   double memory_limit = 0;  ///< bytes a rank; 0: what the machine has
   bool check = false;
   bool dry_run = false;
+  std::string machine;  ///< a file of coefficients for the plan's times
 };
 
 /// A driver's command line: options in groups, `--config FILE`, `--help`, `--version`, over

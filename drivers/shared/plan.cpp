@@ -11,10 +11,6 @@
 
 namespace mercer::drivers {
 
-void Plan::stage(std::string name, double bytes, double flops, std::string method) {
-  stages_.push_back({std::move(name), std::move(method), bytes, flops});
-}
-
 double Plan::peak() const {
   double most = 0;
   for (const auto& s : stages_) most = std::max(most, s.bytes);
@@ -27,14 +23,45 @@ double Plan::flops() const {
   return sum;
 }
 
+double Plan::seconds() const {
+  double sum = 0;
+  for (const auto& s : stages_) sum += s.seconds;
+  return sum;
+}
+
+double Plan::sent() const {
+  double sum = 0;
+  for (const auto& s : stages_) sum += s.sent;
+  return sum;
+}
+
 std::string Plan::text() const {
-  std::string text =
-      fmt::format("  {:<12} {:>14} {:>12}   {}\n", "stage", "memory a rank", "flops", "method");
+  const auto line = [&](const std::string& name, const std::string& memory, const auto& flops,
+                        const std::string& time, const std::string& method) {
+    const auto last = method.empty() ? "" : "   " + method;
+    return timed_
+               ? fmt::format("  {:<12} {:>14} {:>12} {:>10}{}\n", name, memory, flops, time, last)
+               : fmt::format("  {:<12} {:>14} {:>12}{}\n", name, memory, flops, last);
+  };
+  std::string text = line("stage", "memory a rank", "flops", "time", "method");
   for (const auto& s : stages_)
-    text += fmt::format("  {:<12} {:>14} {:>12.3g}   {}\n", s.name,
-                        format_bytes(s.bytes + baseline_), s.flops, s.method);
-  return text + fmt::format("  {:<12} {:>14} {:>12.3g}   of it {} before the start\n", "peak",
-                            format_bytes(peak()), flops(), format_bytes(baseline_));
+    text += line(s.name, format_bytes(s.bytes + baseline_), fmt::format("{:.3g}", s.flops),
+                 format_seconds(s.seconds), s.method);
+  return text + line("peak", format_bytes(peak()), fmt::format("{:.3g}", flops()),
+                     format_seconds(seconds()),
+                     fmt::format("of it {} before the start", format_bytes(baseline_)));
+}
+
+nlohmann::ordered_json Plan::json() const {
+  auto rows = nlohmann::ordered_json::array();
+  for (const auto& s : stages_)
+    rows.push_back({{"name", s.name},
+                    {"method", s.method},
+                    {"bytes", s.bytes},
+                    {"flops", s.flops},
+                    {"seconds", s.seconds},
+                    {"sent", s.sent}});
+  return rows;
 }
 
 void Plan::require(const comm::Communicator& comm, double limit) const {
@@ -48,6 +75,18 @@ void Plan::require(const comm::Communicator& comm, double limit) const {
       "smaller --top",
       format_bytes(peak()), format_bytes(limit),
       asked ? "of --memory-limit" : "that this machine has for each of its ranks");
+}
+
+std::string format_seconds(double seconds) {
+  const auto shown = [](double value, const char* unit) {
+    return fmt::format("{:.{}f} {}", value, value < 9.95 ? 1 : 0, unit);
+  };
+  if (seconds < 0.9995) return fmt::format("{:.3f} s", seconds);
+  if (seconds < 120) return shown(seconds, "s");
+  if (seconds < 7200) return shown(seconds / 60, "min");
+  if (seconds < 48 * 3600.0) return shown(seconds / 3600, "h");
+  if (seconds < 730 * 86400.0) return shown(seconds / 86400, "days");
+  return shown(seconds / (365.25 * 86400), "years");
 }
 
 double memory_per_rank(const comm::Communicator& comm) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <string>
 #include <vector>
 
@@ -7,30 +9,47 @@
 
 namespace mercer::drivers {
 
-/// What a job will take, stage by stage, before anything is allocated: the memory of the rank that
-/// needs most while the stage runs, and the floating-point operations of all ranks together.
+/// One stage of a job, as predicted.
+struct Stage {
+  std::string name{}, method{};
+  double bytes = 0;    ///< of the rank that needs most while the stage runs
+  double flops = 0;    ///< of all ranks together
+  double seconds = 0;  ///< of the slowest rank
+  double sent = 0;     ///< bytes that a rank sends
+};
+
+/// What a job will take, stage by stage, before anything is allocated.
 class Plan {
  public:
-  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured.
-  explicit Plan(double baseline) : baseline_(baseline) {}
-  void stage(std::string name, double bytes, double flops, std::string method = {});
+  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured. `timed`: the
+  /// stages' seconds are predictions for this machine, to be shown.
+  explicit Plan(double baseline, bool timed = false) : baseline_(baseline), timed_(timed) {}
+  void stage(Stage stage) { stages_.push_back(std::move(stage)); }
+  void stage(std::string name, double bytes, double flops, std::string method = {}) {
+    stages_.push_back({std::move(name), std::move(method), bytes, flops});
+  }
 
+  bool timed() const { return timed_; }
   double peak() const;  ///< bytes a rank, baseline included
   double flops() const;
+  double seconds() const;
+  double sent() const;  ///< bytes by a rank
   /// The table: one line a stage, and the peak.
   std::string text() const;
+  /// One object a stage: name, method, bytes, flops, seconds, sent.
+  nlohmann::ordered_json json() const;
   /// Throws MemoryError, with the table in the line before it, when the peak exceeds `limit` (bytes
   /// a rank; 0: this machine's memory shared by its ranks). Collective.
   void require(const comm::Communicator& comm, double limit) const;
 
  private:
-  struct Stage {
-    std::string name, method;
-    double bytes, flops;
-  };
   double baseline_;
+  bool timed_;
   std::vector<Stage> stages_;
 };
+
+/// "0.25 s", "12.3 s", "4.5 min", "3.2 h", "12 days".
+std::string format_seconds(double seconds);
 
 /// Memory of this machine over the ranks that share it, in bytes a rank. Collective.
 double memory_per_rank(const comm::Communicator& comm);

@@ -87,19 +87,49 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
   say("data    n = {}, d = {}, hash {}", n, d, record_.data_hash);
 }
 
+Machine Session::machine(const kernel::Kernel* kernel, Index d) {
+  if (!plans_time()) return {};
+  Machine machine = options_.machine.empty() ? measure_machine(comm_, kernel, d)
+                                             : read_machine(comm_, options_.machine);
+  if (kernel != nullptr && !options_.machine.empty() && machine.kernel != kernel->text()) {
+    say("machine {}: has entries of {}, not of this kernel: they are measured here",
+        options_.machine, machine.kernel.empty() ? "no kernel" : machine.kernel);
+    measure_entries(comm_, *kernel, d, machine);
+  }
+  if (options_.dry_run) say("machine {}", machine.text());
+  return machine;
+}
+
+Machine Session::machine(const gram::Source& kernel, Index d) {
+  return machine(kernel.is_stored() ? nullptr : &kernel.kernel(), d);
+}
+
+Machine Session::machine() {
+  return machine(nullptr, 0);
+}
+
+double Session::took(const std::string& phase) const {
+  for (const auto& summary : phases_.summary(comm_))
+    if (summary.name == phase) return summary.max;
+  return 0;
+}
+
 bool Session::stop_at_plan(const Plan& plan) {
   record_.flops = plan.flops();
+  record_.result["peak_memory_bytes_planned"] = plan.peak();
+  if (plan.timed()) {
+    record_.result["seconds_planned"] = plan.seconds();
+    record_.result["plan"] = plan.json();
+  }
   if (options_.dry_run) {
     say("plan\n{}", plan.text());
     record_.status = "planned";
-    record_.result["peak_memory_bytes_planned"] = plan.peak();
     record_.result["flops_planned"] = plan.flops();
     if (!options_.json.empty())
       report::write_json(comm_, options_.json, record_.json(phases_, comm_));
     return true;
   }
   plan.require(comm_, options_.memory_limit);
-  record_.result["peak_memory_bytes_planned"] = plan.peak();
   return false;
 }
 

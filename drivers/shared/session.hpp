@@ -13,6 +13,7 @@
 #include "mercer/report/progress.hpp"
 #include "mercer/report/record.hpp"
 #include "shared/command_line.hpp"
+#include "shared/machine.hpp"
 #include "shared/plan.hpp"
 
 namespace mercer::drivers {
@@ -35,7 +36,15 @@ class Session {
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
   /// Prints the plan with --dry-run (true: stop here), or refuses it when it does not fit.
   bool stop_at_plan(const Plan& plan);
-  Plan plan() const { return Plan(baseline_); }
+  Plan plan() const { return Plan(baseline_, plans_time()); }
+  /// The coefficients of the plan's times. With --dry-run measured (about a second) or those of
+  /// --machine, where the kernel's entries are measured if the file has another kernel's; the
+  /// reference machine's where nobody looks at times. Collective.
+  Machine machine(const gram::Source& kernel, Index d);
+  /// The same without a kernel.
+  Machine machine();
+  /// Seconds that a phase has taken so far, the slowest rank's. Collective.
+  double took(const std::string& phase) const;
 
   /// One line on standard output, from rank 0, unless --quiet.
   template <class... Args>
@@ -76,6 +85,9 @@ class Session {
   int finish(bool ok = true);
 
  private:
+  bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
+  Machine machine(const kernel::Kernel* kernel, Index d);
+
   comm::Communicator comm_;
   CommonOptions options_;
   dist::ProcessGrid grid_;

@@ -63,10 +63,10 @@ struct TrainJob {
   std::string rate_ = "auto", safeguard_ = "on", stochastic_ = "rows", directions_;
 };
 
-/// Memory and flops of the job. Collective.
+/// What the job will take. Collective.
 template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
-          const data::Split& sets, Index nb, const Session& session);
+          const data::Split& sets, Index nb, Session& session);
 /// Of one step, all ranks together.
 double step_flops(const TrainJob& job, const net::Network& network, const data::Dataset& train);
 /// Test rows go through in batches whose activations fit into this.

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "mercer/net/empirical.hpp"
+#include "shared/forecast.hpp"
 #include "shared/train_job.hpp"
 
 namespace mercer::drivers {
@@ -19,7 +20,7 @@ double step_flops(const TrainJob& job, const net::Network& network, const data::
 
 template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
-          const data::Split& sets, Index nb, const Session& session) {
+          const data::Split& sets, Index nb, Session& session) {
   const auto& o = job.options;
   const auto shape = session.grid().shape();
   const double ranks = session.comm().size();
@@ -31,57 +32,60 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
 
   // S of all rows, or of one block after the other; or K's pairs for the directions alone.
   const Index rows = job.blocks() ? std::min(n, o.batch) : n;
-  const Index blocks = job.blocks() ? ceil_div(n, o.batch) : 1;
+  const double blocks = static_cast<double>(job.blocks() ? ceil_div(n, o.batch) : 1);
   const Index traced = job.directions.empty() ? 0 : job.directions.back();
   const Index top = !job.preconditioned() ? 0 : job.top < 0 ? rows : std::min(job.top, rows);
   const Index k = std::max(top, traced);
-  const double all = static_cast<double>(rows);
   const double copies = job.blocks() ? 8 * static_cast<double>(n) * width / ranks : 0;
   // The sets with their S, w, w_0 and what a result needs of w in double.
   const double p = static_cast<double>(network.parameters());
   const double own = static_cast<double>(ceil_div(n, session.comm().size()));
   const double held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
 
-  Plan plan = session.plan();
-  plan.stage("load", 2 * data, 0);
+  // K is computed in double.
+  forecast::Sizes sizes{
+      .n = rows, .d = d, .shape = shape, .nb = nb, .kernel = forecast::kernel_of(kernel)};
+  if (job.empirical()) sizes.numbers = static_cast<double>(kernel.kernel().bytes_per_row(d)) / 8;
+  const double beside = data + copies + sizeof(T) * p;
+  sizes.held = beside - sizes.data_bytes();
+
   const bool solve = k > 0 && job.spectrum.empty();
-  const gram::Options assembly{.nb = nb};
-  double refresh = 0;
-  if (solve || job.trace_kernel) {
-    const double share = 8 * all * all / ranks;
-    const double overhead =
-        kernel.is_stored() ? share
-                           : gram::assemble_overhead(kernel.kernel(), rows, d, shape, assembly);
-    const double entry =
-        kernel.is_stored() ? 0 : static_cast<double>(kernel.kernel().bytes_per_row(d)) / 8;
-    plan.stage("assemble", data + copies + sizeof(T) * p + share + overhead,
-               static_cast<double>(blocks) * all * all *
-                   (job.empirical() ? entry : static_cast<double>(d)));
-    refresh = share + overhead;
-  }
+  const Machine machine =
+      solve || job.trace_kernel ? session.machine(kernel, d) : session.machine();
+  Plan plan = session.plan();
+  plan.stage({.name = "load", .bytes = 2 * data, .seconds = session.took("load")});
+  double refresh = 0, again = 0;  // bytes and seconds of K and its pairs
+  const auto stage_of_every_block = [&](Stage stage) {
+    stage.flops *= blocks, stage.seconds *= blocks;
+    refresh = std::max(refresh, stage.bytes - beside);
+    again += stage.seconds;
+    plan.stage(std::move(stage));
+  };
+  if (solve || job.trace_kernel) stage_of_every_block(forecast::assemble(machine, sizes));
   if (solve) {
     const auto named = spectral::parse_method(job.solver);
     const auto method = named != spectral::Method::automatic
                             ? named
                             : spectral::choose(rows, k, true, shape, false).method;
-    const auto solver = spectral::plan(rows, k, true, method, shape, nb, false);
-    plan.stage("eigensolve", data + copies + sizeof(T) * p + solver.bytes_per_rank,
-               static_cast<double>(blocks) * solver.flops, spectral::name(method));
-    refresh = std::max(refresh, solver.bytes_per_rank);
+    stage_of_every_block(forecast::eigensolve(machine, sizes, method, k));
   }
+  sizes.single = std::is_same_v<T, float>;
+  Stage train = forecast::descent(machine, sizes, static_cast<double>(o.steps),
+                                  step_flops(job, network, sets.train), p);
+  train.method = fmt::format("at most {} steps of {} rows", o.steps, o.batch > 0 ? o.batch : n);
   const double descent = train::descend_bytes<T>(network, ceil_div(rows, session.comm().size()), n,
                                                  top, o, activation_memory(job));
   const double test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
-  double train = data + held + descent + test_set;
-  if (o.refresh > 0 || job.trace_kernel) train += refresh;
-  plan.stage("train", train, static_cast<double>(o.steps) * step_flops(job, network, sets.train),
-             fmt::format("at most {} steps of {} rows", o.steps, o.batch > 0 ? o.batch : n));
+  train.bytes = data + held + descent + test_set;
+  if (o.refresh > 0 || job.trace_kernel) train.bytes += refresh;
+  if (o.refresh > 0) train.seconds += static_cast<double>(o.steps / o.refresh) * again;
+  plan.stage(train);
   return plan;
 }
 
 template Plan plan<double>(const TrainJob&, const net::Network&, const gram::Source&,
-                           const data::Split&, Index, const Session&);
+                           const data::Split&, Index, Session&);
 template Plan plan<float>(const TrainJob&, const net::Network&, const gram::Source&,
-                          const data::Split&, Index, const Session&);
+                          const data::Split&, Index, Session&);
 
 }  // namespace mercer::drivers

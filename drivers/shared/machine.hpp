@@ -1,0 +1,81 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+#include "mercer/comm/communicator.hpp"
+#include "mercer/kernel/kernel.hpp"
+
+namespace mercer::drivers {
+
+/// What predicted times are made of (forecast.hpp): rates of one rank while all ranks do the same,
+/// in flops, bytes and seconds. The values here are the reference machine's: 2 ranks on 2 cores of
+/// an Intel Xeon (Sapphire Rapids), OpenBLAS 0.3.21, the machine that spectral/cost.cpp was fitted
+/// to; entries are those of a three-layer ReLU NTK of 784 inputs.
+struct Machine {
+  std::string source = "the reference machine";
+  int ranks = 2;
+  bool network = false;  ///< messages go over a network that was stated, not measured
+
+  double gemm = 80e9, gemm_single = 160e9;      ///< 1024 cubed
+  double skinny = 64e9, skinny_single = 120e9;  ///< 512 x 512 tiles out of memory times 64 columns
+  double product = 64e9, narrow = 22e9;         ///< K kept in double times 64 and times 8 columns
+  double convert = 0.4e-9;  ///< seconds that an entry of K kept in single takes more
+  double memory = 10e9;     ///< bytes a second copied, read and written counted
+
+  double latency = 1e-6;    ///< seconds of a message of 8 bytes between two ranks
+  double bandwidth = 5e9;   ///< bytes a second of one rank, to one other
+  double exchange = 2.5e9;  ///< bytes a second that a rank sends while all send to all
+
+  std::string kernel;     ///< whose entries these are
+  double gram = 70e9;     ///< flops a second of a tile's dot products
+  double element = 9e-9;  ///< seconds an entry takes beside them
+  double row = 1e-6;      ///< seconds a row takes to be prepared
+
+  /// One entry of K for rows of d numbers: 2 d/gram + element.
+  double entry_seconds(double d) const { return 2 * d / gram + element; }
+  /// One entry of a tile of K times b columns, for both products that it serves: b column_seconds()
+  /// + pass_seconds(), the line through the measured rates at 64 and 8 columns; + convert where the
+  /// tile is kept in single.
+  double product_seconds(double b, bool kept_in_single) const {
+    return b * column_seconds() + pass_seconds(kept_in_single);
+  }
+  double column_seconds() const;
+  double pass_seconds(bool kept_in_single) const;
+  /// dgemm's or sgemm's rate.
+  double rate(bool single) const { return single ? gemm_single : gemm; }
+
+  /// A rank sends `bytes` in `messages` messages while all ranks do.
+  double exchange_seconds(double bytes, double messages) const {
+    return bytes / exchange + messages * latency;
+  }
+  /// Sum of `bytes` over P ranks on all of them, by halving and doubling: every rank sends 2 (1 -
+  /// 1/P) bytes in 2 log2 P messages.
+  double sum_seconds(double bytes, double P) const;
+  /// The same machine with a network of stated latency and bandwidth a rank.
+  Machine with_network(double seconds, double bytes_per_second) const;
+
+  /// The coefficients, for the log: two lines.
+  std::string text() const;
+  nlohmann::ordered_json json() const;
+};
+
+/// Defaults of a network where P predicted is not P measured: 2 us, and 25 GB/s a node (200 Gbit/s)
+/// shared by 100 ranks.
+inline constexpr double kNetworkLatency = 2e-6, kNetworkBandwidth = 0.25e9;
+
+/// Every coefficient, in about a second, by all ranks at once: medians of the slowest rank's times.
+/// `kernel`: null where K is read from a file (then the reference's entries). Memory: at most 128
+/// MiB a rank. Collective.
+Machine measure_machine(const comm::Communicator& comm, const kernel::Kernel* kernel, Index d);
+/// gram, element and row of `machine` alone.
+void measure_entries(const comm::Communicator& comm, const kernel::Kernel& kernel, Index d,
+                     Machine& machine);
+
+/// What json() holds, alone or as /result/machine of a record that `mercer-bench plan --json`
+/// wrote. Throws InputError: no such file, a coefficient that is missing or not positive.
+/// Collective.
+Machine read_machine(const comm::Communicator& comm, const std::string& path);
+
+}  // namespace mercer::drivers
