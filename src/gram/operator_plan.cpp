@@ -10,18 +10,16 @@
 namespace mercer::gram {
 namespace {
 
-// A tile stays in the second-level cache from the pass that computes it to its products. Tiles are
-// odd multiples of 24: whole groups of rows of the product's loops, and columns an odd number of
-// cache lines long, so that they do not fall on one another in the cache.
-constexpr Index kTile = 504;
+constexpr Index kTile =
+    504;  // stays in the second-level cache from its computation to its products
 constexpr double kCopiesUnderWay = 3;  // of a tile's rows: asked for, sent, received
 
 Index choose_tile(Index n, dist::GridShape shape) {
   // Whole double cycles of both dimensions are what the folded order makes even.
   const Index even = 2 * std::lcm<Index>(shape.rows, shape.cols);
   const Index cycles = std::max<Index>(1, ceil_div(n, even * kTile));
-  const Index rows = ceil_div(std::max<Index>(1, n), even * cycles);
-  return 24 * (ceil_div(rows, 24) / 2 * 2 + 1);
+  const Index rows = std::max<Index>(24, ceil_div(n, even * cycles));
+  return rows % 32 == 0 ? rows + 2 : rows;  // columns must not fall on one another in the cache
 }
 
 /// What the rank that has most has of each.

@@ -5,7 +5,7 @@
 namespace mercer::gram::MERCER_ISA {
 namespace {
 
-using Size = ProductLoops::Size;
+using Size = std::int64_t;
 
 // Doubles a vector register, sums that are kept in registers, and the most registers of one column
 // of W: the sums, that column and an entry of T fill the register file.
@@ -21,47 +21,58 @@ static_assert(kMost * kLanes <= kBeyond);
 using Vector [[gnu::vector_size(8 * kLanes), gnu::aligned(8), gnu::may_alias]] = double;
 
 /// R rows of T times V registers of W's rows, of which the first `valid` numbers count.
-template <int V, int R>
-void sums(Size b, Size valid, Size depth, const double* __restrict T, Size row_stride,
-          Size depth_stride, const double* __restrict W, double* __restrict Z) {
+template <int V, int R, bool prefetch>
+void sums(const Product& p, Size valid, const double* __restrict T, const double* __restrict W,
+          double* __restrict Z, const double* ahead) {
+  const Size b = p.b, row_stride = p.row_stride, depth_stride = p.depth_stride;
   Vector sum[R][V] = {};
-  for (Size k = 0; k < depth; ++k) {
+  for (Size k = 0; k < p.depth; ++k) {
     Vector w[V];
     for (int v = 0; v < V; ++v) w[v] = *reinterpret_cast<const Vector*>(W + k * b + v * kLanes);
+    if constexpr (prefetch) __builtin_prefetch(ahead + k * R, 0, 2);
+#pragma GCC unroll 24
     for (int r = 0; r < R; ++r) {
       const double t = T[r * row_stride + k * depth_stride];
       for (int v = 0; v < V; ++v) sum[r][v] += t * w[v];
     }
   }
-  if (valid == V * kLanes) {
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) *reinterpret_cast<Vector*>(Z + r * b + v * kLanes) += sum[r][v];
-  } else {
-    for (int r = 0; r < R; ++r)
-      for (Size c = 0; c < valid; ++c) Z[r * b + c] += sum[r][c / kLanes][c % kLanes];
+#pragma GCC unroll 24
+  for (int r = 0; r < R; ++r) {
+    double* z = Z + r * b;
+    if (valid == V * kLanes) {
+      for (int v = 0; v < V; ++v) *reinterpret_cast<Vector*>(z + v * kLanes) += sum[r][v];
+    } else {
+      double part[V * kLanes];
+      for (int v = 0; v < V; ++v) *reinterpret_cast<Vector*>(part + v * kLanes) = sum[r][v];
+      for (Size c = 0; c < valid; ++c) z[c] += part[c];
+    }
   }
 }
 
-template <int V, int R>
-void rows_of(Size b, Size valid, Size rows, Size depth, const double* T, Size row_stride,
-             Size depth_stride, const double* W, double* Z) {
-  for (; rows >= R; rows -= R, T += R * row_stride, Z += R * b)
-    sums<V, R>(b, valid, depth, T, row_stride, depth_stride, W, Z);
+template <int V, int R, bool prefetch>
+void rows_of(const Product& p, Size valid, Size rows, const double* T, const double* W, double* Z,
+             const double* ahead) {
+  for (; rows >= R; rows -= R, T += R * p.row_stride, Z += R * p.b) {
+    sums<V, R, prefetch>(p, valid, T, W, Z, ahead);
+    if constexpr (prefetch) ahead += R * p.depth;
+  }
   if constexpr (R > 1)
-    if (rows > 0) rows_of<V, R / 2>(b, valid, rows, depth, T, row_stride, depth_stride, W, Z);
+    if (rows > 0) rows_of<V, R / 2, prefetch>(p, valid, rows, T, W, Z, ahead);
 }
 
-void add(Size b, Size rows, Size depth, const double* T, Size row_stride, Size depth_stride,
-         const double* W, double* Z) {
-  for (Size c = 0; c < b;) {
+void add(const Product& p, const double* T, const double* W, double* Z) {
+  for (Size c = 0; c < p.b;) {
     const auto with = [&]<int V>() {
-      const Size valid = b - c < V * kLanes ? b - c : V * kLanes;
-      rows_of<V, kSums / V>(b, valid, rows, depth, T, row_stride, depth_stride, W + c, Z + c);
+      const Size valid = p.b - c < V * kLanes ? p.b - c : V * kLanes;
+      if (c == 0 && p.ahead != nullptr)
+        rows_of<V, kSums / V, true>(p, valid, p.rows, T, W + c, Z + c, p.ahead);
+      else
+        rows_of<V, kSums / V, false>(p, valid, p.rows, T, W + c, Z + c, nullptr);
       c += valid;
     };
-    if (b - c <= kLanes)
+    if (p.b - c <= kLanes)
       with.template operator()<1>();
-    else if (b - c <= 2 * kLanes)
+    else if (p.b - c <= 2 * kLanes)
       with.template operator()<2>();
     else
       with.template operator()<kMost>();

@@ -5,7 +5,7 @@
 namespace mercer::gram {
 
 /// Columns of a piece: with the 500 rows of a tile it stays in the second-level cache.
-inline constexpr Index kPiece = 48;
+inline constexpr Index kPiece = 96;
 
 /// Z_I += K V_J and, unless Z_J is null, Z_J += K^T V_I, for blocks of b vectors that are kept
 /// transposed: V_I and Z_I are b x K.rows, V_J and Z_J b x K.cols, without gaps. `piece`: K.rows

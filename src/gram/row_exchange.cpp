@@ -24,7 +24,7 @@ RowExchange::RowExchange(const comm::Communicator& comm, Index n,
     for (const Range& range : wanted(r)) {
       const Range part{std::max(range.begin, own.begin), std::min(range.end, own.end)};
       if (part.size() <= 0) continue;
-      pieces_.push_back({part.begin - own.begin, part.end - own.begin});
+      pieces_.push_back({{part.begin - own.begin, part.end - own.begin}, r == comm.rank()});
       outgoing_[static_cast<std::size_t>(r)] += part.size();
       requests_ += part.size();
     }
@@ -34,6 +34,7 @@ RowExchange::RowExchange(const comm::Communicator& comm, Index n,
       const int owner = partition.owner(i);
       const Index end = std::min(range.end, partition.end(owner));
       incoming_[static_cast<std::size_t>(owner)] += end - i;
+      if (owner < comm.rank()) first_own_ += end - i;
       i = end;
     }
   }
@@ -41,11 +42,16 @@ RowExchange::RowExchange(const comm::Communicator& comm, Index n,
 
 void RowExchange::gather(MatrixView<const double> V, double* buffer, MatrixView<double> W) const {
   const Index b = V.cols;
-  double* to = buffer;
-  for (const Range& piece : pieces_)
-    for (Index i = piece.begin; i < piece.end; ++i)
+  double* to_others = buffer;
+  double* to_own = W.data + first_own_ * b;
+  for (const auto& [rows, own] : pieces_) {
+    double*& to = own ? to_own : to_others;
+    for (Index i = rows.begin; i < rows.end; ++i)
       for (Index c = 0; c < b; ++c) *to++ = V(i, c);
-  comm_.all_to_all<double>({buffer, static_cast<std::size_t>(requests_ * b)}, times(outgoing_, b),
+  }
+  auto to_send = times(outgoing_, b);
+  to_send[static_cast<std::size_t>(comm_.rank())] = 0;
+  comm_.all_to_all<double>({buffer, static_cast<std::size_t>(requests_ * b)}, to_send,
                            {W.data, static_cast<std::size_t>(rows_ * b)}, times(incoming_, b));
 }
 
@@ -55,8 +61,8 @@ void RowExchange::add(MatrixView<const double> Z, double* buffer, MatrixView<dou
                            {buffer, static_cast<std::size_t>(requests_ * b)}, times(outgoing_, b));
   for (Index c = 0; c < b; ++c) std::fill_n(Y.column(c), Y.rows, 0.0);
   const double* from = buffer;
-  for (const Range& piece : pieces_)
-    for (Index i = piece.begin; i < piece.end; ++i)
+  for (const auto& [rows, own] : pieces_)
+    for (Index i = rows.begin; i < rows.end; ++i)
       for (Index c = 0; c < b; ++c) Y(i, c) += *from++;
 }
 

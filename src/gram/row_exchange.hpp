@@ -33,8 +33,13 @@ class RowExchange {
 
  private:
   comm::Communicator comm_;
+  struct Piece {
+    Range rows;  ///< of this rank's rows, from 0
+    bool own;    ///< wanted here
+  };
   Index rows_ = 0, requests_ = 0;
-  std::vector<Range> pieces_;               ///< of this rank's rows, from 0, in the order of ranks
+  Index first_own_ = 0;                     ///< where its own rows begin in W
+  std::vector<Piece> pieces_;               ///< in the order of the ranks that want them
   std::vector<Index> outgoing_, incoming_;  ///< rows to and from every rank
 };
 
