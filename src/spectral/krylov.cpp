@@ -38,6 +38,12 @@ void check_options(const gram::Operator& K, const KrylovOptions& options) {
   });
 }
 
+Matrix<double> copy_of(MatrixView<const double> A) {
+  Matrix<double> result(A.rows, A.cols);
+  for (Index j = 0; j < A.cols; ++j) std::copy_n(A.column(j), A.rows, result.column(j));
+  return result;
+}
+
 /// max |V^T V - I|; infinite if there is a NaN. n k^2 flops.
 double orthogonality_of(const comm::Communicator& comm, MatrixView<const double> V) {
   double worst = 0;
@@ -77,7 +83,7 @@ std::string cut_cluster(const std::vector<double>& values, Index k) {
 
 std::vector<double> KrylovState::numbers() const {
   std::vector<double> values;
-  for (const Index count : {products, restarts, columns, multiplied, locked, drawn, settled,
+  for (const Index count : {products, restarts, columns, multiplied, locked, drawn, settled, guard,
                             converged, next_check, checked})
     values.push_back(static_cast<double>(count));
   values.push_back(checked_residual);
@@ -85,8 +91,8 @@ std::vector<double> KrylovState::numbers() const {
 }
 
 void KrylovState::set_numbers(std::span<const double> numbers) {
-  Index* const counts[] = {&products, &restarts, &columns,   &multiplied, &locked,
-                           &drawn,    &settled,  &converged, &next_check, &checked};
+  Index* const counts[] = {&products, &restarts, &columns,   &multiplied, &locked, &drawn,
+                           &settled,  &guard,    &converged, &next_check, &checked};
   if (numbers.size() != std::size(counts) + 1)
     throw InputError("krylov: a state of {} numbers, expected {}", numbers.size(),
                      std::size(counts) + 1);
@@ -141,6 +147,15 @@ double krylov_bytes(Index n, Index k, int ranks, KrylovSizes sizes) {
   const double panel = rows * (basis + (sizes.basis == n ? b : 0) + 2 * b + 3 * 16 + 1);
   const double small = 5 * basis * basis + 6 * b * b;
   return 8 * (panel + rows * static_cast<double>(k) + small);
+}
+
+Matrix<double> warm_start(const TopPairs& pairs) {
+  const Index k = pairs.vectors.cols();
+  Matrix<double> start(pairs.vectors.rows(), k + pairs.next_vector.cols());
+  for (Index j = 0; j < start.cols(); ++j)
+    std::copy_n(j < k ? pairs.vectors.column(j) : pairs.next_vector.column(j - k), start.rows(),
+                start.column(j));
+  return start;
 }
 
 double expected_products(Index n, Index k) {
@@ -210,8 +225,10 @@ TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
   pairs.next = pairs.values.back();
   pairs.values.resize(static_cast<std::size_t>(k));
   const auto V = run.vectors(k);
-  pairs.vectors = comm::together(K.comm(), [&] { return Matrix<double>(V.rows, k); });
-  for (Index j = 0; j < k; ++j) std::copy_n(V.column(j), V.rows, pairs.vectors.column(j));
+  comm::together(K.comm(), [&] {
+    pairs.vectors = copy_of(V);
+    pairs.next_vector = copy_of(run.vectors(run.target()).block(0, k, V.rows, run.target() - k));
+  });
   pairs.residuals = run.probe_residuals(pairs.values);
   for (double& r : pairs.residuals) r /= scale;
   pairs.orthogonality = orthogonality_of(K.comm(), V);

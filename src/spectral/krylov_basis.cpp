@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 #include "mercer/base/random.hpp"
 #include "mercer/comm/together.hpp"
@@ -26,9 +27,9 @@ Matrix<double> product(MatrixView<const double> A, MatrixView<const double> B) {
   return C;
 }
 
-/// M with M^T G M ~ I, and its inverse.
+/// M with M^T G M ~ I, and B <- M^-1 B.
 struct Whitening {
-  Matrix<double> M, inverse;
+  Matrix<double> M, B;
   bool near_identity = false;  ///< G is I within a factor of 2: M whitens it to rounding
 };
 
@@ -43,7 +44,7 @@ std::vector<double> column_norms(const Matrix<double>& G) {
 }
 
 /// Local.
-Whitening whitening(const Matrix<double>& G) {
+Whitening whitening(const Matrix<double>& G, const Matrix<double>& B) {
   const Index w = G.rows();
   const auto norm = column_norms(G);
   const auto at = [](Index i) { return static_cast<std::size_t>(i); };
@@ -52,38 +53,54 @@ Whitening whitening(const Matrix<double>& G) {
     for (Index i = 0; i < w; ++i) U(i, j) = 0.5 * (G(i, j) + G(j, i)) / (norm[at(i)] * norm[at(j)]);
   const auto S = la::syevd(U.view());
   const auto [shortest, longest] = std::ranges::minmax(norm);
-  Whitening result{Matrix<double>(w, w), Matrix<double>(w, w),
-                   shortest >= 0.7 && longest <= 1.4 && S.front() >= 0.5};
-  Matrix<double> shortened(w, w), lengthened(w, w);
+  Matrix<double> shortened(w, w), inverse(w, w);
   for (Index j = 0; j < w; ++j) {
     const double s = std::sqrt(std::max(S[at(j)], kLift));
-    for (Index i = 0; i < w; ++i) shortened(i, j) = U(i, j) / s, lengthened(j, i) = U(i, j) * s;
+    for (Index i = 0; i < w; ++i) shortened(i, j) = U(i, j) / s, inverse(j, i) = U(i, j) * s;
   }
   // U S^(-1/2) separates strong directions from weak ones; once there are none, U S^(-1/2) U^T
   // leaves the columns what they are.
+  Whitening result;
+  result.near_identity = shortest >= 0.7 && longest <= 1.4 && S.front() >= 0.5;
   if (result.near_identity) {
+    result.M = Matrix<double>(w, w);
     gemm<double>(Trans::no, Trans::yes, 1, shortened.view(), U.view(), 0, result.M.view());
-    gemm<double>(Trans::no, Trans::no, 1, U.view(), lengthened.view(), 0, result.inverse.view());
+    inverse = product(U.view(), inverse.view());
   } else {
-    result.M = std::move(shortened), result.inverse = std::move(lengthened);
+    result.M = std::move(shortened);
   }
   for (Index j = 0; j < w; ++j)
-    for (Index i = 0; i < w; ++i)
-      result.M(i, j) /= norm[at(i)], result.inverse(i, j) *= norm[at(j)];
+    for (Index i = 0; i < w; ++i) result.M(i, j) /= norm[at(i)], inverse(i, j) *= norm[at(j)];
+  result.B = product(inverse.view(), B.view());
   return result;
 }
 
-/// Rank 0's, for all: the same bits whatever the ranks' processors. Collective.
-Whitening whiten(const comm::Communicator& comm, const Matrix<double>& G) {
-  Whitening result{Matrix<double>(G.rows(), G.rows()), Matrix<double>(G.rows(), G.rows())};
-  comm::together(comm, [&] {
-    if (comm.root()) result = whitening(G);
-  });
-  comm.broadcast(values_of(result.M), 0);
-  comm.broadcast(values_of(result.inverse), 0);
-  int near = result.near_identity;
-  comm.broadcast(std::span<int>(&near, 1), 0);
-  result.near_identity = near != 0;
+/// Rank 0's, for all: the same bits whatever the ranks' processors. Collective: one message.
+Whitening whiten(const comm::Communicator& comm, const Matrix<double>& G, const Matrix<double>& B) {
+  const Index w = G.rows();
+  Whitening result;
+  std::vector<double> message(static_cast<std::size_t>(2 * w * w + 2));
+  std::exception_ptr failure;
+  if (comm.root()) try {
+      result = whitening(G, B);
+      message[0] = 1;
+      message[1] = result.near_identity;
+      std::copy_n(result.M.data(), w * w, message.data() + 2);
+      std::copy_n(result.B.data(), w * w, message.data() + 2 + w * w);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  comm.broadcast(std::span<double>(message), 0);
+  if (message[0] == 0)
+    comm::together(comm, [&] {
+      if (failure) std::rethrow_exception(failure);
+    });
+  if (comm.root()) return result;
+  result.near_identity = message[1] != 0;
+  result.M = Matrix<double>(w, w);
+  result.B = Matrix<double>(w, w);
+  std::copy_n(message.data() + 2, w * w, result.M.data());
+  std::copy_n(message.data() + 2 + w * w, w * w, result.B.data());
   return result;
 }
 
@@ -149,10 +166,15 @@ Matrix<double> Basis::projected_gram(Index at, Index width) {
   for (Index j = 0; j < width; ++j) std::copy_n(both.view().column(j) + at, width, G.column(j));
   if (at == 0) return G;
   if (X.rows > 0) gemm<double>(Trans::no, Trans::no, -1, columns(0, at), C, 1, X);
-  double shortest = 1;
   gemm<double>(Trans::yes, Trans::no, -1, C, C, 1, G.view());  // |X - Q C|^2 = |X|^2 - |C|^2
-  comm_.broadcast(values_of(G), 0);
-  for (Index j = 0; j < width; ++j) shortest = std::min(shortest, G(j, j) / both(at + j, j));
+  // What is decided by comes from plain sums: the same bits on all ranks, which BLAS need not give.
+  double shortest = 1;
+  for (Index j = 0; j < width; ++j) {
+    double along = 0;
+    for (Index i = 0; i < at; ++i) along += C(i, j) * C(i, j);
+    G(j, j) = both(at + j, j) - along;
+    shortest = std::min(shortest, G(j, j) / both(at + j, j));
+  }
   return shortest >= 0.4 ? std::move(G) : inner(comm_, X, X);
 }
 
@@ -179,13 +201,12 @@ Matrix<double> Basis::orthonormalise(Index at, Index width, double floor) {
     // them orthogonal to the columns before to rounding.
     const Matrix<double> G = pass == 0 ? inner(comm_, X, X) : projected_gram(at, width);
     require_finite(finite(G.view()));
-    const Whitening step = whiten(comm_, G);
+    Whitening step = whiten(comm_, G, B);
     const bool settled = pass > 0 && step.near_identity;
     if (!settled && replace_vanished(at, G, floor, B)) continue;
     const Matrix<double> whitened = product(X, step.M.view());
     for (Index j = 0; j < width; ++j) std::copy_n(whitened.column(j), X.rows, X.column(j));
-    B = product(step.inverse.view(), B.view());
-    comm_.broadcast(values_of(B), 0);
+    B = std::move(step.B);
     if (settled) return B;
   }
   throw RunError("krylov: a block of {} vectors could not be made orthonormal to {} others", width,

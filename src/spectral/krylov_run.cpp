@@ -16,10 +16,11 @@ using la::gemm;
 using la::Trans;
 
 constexpr Index kProbes = 16;
-constexpr std::uint32_t kCombinations = 2;  // substream of Stream::probe
 // A Ritz pair is locked where its residual is this share of what is asked for: what couples it to
 // the others, and is then left out, adds up over the locked pairs.
 constexpr double kLock = 0.03;
+// After a warm start: residual over eigenvalue at which the pair beyond the wanted ones is located.
+constexpr double kLocated = 0.1;
 
 std::span<double> values_of(Matrix<double>& A) {
   return {A.data(), static_cast<std::size_t>(A.size())};
@@ -84,33 +85,39 @@ KrylovRun::KrylovRun(const gram::Operator& K, const KrylovOptions& options, Kryl
   if (options.resume == nullptr) first_block();
 }
 
-void KrylovRun::first_block() {
-  const Index b = std::min(sizes_.block, n_), c = options_.start.cols;
-  const double unit = 1 / std::sqrt(static_cast<double>(n_));
-  for (Index j = 0; j < b; ++j) basis_.draw(j, unit);
-  if (c > 0) {
-    std::vector<double> squares(at(c), 0.0);
-    for (Index j = 0; j < c; ++j)
-      for (Index i = 0; i < options_.start.rows; ++i)
-        squares[at(j)] += options_.start(i, j) * options_.start(i, j);
-    K_.comm().all_reduce(std::span<double>(squares), comm::Op::sum);
-    const Random random(options_.seed, Stream::probe, kCombinations);
-    Matrix<double> mix(c, b);
-    for (Index i = 0; i < c; ++i) {
-      if (!std::isfinite(squares[at(i)]))
-        throw InputError("krylov: start vector {} has entries that are not finite", i + 1);
-      const double length = std::sqrt(squares[at(i)]);
-      const double share = length > 0 ? 1 / (length * std::sqrt(static_cast<double>(c))) : 0;
-      for (Index j = 0; j < b; ++j)
-        mix(i, j) = share * random.normal(static_cast<std::uint64_t>(i * b + j));
-    }
-    if (options_.start.rows > 0)
-      gemm<double>(Trans::no, Trans::no, 1, options_.start, mix.view(),
-                   std::sqrt(options_.tolerance), basis_.columns(0, b));
+/// How many start vectors there is room for: twice, with their images, and in a restart.
+Index KrylovRun::start_columns() const {
+  const Index b = sizes_.block;
+  const Index room =
+      sizes_.basis == n_ ? n_ - b : std::min(sizes_.basis / 2 - b, sizes_.basis - target_ - 3 * b);
+  return std::max<Index>(0, std::min(options_.start.cols, room));
+}
+
+/// Q(:, 0 ... count - 1) <- the start vectors at unit length; zeros stay zeros.
+void KrylovRun::adopt_start(Index count) {
+  std::vector<double> squares(at(count), 0.0);
+  for (Index j = 0; j < count; ++j)
+    for (Index i = 0; i < options_.start.rows; ++i)
+      squares[at(j)] += options_.start(i, j) * options_.start(i, j);
+  K_.comm().all_reduce(std::span<double>(squares), comm::Op::sum);
+  for (Index j = 0; j < count; ++j) {
+    if (!std::isfinite(squares[at(j)]))
+      throw InputError("krylov: start vector {} has entries that are not finite", j + 1);
+    const double scale = squares[at(j)] > 0 ? 1 / std::sqrt(squares[at(j)]) : 0;
+    for (Index i = 0; i < options_.start.rows; ++i)
+      state_.basis(i, j) = scale * options_.start(i, j);
   }
-  basis_.orthonormalise(0, b, 0);
-  state_.columns = b;
-  state_.next_check = target_ + std::max(b, target_ / 2);
+}
+
+void KrylovRun::first_block() {
+  const Index b = std::min(sizes_.block, n_), start = start_columns();
+  adopt_start(start);
+  for (Index j = 0; j < b; ++j) basis_.draw(start + j, 1 / std::sqrt(static_cast<double>(n_)));
+  constexpr double kDependent = 1e-8;  // what depends on others so far is replaced
+  basis_.orthonormalise(0, start + b, kDependent);
+  state_.columns = start + b;
+  state_.guard = start > 0 ? 1 : 0;
+  state_.next_check = start > 0 ? start + b : target_ + std::max(b, target_ / 2);
 }
 
 Matrix<double> KrylovRun::probes() const {
@@ -137,19 +144,22 @@ void KrylovRun::apply(MatrixView<const double> X, MatrixView<double> Y) {
 }
 
 void KrylovRun::multiply() {
-  const Index here = state_.multiplied, next = state_.columns, b = next - here;
+  const Index here = state_.multiplied, next = state_.columns, b = next_width();
   Matrix<double>& T = state_.projection;
   apply(basis_.columns(here, b), basis_.columns(next, b));
 
-  // K is symmetric: beside this block only columns that are coupled to it have a part of K X.
+  // K is symmetric: of the columns before this block only those that are coupled to it have a part
+  // of K X.
   Index coupled = here;
   for (Index i = here - 1; i >= 0; --i)
-    for (Index j = here; j < next; ++j)
+    for (Index j = here; j < here + b; ++j)
       if (T(i, j) != 0) coupled = i;
   const Matrix<double> C = basis_.project(coupled, next, next, b);
-  for (Index j = 0; j < b; ++j)
-    for (Index i = 0; i < b; ++i)
-      T(here + i, here + j) = 0.5 * (C(here - coupled + i, j) + C(here - coupled + j, i));
+  const Index own = here - coupled;
+  for (Index j = 0; j < b; ++j) {
+    for (Index i = 0; i < b; ++i) T(here + i, here + j) = 0.5 * (C(own + i, j) + C(own + j, i));
+    for (Index i = here + b; i < next; ++i) T(i, here + j) = T(here + j, i) = C(i - coupled, j);
+  }
   double size = 0;
   for (Index i = 0; i < next; ++i) size = std::max(size, std::abs(T(i, i)));
 
@@ -157,14 +167,13 @@ void KrylovRun::multiply() {
   const Matrix<double> B = basis_.orthonormalise(next, b, 1e-14 * size);
   for (Index j = 0; j < b; ++j)
     for (Index i = 0; i < B.rows(); ++i) T(next + i, here + j) = T(here + j, next + i) = B(i, j);
-  state_.multiplied = next;
+  state_.multiplied = here + b;
   state_.columns = next + B.rows();
   state_.products += b;
 }
 
 bool KrylovRun::full() const {
-  const Index b = state_.columns - state_.multiplied;
-  return sizes_.basis < n_ && state_.columns + b > sizes_.basis;
+  return sizes_.basis < n_ && state_.columns + next_width() > sizes_.basis;
 }
 
 bool KrylovRun::check_due() const {
@@ -176,14 +185,14 @@ bool KrylovRun::check_due() const {
 void KrylovRun::rayleigh_ritz() {
   const Index m = active(), p = state_.columns - state_.multiplied, first = state_.locked;
   const auto T = state_.projection.view();
-  values_.assign(at(m), 0.0);
-  residuals_.assign(at(m), 0.0);
+  std::vector<double> message(at(2 * m), 0.0);
+  const std::span<double> values(message.data(), at(m)), residuals(message.data() + m, at(m));
   comm::together(K_.comm(), [&] {
     if (!K_.comm().root()) return;
     ritz_ = Matrix<double>(m, m);
     for (Index j = 0; j < m; ++j) std::copy_n(T.column(first + j) + first, m, ritz_.column(j));
     const auto ascending = la::syevd(ritz_.view());
-    std::ranges::reverse_copy(ascending, values_.begin());
+    std::ranges::reverse_copy(ascending, values.begin());
     if (p == 0) return;
     Matrix<double> R(p, m);
     gemm<double>(Trans::no, Trans::no, 1, T.block(state_.multiplied, first, p, m), ritz_.view(), 0,
@@ -191,11 +200,12 @@ void KrylovRun::rayleigh_ritz() {
     for (Index j = 0; j < m; ++j) {
       double square = 0;
       for (Index i = 0; i < p; ++i) square += R(i, m - 1 - j) * R(i, m - 1 - j);
-      residuals_[at(j)] = std::sqrt(square);
+      residuals[at(j)] = std::sqrt(square);
     }
   });
-  K_.comm().broadcast(std::span<double>(values_), 0);
-  K_.comm().broadcast(std::span<double>(residuals_), 0);
+  K_.comm().broadcast(std::span<double>(message), 0);
+  values_.assign(values.begin(), values.end());
+  residuals_.assign(residuals.begin(), residuals.end());
   set_needed();
 
   state_.converged = 0;
@@ -205,6 +215,48 @@ void KrylovRun::rayleigh_ritz() {
     worst = std::max(worst, residual);
     if (residual <= options_.tolerance) ++state_.converged;
   }
+  // The pair beyond the wanted ones, after a warm start.
+  located_ = state_.guard == 0 || state_.settled > 0 || p == 0 ||
+             (m > needed_ && residuals_[at(needed_)] <= std::max(kLocated * values_[at(needed_)],
+                                                                 options_.tolerance * scale()));
+  order_waiting();
+  schedule(worst);
+}
+
+/// The columns that wait <- their rotation in which the first matter most to the wanted pairs that
+/// have not converged: the left singular vectors of what couples them to these.
+void KrylovRun::order_waiting() {
+  const Index p = waiting(), m = active(), here = state_.multiplied, first = state_.locked;
+  if (p <= sizes_.block) return;
+  Matrix<double> U(p, p);
+  Matrix<double>& T = state_.projection;
+  comm::together(K_.comm(), [&] {
+    if (!K_.comm().root()) return;
+    std::vector<Index> open;
+    for (Index i = 0; i < m; ++i) {  // those beyond the wanted ones fill a block
+      if (i >= needed_ + state_.guard && static_cast<Index>(open.size()) >= sizes_.block) break;
+      if (!(residuals_[at(i)] <= options_.tolerance * scale())) open.push_back(i);
+    }
+    Matrix<double> Y(m, static_cast<Index>(open.size())), R(p, Y.cols());
+    for (Index j = 0; j < Y.cols(); ++j)
+      std::copy_n(ritz_.column(m - 1 - open[at(j)]), m, Y.column(j));
+    gemm<double>(Trans::no, Trans::no, 1, T.view().block(here, first, p, m), Y.view(), 0, R.view());
+    Matrix<double> G(p, p, 0.0);
+    if (R.cols() > 0) gemm<double>(Trans::no, Trans::yes, 1, R.view(), R.view(), 0, G.view());
+    la::syevd(G.view());
+    for (Index j = 0; j < p; ++j) std::copy_n(G.column(p - 1 - j), p, U.column(j));
+  });
+  K_.comm().broadcast(values_of(U), 0);
+  basis_.rotate(here, U.view());
+  Matrix<double> coupling(p, m);
+  gemm<double>(Trans::yes, Trans::no, 1, U.view(), T.view().block(here, first, p, m), 0,
+               coupling.view());
+  K_.comm().broadcast(values_of(coupling), 0);
+  for (Index j = 0; j < m; ++j)
+    for (Index i = 0; i < p; ++i) T(here + i, first + j) = T(first + j, here + i) = coupling(i, j);
+}
+
+void KrylovRun::schedule(double worst) {
   const double before = state_.checked_residual;
   const Index products = state_.products - state_.checked;
   state_.checked = state_.products;
@@ -213,10 +265,11 @@ void KrylovRun::rayleigh_ritz() {
   // before the products have taken a third of the time of this one: about 13 m^3 flops' worth on
   // one rank against 2 n^2/P of a column.
   const double column = 2 * static_cast<double>(n_) * static_cast<double>(n_) / K_.comm().size();
-  const double M = static_cast<double>(m);
+  const double M = static_cast<double>(active());
   const auto shortest =
       std::max(sizes_.block, static_cast<Index>(std::min(4 * M * M * M / column, M / 2)));
-  const Index longest = std::max(shortest, needed_ / 2);
+  // Where more wait than are multiplied at once, their order is renewed in each.
+  const Index longest = std::max(shortest, needed_ / (waiting() > sizes_.block ? 4 : 2));
   Index interval = longest;
   if (before > worst && worst > 0) {
     const double rate = std::log(before / worst) / static_cast<double>(products);
@@ -315,10 +368,10 @@ void KrylovRun::reset_projection(const std::vector<double>& values,
 }
 
 void KrylovRun::restart() {
-  const Index m = active(), first = state_.locked, p = state_.columns - state_.multiplied;
+  const Index m = active(), first = state_.locked, p = waiting();
   const double locked_below = kLock * options_.tolerance * scale();
-  const Index spare = std::max<Index>(0, sizes_.basis - first - needed_ - 2 * p);
-  const Index kept = std::min(m, std::min(needed_ + 3 * spare / 5, sizes_.basis - first - 2 * p));
+  const Index room = sizes_.basis - first - p - next_width();
+  const Index kept = std::min(m, needed_ + 3 * std::max<Index>(0, room - needed_) / 5);
   std::vector<Index> picks, others;
   for (Index i = 0; i < kept; ++i)
     (i < needed_ && residuals_[at(i)] <= locked_below ? picks : others).push_back(first + i);

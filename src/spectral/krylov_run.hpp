@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,7 @@ class KrylovRun {
   bool check_due() const;
   /// The Ritz pairs of T and their residuals.
   void rayleigh_ritz();
-  bool converged() const { return state_.converged >= needed_; }
+  bool converged() const { return state_.converged >= needed_ && located_; }
   /// Whether eigenvalues may have copies that this run's block was too narrow to meet.
   bool may_lack_copies() const;
   /// Locks what was found and goes on with random vectors beside it.
@@ -46,13 +47,18 @@ class KrylovRun {
 
  private:
   void first_block();
+  Index start_columns() const;
+  void adopt_start(Index count);
+  Index waiting() const { return state_.columns - state_.multiplied; }
+  Index next_width() const { return std::min(sizes_.block, waiting()); }
+  void order_waiting();
   void apply(MatrixView<const double> X, MatrixView<double> Y);
   Matrix<double> probes() const;
   Index active() const { return state_.multiplied - state_.locked; }
   double window() const { return 10 * options_.tolerance * scale(); }
   double value_of(Index pick) const;
   void set_needed();
-  void schedule();
+  void schedule(double worst);
   std::vector<double> values_of_this_run() const;
   std::vector<Index> best(Index count) const;
   Matrix<double> combination(Index first, const std::vector<Index>& picks) const;
@@ -70,6 +76,7 @@ class KrylovRun {
   Matrix<double> ritz_;
   Index needed_ = 0;      ///< active pairs that have to converge
   bool limited_ = false;  ///< fewer than there should be, for lack of room
+  bool located_ = true;   ///< the pair beyond them, after a warm start
 };
 
 }  // namespace mercer::spectral

@@ -18,10 +18,11 @@ namespace mercer::spectral {
 
 /// Where a Krylov run stands, for checkpoints. After every product
 ///
-///     K Q_m = Q T(:, 1 ... m),   Q = [Q_m, next block],  Q^T Q = I,
+///     K Q_m = Q T(:, 1 ... m),   Q = [Q_m, those that wait],  Q^T Q = I,
 ///
-/// Q_m the first `multiplied` columns. The first `locked` columns are converged Ritz vectors: they
-/// are iterated no further, and T leaves out what couples them to the rest.
+/// Q_m the first `multiplied` columns; the next block comes from those that wait (after a cold
+/// start they are the next block). The first `locked` columns are converged Ritz vectors: they are
+/// iterated no further, and T leaves out what couples them to the rest.
 struct KrylovState {
   Index products = 0;  ///< K times one vector, so far
   Index restarts = 0;
@@ -29,9 +30,9 @@ struct KrylovState {
   Matrix<double> projection{};  ///< T in its leading columns x columns; the same on every rank
   Matrix<double> images{};      ///< K W of the 16 probe vectors, this rank's rows
   Index columns = 0, multiplied = 0, locked = 0;
-  Index block = 0;    ///< width of the next block
   Index drawn = 0;    ///< random columns used so far
   Index settled = 0;  ///< locked columns of earlier runs, beside which a fresh block was started
+  Index guard = 0;    ///< pairs beyond lambda_(k+1) that are to be located: 1 after a warm start
   Index converged = 0;
   Index next_check = 0;         ///< multiplied columns at the next Rayleigh-Ritz step
   Index checked = 0;            ///< multiplied columns at the last one
@@ -54,9 +55,13 @@ struct KrylovOptions {
   /// that are computed again in every product. Makes the chosen block wider.
   double fixed_columns = 0;
   std::uint64_t seed = 0;
-  /// Warm start: this rank's rows of n x any number of vectors (need not be orthonormal). The first
-  /// block is random combinations of them and, sqrt(tolerance) as large, random columns: what the
-  /// start lacks is still found before anything converges. May be empty.
+  /// Warm start: this rank's rows of n x any number of vectors (need not be orthonormal; as many
+  /// as the basis has room for are used, the first ones); best the k + 1 of warm_start(). The first
+  /// block is they and b random columns; from then on the b directions that matter most to the
+  /// wanted residuals are multiplied next. It saves up to two thirds of the products where the
+  /// start's residuals are within about 1e3 times the tolerance; a much worse one saves nothing.
+  /// Nothing counts as converged before the largest eigenvalue beside the wanted ones is known to
+  /// 10 %, so that what the start lacks is found. May be empty.
   MatrixView<const double> start{};
   std::function<void(const std::string&)> say = {};  ///< from rank 0; may be empty
   /// Called after every product on all ranks with (products so far, converged pairs, largest
@@ -76,6 +81,7 @@ struct TopPairs {
   std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, the same bits on every rank
   double next = 0;               ///< lambda_(k+1), to the same tolerance; at k = n as in Eigenpairs
   Matrix<double> vectors{};      ///< this rank's rows x k
+  Matrix<double> next_vector{};  ///< of lambda_(k+1), this rank's rows x 1; x 0 at k = n
   std::vector<double> residuals{};  ///< |K v_i - lambda_i v_i| / lambda_1, measured
   bool residuals_exact = false;     ///< false: estimated from 16 Gaussian probe columns
   double orthogonality = 0;         ///< max |V^T V - I|
@@ -105,6 +111,9 @@ struct TopPairs {
 /// RunError: products that are not finite, no convergence within max_products, residuals that the
 /// measurement does not confirm (K is not symmetric).
 TopPairs krylov(const gram::Operator& K, const KrylovOptions& options);
+
+/// The vectors of an earlier run, k + 1 of them where it has them, as KrylovOptions::start. Local.
+Matrix<double> warm_start(const TopPairs& pairs);
 
 /// What is chosen for n, options.top and the limits: block b and columns of the basis. Local.
 struct KrylovSizes {
