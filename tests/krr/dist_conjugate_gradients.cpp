@@ -34,8 +34,8 @@ struct ConjugateGradients : testing::Test {
 
 TEST_F(ConjugateGradients, SolvesForEverySizeAndPreconditioner) {
   Index cases = 0;
-  for (const Index n : {1, 2, 5, 23, 40})
-    for (const Index c : {1, 3, 7}) {
+  for (const Index n : {1, 2, 5, 40})
+    for (const Index c : {1, 7}) {
       const auto lambda = test::geometric(n, 1, 0.7);
       const DenseOperator K(world, n, HouseholderMatrix(lambda));
       const Matrix<double> B = targets(n, c);
@@ -60,7 +60,7 @@ TEST_F(ConjugateGradients, SolvesForEverySizeAndPreconditioner) {
         ++cases;
       }
     }
-  EXPECT_EQ(cases, 5 * 3 * 4);
+  EXPECT_EQ(cases, 4 * 2 * 4);
 }
 
 TEST_F(ConjugateGradients, EmptyProblemsAreSolvedAtOnce) {
@@ -243,8 +243,8 @@ TEST_F(ConjugateGradients, StagnationSaysWhatToChange) {
   const DenseOperator K(world, n, HouseholderMatrix(over_decades(n, 6)));
   const Matrix<double> B = targets(n, 2);
   // rounding
-  const CgResult fine =
-      conjugate_gradients(K, 1e-8, {}, B.view(), {.tolerance = 1e-16, .max_iterations = 5000});
+  const CgResult fine = conjugate_gradients(
+      K, 1e-8, {}, B.view(), {.tolerance = 1e-16, .max_iterations = 5000, .patience = 100});
   EXPECT_FALSE(fine.converged);
   EXPECT_TRUE(fine.finished);
   EXPECT_LT(fine.iterations, 2000);
@@ -340,7 +340,7 @@ TEST_F(ConjugateGradients, FitsModifiedSpectraAsTheDirectSolversDo) {
   const auto Y = test::row_block(world, n, c, target);
   const dist::ProcessGrid grid(world);
   for (const char* g : {"flat", "sqrt(l*lk)", "inverse", "identity"})
-    for (const Index k : {7, 20, 40}) {
+    for (const Index k : {7, 40}) {
       SCOPED_TRACE(fmt::format("{} {}", g, k));
       const auto pairs = test::householder_pairs<double>(lambda, k, grid, 4);
       const auto spectrum = msk::SpectrumMap::parse(g).apply(
@@ -365,7 +365,7 @@ TEST_F(ConjugateGradients, FitsModifiedSpectraAsTheDirectSolversDo) {
 }
 
 /// Kernels that are applied, and pairs that block Krylov found, from end to end.
-TEST_F(ConjugateGradients, FitsWithEveryStorageOfAKernelAndWithKrylovsPairs) {
+TEST_F(ConjugateGradients, FitsWithKernelsInEveryPrecisionAndWithKrylovsPairs) {
   const Index n = 90, c = 3;
   const auto X = test::inputs(world, n);
   const auto Y = test::row_block(world, n, c, target);
@@ -373,15 +373,15 @@ TEST_F(ConjugateGradients, FitsWithEveryStorageOfAKernelAndWithKrylovsPairs) {
   const Dense exact = test::dense(*test::gaussian(), n);
   const double ridge = 1e-3 / static_cast<double>(n);
   const Dense expected = test::solved(test::plus_ridge(exact, ridge), test::dense(n, c, target));
-  for (const auto storage : {gram::Storage::in_double, gram::Storage::in_single,
-                             gram::Storage::none, gram::Storage::mixed}) {
+  for (const auto storage :
+       {gram::Storage::in_double, gram::Storage::in_single, gram::Storage::none}) {
     SCOPED_TRACE(gram::name(storage));
     const gram::KernelOperator K(*test::gaussian(), X, grid, {.storage = storage, .tile = 16});
-    spectral::KrylovOptions options{.top = 15};
+    spectral::KrylovOptions options{.top = 10};
     const auto pairs = spectral::krylov(K, options);
     const auto by_pairs = LowRankPreconditioner::from_pairs(pairs);
     const auto sketch = LowRankPreconditioner::pivoted_cholesky(K, 30, 1);
-    const bool exactly = storage == gram::Storage::in_double || storage == gram::Storage::none;
+    const bool exactly = storage != gram::Storage::in_single;
     for (const auto* M : {&by_pairs, &sketch}) {
       const CgFit fit = fit_by_cg(K, *M, Y, ridge, {.tolerance = 1e-11});
       EXPECT_TRUE(fit.solution.converged) << fit.solution.stagnation;
@@ -397,7 +397,7 @@ TEST_F(ConjugateGradients, FitsWithEveryStorageOfAKernelAndWithKrylovsPairs) {
     DistMatrix<double> first(grid, n, n, 16), second(grid, n, n, 16);
     first.fill([&](Index i, Index j) { return exact(i, j); });
     second.fill([&](Index i, Index j) { return exact(i, j); });
-    const auto direct = spectral::eigenpairs(std::move(first), {.top = 15});
+    const auto direct = spectral::eigenpairs(std::move(first), {.top = 10});
     const auto mapped =
         msk::SpectrumMap::parse("sqrt(l*lk)")
             .apply(direct.values, direct.next, false, msk::SpectrumMap::Positivity::positive);

@@ -25,7 +25,7 @@ struct RidgeScore {
   double ridge = 0;
   double score = 0;  ///< infinite where K + gamma I is not positive definite
   /// One standard deviation of the score: by the jackknife over probes (or over groups of held-out
-  /// rows), and what the solver's measured residuals may add; 0 where probes were not needed.
+  /// rows), with what the solver's measured residuals may add.
   double error = 0;
   Index iterations = 0;
   bool converged = true;  ///< the solver did
