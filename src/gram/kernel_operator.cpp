@@ -279,23 +279,20 @@ void KernelOperator::columns(std::span<const Index> which, MatrixView<double> ou
 
 std::string KernelOperator::text() const {
   const OperatorPlan& plan = state_->plan;
-  const std::string tiles = fmt::format("tiles of {}", plan.tile);
-  switch (plan.storage) {
-    case Storage::in_double:
-    case Storage::in_single:
-      return fmt::format("K kept in {}: {} a rank, {}", name(plan.storage),
-                         format_bytes(plan.tile_bytes), tiles);
-    case Storage::mixed:
-      return fmt::format(
-          "{:.0f} % of K kept in single: {} a rank, {}; the rest is computed again in every "
-          "product, from panels of X that are {}: {} a rank",
-          100 * plan.stored_share, format_bytes(plan.tile_bytes), tiles,
-          plan.panels_kept ? "kept" : "fetched again", format_bytes(plan.panel_bytes));
-    default:
-      return fmt::format(
-          "K computed again in every product, {}, from panels of X that are {}: {} a rank", tiles,
-          plan.panels_kept ? "kept" : "fetched again", format_bytes(plan.panel_bytes));
-  }
+  const std::string limit = format_bytes(state_->options.memory_bytes);
+  const std::string panels =
+      fmt::format("from panels of X that are {} ({} a rank)",
+                  plan.panels_kept ? "kept" : "fetched again", format_bytes(plan.panel_bytes));
+  if (plan.storage == Storage::none)
+    return fmt::format("K computed again in every product, {}; tiles of {}, limit {}", panels,
+                       plan.tile, limit);
+  if (plan.storage == Storage::mixed)
+    return fmt::format(
+        "{:.0f} % of K kept in single ({} a rank), the rest computed again in every product, {}; "
+        "tiles of {}, limit {}",
+        100 * plan.stored_share, format_bytes(plan.tile_bytes), panels, plan.tile, limit);
+  return fmt::format("K kept in {} ({} a rank); tiles of {}, limit {}", name(plan.storage),
+                     format_bytes(plan.tile_bytes), plan.tile, limit);
 }
 
 }  // namespace mercer::gram

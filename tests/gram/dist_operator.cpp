@@ -32,25 +32,27 @@ OperatorOptions with_room(const kernel::Kernel& kernel, Index n, Index tile, Ind
 TEST(KernelOperator, GivesTheDenseProductWithEveryStorageOnEveryGridAndTile) {
   const auto world = comm::Communicator::world();
   const auto kernel = ntk();
-  for (const Index n : {0, 1, 2, 23, 61}) {
+  struct Case {
+    Index n, tile;
+  };
+  for (const auto& [n, tile] : {Case{0, 0}, {1, 0}, {2, 7}, {23, 7}, {23, 100}, {61, 0}, {61, 7}}) {
     const auto K = dense(*kernel, n);
     const auto X = inputs(world, n);
     for (const auto shape : grid_shapes(world.size())) {
       const dist::ProcessGrid grid(world, shape);
-      for (const Index tile : {0, 7, 100})
-        for (const Storage storage :
-             {Storage::in_double, Storage::in_single, Storage::none, Storage::mixed}) {
-          SCOPED_TRACE(fmt::format("n={} grid={}x{} tile={} {}", n, shape.rows, shape.cols, tile,
-                                   gram::name(storage)));
-          const KernelOperator A(*kernel, X, grid, {.storage = storage, .tile = tile});
-          EXPECT_EQ(A.storage(), storage);
-          const bool single = storage == Storage::in_single || storage == Storage::mixed;
-          for (const Index b : {1, 3, 64}) {
-            if (b == 64 && n != 61) continue;
-            const double error = product_error(A, K, b);
-            EXPECT_TRUE(n == 0 || error <= (single ? 1e-7 : 1e-13)) << error;
-          }
+      for (const Storage storage :
+           {Storage::in_double, Storage::in_single, Storage::none, Storage::mixed}) {
+        SCOPED_TRACE(fmt::format("n={} grid={}x{} tile={} {}", n, shape.rows, shape.cols, tile,
+                                 gram::name(storage)));
+        const KernelOperator A(*kernel, X, grid, {.storage = storage, .tile = tile});
+        EXPECT_EQ(A.storage(), storage);
+        const bool single = storage == Storage::in_single || storage == Storage::mixed;
+        for (const Index b : {1, 64}) {
+          if (b == 64 && n == 23) continue;
+          const double error = product_error(A, K, b);
+          EXPECT_TRUE(n == 0 || error <= (single ? 1e-7 : 1e-13)) << error;
         }
+      }
     }
   }
 }
@@ -58,7 +60,7 @@ TEST(KernelOperator, GivesTheDenseProductWithEveryStorageOnEveryGridAndTile) {
 TEST(KernelOperator, GivesTheDenseProductWhereTilesAndPanelsFitTheMemoryInPart) {
   const auto world = comm::Communicator::world();
   const auto kernel = gaussian();
-  constexpr Index n = 203, tile = 16, b = 5;
+  constexpr Index n = 331, tile = 16, b = 3;
   const auto K = dense(*kernel, n);
   const auto X = inputs(world, n);
   for (const auto shape : grid_shapes(world.size())) {
