@@ -1,12 +1,13 @@
 // Kernel ridge regression with K or with a Modified Spectrum Kernel:
-// data -> K -> eigenpairs -> g -> K_g -> coefficients -> predictions.
+// data -> K -> eigenpairs -> g -> K_g -> coefficients -> predictions. K is assembled for the direct
+// solvers (Fitting), and known by its products to conjugate gradients (IterativeFitting).
 
-#include <algorithm>
-#include <cmath>
+#include <optional>
 
 #include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/ridge_cg.hpp"
 #include "shared/ridge_output.hpp"
 
 namespace mercer::drivers {
@@ -14,23 +15,40 @@ namespace {
 
 using dist::RowBlock;
 
+/// Rows of both sets, and what the plan needs to know of them.
 template <class T>
-int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::Source& kernel,
-                     Session& session) {
-  const auto sets = session.phase(
-      "load", [&] { return data::load(job.train, job.test, job.preparation, session.comm()); });
-  const auto& train = sets.train;
-  if (job.top > train.rows() || job.top == 0 || job.top < -1)
-    throw InputError("--top {}: give 1 ... n = {} eigenpairs", job.top, train.rows());
-  const Index nb = job.common.nb > 0
-                       ? job.common.nb
-                       : spectral::recommended_block(train.rows(), session.grid().shape());
-  session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
-  if (session.stop_at_plan(plan<T>(job, kernel, sets, nb, session))) return 0;
+forecast::Sizes sizes_of(const RidgeJob& job, const gram::Source& kernel, const data::Split& sets,
+                         Index nb, const Session& session) {
+  const Index m = sets.test.has_value() ? sets.test->rows() : 0;
+  return {.n = sets.train.rows() + (job.transductive() ? m : 0),
+          .d = sets.train.dimension(),
+          .c = sets.train.outputs(),
+          .m = job.transductive() ? 0 : m,
+          .shape = session.grid().shape(),
+          .nb = nb,
+          .single = std::is_same_v<T, float>,
+          .kernel = forecast::kernel_of(kernel)};
+}
 
-  session.warn_of_kernel_error(kernel, train.inputs);
-  Fitting<T> fitting(job, kernel, train, nb, session);
-  const Solution<T> solution = fitting.solve();
+Plan plan(const RidgeJob& job, const RidgeWay& way, const gram::Source& kernel,
+          const forecast::Sizes& sizes, Session& session) {
+  const Machine machine = session.machine(kernel, sizes.d);
+  Plan plan = session.plan();
+  plan.stage(forecast::load(sizes, session.took("load")));
+  if (way.iterative)
+    drivers::plan(plan, job, way, sizes, machine);
+  else
+    plan_direct(plan, job, sizes, machine);
+  if (sizes.m > 0) plan.stage(forecast::predict(machine, sizes));
+  return plan;
+}
+
+/// Coefficients -> predictions -> scores, files and the record. Returns the exit code.
+template <class T>
+int report(const RidgeJob& job, const CommandLine& line, const gram::Source& kernel,
+           const data::Split& sets, const gram::Options& assembly, const Solution<T>& solution,
+           Session& session) {
+  const auto& train = sets.train;
   std::vector<Scores> scores;
   RowBlock<double> predictions, all;
   if (sets.test.has_value())  // one pass over k(test, train) for all ridges
@@ -51,49 +69,22 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
     print_scores(session, fit.ridge, s, fit.loo_rmse, fit.gcv);
   }
   const auto& fit = solution.fits[solution.best];
-  bool ok = true;
-  auto& record = session.record();
-  record.method = solution.pairs.has_value() ? spectral::name(solution.pairs->method) : "cholesky";
-  record.residual = fit.residual;
-  if (solution.pairs.has_value()) record.orthogonality = solution.pairs->orthogonality;
-  record.result["ridge"] = fit.ridge;
-  record.result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
   if (!scores.empty()) note_scores(session, scores[solution.best]);
-  if (fit.loo_rmse >= 0) record.result["loo_rmse"] = fit.loo_rmse;
-  if (fit.gcv >= 0) record.result["gcv"] = fit.gcv;
-  session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
-              fit.ridge / solution.mean_diagonal, fit.residual,
-              fit.residual_exact ? "exact" : "estimated");
-  if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
+  note_solution(session, solution);
+  bool ok = print_solution(session, solution);
   if (job.common.check) {
-    const double error = fitting.check(solution, fit);
-    ok = error <= (std::is_same_v<T, float> ? 1e-5 : 1e-12);
-    record.result["check"] = error;
+    const double error = check(job, kernel, train, assembly, solution, fit, session);
+    const bool good = error <= accepted_error(job, solution);
+    ok = ok && good;
+    session.record().result["check"] = error;
     session.say("check   residual with every entry of K evaluated again: {:.1e} ({})", error,
-                ok ? "good" : "failed");
+                good ? "good" : "failed");
   }
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      std::vector<double> ridges, loo, gcv;
-      for (const auto& f : solution.fits) {
-        ridges.push_back(f.ridge);
-        if (f.loo_rmse >= 0) loo.push_back(f.loo_rmse);
-        if (f.gcv >= 0) gcv.push_back(f.gcv);
-      }
-      file.write("/ridge", std::vector<double>{fit.ridge});
-      if (sets.test.has_value()) {
-        file.write("/predictions", predictions);
-        write_scores(file, "/score", {scores[solution.best]});
-      }
-      if (fit.loo_rmse >= 0) file.write("/score/loo_rmse", std::vector<double>{fit.loo_rmse});
-      if (fit.gcv >= 0) file.write("/score/gcv", std::vector<double>{fit.gcv});
-      if (solution.fits.size() > 1) {
-        file.write("/path/ridge", ridges);
-        write_scores(file, "/path", scores);
-        if (loo.size() == ridges.size()) file.write("/path/loo_rmse", loo);
-        if (gcv.size() == ridges.size()) file.write("/path/gcv", gcv);
-      }
+      write_solution(file, solution, scores);
+      if (sets.test.has_value()) file.write("/predictions", predictions);
       write_model(file, {model_options(line), job.train, sets.preparation, fit.alpha.copy()});
       file.finish();
     });
@@ -101,6 +92,40 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
     plot(session, solution, scores, predictions, sets.test.has_value() ? &*sets.test : nullptr,
          sets.preparation.standardization);
   return session.finish(ok);
+}
+
+template <class T>
+int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::Source& kernel,
+                     Session& session) {
+  const auto sets = session.phase(
+      "load", [&] { return data::load(job.train, job.test, job.preparation, session.comm()); });
+  const auto& train = sets.train;
+  if (job.top > train.rows() || job.top == 0 || job.top < -1)
+    throw InputError("--top {}: give 1 ... n = {} eigenpairs", job.top, train.rows());
+  const Index nb = job.common.nb > 0
+                       ? job.common.nb
+                       : spectral::recommended_block(train.rows(), session.grid().shape());
+  session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
+
+  Checkpoints checkpoints(job.checkpoints, session.comm(),
+                          identity(job, kernel.text(), train, session.comm().size()));
+  std::optional<dist::Hdf5File> before;
+  if (job.checkpoints.resume) before.emplace(checkpoints.open());
+  const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
+  const RidgeWay way = decide(job, kernel, sizes, session, before ? &*before : nullptr);
+  before.reset();
+  if (!way.reason.empty())
+    session.say("solver  {} ({})", way.iterative ? "cg" : "direct", way.reason);
+  if (session.stop_at_plan(plan(job, way, kernel, sizes, session))) return 0;
+
+  session.warn_of_kernel_error(kernel, train.inputs);
+  const gram::Options assembly{.nb = nb};
+  if (way.iterative) {
+    IterativeFitting fitting(job, way, kernel, train, nb, checkpoints, session);
+    return report(job, line, kernel, sets, assembly, fitting.solve(), session);
+  }
+  Fitting<T> fitting(job, kernel, train, nb, session);
+  return report(job, line, kernel, sets, assembly, fitting.solve(), session);
 }
 
 /// Transductive predictions: the test rows take part in the spectrum, so that there is no alpha.
@@ -116,7 +141,8 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   const Index nb =
       job.common.nb > 0 ? job.common.nb : spectral::recommended_block(N, session.grid().shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
-  if (session.stop_at_plan(plan<T>(job, kernel, sets, nb, session))) return 0;
+  const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
+  if (session.stop_at_plan(plan(job, {}, kernel, sizes, session))) return 0;
 
   session.warn_of_kernel_error(kernel, sets.train.inputs);
   const auto g = msk::SpectrumMap::parse(job.modified() ? job.g : "identity");
@@ -128,7 +154,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   typename krr::Transductive<T>::Options options;
   options.gram.nb = nb;
   options.spectral.top = job.top < 0 ? N : job.top;
-  options.spectral.method = spectral::parse_method(job.solver);
+  options.spectral.method = job.eigensolver();
   options.spectral.seed = job.common.seed;
   const auto predictor = session.phase("eigensolve", [&] {
     return krr::Transductive<T>(kernel.kernel(), sets.train.inputs, sets.test->inputs,
@@ -184,9 +210,13 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
   Plan plan = session.plan();
-  plan.stage("predict", gram::Options{}.panel_bytes,
-             2.0 * static_cast<double>(train.rows()) *
-                 static_cast<double>(test.rows() * train.dimension()));
+  plan.stage(forecast::predict(session.machine(kernel, train.dimension()),
+                               {.n = train.rows(),
+                                .d = train.dimension(),
+                                .c = model.alpha.cols(),
+                                .m = test.rows(),
+                                .shape = session.grid().shape(),
+                                .kernel = forecast::kernel_of(kernel)}));
   if (session.stop_at_plan(plan)) return 0;
   auto predictions = session.long_phase("predict", [&](auto progress) {
     return gram::apply_cross(kernel, test.inputs, train.inputs, model.alpha,
@@ -234,29 +264,7 @@ int main(int argc, char** argv) {
         "Spectrum Kernel, whose top eigenvalues lambda are replaced by g(lambda).");
     line.add_data(job.preparation, job.train, job.test, true);
     line.add_kernel();
-    auto add = line.group("Ridge regression").add_options();
-    add("ridge", po::value(&job.ridge)->value_name("G[,G2,...]|loo|gcv"),
-        "gamma on K = k/n (a ridge of h on the kernel that is not divided by n is gamma = h/n); "
-        "loo, gcv: "
-        "chosen by leave-one-out or generalised cross-validation among 1e-10 ... 10 trace(K)/n, "
-        "the largest of those whose scores differ by no more than rounding; of a modified kernel, "
-        "of the fixed matrix K_g");
-    add("ridge-relative", po::value(&job.ridge_relative)->value_name("G[,...]"),
-        "gamma = G trace(K)/n, K before g");
-    add("top", po::value(&job.top)->value_name("K")->default_value(-1, "n"),
-        "how many eigenvalues g changes");
-    add("g", po::value(&job.g)->value_name("NAME|EXPR")->implicit_value("flat"),
-        "flat, flat:c, identity, power:p, inverse, table:FILE, or an expression in l (lambda_i), "
-        "lk "
-        "(lambda_(k+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
-    add("predict", po::value(&job.predict)->value_name("NAME")->default_value("inductive"),
-        "inductive (Nystrom, any number of test rows) or transductive (test rows take part in the "
-        "spectrum)");
-    add("solver", po::value(&job.solver)->value_name("NAME")->default_value("auto"),
-        "eigensolver: auto, elpa1, elpa2, scalapack, lapack");
-    add("spectrum", po::value(&job.spectrum)->value_name("S.h5"),
-        "stored eigenpairs of the same data and kernel, by mercer-spectrum");
-    add("model", po::value(&job.model)->value_name("R.h5"), "predict from a stored result");
+    job.add(line);
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
     job.preparation.seed = job.common.seed;
@@ -264,21 +272,12 @@ int main(int argc, char** argv) {
 
     if (job.train.empty())
       throw InputError("--train: give the training set, e.g. --train circle:n=512,freq=5");
-    job.parse_ridges();
-    if (job.predict != "inductive" && job.predict != "transductive")
-      throw InputError("--predict {}: give inductive or transductive", job.predict);
-    if (job.top != -1 && job.g.empty()) job.g = "flat";
+    job.settle(line);
     const auto kernel = line.kernel_source(comm);
-    if (job.transductive()) {
-      if (job.score.has_value() || job.ridges.size() != 1)
-        throw InputError(
-            "--predict transductive: takes one ridge, --ridge G or --ridge-relative G");
-      if (kernel.is_stored() || !job.spectrum.empty())
-        throw InputError(
-            "--predict transductive: needs a kernel function, its spectrum is that of training and "
-            "test rows together: leave file: and --spectrum out");
-    }
+    job.settle(kernel);
     Session session(line, job.common, comm);
+    if (job.checkpoints.asked())
+      mercer::report::check_writable(comm, "--checkpoint", job.checkpoints.path);
     if (job.transductive())
       return job.common.single_precision ? transductive<float>(job, kernel, session)
                                          : transductive<double>(job, kernel, session);

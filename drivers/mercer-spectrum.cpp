@@ -1,112 +1,189 @@
-// The eigenpairs of a kernel matrix: data -> K -> eigenpairs, with measured residuals.
+// The eigenpairs of a kernel matrix: data -> K -> eigenpairs, with measured residuals. K is
+// assembled for the direct solvers, and known by its products alone to the iterative one.
 
 #include <algorithm>
-#include <cmath>
 
 #include "mercer/gram/source.hpp"
-#include "mercer/la/scalapack.hpp"
-#include "mercer/report/plot.hpp"
-#include "mercer/spectral/eigenpairs.hpp"
+#include "mercer/krr/conjugate_gradients.hpp"
+#include "mercer/krr/predict.hpp"
+#include "mercer/spectral/krylov_file.hpp"
 #include "mercer/spectral/stored.hpp"
-#include "shared/session.hpp"
+#include "shared/spectrum_job.hpp"
+#include "shared/spectrum_output.hpp"
 
 namespace mercer::drivers {
 namespace {
 
-struct Job {
-  CommonOptions common;
-  std::string data, unused;
-  data::Options preparation;
-  Index top = -1;
-  bool values_only = false;
-  std::string solver = "auto";
-  double tolerance = 1e-10;
+/// A job's inputs, once read, and how it will be done.
+struct Task {
+  const SpectrumJob& job;
+  const gram::Source& kernel;
+  const data::Dataset& train;
+  Index n, nb, top;
+  SpectrumWay way{};
+  Checkpoints* checkpoints = nullptr;
 };
 
-/// The first eigenvalues as a table, and what was measured of all of them.
+/// The pairs, and what --estimates asks for.
 template <class T>
-void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs) {
-  session.say("\n{:>6}  {:>14}  {:>10}", "i", "lambda_i", "residual");
-  const Index k = pairs.k();
-  for (Index i = 0; i < k; ++i) {
-    if (i == 10 && k > 12) {
-      session.say("{:>6}", "...");
-      i = k - 2;
-    }
-    const auto at = static_cast<std::size_t>(i);
-    session.say("{:>6}  {:>14.8g}  {:>10}", i + 1, pairs.values[at],
-                pairs.residuals.empty() ? "-" : fmt::format("{:.1e}", pairs.residuals[at]));
+struct Result {
+  spectral::Eigenpairs<T> pairs;
+  std::optional<SpectrumEstimates> estimates{};
+  double accepted = 0;  ///< largest residual
+};
+
+SpectrumEstimates estimate(const Task& task, const gram::Operator& K, Session& session) {
+  SpectrumEstimates e;
+  e.density = session.long_phase("estimates", [&](auto progress) {
+    auto options = task.way.probes;
+    options.progress = progress;
+    e.trace = spectral::trace(K);
+    return spectral::lanczos_quadrature(K, options);
+  });
+  e.ridge = task.job.estimates_at * e.trace / static_cast<double>(task.n);
+  e.dimension = e.density.statistical_dimension(e.ridge);
+  e.log_determinant = e.density.log_determinant(e.ridge);
+  return e;
+}
+
+/// data -> K -> eigenpairs by a direct solver.
+template <class T>
+Result<T> directly(const Task& task, Session& session) {
+  const auto& job = task.job;
+  const auto assemble = [&](const std::string& phase) {
+    return session.long_phase(phase, [&](auto progress) {
+      return gram::assemble<T>(task.kernel, task.train.inputs, session.grid(),
+                               {.nb = task.nb, .progress = progress});
+    });
+  };
+  auto K = assemble("assemble");
+  std::optional<SpectrumEstimates> estimates;
+  if (job.estimated()) estimates = estimate(task, gram::MatrixOperator<T>(K), session);
+  auto pairs = session.phase("eigensolve", [&] {
+    return spectral::eigenpairs(
+        std::move(K), {.top = task.top,
+                       .vectors = !job.values_only,
+                       .method = task.way.direct,
+                       .seed = job.common.seed,
+                       .say = [&](const std::string& text) { session.say("solver  {}", text); }});
+  });
+  if (job.common.check && !job.values_only) {
+    const auto again = assemble("check");
+    spectral::measure_residuals(again, pairs);
   }
-  session.say(
-      "\ntrace {:.10g}{}, largest residual {} ({}), max |V^T V - I| = {:.1e}", pairs.trace,
-      pairs.trace_error >= 0 ? fmt::format(" (sum of eigenvalues off by {:.1e})", pairs.trace_error)
-                             : "",
-      pairs.residuals.empty() ? "-"
-                              : fmt::format("{:.1e}", *std::ranges::max_element(pairs.residuals)),
-      pairs.residuals_exact ? "exact" : "estimated", pairs.orthogonality);
+  return {std::move(pairs), std::move(estimates), job.tolerance};
 }
 
-void plot_spectrum(const Session& session, const std::vector<double>& values,
-                   const std::vector<double>& residuals, const std::string& path) {
-  report::Series lambda{
-      .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
-  report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (values[i] > 0) {
-      lambda.x.push_back(static_cast<double>(i + 1));
-      lambda.y.push_back(values[i]);
-    }
-    if (i < residuals.size() && residuals[i] > 0) {
-      residual.x.push_back(static_cast<double>(i + 1));
-      residual.y.push_back(residuals[i]);
-    }
+/// Eigenvectors of --start; rows that were added after its own start as zeros.
+Matrix<double> starting_vectors(const Task& task, const comm::Communicator& comm) {
+  const auto file = dist::Hdf5File::open(comm, task.job.start);
+  if (!file.contains("/eigenvectors"))
+    throw InputError("--start {}: has no /eigenvectors: give a result of mercer-spectrum",
+                     task.job.start);
+  auto vectors = file.read_rows<double>("/eigenvectors");
+  if (vectors.rows() > task.n)
+    throw InputError("--start {}: has eigenvectors of {} rows, this job has n = {}", task.job.start,
+                     vectors.rows(), task.n);
+  if (vectors.rows() < task.n) {
+    dist::RowBlock<double> added(comm, task.n - vectors.rows(), vectors.cols());
+    std::ranges::fill(added.values(), 0.0);
+    vectors = krr::concatenate(vectors, added);
   }
-  report::Plot spectrum{.title = "Eigenvalues of K",
-                        .x_label = "i",
-                        .y_label = "lambda_i",
-                        .log_x = true,
-                        .log_y = true,
-                        .series = {lambda}};
-  report::Plot accuracy{.title = "Measured residuals",
-                        .x_label = "i",
-                        .y_label = "|K v_i - lambda_i v_i| / lambda_1",
-                        .log_x = true,
-                        .log_y = true,
-                        .series = {residual}};
-  std::vector<report::Plot> panels{spectrum};
-  if (!residual.x.empty()) panels.push_back(accuracy);
-  report::write_svg(session.comm(), path, panels);
+  return krr::to_columns(vectors);
 }
 
-/// Memory and flops of the job: K with the panels it is assembled from, then the solver's own plan.
+/// krylov() with its progress and its checkpoints.
+spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& session) {
+  const auto& job = task.job;
+  const auto& run = task.way.run;
+  Matrix<double> start;
+  spectral::KrylovState state;
+  spectral::KrylovOptions options{.top = task.top,
+                                  // What is measured of a residual is off by some tens of percent.
+                                  .tolerance = std::max(kLeastTolerance, 0.5 * job.tolerance),
+                                  .block = run.sizes.block,
+                                  .basis = run.sizes.basis,
+                                  .seed = job.common.seed};
+  if (job.checkpoints.resume) {
+    state = spectral::read_krylov_state(task.checkpoints->open(), task.n);
+    options.resume = &state;
+    session.say("resume  {}: {} products", job.checkpoints.path, state.products);
+  } else if (!job.start.empty()) {
+    start = starting_vectors(task, session.comm());
+    options.start = start.view();
+  }
+  auto progress = session.progress("eigensolve");
+  options.say = [&](const std::string& text) { session.say("solver  {}", text); };
+  options.progress = [&](Index products, Index converged, double residual) {
+    progress.update(std::min(0.99, static_cast<double>(products) / run.products),
+                    fmt::format("{} products, {} of {} pairs, residual {:.1e}", products, converged,
+                                task.top, residual));
+  };
+  options.checkpoint = [&](const spectral::KrylovState& now) {
+    state.products = now.products;
+    return task.checkpoints->step([&](dist::Hdf5File& file) {
+      write_sizes(file, task.way);
+      spectral::write(file, task.n, now);
+    });
+  };
+  task.checkpoints->begin();
+  auto pairs = spectral::krylov(K, options);
+  if (!pairs.finished) task.checkpoints->interrupted(fmt::format("{} products", pairs.products));
+  return pairs;
+}
+
+/// data -> K by its products -> eigenpairs by block Krylov.
 template <class T>
-Plan plan(const Session& session, const gram::Source& kernel, const data::Dataset& train, Index n,
-          const gram::Options& assembly, const spectral::Options& options) {
-  const auto shape = session.grid().shape();
-  const double size = static_cast<double>(n);
-  const double data = 8.0 * size * static_cast<double>(train.dimension()) / session.comm().size();
-  const double share = sizeof(T) * size * size / session.comm().size();
-  const auto method =
-      options.method != spectral::Method::automatic
-          ? options.method
-          : spectral::choose(n, options.top, options.vectors, shape, std::is_same_v<T, float>)
-                .method;
-  const auto solve = spectral::plan(n, options.top, options.vectors, method, shape, assembly.nb,
-                                    std::is_same_v<T, float>);
-  Plan plan = session.plan();
-  plan.stage("load", 2 * data, 0);
-  const double overhead =
-      kernel.is_stored()
-          ? share
-          : gram::assemble_overhead(kernel.kernel(), n, train.dimension(), shape, assembly);
-  plan.stage("assemble", data + share + overhead,
-             size * size * static_cast<double>(train.dimension()));
-  plan.stage("eigensolve", data + solve.bytes_per_rank, solve.flops, spectral::name(method));
-  return plan;
+Result<T> by_products(const Task& task, Session& session) {
+  const auto& job = task.job;
+  const auto& X = task.train.inputs;
+  std::optional<SpectrumEstimates> estimates;
+  spectral::TopPairs top;
+  std::string storage;
+  double share = 1;
+  {
+    const Products products(task.kernel, X, task.nb, task.way.products, session);
+    session.say("solver  krylov ({})", task.way.reason);
+    session.say("storage {}", products.text());
+    storage = products.storage();
+    share = products.stored_share();
+    if (job.estimated()) estimates = estimate(task, products.K(), session);
+    top = session.phase("eigensolve", [&] { return iterate(task, products.K(), session); });
+    if (job.common.check && task.kernel.is_stored())
+      session.phase("check", [&] { spectral::measure_residuals(products.K(), top); });
+  }
+  if (job.common.check && !task.kernel.is_stored()) {  // every entry of K computed again
+    auto options = task.way.products.options;
+    options.storage = gram::Storage::none;
+    options.block = std::max(options.block, std::min<Index>(task.top, 128));
+    session.phase("check", [&] {
+      const gram::KernelOperator again(task.kernel.kernel(), X, session.grid(), options);
+      spectral::measure_residuals(again, top);
+    });
+  }
+  auto& result = session.record().result;
+  result["products"] = top.products;
+  result["restarts"] = top.restarts;
+  result["block"] = top.block;
+  result["basis"] = top.basis;
+  result["storage"] = storage;
+  result["stored_share"] = share;
+  result["warning"] = top.warning;
+  session.say("solver  krylov: {} products, {} restarts, {:.1f} s", top.products, top.restarts,
+              top.seconds);
+  if (!top.warning.empty()) session.warn(top.warning);
+  auto pairs = spectral::on_grid<T>(top, task.n, session.grid(), task.nb);
+  if (job.values_only) pairs.vectors = dist::DistMatrix<T>(session.grid(), task.n, 0, task.nb);
+  pairs.reason = task.way.reason;
+  // Entries in single are off by 3e-8: residuals of K itself are not smaller.
+  constexpr double kSingle = 1e-7;
+  const bool rounded = storage == "single" || storage == "mixed" || std::is_same_v<T, float>;
+  return {std::move(pairs), std::move(estimates),
+          rounded && job.common.check ? std::max(job.tolerance, kSingle) : job.tolerance};
 }
 
 template <class T>
-int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
+int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& session) {
   const auto& grid = session.grid();
   const auto train = session.phase("load", [&] {
     return job.data.empty() ? data::Dataset{}
@@ -118,53 +195,46 @@ int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, train.dimension(), nb, kernel.text(), train.hash);
 
-  const gram::Options assembly{.nb = nb};
-  spectral::Options options{
-      .top = job.top < 0 ? n : job.top,
-      .vectors = !job.values_only,
-      .method = spectral::parse_method(job.solver),
-      .seed = job.common.seed,
-      .say = [&](const std::string& text) { session.say("solver  {}", text); }};
-  if (session.stop_at_plan(plan<T>(session, kernel, train, n, assembly, options))) return 0;
+  Task task{job, kernel, train, n, nb, job.top < 0 ? n : job.top};
+  Checkpoints checkpoints(job.checkpoints, session.comm(),
+                          identity(job, kernel.text(), train, n, task.top, session.comm().size()));
+  task.checkpoints = &checkpoints;
+  const forecast::Sizes sizes{.n = n,
+                              .d = train.dimension(),
+                              .shape = grid.shape(),
+                              .nb = nb,
+                              .single = std::is_same_v<T, float>,
+                              .kernel = forecast::kernel_of(kernel)};
+  std::optional<dist::Hdf5File> before;
+  if (job.checkpoints.resume) before.emplace(checkpoints.open());
+  task.way = decide(job, kernel, sizes, task.top, session, before ? &*before : nullptr);
+  before.reset();
+  if (session.stop_at_plan(plan(job, task.way, kernel, sizes, task.top, session))) return 0;
 
   session.warn_of_kernel_error(kernel, train.inputs);
-  const auto assemble = [&](const std::string& phase) {
-    return session.long_phase(phase, [&](auto progress) {
-      return gram::assemble<T>(kernel, train.inputs, grid, {.nb = nb, .progress = progress});
-    });
-  };
-  auto K = assemble("assemble");
-  auto pairs =
-      session.phase("eigensolve", [&] { return spectral::eigenpairs(std::move(K), options); });
-  if (job.common.check && options.vectors) {
-    const auto again = assemble("check");
-    spectral::measure_residuals(again, pairs);
-  }
-  const double residual = pairs.residuals.empty() ? -1 : *std::ranges::max_element(pairs.residuals);
-  const bool ok = !options.vectors || (residual <= job.tolerance);
-
+  const auto result =
+      task.way.iterative ? by_products<T>(task, session) : directly<T>(task, session);
+  const auto& pairs = result.pairs;
   print_spectrum(session, pairs);
-  auto& record = session.record();
-  record.method = spectral::name(pairs.method);
-  record.residual = residual;
-  record.orthogonality = pairs.orthogonality;
-  record.result["eigenvalue_max"] = pairs.values.front();
-  record.result["eigenvalue_k"] = pairs.values.back();
-  record.result["eigenvalue_next"] = pairs.next;
-  record.result["trace"] = pairs.trace;
-  record.result["k"] = pairs.k();
-  record.result["method_reason"] = pairs.reason;
+  note_spectrum(session, pairs);
+  if (result.estimates.has_value()) {
+    print_estimates(session, *result.estimates);
+    note_estimates(session, *result.estimates);
+  }
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
       spectral::write(file, pairs);
+      if (result.estimates.has_value()) write_estimates(file, *result.estimates);
       file.finish();
     });
   if (!job.common.plot.empty())
     plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot);
+  const double residual = session.record().residual;
+  const bool ok = job.values_only || (residual <= result.accepted);
   if (!ok)
     session.warn(
-        fmt::format("the largest residual {:.2e} exceeds --tol {:.2e}", residual, job.tolerance));
+        fmt::format("the largest residual {:.2e} exceeds {:.2e}", residual, result.accepted));
   return session.finish(ok);
 }
 
@@ -173,23 +243,15 @@ int spectrum(const Job& job, const gram::Source& kernel, Session& session) {
 
 int main(int argc, char** argv) {
   using namespace mercer::drivers;
-  namespace po = boost::program_options;
   return run(argc, argv, "mercer-spectrum", [&](const mercer::comm::Communicator& comm) {
-    Job job;
+    SpectrumJob job;
     CommandLine line(
         "mercer-spectrum", "--data SPEC [options]",
         "Eigenpairs of the kernel matrix K = (1/n) [k(x_i, x_j)], descending, every pair with\n"
         "the residual that Mercer measured.");
     line.add_data(job.preparation, job.data, job.unused, false);
     line.add_kernel();
-    auto add = line.group("Spectrum").add_options();
-    add("top", po::value(&job.top)->value_name("K")->default_value(-1, "n"),
-        "how many of the largest eigenvalues");
-    add("values-only", po::bool_switch(&job.values_only), "no eigenvectors");
-    add("solver", po::value(&job.solver)->value_name("NAME")->default_value("auto"),
-        "auto, elpa1, elpa2, scalapack, lapack");
-    add("tol", po::value(&job.tolerance)->value_name("E")->default_value(1e-10, "1e-10"),
-        "largest residual |K v - lambda v|/lambda_1 that is accepted");
+    job.add(line);
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
     const auto kernel = line.kernel_source(comm);
@@ -198,7 +260,10 @@ int main(int argc, char** argv) {
     if (!job.unused.empty())
       throw mercer::InputError("--data2: only mercer-kernel takes a second set");
     job.preparation.seed = job.common.seed;
+    job.settle(line, kernel);
     Session session(line, job.common, comm);
+    if (job.checkpoints.asked())
+      mercer::report::check_writable(comm, "--checkpoint", job.checkpoints.path);
     return job.common.single_precision ? spectrum<float>(job, kernel, session)
                                        : spectrum<double>(job, kernel, session);
   });

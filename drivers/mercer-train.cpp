@@ -3,30 +3,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <functional>
 #include <optional>
 
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
+#include "shared/signals.hpp"
 #include "shared/train_output.hpp"
 #include "shared/train_preconditioner.hpp"
 
 namespace mercer::drivers {
 namespace {
-
-volatile std::sig_atomic_t signalled = 0;
-extern "C" void note_signal(int) {
-  signalled = 1;
-}
-
-/// From here on SIGUSR1 (a batch system's warning) and SIGTERM end training at its next step, and
-/// leave the writing of results alone.
-void end_training_on_signals() {
-  std::signal(SIGUSR1, note_signal);
-  std::signal(SIGTERM, note_signal);
-}
 
 template <class T>
 void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
@@ -78,7 +66,7 @@ train::Outcome descend_with_progress(
         share, fmt::format("step {}, loss {:.3e}, {:.1f} steps/s", now.step,
                            now.history.empty() ? NAN : now.history.back().loss, steps / seconds));
   };
-  end_training_on_signals();
+  note_signals();
   return descend(hooks);
 }
 
@@ -196,7 +184,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     hooks.checkpoint = [&](const train::State<T>& now) {
       train::write_checkpoint(comm, job.checkpoint, identity, now, rows);
     };
-  hooks.interrupted = [] { return signalled != 0; };
+  hooks.interrupted = signalled;
   hooks.say = [&](const std::string& text) { session.say("train   {}", text); };
   const auto outcome =
       descend_with_progress<T>(job, session, state, hooks, [&](const train::Hooks<T>& complete) {

@@ -49,6 +49,7 @@ Solution<T> Fitting<T>::solve() {
   Solution<T> solution;
   solution.pairs = eigenpairs();
   const auto& pairs = *solution.pairs;
+  solution.method = spectral::name(pairs.method);
   solution.mean_diagonal = pairs.trace / static_cast<double>(n());
   const Index top = job_.modified() ? std::min(this->top(), pairs.k()) : pairs.k();
   const auto g = msk::SpectrumMap::parse(job_.modified() ? job_.g : "identity");
@@ -73,15 +74,17 @@ Solution<T> Fitting<T>::solve() {
 }
 
 template <class T>
-double Fitting<T>::check(const Solution<T>& solution, const krr::Fit& fit) {
-  auto residual = session_.phase(
-      "check", [&] { return gram::apply(kernel_, train_.inputs, fit.alpha, assembly_); });
-  const auto y = train_.targets.values();
+double check(const RidgeJob& job, const gram::Source& kernel, const data::Dataset& train,
+             const gram::Options& assembly, const Solution<T>& solution, const krr::Fit& fit,
+             Session& session) {
+  auto residual = session.phase(
+      "check", [&] { return gram::apply(kernel, train.inputs, fit.alpha, assembly); });
+  const auto y = train.targets.values();
   for (std::size_t i = 0; i < y.size(); ++i) residual.values()[i] = y[i] - residual.values()[i];
-  if (job_.modified()) {
-    RowBlock<T> rows(session_.comm(), n(), residual.cols());
+  if (job.modified()) {
+    RowBlock<T> rows(session.comm(), train.rows(), residual.cols());
     std::ranges::copy(residual.values(), rows.values().begin());
-    dist::DistMatrix<T> R(session_.grid(), n(), residual.cols(), assembly_.nb);
+    dist::DistMatrix<T> R(session.grid(), train.rows(), residual.cols(), assembly.nb);
     dist::copy(rows, R);
     msk::Preconditioner<T>(*solution.pairs, solution.spectrum).apply(R);
     dist::copy(R, rows);
@@ -94,10 +97,9 @@ double Fitting<T>::check(const Solution<T>& solution, const krr::Fit& fit) {
     sums[1] += y[i] * y[i];
     sums[2] += a[i] * a[i];
   }
-  session_.comm().all_reduce(std::span<double>(sums), comm::Op::sum);
-  return std::sqrt(sums[0]) /
-         (std::sqrt(sums[1]) +
-          solution.mean_diagonal * static_cast<double>(n()) * std::sqrt(sums[2]));
+  session.comm().all_reduce(std::span<double>(sums), comm::Op::sum);
+  const double trace = solution.mean_diagonal * static_cast<double>(train.rows());
+  return std::sqrt(sums[0]) / (std::sqrt(sums[1]) + trace * std::sqrt(sums[2]));
 }
 
 template <class T>
@@ -123,7 +125,7 @@ spectral::Eigenpairs<T> Fitting<T>::eigenpairs() {
   return session_.phase("eigensolve", [&] {
     return spectral::eigenpairs(
         std::move(K), {.top = all ? n() : top(),
-                       .method = spectral::parse_method(job_.solver),
+                       .method = job_.eigensolver(),
                        .seed = job_.common.seed,
                        .say = [&](const std::string& text) { session_.say("solver  {}", text); }});
   });
@@ -166,7 +168,8 @@ void Fitting<T>::along_path(Solution<T>& solution) {
   const Path path(*solution.pairs, solution.spectrum, train_.targets);
   auto ridges = gammas(solution.mean_diagonal);
   if (job_.score.has_value()) {
-    const auto chosen = path.select(static_cast<typename Path::Score>(*job_.score));
+    const auto chosen = path.select(
+        *job_.score == krr::RidgeCriterion::gcv ? Path::Score::gcv : Path::Score::leave_one_out);
     ridges = {chosen.ridge};
     solution.edge = edge_line<T>(chosen);
   }
@@ -178,61 +181,35 @@ void Fitting<T>::along_path(Solution<T>& solution) {
       krr::best_ridge(ridges, scores, path.rounding(Path::Score::leave_one_out, ridges));
 }
 
-/// Memory and flops of the job, by the way that Fitting will take.
-template <class T>
-Plan plan(const RidgeJob& job, const gram::Source& kernel, const data::Split& sets, Index nb,
-          const Session& session) {
-  const auto shape = session.grid().shape();
-  const double ranks = session.comm().size();
-  const Index points =
-      sets.train.rows() + (job.transductive() && sets.test.has_value() ? sets.test->rows() : 0);
-  const double n = static_cast<double>(points), d = static_cast<double>(sets.train.dimension());
-  const double m = sets.test.has_value() ? static_cast<double>(sets.test->rows()) : 0;
-  const double rows = static_cast<double>(sets.train.rows()) + m;
-  const double outputs = static_cast<double>(sets.train.outputs());
-  const double data = 8.0 * rows * (d + outputs) / ranks;
-  const double share = sizeof(T) * n * n / ranks;
-  const gram::Options assembly{.nb = nb};
-  const double overhead = kernel.is_stored()
-                              ? share
-                              : gram::assemble_overhead(kernel.kernel(), points,
-                                                        sets.train.dimension(), shape, assembly);
-  Plan plan = session.plan();
-  plan.stage("load", 2 * data, 0);
-  plan.stage("assemble", data + share + overhead, n * n * d);
-  if (job.by_eigenpairs() || job.transductive()) {
-    const bool all = job.score.has_value() || job.ridges.size() > 1 || job.top < 0;
-    const Index k = all ? points : std::min(job.top, points);
-    const auto named = spectral::parse_method(job.solver);
-    const bool single = std::is_same_v<T, float>;
-    const auto method = named != spectral::Method::automatic
-                            ? named
-                            : spectral::choose(points, k, true, shape, single).method;
-    if (job.spectrum.empty()) {
-      const auto solve = spectral::plan(points, k, true, method, shape, nb, single);
-      plan.stage("eigensolve", data + solve.bytes_per_rank, solve.flops, spectral::name(method));
-    }
-    const double pairs = sizeof(T) * n * static_cast<double>(k) / ranks;
-    if (k < points || job.transductive())
-      plan.stage("solve", data + pairs + share + overhead,
-                 n * n * n / 3 + n * n * static_cast<double>(k), "rank-k update, Cholesky");
-    else
-      plan.stage("solve", data + pairs, 10 * n * n * outputs, "ridge path");
-  } else {
-    plan.stage("solve", data + share + 8.0 * n * (2 * outputs + 32) / ranks,
-               n * n * n / 3 + 2 * n * n * outputs, "Cholesky");
+void plan_direct(Plan& plan, const RidgeJob& job, const forecast::Sizes& sizes,
+                 const Machine& machine) {
+  plan.stage(forecast::assemble(machine, sizes));
+  if (!job.by_eigenpairs() && !job.transductive()) {
+    plan.stage(forecast::cholesky(machine, sizes));
+    return;
   }
-  if (!job.transductive() && m > 0)
-    plan.stage("predict", data + std::min(assembly.panel_bytes, overhead),
-               2 * m * n * (d + outputs));
-  return plan;
+  const bool all = job.score.has_value() || job.ridges.size() > 1 || job.top < 0;
+  const Index k = all ? sizes.n : std::min(job.top, sizes.n);
+  const auto named = job.eigensolver();
+  const auto method = named != spectral::Method::automatic
+                          ? named
+                          : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
+  if (job.spectrum.empty()) plan.stage(forecast::eigensolve(machine, sizes, method, k));
+  if (k < sizes.n || job.transductive())
+    plan.stage(forecast::modified_cholesky(machine, sizes, k));
+  else
+    plan.stage(forecast::ridge_path(  // the grid of 41 ridges and golden section
+        machine, sizes, std::max(1.0, static_cast<double>(job.ridges.size())),
+        job.score == krr::RidgeCriterion::leave_one_out ? 56.0 : 0.0));
 }
 
+template double check<double>(const RidgeJob&, const gram::Source&, const data::Dataset&,
+                              const gram::Options&, const Solution<double>&, const krr::Fit&,
+                              Session&);
+template double check<float>(const RidgeJob&, const gram::Source&, const data::Dataset&,
+                             const gram::Options&, const Solution<float>&, const krr::Fit&,
+                             Session&);
 template class Fitting<double>;
 template class Fitting<float>;
-template Plan plan<double>(const RidgeJob&, const gram::Source&, const data::Split&, Index,
-                           const Session&);
-template Plan plan<float>(const RidgeJob&, const gram::Source&, const data::Split&, Index,
-                          const Session&);
 
 }  // namespace mercer::drivers

@@ -6,22 +6,47 @@
 #include <vector>
 
 #include "mercer/krr/fit.hpp"
+#include "mercer/krr/modified_operator.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "shared/forecast.hpp"
 #include "shared/ridge_job.hpp"
 
 namespace mercer::drivers {
 
+/// One run of conjugate gradients, for the report.
+struct CgRun {
+  Index iterations = 0, products = 0;
+  bool converged = true;
+  std::string stagnation{};  ///< what to change where it did not converge
+};
+
 /// What a fit leaves behind for predictions and reports.
 template <class T>
 struct Solution {
-  std::vector<krr::Fit> fits;  ///< one a ridge
-  std::size_t best = 0;        ///< of least leave-one-out error where there are several
-  std::string edge;            ///< a line where the ridge was looked for and is at the range's end
+  std::string method = "cholesky";  ///< or the eigensolver, or cg
+  std::vector<krr::Fit> fits;       ///< one a ridge
+  std::size_t best = 0;             ///< of least leave-one-out error where there are several
+  std::string edge;  ///< a line where the ridge was looked for and is at the range's end
   std::optional<spectral::Eigenpairs<T>> pairs;
   msk::ModifiedSpectrum spectrum;  ///< empty without pairs
   double mean_diagonal = 0;        ///< trace(K)/n
+
+  // Of conjugate gradients.
+  std::vector<CgRun> runs{};                ///< one a ridge
+  std::string preconditioner{}, storage{};  ///< as they say of themselves
+  double stored_share = 1;                  ///< of K
+  std::vector<krr::RidgeScore> tried{};     ///< where the ridge was chosen
+  std::optional<krr::RidgeScore> chosen{};
 };
+
+/// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) with every entry of K
+/// evaluated again: alpha = S (K S + gamma I)^-1 Y is its zero. S = I for plain ridge regression.
+/// Collective.
+template <class T>
+double check(const RidgeJob& job, const gram::Source& kernel, const data::Dataset& train,
+             const gram::Options& assembly, const Solution<T>& solution, const krr::Fit& fit,
+             Session& session);
 
 /// g on the first `top` of the n eigenvalues that `lambda` begins (`next` comes after them); the
 /// others stay as they are. Local.
@@ -40,9 +65,6 @@ class Fitting {
       : job_(job), kernel_(kernel), train_(train), session_(session), assembly_{.nb = nb} {}
 
   Solution<T> solve();
-  /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) with every entry of K
-  /// evaluated again: alpha = S (K S + gamma I)^-1 Y is its zero. S = I for plain ridge regression.
-  double check(const Solution<T>& solution, const krr::Fit& fit);
 
  private:
   Index n() const { return train_.rows(); }
@@ -61,9 +83,9 @@ class Fitting {
   gram::Options assembly_;
 };
 
-/// Memory and flops of the job, by the way that Fitting will take.
-template <class T>
-Plan plan(const RidgeJob& job, const gram::Source& kernel, const data::Split& sets, Index nb,
-          const Session& session);
+/// The stages of the way that Fitting, or a transductive job, will take, but for reading and
+/// predictions. Local.
+void plan_direct(Plan& plan, const RidgeJob& job, const forecast::Sizes& sizes,
+                 const Machine& machine);
 
 }  // namespace mercer::drivers

@@ -61,6 +61,96 @@ void note_scores(Session& session, const Scores& scores) {
   if (scores.accuracy >= 0) result["accuracy"] = scores.accuracy;
 }
 
+template <class T>
+bool print_solution(const Session& session, const Solution<T>& solution) {
+  const auto& fit = solution.fits[solution.best];
+  session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
+              fit.ridge / solution.mean_diagonal, fit.residual,
+              fit.residual_exact ? "exact" : "estimated");
+  if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
+  if (solution.chosen.has_value())
+    session.say("score   {:.8g} +- {:.1e}, estimated; {} ridges tried", solution.chosen->score,
+                solution.chosen->error, solution.tried.size());
+  bool converged = true;
+  for (std::size_t r = 0; r < solution.runs.size(); ++r) {
+    const auto& run = solution.runs[r];
+    session.say("cg      ridge {:.3e}: {} iterations, {} products, residual {:.1e}, M = {}",
+                solution.fits[r].ridge, run.iterations, run.products, solution.fits[r].residual,
+                solution.preconditioner);
+    if (!run.converged) session.warn(run.stagnation);
+    converged = converged && run.converged;
+  }
+  return converged;
+}
+
+template <class T>
+void note_solution(Session& session, const Solution<T>& solution) {
+  const auto& fit = solution.fits[solution.best];
+  auto& record = session.record();
+  record.method = solution.method;
+  record.residual = fit.residual;
+  if (solution.pairs.has_value()) record.orthogonality = solution.pairs->orthogonality;
+  auto& result = record.result;
+  result["ridge"] = fit.ridge;
+  result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
+  if (fit.loo_rmse >= 0) result["loo_rmse"] = fit.loo_rmse;
+  if (fit.gcv >= 0) result["gcv"] = fit.gcv;
+  if (solution.chosen.has_value()) {
+    result["score"] = solution.chosen->score;
+    result["score_error"] = solution.chosen->error;
+  }
+  if (solution.runs.empty()) return;
+  const auto& run = solution.runs[solution.best];
+  result["iterations"] = run.iterations;
+  result["products"] = run.products;
+  result["converged"] = run.converged;
+  result["stagnation"] = run.stagnation;
+  result["preconditioner"] = solution.preconditioner;
+  result["storage"] = solution.storage;
+  result["stored_share"] = solution.stored_share;
+}
+
+template <class T>
+double accepted_error(const RidgeJob& job, const Solution<T>& solution) {
+  double error = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+  if (!solution.runs.empty()) error = std::max(error, 2 * job.cg_tolerance);
+  if (solution.storage == "single" || solution.storage == "mixed") error = std::max(error, 1e-7);
+  return error;
+}
+
+template <class T>
+void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
+                    const std::vector<Scores>& scores) {
+  const auto& fit = solution.fits[solution.best];
+  const auto one = [](double value) { return std::vector<double>{value}; };
+  file.write("/ridge", one(fit.ridge));
+  if (!scores.empty()) write_scores(file, "/score", {scores[solution.best]});
+  if (fit.loo_rmse >= 0) file.write("/score/loo_rmse", one(fit.loo_rmse));
+  if (fit.gcv >= 0) file.write("/score/gcv", one(fit.gcv));
+  if (solution.fits.size() > 1) {
+    std::vector<double> ridges, loo, gcv;
+    for (const auto& f : solution.fits) {
+      ridges.push_back(f.ridge);
+      if (f.loo_rmse >= 0) loo.push_back(f.loo_rmse);
+      if (f.gcv >= 0) gcv.push_back(f.gcv);
+    }
+    file.write("/path/ridge", ridges);
+    write_scores(file, "/path", scores);
+    if (loo.size() == ridges.size()) file.write("/path/loo_rmse", loo);
+    if (gcv.size() == ridges.size()) file.write("/path/gcv", gcv);
+  }
+  if (solution.tried.empty()) return;
+  std::vector<double> ridges, values, errors;
+  for (const auto& tried : solution.tried) {
+    ridges.push_back(tried.ridge);
+    values.push_back(tried.score);
+    errors.push_back(tried.error);
+  }
+  file.write("/search/ridge", ridges);
+  file.write("/search/score", values);
+  file.write("/search/error", errors);
+}
+
 namespace {
 
 /// Both in the targets' own units.
@@ -107,8 +197,10 @@ void plot(const Session& session, const Solution<T>& solution, const std::vector
         .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
         rmse{.label = "test", .x = {}, .y = {}, .style = report::Style::linespoints};
     for (std::size_t r = 0; r < solution.fits.size(); ++r) {
-      loo.x.push_back(solution.fits[r].ridge);
-      loo.y.push_back(solution.fits[r].loo_rmse);
+      if (solution.fits[r].loo_rmse >= 0) {
+        loo.x.push_back(solution.fits[r].ridge);
+        loo.y.push_back(solution.fits[r].loo_rmse);
+      }
       if (r >= scores.size()) continue;
       rmse.x.push_back(solution.fits[r].ridge);
       rmse.y.push_back(scores[r].rmse);
@@ -118,12 +210,21 @@ void plot(const Session& session, const Solution<T>& solution, const std::vector
                       .y_label = "rmse",
                       .log_x = true,
                       .log_y = true,
-                      .series = {loo, rmse}});
+                      .series = loo.x.empty() ? std::vector{rmse} : std::vector{loo, rmse}});
   }
   if (test != nullptr && test->outputs() > 0)
     panels.push_back(plot_predictions(predictions, *test, standardization));
   report::write_svg(session.comm(), session.options().plot, panels);
 }
+
+#define MERCER_INSTANTIATE(T)                                             \
+  template bool print_solution<T>(const Session&, const Solution<T>&);    \
+  template void note_solution<T>(Session&, const Solution<T>&);           \
+  template double accepted_error<T>(const RidgeJob&, const Solution<T>&); \
+  template void write_solution<T>(dist::Hdf5File&, const Solution<T>&, const std::vector<Scores>&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
 
 template void plot<double>(const Session&, const Solution<double>&, const std::vector<Scores>&,
                            const RowBlock<double>&, const data::Dataset*,

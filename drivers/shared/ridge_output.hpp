@@ -27,6 +27,22 @@ void note_scores(Session& session, const Scores& scores);
 void write_scores(dist::Hdf5File& file, const std::string& group,
                   const std::vector<Scores>& scores);
 
+/// Ridge, residual and method of the best fit as lines of the log; false where conjugate gradients
+/// did not converge: what to change is then said.
+template <class T>
+bool print_solution(const Session& session, const Solution<T>& solution);
+/// Into the JSON record.
+template <class T>
+void note_solution(Session& session, const Solution<T>& solution);
+/// What check() may give: rounding, or what the solver and the storage of K leave.
+template <class T>
+double accepted_error(const RidgeJob& job, const Solution<T>& solution);
+/// /ridge, /score/..., /path/... of several ridges, /search/... of a ridge that was chosen by
+/// estimates. `scores`: one a ridge, or none. Collective.
+template <class T>
+void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
+                    const std::vector<Scores>& scores);
+
 /// The spectrum and g of it, the errors along the ridges, and the predictions against the targets:
 /// those panels that the job has (`test`: null where there is none). Collective.
 template <class T>

@@ -14,8 +14,15 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = 1, kSmallest = -10;  // log10 of G
 constexpr double kFinest = 0.1;                  // decades
 
+constexpr double kPrecise = 0.01;  // what the solver's residuals may add to a score, relative
+constexpr double kFinestTolerance = 1e-13;
+
+/// A score that the solver's residuals leave open to more than this says nothing: every ridge would
+/// be as good.
+constexpr double kVague = 0.1;
+
 bool usable(const RidgeScore& s) {
-  return s.converged && std::isfinite(s.score);
+  return s.converged && std::isfinite(s.score) && s.solver_error <= kVague;
 }
 /// log(a/b), 0 where both are 0.
 double log_ratio(const RidgeScore& a, const RidgeScore& b) {
@@ -114,18 +121,28 @@ RidgeScore RidgeEstimates::score(double ridge) {
   check_ridge(ridge);
   if (ridge == 0) throw InputError("the ridge is 0: scores are estimated for positive ridges");
   RidgeScore score{.ridge = ridge, .score = kInfinity, .converged = false};
-  const Matrix<double> start = state_->start(ridge);
+  Matrix<double> X = state_->start(ridge);
   CgOptions options{.tolerance = state_->options.tolerance,
                     .max_iterations = state_->options.max_iterations};
-  options.start = start.view();
   try {
-    CgResult solution = conjugate_gradients(state_->samples->A(), ridge, state_->samples->M(),
-                                            state_->samples->B(), options);
-    score.iterations = solution.iterations;
-    score.converged = solution.converged;
-    state_->samples->judge(solution, score);
-    state_->keep(ridge, std::move(solution.X));
-  } catch (const RunError&) {  // on all ranks: not positive definite, the score stays infinite
+    // Small ridges leave small residuals Y - F, and the solver's must be smaller still.
+    for (bool enough = false; !enough;) {
+      options.start = X.view();
+      CgResult solution = conjugate_gradients(state_->samples->A(), ridge, state_->samples->M(),
+                                              state_->samples->B(), options);
+      score.iterations += solution.iterations;
+      score.converged = score.converged || solution.converged;
+      state_->samples->judge(solution, score);
+      enough = !solution.converged || score.solver_error <= kPrecise ||
+               options.tolerance <= kFinestTolerance;
+      options.tolerance =
+          std::max(kFinestTolerance, options.tolerance * 0.5 * kPrecise / score.solver_error);
+      X = std::move(solution.X);
+    }
+    state_->keep(ridge, std::move(X));
+  } catch (const RunError&) {  // on all ranks: not positive definite
+    score.score = kInfinity;
+    score.converged = false;
   }
   if (state_->options.done) state_->options.done(score);
   return score;

@@ -15,7 +15,10 @@
 namespace mercer::train {
 namespace {
 
+using dist::check_identity;
 using dist::Hdf5File;
+using dist::require_same;
+using dist::write_identity;
 
 constexpr Index kVersion = 1;
 
@@ -169,37 +172,6 @@ std::string hash_of(const comm::Communicator& comm, const State<T>& state,
              std::span<const T>(r.data(), static_cast<std::size_t>(r.size())));
   }
   return spectral::hash_text(hash.total(comm));
-}
-
-void write_identity(Hdf5File& file, const Identity& identity) {
-  std::string names;
-  for (const auto& [name, value] : identity) {
-    file.attribute("/", name, value);
-    names += name + '\n';
-  }
-  file.attribute("/", "checkpoint_identity", names);
-}
-
-/// Throws InputError, naming the first difference, unless `there` is `here`.
-void require_same(const std::string& path, const std::string& name, const std::string& there,
-                  const std::string& here) {
-  if (there != here)
-    throw InputError("--resume: {} is of another problem: {} is {} there and {} here", path, name,
-                     there, here);
-}
-
-void check_identity(const Hdf5File& file, const Identity& identity) {
-  for (const auto& [name, value] : identity)
-    require_same(file.path(), name,
-                 file.has_attribute("/", name) ? file.text_attribute("/", name) : "absent", value);
-  const std::string names = file.text_attribute("/", "checkpoint_identity");
-  for (std::size_t begin = 0; begin < names.size();) {
-    const std::size_t end = names.find('\n', begin);
-    const std::string name = names.substr(begin, end - begin);
-    if (std::ranges::none_of(identity, [&](const auto& pair) { return pair.first == name; }))
-      require_same(file.path(), name, file.text_attribute("/", name), "absent");
-    begin = end == std::string::npos ? names.size() : end + 1;
-  }
 }
 
 void check_version(const Hdf5File& file) {

@@ -1,16 +1,14 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "mercer/dist/identity.hpp"
 #include "mercer/train/descend.hpp"
 
 namespace mercer::train {
 
-/// What a checkpoint must belong to: names and values, e.g. {"architecture", "dense(64) relu
-/// dense(1)"}, {"data_hash", "..."}, {"lr", "auto"}: all that changes the numbers of a run.
-using Identity = std::vector<std::pair<std::string, std::string>>;
+using dist::Identity;
 
 /// Writes PATH: the state, the identity, and S by reference: S of the sets lies in a file beside it
 /// (PATH.S-<hash of its bits>), written when S is new, whose hash PATH holds. Each file is written

@@ -1,0 +1,382 @@
+#include "shared/ridge_cg.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/dist/columns_file.hpp"
+#include "mercer/krr/cg_file.hpp"
+#include "mercer/krr/conjugate_gradients.hpp"
+#include "mercer/spectral/estimates.hpp"
+#include "mercer/spectral/stored.hpp"
+
+namespace mercer::drivers {
+
+using dist::RowBlock;
+
+namespace {
+
+constexpr Index kProbes = 32;         // of the estimates that choose a ridge
+constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
+constexpr double kRoughPairs = 1e-4;  // of those that only precondition
+constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
+constexpr double kIterations = 60, kPlainIterations = 200;  // for the plan
+
+double bytes_of_columns(const forecast::Sizes& sizes, Index columns) {
+  return 8 * static_cast<double>(sizes.n) * static_cast<double>(columns) / sizes.ranks();
+}
+
+/// Are scores estimated: to choose a ridge, or to compare several?
+bool estimated(const RidgeJob& job) {
+  return job.score.has_value() || job.ridges.size() > 1;
+}
+
+/// n/4 columns, 500 at most, and no more than half of the memory holds.
+Index chosen_rank(const forecast::Sizes& sizes, double room) {
+  Index rank = std::clamp<Index>(sizes.n / 4, 1, 500);
+  while (rank > 1 && forecast::conjugate_gradients_bytes(sizes, rank) > 0.5 * room) rank /= 2;
+  return rank;
+}
+
+/// What is set up beside K, and how large.
+void size_preconditioner(const RidgeJob& job, const forecast::Sizes& sizes, double room,
+                         RidgeWay& way) {
+  const bool pairs_there = job.modified() || !job.spectrum.empty();
+  way.preconditioner = job.preconditioner != "auto" ? job.preconditioner
+                       : pairs_there                ? "eigenpairs"
+                                                    : "cholesky";
+  const Index asked = job.rank > 0 ? std::min(job.rank, sizes.n) : 0;
+  if (way.preconditioner == "cholesky" || (way.preconditioner == "eigenpairs" && !pairs_there))
+    way.rank = asked > 0 ? asked : chosen_rank(sizes, room);
+  const bool computed =
+      job.spectrum.empty() && (job.modified() || way.preconditioner == "eigenpairs");
+  if (!computed) return;
+  way.pairs_tolerance = job.modified() ? kPairs : kRoughPairs;
+  const Index top = job.modified() ? std::min(job.top, sizes.n) : way.rank;
+  spectral::KrylovOptions options{.top = top, .tolerance = way.pairs_tolerance};
+  options.basis_bytes = std::max(1.0, 0.5 * room);
+  way.run = forecast::krylov_run(sizes, options);
+}
+
+/// Collective.
+Index pairs_stored(const RidgeJob& job, const comm::Communicator& comm) {
+  const auto file = dist::Hdf5File::open(comm, job.spectrum);
+  return file.contains("/eigenvectors") ? file.extents("/eigenvectors").back() : 0;
+}
+
+void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
+                    double room, const Session& session, RidgeWay& way) {
+  size_preconditioner(job, sizes, room, way);
+  const Index pairs = way.run.has_value()     ? way.run->k
+                      : !job.spectrum.empty() ? pairs_stored(job, session.comm())
+                                              : 0;
+  double beside =
+      bytes_of_columns(sizes, 2 * pairs) + forecast::conjugate_gradients_bytes(sizes, way.rank);
+  if (estimated(job)) beside += bytes_of_columns(sizes, 9 * kProbes + 8 * sizes.c);
+  if (way.run.has_value())
+    beside = std::max(
+        beside, spectral::krylov_bytes(sizes.n, way.run->k, sizes.shape.rows * sizes.shape.cols,
+                                       way.run->sizes));
+  Index block = 2 * std::max<Index>(1, sizes.c);  // a residual is measured beside a step's product
+  if (way.run.has_value()) block = std::max(block, way.run->sizes.block + 16);
+  if (estimated(job)) block = std::max(block, kProbes + sizes.c);
+  way.products = plan_products(kernel, sizes, job.storage.storage(), room - beside, block, {});
+}
+
+void read_sizes(const dist::Hdf5File& file, const gram::Source& kernel,
+                const forecast::Sizes& sizes, RidgeWay& way) {
+  way.rank = static_cast<Index>(file.number_attribute("/", "cg_rank"));
+  const auto kept = read_storage(file);
+  way.products = plan_products(kernel, sizes, kept.storage, kept.memory_bytes, kept.block, {});
+}
+
+}  // namespace
+
+RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
+                const Session& session, const dist::Hdf5File* resume) {
+  RidgeWay way;
+  const double room = room_for_solver(session, sizes);
+  if (job.direct_asked() || job.transductive()) return way;
+  if (job.iterative_asked()) {
+    require_room(session, room);
+    way.iterative = true;
+    way.reason = "asked for";
+    size_iterative(job, kernel, sizes, room, session, way);
+    if (resume != nullptr) read_sizes(*resume, kernel, sizes, way);
+    return way;
+  }
+  if (job.modified() && job.top < 0 && job.spectrum.empty()) return way;  // all pairs
+  const Machine reference;  // the same choice in every run, whatever a measurement would say
+  Plan direct(0, true);
+  plan_direct(direct, job, sizes, reference);
+  const bool fits = direct.peak() - sizes.data_bytes() <= room;
+  if (fits && sizes.n <= kModerate) return way;
+  try {
+    size_iterative(job, kernel, sizes, room, session, way);
+  } catch (const MemoryError&) {
+    if (fits) return {};
+    throw;
+  }
+  Plan iterative(0, true);
+  plan(iterative, job, way, sizes, reference);
+  way.iterative = !fits || iterative.seconds() < direct.seconds();
+  way.reason =
+      fmt::format("predicted: cg {}, direct {}{}", format_seconds(iterative.seconds()),
+                  format_seconds(direct.seconds()), fits ? "" : ", which does not fit the memory");
+  return way;
+}
+
+void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::Sizes& sizes,
+          const Machine& machine) {
+  auto op = way.products.cost;
+  if (way.products.stored) {
+    plan.stage(forecast::assemble(machine, sizes));
+  } else {
+    op =
+        forecast::kernel_operator(machine, sizes, way.products.options, way.products.options.block);
+    if (op.stored_share > 0) plan.stage(forecast::store(machine, sizes, op));
+  }
+  if (way.run.has_value()) plan.stage(forecast::krylov(machine, sizes, op, *way.run));
+  if (way.preconditioner == "cholesky") plan.stage(forecast::sketch(machine, sizes, op, way.rank));
+  const double iterations = way.preconditioner == "none" ? kPlainIterations : kIterations;
+  const double ridges = std::max<double>(1, static_cast<double>(job.ridges.size()));
+  if (estimated(job)) {  // about twenty ridges are tried
+    auto with_probes = sizes;
+    if (job.score != krr::RidgeCriterion::holdout) with_probes.c += kProbes;
+    auto stage = forecast::conjugate_gradients(machine, with_probes, op, way.rank,
+                                               (job.score.has_value() ? 20 : ridges) * iterations);
+    stage.name = "choose";
+    plan.stage(stage);
+  }
+  plan.stage(forecast::conjugate_gradients(machine, sizes, op, way.rank, ridges * iterations));
+}
+
+dist::Identity identity(const RidgeJob& job, const std::string& kernel, const data::Dataset& train,
+                        int ranks) {
+  const auto whole = [](Index x) { return fmt::format("{}", x); };
+  return {{"checkpoint of", "conjugate gradients"},
+          {"kernel", kernel},
+          {"training rows", whole(train.rows())},
+          {"data hash", spectral::hash_text(train.hash)},
+          {"target hash", spectral::hash_text(train.target_hash)},
+          {"--ridge", job.relative ? job.ridge_relative + " relative" : job.ridge},
+          {"--top", whole(job.top)},
+          {"--g", job.g.empty() ? "none" : job.g},
+          {"--spectrum", job.spectrum.empty() ? "none" : job.spectrum},
+          {"--preconditioner", job.preconditioner},
+          {"--rank", job.rank > 0 ? whole(job.rank) : "chosen"},
+          {"--cg-tol", fmt::format("{:.17g}", job.cg_tolerance)},
+          {"--storage", gram::name(job.storage.storage())},
+          {"--precision", job.common.single_precision ? "single" : "double"},
+          {"--seed", fmt::format("{}", job.common.seed)},
+          {"ranks", fmt::format("{}", ranks)}};
+}
+
+/// What a checkpoint holds beside identity and sizes: the ridges, how many of them are done, their
+/// solutions B of A B = Y side by side, and the state of the next one.
+struct IterativeFitting::Resumed {
+  std::vector<double> ridges;
+  Index done = 0;
+  Matrix<double> solutions;
+  krr::CgState state;
+};
+
+IterativeFitting::IterativeFitting(const RidgeJob& job, const RidgeWay& way,
+                                   const gram::Source& kernel, const data::Dataset& train, Index nb,
+                                   Checkpoints& checkpoints, Session& session)
+    : job_(job),
+      way_(way),
+      kernel_(kernel),
+      train_(train),
+      checkpoints_(checkpoints),
+      session_(session),
+      nb_(nb) {}
+
+IterativeFitting::~IterativeFitting() = default;
+
+Solution<double> IterativeFitting::solve() {
+  if (job_.checkpoints.resume) {
+    const auto file = checkpoints_.open();
+    resumed_ = std::make_unique<Resumed>();
+    resumed_->ridges = file.read_vector("/ridges");
+    resumed_->done = static_cast<Index>(file.number_attribute("/", "cg_done"));
+    resumed_->solutions =
+        dist::read_columns(file, "/solutions", n(), resumed_->done * train_.outputs());
+    resumed_->state = krr::read_cg_state(file, n());
+    session_.say("resume  {}: ridge {} of {}, {} iterations", job_.checkpoints.path,
+                 resumed_->done + 1, resumed_->ridges.size(), resumed_->state.iterations);
+  }
+  const Products products(kernel_, train_.inputs, nb_, way_.products, session_);
+  const gram::Operator& K = products.K();
+  session_.say("storage {}", products.text());
+  Solution<double> solution;
+  solution.method = "cg";
+  solution.storage = products.storage();
+  solution.stored_share = products.stored_share();
+  solution.mean_diagonal = spectral::trace(K) / static_cast<double>(n());
+  if (way_.run.has_value() || !job_.spectrum.empty()) pairs_ = pairs(K);
+
+  std::optional<krr::ModifiedOperator> K_g;
+  if (job_.modified()) {
+    solution.spectrum = modified();
+    K_g.emplace(K, pairs_, solution.spectrum);
+  }
+  const gram::Operator& A = K_g.has_value() ? static_cast<const gram::Operator&>(*K_g) : K;
+  const auto M = preconditioner(A, solution.spectrum);
+  solution.preconditioner = M.text();
+  gammas_ = job_.ridges;
+  if (job_.relative)
+    for (double& gamma : gammas_) gamma *= solution.mean_diagonal;
+  if (resumed_ != nullptr)
+    gammas_ = resumed_->ridges;
+  else if (job_.score.has_value())
+    choose(A, M, solution);
+  if (gammas_.size() > 1) compare(A, M, solution);
+  fit(K, K_g.has_value() ? &*K_g : nullptr, M, solution);
+  if (job_.modified())
+    solution.pairs = spectral::on_grid<double>(pairs_, n(), session_.grid(), nb_);
+  return solution;
+}
+
+spectral::TopPairs IterativeFitting::pairs(const gram::Operator& K) {
+  if (!job_.spectrum.empty())
+    return session_.phase("load", [&] {
+      const auto stored =
+          spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
+                                 {kernel_.text(), n(), train_.hash}, session_.grid(), nb_);
+      return spectral::by_rows(stored);
+    });
+  const auto scope = session_.phases().time("eigensolve");
+  auto progress = session_.progress("eigensolve");
+  spectral::KrylovOptions options{.top = way_.run->k,
+                                  .tolerance = way_.pairs_tolerance,
+                                  .block = way_.run->sizes.block,
+                                  .basis = way_.run->sizes.basis,
+                                  .seed = job_.common.seed};
+  options.say = [&](const std::string& text) { session_.say("solver  {}", text); };
+  options.progress = [&](Index count, Index converged, double residual) {
+    progress.update(std::min(0.99, static_cast<double>(count) / way_.run->products),
+                    fmt::format("{} products, {} of {} pairs, residual {:.1e}", count, converged,
+                                way_.run->k, residual));
+  };
+  auto pairs = spectral::krylov(K, options);
+  if (job_.modified() && !pairs.warning.empty()) session_.warn(pairs.warning);
+  return pairs;
+}
+
+/// g on the pairs that it acts on; those of --spectrum may be more.
+msk::ModifiedSpectrum IterativeFitting::modified() const {
+  const Index top = job_.top < 0 ? pairs_.k() : std::min(job_.top, pairs_.k());
+  const auto g = msk::SpectrumMap::parse(job_.g);
+  auto spectrum =
+      modified_spectrum(g, pairs_.values, pairs_.next, top, n(),
+                        msk::SpectrumMap::Positivity::nonnegative, msk::kModeTolerance<double>);
+  session_.say(
+      "g       {} on the top {} of {} eigenvalues; {} modes at or below {:.0e} lambda_1 left as "
+      "they are",
+      g.text(), top, n(), spectrum.left_out, spectrum.tolerance);
+  return spectrum;
+}
+
+krr::LowRankPreconditioner IterativeFitting::preconditioner(const gram::Operator& A,
+                                                            const msk::ModifiedSpectrum& spectrum) {
+  if (way_.preconditioner == "none") return {};
+  auto M = session_.phase("precondition", [&] {
+    return way_.preconditioner == "eigenpairs"
+               ? krr::LowRankPreconditioner::from_pairs(pairs_, spectrum.g)
+               : krr::LowRankPreconditioner::pivoted_cholesky(A, way_.rank, job_.common.seed);
+  });
+  session_.say("M       {}, {:.4g} of the trace", M.text(), M.captured());
+  return M;
+}
+
+void IterativeFitting::choose(const gram::Operator& A, const krr::LowRankPreconditioner& M,
+                              Solution<double>& solution) {
+  using Edge = krr::RidgeSelection::Edge;
+  const auto scope = session_.phases().time("choose");
+  krr::RidgeEstimateOptions options{
+      .probes = kProbes, .max_iterations = job_.max_iterations, .seed = job_.common.seed};
+  session_.say("\n{:>14}  {:>14}  {:>10}  {:>10}", "ridge tried", job_.ridge, "error",
+               "iterations");
+  options.done = [&](const krr::RidgeScore& s) {
+    session_.say("{:>14.6e}  {:>14.8g}  {:>10.1e}  {:>10}{}", s.ridge, s.score, s.error,
+                 s.iterations, s.converged ? "" : "  not converged");
+  };
+  krr::RidgeEstimates estimates(A, M, train_.targets, *job_.score, options);
+  const auto chosen = estimates.select();
+  gammas_ = {chosen.ridge};
+  solution.tried = chosen.tried;
+  solution.chosen = chosen.best;
+  if (chosen.edge != Edge::none)
+    solution.edge = fmt::format("the ridge is at the {} edge of the range searched",
+                                chosen.edge == Edge::largest ? "upper" : "lower");
+}
+
+/// Leave-one-out errors of several ridges, and which of these is best.
+void IterativeFitting::compare(const gram::Operator& A, const krr::LowRankPreconditioner& M,
+                               Solution<double>& solution) {
+  const auto scope = session_.phases().time("choose");
+  krr::RidgeEstimates estimates(
+      A, M, train_.targets, krr::RidgeCriterion::leave_one_out,
+      {.probes = kProbes, .max_iterations = job_.max_iterations, .seed = job_.common.seed});
+  solution.tried = estimates.scores(gammas_);
+  std::vector<double> scores, errors;
+  for (const auto& tried : solution.tried) {
+    scores.push_back(tried.score);
+    errors.push_back(tried.score > 0 ? 2 * tried.error / tried.score : 0);
+  }
+  solution.best = krr::best_ridge(gammas_, scores, errors);
+}
+
+void IterativeFitting::fit(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+                           const krr::LowRankPreconditioner& M, Solution<double>& solution) {
+  const auto scope = session_.phases().time("solve");
+  auto progress = session_.progress("solve");
+  const Index c = train_.outputs(), own = K.local_rows();
+  const auto ridges = static_cast<Index>(gammas_.size());
+  Matrix<double> solutions(own, ridges * c, 0.0);
+  const auto solution_of = [&](Index r) { return solutions.view().block(0, r * c, own, c); };
+  if (resumed_ != nullptr)
+    std::copy_n(resumed_->solutions.data(), resumed_->solutions.size(), solutions.data());
+  checkpoints_.begin();
+  for (Index r = 0; r < ridges; ++r) {
+    const double gamma = gammas_[static_cast<std::size_t>(r)];
+    krr::CgOptions options{.tolerance = job_.cg_tolerance, .max_iterations = job_.max_iterations};
+    if (resumed_ != nullptr && r < resumed_->done) options.start = solution_of(r);
+    if (resumed_ != nullptr && r == resumed_->done) options.resume = &resumed_->state;
+    options.progress = [&](Index iteration, double residual) {
+      const double share = std::log(residual) / std::log(job_.cg_tolerance);
+      progress.update(
+          std::clamp((static_cast<double>(r) + share) / static_cast<double>(ridges), 0.0, 0.99),
+          fmt::format("iteration {}, residual {:.1e}", iteration, residual));
+    };
+    Index iterations = 0;
+    options.checkpoint = [&](const krr::CgState& state) {
+      iterations = state.iterations;
+      return checkpoints_.step([&](dist::Hdf5File& file) {
+        write_storage(file, way_.products);
+        file.attribute("/", "cg_rank", way_.rank);
+        file.attribute("/", "cg_done", r);
+        file.write("/ridges", gammas_);
+        dist::write_columns(file, "/solutions", n(), solutions.view().block(0, 0, own, r * c));
+        krr::write(file, n(), state);
+      });
+    };
+    auto fitted = K_g != nullptr ? krr::fit_modified_by_cg(*K_g, M, train_.targets, gamma, options)
+                                 : krr::fit_by_cg(K, M, train_.targets, gamma, options);
+    if (!fitted.solution.finished)
+      checkpoints_.interrupted(fmt::format("{} iterations", iterations));
+    const auto& run = fitted.solution;
+    const MatrixView<double> kept = solution_of(r);
+    for (Index j = 0; j < c; ++j) std::copy_n(run.X.column(j), own, kept.column(j));
+    solution.runs.push_back({run.iterations, run.products, run.converged, run.stagnation});
+    if (solution.chosen.has_value() && job_.score == krr::RidgeCriterion::gcv)
+      fitted.fit.gcv = solution.chosen->score;
+    else if (solution.chosen.has_value() && job_.score == krr::RidgeCriterion::leave_one_out)
+      fitted.fit.loo_rmse = solution.chosen->score;
+    else if (!solution.tried.empty() && !solution.chosen.has_value())
+      fitted.fit.loo_rmse = solution.tried[static_cast<std::size_t>(r)].score;
+    solution.fits.push_back(std::move(fitted.fit));
+  }
+}
+
+}  // namespace mercer::drivers

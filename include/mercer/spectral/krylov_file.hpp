@@ -1,0 +1,19 @@
+#pragma once
+
+#include "mercer/dist/hdf5.hpp"
+#include "mercer/spectral/krylov.hpp"
+
+namespace mercer::spectral {
+
+/// Writes a state of krylov() on the operator's n rows: /krylov/numbers, /krylov/projection
+/// (columns^2 numbers), /krylov/images (n x 16) and /krylov/basis0, basis1, ... (n x 64 each, the
+/// last one narrower). Collective. Bytes: those of the columns in use; memory: 64 columns of this
+/// rank's rows.
+void write(dist::Hdf5File& file, Index n, const KrylovState& state);
+
+/// What write() wrote, by rows over the file's communicator; every number to the bit. Throws
+/// InputError where a dataset is missing or of another shape. Collective. Damage that HDF5 does not
+/// see is seen by krylov(), which measures its result. Memory: the state and 64 columns of it.
+KrylovState read_krylov_state(const dist::Hdf5File& file, Index n);
+
+}  // namespace mercer::spectral
