@@ -14,7 +14,7 @@ struct CgJob {
   CommonOptions common;
   data::Options preparation;
   std::string data = "sphere:n=4000,d=10,degree=2", second, ranks = "600";
-  Index n = 0, top = 0;
+  Index n = 0, top = 0, outputs = 0;
   double ridge = 1e-3, tolerance = 1e-6;
   Index iterations = 5000;
 };
@@ -31,6 +31,8 @@ void add_options(CommandLine& line, CgJob& job) {
           "rank", po::value(&job.ranks)->default_value("600"),
           "ranks of pivoted Cholesky preconditioners, a list; 0: none")(
           "top", po::value(&job.top)->default_value(0), "eigenpairs as preconditioner; 0: not")(
+          "outputs", po::value(&job.outputs)->default_value(0),
+          "at most the first outputs, all of which are solved for together; 0: all")(
           "tol", po::value(&job.tolerance)->default_value(1e-6), "relative residual to reach")(
           "iterations", po::value(&job.iterations)->default_value(5000), "at most");
 }
@@ -39,9 +41,9 @@ void check(const CgJob& job) {
   if (!(job.ridge >= 0) || !std::isfinite(job.ridge))
     throw InputError("--ridge-relative {}: give a number that is not negative", job.ridge);
   if (!(job.tolerance > 0)) throw InputError("--tol {}: give a positive number", job.tolerance);
-  if (job.n < 0 || job.top < 0 || job.iterations < 1)
-    throw InputError("--n {}, --top {}, --iterations {}: too small", job.n, job.top,
-                     job.iterations);
+  if (job.n < 0 || job.top < 0 || job.outputs < 0 || job.iterations < 1)
+    throw InputError("--n {}, --top {}, --outputs {}, --iterations {}: too small", job.n, job.top,
+                     job.outputs, job.iterations);
   if (!job.second.empty()) throw InputError("--data2: mercer-bench cg takes one set");
 }
 
@@ -51,7 +53,9 @@ class Comparison {
              double mean_diagonal, Session& session)
       : job_(job),
         K_(K),
-        B_(krr::to_columns(Y)),
+        Y_(krr::to_columns(Y)),
+        B_(Y_.view().block(0, 0, Y_.rows(),
+                           job.outputs > 0 ? std::min(job.outputs, Y_.cols()) : Y_.cols())),
         ridge_(job.ridge * mean_diagonal),
         session_(session) {
     session_.say("{:<24} {:>10} {:>10} {:>12} {:>12} {:>14} {:>10}", "preconditioner", "captured",
@@ -66,8 +70,7 @@ class Comparison {
     krr::CgResult result;
     const double solve = seconds(session_.comm(), [&] {
       result = krr::conjugate_gradients(
-          K_, ridge_, M, B_.view(),
-          {.tolerance = job_.tolerance, .max_iterations = job_.iterations});
+          K_, ridge_, M, B_, {.tolerance = job_.tolerance, .max_iterations = job_.iterations});
     });
     if (rows_.empty()) plain_ = result.iterations;
     const double share = static_cast<double>(result.iterations) / static_cast<double>(plain_);
@@ -76,7 +79,7 @@ class Comparison {
                  M.captured(), setup, result.iterations, solve, share, residual);
     if (!result.converged) session_.say("  {}", result.stagnation);
     rows_.push_back(Row{{"n", K_.size()},
-                        {"outputs", B_.cols()},
+                        {"outputs", B_.cols},
                         {"preconditioner", M.text()},
                         {"rank", M.rank()},
                         {"captured", M.captured()},
@@ -94,7 +97,8 @@ class Comparison {
  private:
   const CgJob& job_;
   const gram::Operator& K_;
-  Matrix<double> B_;
+  Matrix<double> Y_;
+  MatrixView<const double> B_;
   double ridge_;
   Session& session_;
   Row rows_ = Row::array();

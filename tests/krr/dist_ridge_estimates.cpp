@@ -198,6 +198,18 @@ TEST_F(Ridges, TargetsWithoutStructureTakeTheLargestRidge) {
   EXPECT_GE(selection.ridge, 1.0 / static_cast<double>(n));
 }
 
+/// Without noise the best ridge is small, and residuals of the fit with it.
+TEST_F(Ridges, SmoothTargetsTakeASmallRidge) {
+  const auto smooth = test::row_block(
+      world, n, 1, [](Index i, Index) { return std::sin(0.11 * static_cast<double>(i)); });
+  const auto M = LowRankPreconditioner::pivoted_cholesky(K, n, 1);
+  const auto selection = RidgeEstimates(K, M, smooth, RidgeCriterion::gcv).select();
+  EXPECT_LT(selection.ridge, 1e-4 / static_cast<double>(n));
+  EXPECT_LE(selection.best.solver_error, 0.1);
+  for (const auto& s : selection.tried)
+    EXPECT_TRUE(s.ridge <= 10 * selection.ridge || s.score > selection.best.score) << s.ridge;
+}
+
 TEST_F(Ridges, AnIndefiniteKernelEndsTheSearchWithoutAnError) {
   auto lambda = test::geometric(n, 1, 0.9);
   lambda.back() = -1e-3;
