@@ -18,8 +18,8 @@ Index choose_tile(Index n, dist::GridShape shape) {
   // Whole double cycles of both dimensions are what the folded order makes even.
   const Index even = 2 * std::lcm<Index>(shape.rows, shape.cols);
   const Index cycles = std::max<Index>(1, ceil_div(n, even * kTile));
-  const Index rows = std::max<Index>(24, ceil_div(n, even * cycles));
-  return rows % 32 == 0 ? rows + 2 : rows;  // columns must not fall on one another in the cache
+  const Index rows = ceil_div(std::max<Index>(24, ceil_div(n, even * cycles)), 6) * 6;
+  return rows % 32 == 0 ? rows + 6 : rows;  // columns must not fall on one another in the cache
 }
 
 /// What the rank that has most has of each.

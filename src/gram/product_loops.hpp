@@ -9,10 +9,16 @@ namespace mercer::gram {
 struct Product {
   std::int64_t b, rows, depth;
   std::int64_t row_stride, depth_stride;
-  /// The next rows x depth numbers to be read, without gaps: brought into the second-level cache
-  /// meanwhile. They may lie past the end of an array. Null: nothing is.
-  const double* ahead = nullptr;
 };
+
+/// Memory that is read next, brought into the second-level cache bit by bit meanwhile: `lines`
+/// cache lines from `at` on with every kAheadSteps steps of the inner loop. It may lie past the end
+/// of an array.
+struct Ahead {
+  const char* at = nullptr;
+  std::int64_t lines = 0;
+};
+inline constexpr int kAheadSteps = 16;
 
 /// The inner loops of products with few vectors. BLAS brings every tile into an order of its own
 /// before it multiplies, once for each of the two products, which for 64 vectors takes a third of
@@ -20,8 +26,9 @@ struct Product {
 /// Compiled once per instruction set (product_loops_simd.cpp).
 struct ProductLoops {
   /// Up to kBeyond doubles past the end of W are read (any value does).
-  void (*add)(const Product& product, const double* T, const double* W, double* Z);
+  void (*add)(const Product& product, const double* T, const double* W, double* Z, Ahead& ahead);
   void (*widen)(std::int64_t n, const float* from, double* to);
+  int sums;  ///< numbers that a step of the inner loop adds to
 };
 
 /// The widest version that this processor runs; chosen at the first call.

@@ -21,19 +21,23 @@ static_assert(kMost * kLanes <= kBeyond);
 using Vector [[gnu::vector_size(8 * kLanes), gnu::aligned(8), gnu::may_alias]] = double;
 
 /// R rows of T times V registers of W's rows, of which the first `valid` numbers count.
-template <int V, int R, bool prefetch>
+template <int V, int R>
 void sums(const Product& p, Size valid, const double* __restrict T, const double* __restrict W,
-          double* __restrict Z, const double* ahead) {
+          double* __restrict Z, Ahead& ahead) {
   const Size b = p.b, row_stride = p.row_stride, depth_stride = p.depth_stride;
   Vector sum[R][V] = {};
-  for (Size k = 0; k < p.depth; ++k) {
-    Vector w[V];
-    for (int v = 0; v < V; ++v) w[v] = *reinterpret_cast<const Vector*>(W + k * b + v * kLanes);
-    if constexpr (prefetch) __builtin_prefetch(ahead + k * R, 0, 2);
+  for (Size first = 0; first < p.depth; first += kAheadSteps) {
+    for (Size line = 0; line < ahead.lines; ++line) __builtin_prefetch(ahead.at + 64 * line, 0, 2);
+    ahead.at += 64 * ahead.lines;
+    const Size last = first + kAheadSteps < p.depth ? first + kAheadSteps : p.depth;
+    for (Size k = first; k < last; ++k) {
+      Vector w[V];
+      for (int v = 0; v < V; ++v) w[v] = *reinterpret_cast<const Vector*>(W + k * b + v * kLanes);
 #pragma GCC unroll 24
-    for (int r = 0; r < R; ++r) {
-      const double t = T[r * row_stride + k * depth_stride];
-      for (int v = 0; v < V; ++v) sum[r][v] += t * w[v];
+      for (int r = 0; r < R; ++r) {
+        const double t = T[r * row_stride + k * depth_stride];
+        for (int v = 0; v < V; ++v) sum[r][v] += t * w[v];
+      }
     }
   }
 #pragma GCC unroll 24
@@ -49,25 +53,20 @@ void sums(const Product& p, Size valid, const double* __restrict T, const double
   }
 }
 
-template <int V, int R, bool prefetch>
+template <int V, int R>
 void rows_of(const Product& p, Size valid, Size rows, const double* T, const double* W, double* Z,
-             const double* ahead) {
-  for (; rows >= R; rows -= R, T += R * p.row_stride, Z += R * p.b) {
-    sums<V, R, prefetch>(p, valid, T, W, Z, ahead);
-    if constexpr (prefetch) ahead += R * p.depth;
-  }
+             Ahead& ahead) {
+  for (; rows >= R; rows -= R, T += R * p.row_stride, Z += R * p.b)
+    sums<V, R>(p, valid, T, W, Z, ahead);
   if constexpr (R > 1)
-    if (rows > 0) rows_of<V, R / 2, prefetch>(p, valid, rows, T, W, Z, ahead);
+    if (rows > 0) rows_of<V, R / 2>(p, valid, rows, T, W, Z, ahead);
 }
 
-void add(const Product& p, const double* T, const double* W, double* Z) {
+void add(const Product& p, const double* T, const double* W, double* Z, Ahead& ahead) {
   for (Size c = 0; c < p.b;) {
     const auto with = [&]<int V>() {
       const Size valid = p.b - c < V * kLanes ? p.b - c : V * kLanes;
-      if (c == 0 && p.ahead != nullptr)
-        rows_of<V, kSums / V, true>(p, valid, p.rows, T, W + c, Z + c, p.ahead);
-      else
-        rows_of<V, kSums / V, false>(p, valid, p.rows, T, W + c, Z + c, nullptr);
+      rows_of<V, kSums / V>(p, valid, p.rows, T, W + c, Z + c, ahead);
       c += valid;
     };
     if (p.b - c <= kLanes)
@@ -87,6 +86,6 @@ void widen(Size n, const float* __restrict from, double* __restrict to) {
 }  // namespace
 
 extern const ProductLoops loops;
-const ProductLoops loops{add, widen};
+const ProductLoops loops{add, widen, kSums* kLanes};
 
 }  // namespace mercer::gram::MERCER_ISA

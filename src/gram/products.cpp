@@ -22,10 +22,14 @@ void multiply(MatrixView<const T> K, Index b, const double* V_I, const double* V
       for (Index c = 0; c < w; ++c) std::copy_n(K.column(j + c), K.rows, piece + c * ld);
     else
       part = K.column(j), ld = K.ld;
-    // Whatever follows in memory: the next columns, or the next tile.
-    const double* ahead = part != piece && ld == K.rows ? part + w * ld : nullptr;
-    if (Z_J != nullptr) loops.add({b, w, K.rows, ld, 1, ahead}, part, V_I, Z_J + j * b);
-    loops.add({b, K.rows, w, 1, ld}, part, V_J + j * b, Z_I);
+    // Whatever follows in memory, the next columns or the next tile, spread over the work on these.
+    Ahead ahead;
+    if (Z_J != nullptr && K.ld == K.rows)
+      ahead = {reinterpret_cast<const char*>(K.column(j + w)),
+               std::max<Index>(1, loops.sums * static_cast<Index>(sizeof(T)) * kAheadSteps /
+                                      (2 * 64 * (b + 4)))};
+    if (Z_J != nullptr) loops.add({b, w, K.rows, ld, 1}, part, V_I, Z_J + j * b, ahead);
+    loops.add({b, K.rows, w, 1, ld}, part, V_J + j * b, Z_I, ahead);
   }
 }
 

@@ -58,8 +58,9 @@ TEST(ProductLoops, AddTheProductForEveryNumberOfVectorsOnEveryInstructionSet) {
             for (Index k = 0; k < b * depth; ++k) W[static_cast<std::size_t>(k)] = value(k + 7);
             auto Z = filled(b, rows + 1, 9);  // one column that is not to be touched
             const auto before = Z.copy();
-            loops->add({b, rows, depth, row_stride, depth_stride, b % 2 == 0 ? T.data() : nullptr},
-                       T.data(), W.data(), Z.data());
+            Ahead ahead{reinterpret_cast<const char*>(T.data()), b % 4};
+            loops->add({b, rows, depth, row_stride, depth_stride}, T.data(), W.data(), Z.data(),
+                       ahead);
             double largest = 0;
             bool finite = true;
             for (Index r = 0; r <= rows; ++r)
