@@ -50,12 +50,11 @@ void check(const CgJob& job) {
 class Comparison {
  public:
   Comparison(const CgJob& job, const gram::Operator& K, const dist::RowBlock<double>& Y,
-             double mean_diagonal, Session& session)
+             Index outputs, double mean_diagonal, Session& session)
       : job_(job),
         K_(K),
         Y_(krr::to_columns(Y)),
-        B_(Y_.view().block(0, 0, Y_.rows(),
-                           job.outputs > 0 ? std::min(job.outputs, Y_.cols()) : Y_.cols())),
+        B_(Y_.view().block(0, 0, Y_.rows(), outputs)),
         ridge_(job.ridge * mean_diagonal),
         session_(session) {
     session_.say("{:<24} {:>10} {:>10} {:>12} {:>12} {:>14} {:>10}", "preconditioner", "captured",
@@ -119,9 +118,13 @@ int bench_cg(int argc, char** argv, const comm::Communicator& comm) {
   if (kernel.is_stored()) throw InputError("--kernel {}: cg takes a function", kernel.text());
   if (job.n > 0) job.preparation.limit = job.n;
   job.preparation.seed = job.common.seed;
+  const auto ranks = parse_numbers("--rank", job.ranks);
+  for (const double r : ranks)
+    if (!(r >= 0 && r < 1e9)) throw InputError("--rank {}: give ranks from 0 on", job.ranks);
   Session session(line, job.common, comm);
   const auto set = data::load(job.data, "", job.preparation, comm).train;
-  const Index n = set.rows(), c = set.outputs();
+  const Index n = set.rows(),
+              c = job.outputs > 0 ? std::min(job.outputs, set.outputs()) : set.outputs();
   session.begin(n, set.dimension(), 0, kernel.text(), set.hash);
 
   gram::OperatorOptions options;
@@ -131,7 +134,6 @@ int bench_cg(int argc, char** argv, const comm::Communicator& comm) {
   if (job.common.single_precision) options.storage = gram::Storage::in_single;
   const auto stored = gram::plan_operator(kernel.kernel(), n, set.dimension(), c,
                                           session.grid().shape(), options, comm.size());
-  const auto ranks = parse_numbers("--rank", job.ranks);
   const double rank = std::max(*std::ranges::max_element(ranks), static_cast<double>(job.top));
   auto plan = session.plan();
   plan.stage("cg",
@@ -152,7 +154,7 @@ int bench_cg(int argc, char** argv, const comm::Communicator& comm) {
   for (const double x : diagonal) sum += x;
   sum = comm.all_reduce(sum, comm::Op::sum);
 
-  Comparison comparison(job, K, set.targets, sum / static_cast<double>(n), session);
+  Comparison comparison(job, K, set.targets, c, sum / static_cast<double>(n), session);
   comparison.add([] { return krr::LowRankPreconditioner(); });
   for (const double r : ranks)
     if (r > 0)
