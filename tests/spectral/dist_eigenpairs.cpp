@@ -247,6 +247,19 @@ TEST(Choice, TakesLapackForTinyMatricesAndSaysWhy) {
   EXPECT_NE(choice.reason.find(name(choice.method)), std::string::npos) << choice.reason;
 }
 
+TEST(Choice, TakesKrylovForFewOfManyPairsWhereItIsAllowed) {
+  for (const Index n : {4000, 20000}) {
+    const Choice few = choose(n, n / 50, true, {1, 2}, false, true);
+    EXPECT_EQ(few.method, Method::krylov) << few.reason;
+    EXPECT_LT(5 * few.seconds, choose(n, n / 50, true, {1, 2}, false).seconds) << few.reason;
+    for (const bool vectors : {true, false})
+      for (const Index k : {n / 3, n})
+        EXPECT_NE(choose(n, k, vectors, {1, 2}, false, true).method, Method::krylov);
+    EXPECT_NE(choose(n, n / 50, false, {1, 2}, false, true).method, Method::krylov);
+    EXPECT_NE(choose(n, n / 50, true, {1, 2}, false).method, Method::krylov);
+  }
+}
+
 TEST(Choice, HasNoElpaInSinglePrecisionWhereTheBuildHasNone) {
   if (la::elpa_build().single_precision) GTEST_SKIP() << "this ELPA has single precision";
   EXPECT_EQ(choose(3000, 100, true, {1, 2}, true).method, Method::scalapack);
