@@ -113,7 +113,8 @@ class OperatorBench {
     add(kernel, "mixed", Storage::mixed,
         least + std::max(2 * single.panel_bytes, single.panel_bytes + 0.5 * single.tile_bytes));
     add(kernel, "none", Storage::none, kPlenty);
-    add(kernel, "none, a quarter of X", Storage::none, least + 0.25 * single.panel_bytes);
+    if (const double memory = streamed(kernel, least, single.panel_bytes); memory > 0)
+      add(kernel, "none, X fetched again", Storage::none, memory);
   }
 
   /// Of all tiles in single.
@@ -193,6 +194,16 @@ class OperatorBench {
 
   static OperatorOptions options(const OperatorJob& job, Storage storage, double memory) {
     return {.storage = storage, .memory_bytes = memory, .block = job.block};
+  }
+  /// Room for a quarter of the panels, or for a half where that is too small; else 0.
+  double streamed(const kernel::Kernel& kernel, double least, double panels) const {
+    for (const double share : {0.25, 0.5}) try {
+        gram::plan_operator(kernel, job_.n, job_.d, job_.block, session_.grid().shape(),
+                            options(job_, Storage::none, least + share * panels), comm_.size());
+        return least + share * panels;
+      } catch (const MemoryError&) {  // alike on every rank
+      }
+    return 0;
   }
   void add(const kernel::Kernel& kernel, const std::string& name, Storage storage, double memory) {
     ways_.push_back({name, std::make_unique<gram::KernelOperator>(kernel, X_, session_.grid(),

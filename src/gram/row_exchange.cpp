@@ -11,6 +11,17 @@ std::vector<Index> times(const std::vector<Index>& counts, Index b) {
   return result;
 }
 
+/// f(i, c, at) for the rows of a piece, `at` = position of (i, c) in the transposed block: in small
+/// squares, because the columns of V and Y may lie a power of two apart.
+template <class F>
+void transposing(Range rows, Index b, F&& f) {
+  constexpr Index kSide = 8;
+  for (Index i0 = rows.begin; i0 < rows.end; i0 += kSide)
+    for (Index c0 = 0; c0 < b; c0 += kSide)
+      for (Index i = i0; i < std::min(rows.end, i0 + kSide); ++i)
+        for (Index c = c0; c < std::min(b, c0 + kSide); ++c) f(i, c, (i - rows.begin) * b + c);
+}
+
 }  // namespace
 
 RowExchange::RowExchange(const comm::Communicator& comm, Index n,
@@ -46,8 +57,8 @@ void RowExchange::gather(MatrixView<const double> V, double* buffer, MatrixView<
   double* to_own = W.data + first_own_ * b;
   for (const auto& [rows, own] : pieces_) {
     double*& to = own ? to_own : to_others;
-    for (Index i = rows.begin; i < rows.end; ++i)
-      for (Index c = 0; c < b; ++c) *to++ = V(i, c);
+    transposing(rows, b, [&](Index i, Index c, Index at) { to[at] = V(i, c); });
+    to += rows.size() * b;
   }
   auto to_send = times(outgoing_, b);
   to_send[static_cast<std::size_t>(comm_.rank())] = 0;
@@ -61,9 +72,10 @@ void RowExchange::add(MatrixView<const double> Z, double* buffer, MatrixView<dou
                            {buffer, static_cast<std::size_t>(requests_ * b)}, times(outgoing_, b));
   for (Index c = 0; c < b; ++c) std::fill_n(Y.column(c), Y.rows, 0.0);
   const double* from = buffer;
-  for (const auto& [rows, own] : pieces_)
-    for (Index i = rows.begin; i < rows.end; ++i)
-      for (Index c = 0; c < b; ++c) Y(i, c) += *from++;
+  for (const auto& [rows, own] : pieces_) {
+    transposing(rows, b, [&](Index i, Index c, Index at) { Y(i, c) += from[at]; });
+    from += rows.size() * b;
+  }
 }
 
 }  // namespace mercer::gram
