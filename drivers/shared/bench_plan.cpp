@@ -33,7 +33,8 @@ struct Forecast {
   Plan plan;
   std::string store;
   double stored_share = 1;
-  std::string refused{};  ///< why there is no such plan; else empty
+  std::string refused{};     ///< why there is no such plan; else empty
+  double fixed_columns = 0;  ///< of its operator
 };
 
 gram::OperatorOptions operator_options(const Case& c, double beside) {
@@ -73,21 +74,31 @@ Forecast by_product(const Case& c) {
   return f;
 }
 
-Forecast by_krylov(const Case& c, Index k) {
-  // Wider blocks where a product has to compute tiles again: known when the tiles are counted.
-  forecast::Krylov run;
-  forecast::Operator op;
-  for (double fixed : {0.0, -1.0}) {
-    if (fixed < 0) fixed = forecast::fixed_columns(c.machine, c.sizes, op);
-    run = forecast::krylov_run(c.sizes, {.top = k, .fixed_columns = fixed});
-    const double beside =
-        spectral::krylov_bytes(c.sizes.n, k, c.sizes.shape.rows * c.sizes.shape.cols, run.sizes);
-    op =
-        forecast::kernel_operator(c.machine, c.sizes, operator_options(c, beside), run.sizes.block);
-  }
+/// With blocks as wide as `fixed` columns ask for, and half of the memory for the basis at most.
+Forecast by_krylov(const Case& c, Index k, double fixed) {
+  const double room = c.limit - c.baseline - c.sizes.data_bytes();
+  const auto run = forecast::krylov_run(
+      c.sizes, {.top = k, .basis_bytes = std::max(1.0, 0.5 * room), .fixed_columns = fixed});
+  const double beside =
+      spectral::krylov_bytes(c.sizes.n, k, c.sizes.shape.rows * c.sizes.shape.cols, run.sizes);
+  const auto op =
+      forecast::kernel_operator(c.machine, c.sizes, operator_options(c, beside), run.sizes.block);
   Forecast f = with_operator(c, op);
   f.plan.stage(forecast::krylov(c.machine, c.sizes, op, run));
+  f.fixed_columns = forecast::fixed_columns(c.machine, c.sizes, op);
   return f;
+}
+
+/// Wider blocks where much is computed again in every product, if they fit and are faster.
+Forecast by_krylov(const Case& c) {
+  const Index k = std::min(c.job.k, c.sizes.n);
+  Forecast narrow = by_krylov(c, k, 0);
+  try {
+    Forecast wide = by_krylov(c, k, narrow.fixed_columns);
+    return wide.plan.seconds() < narrow.plan.seconds() ? std::move(wide) : std::move(narrow);
+  } catch (const MemoryError&) {
+    return narrow;
+  }
 }
 
 Forecast by_conjugate_gradients(const Case& c) {
@@ -111,8 +122,7 @@ constexpr Method kMethods[] = {
     {"eig", "all eigenpairs, direct", [](const Case& c) { return eigenpairs(c, c.sizes.n); }},
     {"eig-top", "top k, direct",
      [](const Case& c) { return eigenpairs(c, std::min(c.job.k, c.sizes.n)); }},
-    {"krylov", "top k, block Krylov",
-     [](const Case& c) { return by_krylov(c, std::min(c.job.k, c.sizes.n)); }},
+    {"krylov", "top k, block Krylov", by_krylov},
     {"cholesky", "ridge regression", by_cholesky},
     {"cg", "the same, iterative", by_conjugate_gradients},
     {"product", "K times 64 columns", by_product},

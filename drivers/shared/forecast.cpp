@@ -118,7 +118,7 @@ Stage eigensolve(const Machine& machine, const Sizes& sizes, spectral::Method me
   if (vectors)
     stage.seconds += 64 * n * K / (P * skinny(machine, sizes)) +
                      2 * n * K * K / (P * machine.rate(sizes.single));
-  if (machine.network) {
+  if (machine.network && P > 1) {
     stage.sent = 4 * element_bytes(sizes) * n * n / std::sqrt(P);
     stage.seconds += machine.exchange_seconds(stage.sent, 0);
   }
