@@ -34,9 +34,9 @@ struct KrylovState {
   Index settled = 0;  ///< locked columns of earlier runs, beside which a fresh block was started
   Index guard = 0;    ///< pairs beyond lambda_(k+1) that are to be located: 1 after a warm start
   Index converged = 0;
-  Index next_check = 0;         ///< multiplied columns at the next Rayleigh-Ritz step
-  Index checked = 0;            ///< multiplied columns at the last one
-  double checked_residual = 0;  /// < largest wanted residual then, relative
+  Index next_check = 0;         ///< products at the next Rayleigh-Ritz step
+  Index checked = 0;            ///< products at the last one
+  double checked_residual = 0;  ///< largest wanted residual then, relative
 
   /// All numbers but the three matrices, for files; and back.
   std::vector<double> numbers() const;
