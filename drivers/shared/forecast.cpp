@@ -16,7 +16,8 @@ namespace {
 /// dgemm's rate on the machine that the coefficients of spectral/cost.cpp were fitted to.
 constexpr double kReferenceGemm = 80e9;
 /// Shares of gemm's rate that p?potrf and a step of gradient descent reach, and how often the
-/// mirrored half of K goes through memory: fitted to runs on the reference machine.
+/// mirrored half of K goes through memory: estimates, to be fitted to quiet runs
+/// (tests/bench/plan_against_runs.py).
 constexpr double kCholesky = 0.75, kStep = 0.85, kMirror = 6;
 /// The same of LAPACK's dense symmetric eigenproblem on one rank, and columns of K that a randomly
 /// pivoted sketch looks at for each that it takes.
