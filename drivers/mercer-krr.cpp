@@ -2,6 +2,7 @@
 // data -> K -> eigenpairs -> g -> K_g -> coefficients -> predictions. K is assembled for the direct
 // solvers (Fitting), and known by its products to conjugate gradients (IterativeFitting).
 
+#include <algorithm>
 #include <optional>
 
 #include "mercer/krr/predict.hpp"
@@ -30,6 +31,12 @@ forecast::Sizes sizes_of(const RidgeJob& job, const gram::Source& kernel, const 
           .kernel = forecast::kernel_of(kernel)};
 }
 
+/// Rows of X that predictions and checks hold at a time: what the memory leaves.
+double panel_bytes(const Session& session, const forecast::Sizes& sizes) {
+  constexpr double kLeast = 16.0 * 1024 * 1024;
+  return std::clamp(0.75 * room_for_solver(session, sizes), kLeast, gram::Options{}.panel_bytes);
+}
+
 Plan plan(const RidgeJob& job, const RidgeWay& way, const gram::Source& kernel,
           const forecast::Sizes& sizes, Session& session) {
   const Machine machine = session.machine(kernel, sizes.d);
@@ -39,7 +46,11 @@ Plan plan(const RidgeJob& job, const RidgeWay& way, const gram::Source& kernel,
     drivers::plan(plan, job, way, sizes, machine);
   else
     plan_direct(plan, job, sizes, machine);
-  if (sizes.m > 0) plan.stage(forecast::predict(machine, sizes));
+  if (sizes.m > 0) {
+    auto stage = forecast::predict(machine, sizes);
+    stage.bytes = std::min(stage.bytes, sizes.data_bytes() + panel_bytes(session, sizes));
+    plan.stage(stage);
+  }
   return plan;
 }
 
@@ -54,7 +65,8 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
   if (sets.test.has_value())  // one pass over k(test, train) for all ridges
     all = session.long_phase("predict", [&](auto progress) {
       return gram::apply_cross(kernel, sets.test->inputs, train.inputs,
-                               krr::side_by_side(solution.fits), {.progress = progress});
+                               krr::side_by_side(solution.fits),
+                               {.panel_bytes = assembly.panel_bytes, .progress = progress});
     });
   print_header(session);
   for (std::size_t r = 0; r < solution.fits.size(); ++r) {
@@ -119,10 +131,15 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   if (session.stop_at_plan(plan(job, way, kernel, sizes, session))) return 0;
 
   session.warn_of_kernel_error(kernel, train.inputs);
-  const gram::Options assembly{.nb = nb};
+  const gram::Options assembly{.panel_bytes = panel_bytes(session, sizes), .nb = nb};
   if (way.iterative) {
     IterativeFitting fitting(job, way, kernel, train, nb, checkpoints, session);
-    return report(job, line, kernel, sets, assembly, fitting.solve(), session);
+    const auto solution = fitting.solve();
+    const double n = static_cast<double>(sizes.n), c = static_cast<double>(sizes.c);
+    for (const CgRun& run : solution.runs)  // the plan had the iterations that were expected
+      session.record().flops +=
+          2 * n * n * (static_cast<double>(run.products) - c * way.iterations);
+    return report(job, line, kernel, sets, assembly, solution, session);
   }
   Fitting<T> fitting(job, kernel, train, nb, session);
   return report(job, line, kernel, sets, assembly, fitting.solve(), session);

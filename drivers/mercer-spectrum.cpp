@@ -30,6 +30,8 @@ struct Result {
   spectral::Eigenpairs<T> pairs;
   std::optional<SpectrumEstimates> estimates{};
   double accepted = 0;  ///< largest residual
+  dist::RowBlock<double>
+      next_vector{};  ///< of lambda_(k+1), for --start; empty where there is none
 };
 
 SpectrumEstimates estimate(const Task& task, const gram::Operator& K, Session& session) {
@@ -74,22 +76,29 @@ Result<T> directly(const Task& task, Session& session) {
   return {std::move(pairs), std::move(estimates), job.tolerance};
 }
 
-/// Eigenvectors of --start; rows that were added after its own start as zeros.
+/// Eigenvectors of --start, with that of lambda_(k+1) where it is there: krylov() converges it too.
+/// Rows that were added after its own start as zeros.
 Matrix<double> starting_vectors(const Task& task, const comm::Communicator& comm) {
   const auto file = dist::Hdf5File::open(comm, task.job.start);
   if (!file.contains("/eigenvectors"))
     throw InputError("--start {}: has no /eigenvectors: give a result of mercer-spectrum",
                      task.job.start);
-  auto vectors = file.read_rows<double>("/eigenvectors");
-  if (vectors.rows() > task.n)
-    throw InputError("--start {}: has eigenvectors of {} rows, this job has n = {}", task.job.start,
-                     vectors.rows(), task.n);
-  if (vectors.rows() < task.n) {
-    dist::RowBlock<double> added(comm, task.n - vectors.rows(), vectors.cols());
-    std::ranges::fill(added.values(), 0.0);
-    vectors = krr::concatenate(vectors, added);
-  }
-  return krr::to_columns(vectors);
+  const auto columns = [&](const char* dataset) {
+    auto vectors = file.read_rows<double>(dataset);
+    if (vectors.rows() > task.n)
+      throw InputError("--start {}: has eigenvectors of {} rows, this job has n = {}",
+                       task.job.start, vectors.rows(), task.n);
+    if (vectors.rows() < task.n) {
+      dist::RowBlock<double> added(comm, task.n - vectors.rows(), vectors.cols());
+      std::ranges::fill(added.values(), 0.0);
+      vectors = krr::concatenate(vectors, added);
+    }
+    return krr::to_columns(vectors);
+  };
+  spectral::TopPairs earlier;
+  earlier.vectors = columns("/eigenvectors");
+  if (file.contains("/eigenvector_next")) earlier.next_vector = columns("/eigenvector_next");
+  return spectral::warm_start(earlier);
 }
 
 /// krylov() with its progress and its checkpoints.
@@ -161,14 +170,16 @@ Result<T> by_products(const Task& task, Session& session) {
       spectral::measure_residuals(again, top);
     });
   }
-  auto& result = session.record().result;
-  result["products"] = top.products;
-  result["restarts"] = top.restarts;
-  result["block"] = top.block;
-  result["basis"] = top.basis;
-  result["storage"] = storage;
-  result["stored_share"] = share;
-  result["warning"] = top.warning;
+  const double n = static_cast<double>(task.n);  // the plan had the products that were expected
+  session.record().flops += 2 * n * n * (static_cast<double>(top.products) - task.way.run.products);
+  auto& record = session.record().result;
+  record["products"] = top.products;
+  record["restarts"] = top.restarts;
+  record["block"] = top.block;
+  record["basis"] = top.basis;
+  record["storage"] = storage;
+  record["stored_share"] = share;
+  record["warning"] = top.warning;
   session.say("solver  krylov: {} products, {} restarts, {:.1f} s", top.products, top.restarts,
               top.seconds);
   if (!top.warning.empty()) session.warn(top.warning);
@@ -178,8 +189,11 @@ Result<T> by_products(const Task& task, Session& session) {
   // Entries in single are off by 3e-8: residuals of K itself are not smaller.
   constexpr double kSingle = 1e-7;
   const bool rounded = storage == "single" || storage == "mixed" || std::is_same_v<T, float>;
-  return {std::move(pairs), std::move(estimates),
-          rounded && job.common.check ? std::max(job.tolerance, kSingle) : job.tolerance};
+  Result<T> result{std::move(pairs), std::move(estimates),
+                   rounded && job.common.check ? std::max(job.tolerance, kSingle) : job.tolerance};
+  if (top.next_vector.cols() > 0 && !job.values_only)
+    result.next_vector = krr::to_row_block(session.comm(), task.n, top.next_vector.view());
+  return result;
 }
 
 template <class T>
@@ -225,6 +239,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
     session.phase("write", [&] {
       auto file = session.create_result();
       spectral::write(file, pairs);
+      if (result.next_vector.cols() > 0) file.write("/eigenvector_next", result.next_vector);
       if (result.estimates.has_value()) write_estimates(file, *result.estimates);
       file.finish();
     });

@@ -44,6 +44,7 @@ void size_preconditioner(const RidgeJob& job, const forecast::Sizes& sizes, doub
   way.preconditioner = job.preconditioner != "auto" ? job.preconditioner
                        : pairs_there                ? "eigenpairs"
                                                     : "cholesky";
+  way.iterations = way.preconditioner == "none" ? kPlainIterations : kIterations;
   const Index asked = job.rank > 0 ? std::min(job.rank, sizes.n) : 0;
   if (way.preconditioner == "cholesky" || (way.preconditioner == "eigenpairs" && !pairs_there))
     way.rank = asked > 0 ? asked : chosen_rank(sizes, room);
@@ -137,17 +138,16 @@ void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::
   }
   if (way.run.has_value()) plan.stage(forecast::krylov(machine, sizes, op, *way.run));
   if (way.preconditioner == "cholesky") plan.stage(forecast::sketch(machine, sizes, op, way.rank));
-  const double iterations = way.preconditioner == "none" ? kPlainIterations : kIterations;
   const double ridges = std::max<double>(1, static_cast<double>(job.ridges.size()));
   if (estimated(job)) {  // about twenty ridges are tried
     auto with_probes = sizes;
     if (job.score != krr::RidgeCriterion::holdout) with_probes.c += kProbes;
-    auto stage = forecast::conjugate_gradients(machine, with_probes, op, way.rank,
-                                               (job.score.has_value() ? 20 : ridges) * iterations);
+    auto stage = forecast::conjugate_gradients(
+        machine, with_probes, op, way.rank, (job.score.has_value() ? 20 : ridges) * way.iterations);
     stage.name = "choose";
     plan.stage(stage);
   }
-  plan.stage(forecast::conjugate_gradients(machine, sizes, op, way.rank, ridges * iterations));
+  plan.stage(forecast::conjugate_gradients(machine, sizes, op, way.rank, ridges * way.iterations));
 }
 
 dist::Identity identity(const RidgeJob& job, const std::string& kernel, const data::Dataset& train,
@@ -234,6 +234,7 @@ Solution<double> IterativeFitting::solve() {
   fit(K, K_g.has_value() ? &*K_g : nullptr, M, solution);
   if (job_.modified())
     solution.pairs = spectral::on_grid<double>(pairs_, n(), session_.grid(), nb_);
+  pairs_ = {};
   return solution;
 }
 

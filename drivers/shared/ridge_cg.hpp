@@ -13,6 +13,7 @@ struct RidgeWay {
   Index rank = 0;                         ///< of it, or pairs computed for g
   std::optional<forecast::Krylov> run{};  ///< of the pairs that are computed
   double pairs_tolerance = 0;             ///< of their residuals
+  double iterations = 0;                  ///< a ridge, as expected by the plan
   ProductPlan products{};
 };
 

@@ -161,7 +161,7 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
   const bool fits = std::max(assembled.bytes, solved.bytes) - sizes.data_bytes() <= room;
   const double direct = assembled.seconds + solved.seconds;
   constexpr double kShort = 0.5;  // seconds below which the direct solver's accuracy is for nothing
-  if (fits && direct <= kShort) return way;
+  if (fits && (direct <= kShort || 6 * top > sizes.n)) return way;
   try {
     size_iterative(job, kernel, sizes, top, room, way);
   } catch (const MemoryError&) {
