@@ -81,7 +81,8 @@ class Planner {
   OperatorPlan plan(Storage asked) {
     Storage storage = asked;
     if (asked == Storage::automatic) {
-      const double panels = std::min(all_panels_, limit_ / 8);  // fewer would be fetched too often
+      // Fewer would be fetched too often.
+      const double panels = std::max(least_panels_, std::min(all_panels_, limit_ / 8));
       storage = fits(Storage::in_double, panels)   ? Storage::in_double
                 : fits(Storage::in_single, panels) ? Storage::in_single
                                                    : Storage::mixed;
