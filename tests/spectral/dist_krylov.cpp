@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "dense_operator.hpp"
 #include "mercer/spectral/krylov.hpp"
+#include "support/dense_operator.hpp"
 #include "sweep.hpp"
 
 namespace mercer::spectral {
