@@ -203,7 +203,7 @@ class Checkpoints(PipeTest):
                                ("mercer-krr", {"--ridge": "0.1", "--cg-tol": "1e-3"})):
             checkpoint = self.path("c.h5")
             job = (*self.JOBS[driver], "--checkpoint", checkpoint)
-            self.succeed(driver, *job, "--checkpoint-every", "1p", "--limit", "300")
+            self.succeed(driver, *job, "--checkpoint-every", "1p", "--limit", "300", ranks=0)
             for option, value in change.items():
                 with self.subTest(option):
                     words = list(job)
@@ -211,13 +211,13 @@ class Checkpoints(PipeTest):
                         words[words.index(option) + 1] = value
                     else:
                         words += [option, value]
-                    self.refuse(["--resume", option], driver, *words, "--limit", "300", "--resume")
-            self.refuse(["--resume", "rows", "300", "299"], driver, *job, "--limit", "299", "--resume")
-            self.refuse(["--resume", "ranks"], driver, *job, "--limit", "300", "--resume", ranks=1)
-            self.refuse(["none.h5"], driver, *self.JOBS[driver], "--checkpoint", "none.h5", "--resume")
+                    self.refuse(["--resume", option], driver, *words, "--limit", "300", "--resume", ranks=0)
+            self.refuse(["--resume", "rows", "300", "299"], driver, *job, "--limit", "299", "--resume", ranks=0)
+            self.refuse(["--resume", "ranks"], driver, *job, "--limit", "300", "--resume")
+            self.refuse(["none.h5"], driver, *self.JOBS[driver], "--checkpoint", "none.h5", "--resume", ranks=0)
             with open(checkpoint, "r+b") as file:
                 file.truncate(os.path.getsize(checkpoint) // 2)
-            self.refuse(["c.h5"], driver, *job, "--limit", "300", "--resume")
+            self.refuse(["c.h5"], driver, *job, "--limit", "300", "--resume", ranks=0)
             os.remove(checkpoint)
 
 
