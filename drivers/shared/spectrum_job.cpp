@@ -165,8 +165,7 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
   try {
     size_iterative(job, kernel, sizes, top, room, way);
   } catch (const MemoryError&) {
-    if (fits) return way;
-    throw;
+    return way;  // where the direct solver does not fit either, its plan is refused
   }
   const double iterative = forecast::store(reference, sizes, way.products.cost).seconds +
                            forecast::krylov(reference, sizes, way.products.cost, way.run).seconds;
