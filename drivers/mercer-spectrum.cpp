@@ -114,7 +114,7 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
                                   .basis = run.sizes.basis,
                                   .seed = job.common.seed};
   if (job.checkpoints.resume) {
-    state = spectral::read_krylov_state(task.checkpoints->open(), task.n);
+    state = spectral::read_krylov_state(task.checkpoints->open(), task.n, run.sizes);
     options.resume = &state;
     session.say("resume  {}: {} products", job.checkpoints.path, state.products);
   } else if (!job.start.empty()) {

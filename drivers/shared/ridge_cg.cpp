@@ -114,8 +114,7 @@ RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast:
   try {
     size_iterative(job, kernel, sizes, room, session, way);
   } catch (const MemoryError&) {
-    if (fits) return {};
-    throw;
+    return {};  // where the direct way does not fit either, its plan is refused
   }
   Plan iterative(0, true);
   plan(iterative, job, way, sizes, reference);

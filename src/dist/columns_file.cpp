@@ -32,17 +32,22 @@ Matrix<double> read_columns(const Hdf5File& file, const std::string& dataset, In
   const RowPartition parts{n, file.comm().size()};
   Matrix<double> own = comm::together(
       file.comm(), [&] { return Matrix<double>(parts.size(file.comm().rank()), m); });
-  for (Index first = 0; first < m; first += kPanel) {
-    const Index width = std::min(kPanel, m - first);
+  read_columns(file, dataset, n, own.view());
+  return own;
+}
+
+void read_columns(const Hdf5File& file, const std::string& dataset, Index n,
+                  MatrixView<double> own) {
+  for (Index first = 0; first < own.cols; first += kPanel) {
+    const Index width = std::min(kPanel, own.cols - first);
     const auto name = panel_name(dataset, first);
     const auto extents = file.extents(name);
     if (extents != std::vector<Index>{n, width})
       throw InputError("{}: {} does not have {} x {} numbers", file.path(), name, n, width);
     const auto rows = file.read_rows<double>(name);
-    for (Index i = 0; i < own.rows(); ++i)
+    for (Index i = 0; i < own.rows; ++i)
       for (Index j = 0; j < width; ++j) own(i, first + j) = rows.transposed()(j, i);
   }
-  return own;
 }
 
 }  // namespace mercer::dist

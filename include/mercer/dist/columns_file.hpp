@@ -15,5 +15,8 @@ void write_columns(Hdf5File& file, const std::string& dataset, Index n,
 /// This rank's rows of the n x m block that write_columns() wrote, to the bit. Throws InputError
 /// where it is not there or of another shape. Collective.
 Matrix<double> read_columns(const Hdf5File& file, const std::string& dataset, Index n, Index m);
+/// The same into `own`, whose columns say m.
+void read_columns(const Hdf5File& file, const std::string& dataset, Index n,
+                  MatrixView<double> own);
 
 }  // namespace mercer::dist
