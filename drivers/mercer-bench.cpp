@@ -1,6 +1,8 @@
 // Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and
 // dgemm), eig (every eigensolver against `auto`), train (a step of gradient descent against sgemm).
-// Ratios are medians of one run. plan: what any method takes for any n and P (bench_plan.cpp).
+// Ratios are medians of one run. In files of their own: plan (what any method takes for any n and
+// P), operator (products with K), krylov (top pairs beside the direct solvers), cg
+// (preconditioners).
 
 #include <algorithm>
 #include <cmath>
@@ -172,9 +174,12 @@ int main(int argc, char** argv) {
     add("fractions", po::value(&job.fractions)->default_value("1,0.25,0.0333333"), "eig: k/n");
     const bool named = job_name == "gram" || job_name == "eig" || job_name == "train";
     if (!named && !job_name.starts_with("-"))
-      throw mercer::InputError("mercer-bench {}: give gram, eig, train or plan first", job_name);
+      throw mercer::InputError(
+          "mercer-bench {}: give gram, eig, train, plan, operator, krylov or cg first", job_name);
     if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
-    if (!named) throw mercer::InputError("give gram, eig, train or plan first, then the options");
+    if (!named)
+      throw mercer::InputError(
+          "give gram, eig, train, plan, operator, krylov or cg first, then the options");
     if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
     if (job_name == "train") {
       if (!line.given("precision")) job.common.single_precision = true;

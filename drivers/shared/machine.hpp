@@ -10,9 +10,9 @@
 namespace mercer::drivers {
 
 /// What predicted times are made of (forecast.hpp): rates of one rank while all ranks do the same,
-/// in flops, bytes and seconds. The values here are the reference machine's: 2 ranks on 2 cores of
-/// an Intel Xeon (Sapphire Rapids), OpenBLAS 0.3.21, the machine that spectral/cost.cpp was fitted
-/// to; entries are those of a three-layer ReLU NTK of 784 inputs.
+/// in flops, bytes and seconds. The values here stand for the machine that spectral/cost.cpp was
+/// fitted to, 2 ranks on 2 cores with OpenBLAS 0.3.21: dgemm and sgemm as measured there, the
+/// others estimates; entries are those of a three-layer ReLU NTK of 784 inputs.
 struct Machine {
   std::string source = "the reference machine";
   int ranks = 2;
