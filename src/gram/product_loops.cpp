@@ -5,7 +5,7 @@ namespace mercer::gram {
 namespace baseline {
 extern const ProductLoops loops;
 }
-#ifdef MERCER_PRODUCT_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const ProductLoops loops;
 }
@@ -16,10 +16,11 @@ extern const ProductLoops loops;
 
 const ProductLoops& product_loops() {
   static const ProductLoops& chosen = []() -> const ProductLoops& {
-#ifdef MERCER_PRODUCT_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd"))
       return avx512::loops;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::loops;
 #endif

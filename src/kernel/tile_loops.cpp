@@ -5,7 +5,7 @@ namespace mercer::kernel {
 namespace baseline {
 extern const TileLoops loops;
 }
-#ifdef MERCER_TILE_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const TileLoops loops;
 }
@@ -16,7 +16,7 @@ extern const TileLoops loops;
 
 const TileLoops& tile_loops() {
   static const TileLoops& chosen = []() -> const TileLoops& {
-#ifdef MERCER_TILE_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
     __builtin_cpu_init();
     const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

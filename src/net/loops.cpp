@@ -6,7 +6,7 @@ namespace baseline {
 extern const Loops<double> loops_double;
 extern const Loops<float> loops_float;
 }  // namespace baseline
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const Loops<double> loops_double;
 extern const Loops<float> loops_float;
@@ -22,7 +22,7 @@ namespace {
 enum class Isa { baseline, avx2, avx512 };
 
 Isa widest() {
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   __builtin_cpu_init();
   const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
   if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -39,7 +39,7 @@ Isa widest() {
 template <>
 const Loops<double>& loops<double>() {
   static const Isa isa = widest();
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   if (isa == Isa::avx512) return avx512::loops_double;
   if (isa == Isa::avx2) return avx2::loops_double;
 #endif
@@ -49,7 +49,7 @@ const Loops<double>& loops<double>() {
 template <>
 const Loops<float>& loops<float>() {
   static const Isa isa = widest();
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   if (isa == Isa::avx512) return avx512::loops_float;
   if (isa == Isa::avx2) return avx2::loops_float;
 #endif

@@ -11,7 +11,7 @@ namespace mercer::gram {
 namespace baseline {
 extern const ProductLoops loops;
 }
-#ifdef MERCER_PRODUCT_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const ProductLoops loops;
 }
@@ -23,12 +23,13 @@ namespace {
 
 std::vector<const ProductLoops*> versions() {
   std::vector<const ProductLoops*> result{&baseline::loops};
-#ifdef MERCER_PRODUCT_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     result.push_back(&avx2::loops);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512cd"))
     result.push_back(&avx512::loops);
 #endif
   return result;

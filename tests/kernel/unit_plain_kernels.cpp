@@ -94,7 +94,7 @@ namespace kernel {
 namespace baseline {
 extern const TileLoops loops;
 }
-#ifdef MERCER_TILE_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const TileLoops loops;
 }
@@ -107,7 +107,7 @@ namespace {
 
 std::vector<const TileLoops*> versions() {
   std::vector<const TileLoops*> all{&baseline::loops};
-#ifdef MERCER_TILE_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   const std::string widest = tile_loops().name;
   if (widest != "baseline") all.push_back(&avx2::loops);
   if (widest == "avx512") all.push_back(&avx512::loops);

@@ -12,7 +12,7 @@ namespace baseline {
 extern const Loops<double> loops_double;
 extern const Loops<float> loops_float;
 }  // namespace baseline
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
 namespace avx2 {
 extern const Loops<double> loops_double;
 extern const Loops<float> loops_float;
@@ -35,7 +35,7 @@ std::vector<const Loops<T>*> tables() {
       all.push_back(&f);
   };
   add(baseline::loops_double, baseline::loops_float);
-#ifdef MERCER_NET_LOOPS_X86
+#ifdef MERCER_LOOPS_X86
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
     add(avx2::loops_double, avx2::loops_float);
   if (std::string(loops<double>().name) == "avx512") add(avx512::loops_double, avx512::loops_float);
