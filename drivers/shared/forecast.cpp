@@ -9,17 +9,18 @@
 #include "mercer/gram/assemble.hpp"
 #include "mercer/la/elpa.hpp"
 #include "mercer/spectral/cost.hpp"
+#include "mercer/spectral/replicated.hpp"
 
 namespace mercer::drivers::forecast {
 namespace {
 
 /// dgemm's rate on the machine that the coefficients of spectral/cost.cpp were fitted to.
-constexpr double kReferenceGemm = 80e9;
+constexpr double kReferenceGemm = 74e9;
 /// Shares of gemm's rate that p?potrf and a step of gradient descent reach, and how often the
 /// mirrored half of K goes through memory: estimates, to be fitted to quiet runs
 /// (tests/bench/plan_against_runs.py).
 constexpr double kCholesky = 0.75, kStep = 0.85, kMirror = 6;
-/// The same of LAPACK's dense symmetric eigenproblem on one rank, and columns of K that a randomly
+/// The same of a dense symmetric eigenproblem of moderate order, and columns of K that a randomly
 /// pivoted sketch looks at for each that it takes.
 constexpr double kSmallGemm = 0.3, kProposals = 1.3;
 
@@ -178,6 +179,13 @@ Stage predict(const Machine& machine, const Sizes& sizes) {
 
 namespace {
 
+/// Dense eigenproblems of order m that every rank has (spectral/replicated.hpp).
+double small_seconds(const Machine& machine, const Sizes& sizes, double flops, double m) {
+  const int ranks =
+      spectral::replicated_ranks(static_cast<Index>(m), sizes.shape.rows * sizes.shape.cols);
+  return flops / (kSmallGemm * machine.gemm * ranks);
+}
+
 /// `columns` columns, of which `sent` bytes were counted for op.block.
 double product_seconds(const Machine& machine, const Sizes& sizes, const Operator& op,
                        double columns, double sent) {
@@ -260,7 +268,7 @@ Stage krylov(const Machine& machine, const Sizes& sizes, const Operator& op, con
   const double n = real(sizes.n), P = sizes.ranks(), k = real(run.k), N = run.products;
   const double b = real(run.sizes.block), m = std::min(N, real(run.sizes.basis));
   const double calls = std::ceil(N / b), mean = N > m ? (k + m) / 2 : N / 2;
-  const double orthogonalise = 4 * n * mean * N, small = 15 * m * m * m;
+  const double orthogonalise = 4 * n * mean * N, small = 30 * m * m * m;
   const double vectors = 2 * n * (m + k) * k;
   Stage stage{.name = "eigensolve"};
   stage.method =
@@ -274,7 +282,7 @@ Stage krylov(const Machine& machine, const Sizes& sizes, const Operator& op, con
   stage.sent = calls * (op.sent * b / real(op.block) + 2 * 8 * mean * b);
   stage.seconds = calls * product_seconds(machine, sizes, op, b) +
                   product_seconds(machine, sizes, op, 16) + orthogonalise / (P * machine.skinny) +
-                  small / (kSmallGemm * machine.gemm) + vectors / (P * machine.gemm) +
+                  small_seconds(machine, sizes, small, m) + vectors / (P * machine.gemm) +
                   calls * machine.sum_seconds(8 * mean * b, P);
   return stage;
 }
@@ -282,7 +290,7 @@ Stage krylov(const Machine& machine, const Sizes& sizes, const Operator& op, con
 namespace {
 
 double sketch_bytes(const Sizes& sizes, double r) {
-  return 16 * real(sizes.n) * r / sizes.ranks() + 32 * r * r;
+  return 8 * real(sizes.n) * (r + 128) / sizes.ranks() + 32 * r * r;
 }
 double descent_bytes(const Sizes& sizes, double r) {
   return 8 * real(sizes.n) * (r + 6 * std::max(1.0, real(sizes.c))) / sizes.ranks();
@@ -299,10 +307,10 @@ Stage sketch(const Machine& machine, const Sizes& sizes, const Operator& op, Ind
   const double tall = (kProposals + 6) * n * r * r, small = 10 * r * r * r;
   Stage stage{.name = "precondition", .method = fmt::format("pivoted Cholesky, {}", rank)};
   stage.bytes = sizes.data_bytes() + op.bytes + sketch_bytes(sizes, r);
-  stage.flops = kProposals * n * r * entry_flops(sizes) + tall + P * small;
+  stage.flops = kProposals * n * r * entry_flops(sizes) + tall + small;
   stage.sent = 8 * r * (kProposals * real(sizes.d) + 3 * r);
   stage.seconds = kProposals * n * r / P * entry_seconds(machine, sizes) +
-                  tall / (P * machine.skinny) + small / (kSmallGemm * machine.gemm) +
+                  tall / (P * machine.skinny) + small_seconds(machine, sizes, small, r) +
                   machine.sum_seconds(24 * r * r, P);
   return stage;
 }

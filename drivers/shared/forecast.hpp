@@ -115,9 +115,9 @@ struct Krylov {
 Krylov krylov_run(const Sizes& sizes, const spectral::KrylovOptions& options);
 /// spectral::krylov: N/b products; every block made orthonormal to the m' columns before it (on
 /// average N/2 before the first restart, (k + m)/2 after it), m' <= m; Rayleigh-Ritz at growing
-/// sizes on rank 0, 15 min(N, m)^3 flops at kSmallGemm of gemm's rate; the vectors and |V^T V - I|;
-/// K times 16 probes:
-///   seconds = N/b product(b) + 4 n m' N/(P s) + 15 min(N, m)^3/(kSmallGemm g) + 2 n (m + k) k/(P
+/// sizes, 30 min(N, m)^3 flops on R ranks (spectral/replicated.hpp) at kSmallGemm of gemm's rate;
+/// the vectors and |V^T V - I|; K times 16 probes:
+///   seconds = N/b product(b) + 4 n m' N/(P s) + 30 min(N, m)^3/(R kSmallGemm g) + 2 n (m + k) k/(P
 ///   g)
 ///             + N/b sums of m' b numbers
 ///   bytes   = data + operator + spectral::krylov_bytes

@@ -11,27 +11,27 @@ namespace mercer::drivers {
 
 /// What predicted times are made of (forecast.hpp): rates of one rank while all ranks do the same,
 /// in flops, bytes and seconds. The values here stand for the machine that spectral/cost.cpp was
-/// fitted to, 2 ranks on 2 cores with OpenBLAS 0.3.21: dgemm and sgemm as measured there, the
-/// others estimates; entries are those of a three-layer ReLU NTK of 784 inputs.
+/// fitted to, 2 ranks on 2 cores with AVX-512 and OpenBLAS 0.3.21: medians of `mercer-bench plan`
+/// there, when nothing else ran; entries are those of a three-layer ReLU NTK of 784 inputs.
 struct Machine {
   std::string source = "the reference machine";
   int ranks = 2;
   bool network = false;  ///< messages go over a network that was stated, not measured
 
-  double gemm = 80e9, gemm_single = 160e9;      ///< 1024 cubed
-  double skinny = 64e9, skinny_single = 120e9;  ///< 512 x 512 tiles out of memory times 64 columns
-  double product = 64e9, narrow = 22e9;         ///< K kept in double times 64 and times 8 columns
-  double convert = 0.4e-9;  ///< seconds that an entry of K kept in single takes more
-  double memory = 10e9;     ///< bytes a second copied, read and written counted
+  double gemm = 74e9, gemm_single = 150e9;     ///< 1024 cubed
+  double skinny = 54e9, skinny_single = 96e9;  ///< 512 x 512 tiles out of memory times 64 columns
+  double product = 65e9, narrow = 26e9;        ///< K kept in double times 64 and times 8 columns
+  double convert = 1e-12;  ///< seconds that an entry of K kept in single takes more
+  double memory = 14.5e9;  ///< bytes a second copied, read and written counted
 
-  double latency = 1e-6;    ///< seconds of a message of 8 bytes between two ranks
-  double bandwidth = 5e9;   ///< bytes a second of one rank, to one other
-  double exchange = 2.5e9;  ///< bytes a second that a rank sends while all send to all
+  double latency = 0.3e-6;  ///< seconds of a message of 8 bytes between two ranks
+  double bandwidth = 11e9;  ///< bytes a second of one rank, to one other
+  double exchange = 7e9;    ///< bytes a second that a rank sends while all send to all
 
   std::string kernel;     ///< whose entries these are
   double gram = 70e9;     ///< flops a second of a tile's dot products
-  double element = 9e-9;  ///< seconds an entry takes beside them
-  double row = 1e-6;      ///< seconds a row takes to be prepared
+  double element = 8e-9;  ///< seconds an entry takes beside them
+  double row = 3.3e-6;    ///< seconds a row takes to be prepared
 
   /// One entry of K for rows of d numbers: 2 d/gram + element.
   double entry_seconds(double d) const { return 2 * d / gram + element; }

@@ -19,7 +19,13 @@ constexpr Index kProbes = 32;         // of the estimates that choose a ridge
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
-constexpr double kIterations = 60, kPlainIterations = 200;  // for the plan
+
+/// Iterations that the plan counts: estimates for usual ridges; 60 with a sketch of rank 500, and
+/// as seen on MNIST fewer with more.
+double expected_iterations(const std::string& preconditioner, Index rank) {
+  if (preconditioner == "none") return 200;
+  return 60 * std::pow(std::max(1.0, static_cast<double>(rank) / 500), -0.4);
+}
 
 double bytes_of_columns(const forecast::Sizes& sizes, Index columns) {
   return 8 * static_cast<double>(sizes.n) * static_cast<double>(columns) / sizes.ranks();
@@ -30,24 +36,43 @@ bool estimated(const RidgeJob& job) {
   return job.score.has_value() || job.ridges.size() > 1;
 }
 
-/// n/4 columns, 500 at most, and no more than half of the memory holds.
-Index chosen_rank(const forecast::Sizes& sizes, double room) {
+/// Rank of a sketch that nobody chose: n/4 and at most 500; more where products with K cost much,
+/// as long as the sketch costs no more than eight of them and takes half of the memory. By the
+/// reference machine: the same choice in every run.
+Index chosen_rank(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
+                  double room) {
+  constexpr double kProducts = 8;
+  const auto bytes = [&](Index r) { return forecast::conjugate_gradients_bytes(sizes, r); };
   Index rank = std::clamp<Index>(sizes.n / 4, 1, 500);
-  while (rank > 1 && forecast::conjugate_gradients_bytes(sizes, rank) > 0.5 * room) rank /= 2;
-  return rank;
+  while (rank > 1 && bytes(rank) > 0.5 * room) rank /= 2;
+
+  const Machine reference;
+  const Index columns = std::max<Index>(1, sizes.c);
+  const auto op = plan_products(kernel, sizes, job.storage.storage(), room - bytes(rank),
+                                2 * columns, reference)
+                      .cost;
+  const double product =
+      forecast::product_seconds(reference, sizes, op, static_cast<double>(columns));
+  for (;;) {
+    const Index more = rank + rank / 8;
+    if (rank < 500 || more > sizes.n / 4 || bytes(more) > 0.5 * room ||
+        forecast::sketch(reference, sizes, op, more).seconds > kProducts * product)
+      return rank;
+    rank = more;
+  }
 }
 
 /// What is set up beside K, and how large.
-void size_preconditioner(const RidgeJob& job, const forecast::Sizes& sizes, double room,
-                         RidgeWay& way) {
+void size_preconditioner(const RidgeJob& job, const gram::Source& kernel,
+                         const forecast::Sizes& sizes, double room, RidgeWay& way) {
   const bool pairs_there = job.modified() || !job.spectrum.empty();
   way.preconditioner = job.preconditioner != "auto" ? job.preconditioner
                        : pairs_there                ? "eigenpairs"
                                                     : "cholesky";
-  way.iterations = way.preconditioner == "none" ? kPlainIterations : kIterations;
   const Index asked = job.rank > 0 ? std::min(job.rank, sizes.n) : 0;
   if (way.preconditioner == "cholesky" || (way.preconditioner == "eigenpairs" && !pairs_there))
-    way.rank = asked > 0 ? asked : chosen_rank(sizes, room);
+    way.rank = asked > 0 ? asked : chosen_rank(job, kernel, sizes, room);
+  way.iterations = expected_iterations(way.preconditioner, way.rank);
   const bool computed =
       job.spectrum.empty() && (job.modified() || way.preconditioner == "eigenpairs");
   if (!computed) return;
@@ -66,7 +91,7 @@ Index pairs_stored(const RidgeJob& job, const comm::Communicator& comm) {
 
 void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
                     double room, const Session& session, RidgeWay& way) {
-  size_preconditioner(job, sizes, room, way);
+  size_preconditioner(job, kernel, sizes, room, way);
   const Index pairs = way.run.has_value()     ? way.run->k
                       : !job.spectrum.empty() ? pairs_stored(job, session.comm())
                                               : 0;

@@ -84,7 +84,7 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
   say("{} {} ({})  {} ranks, grid {}, block {}, {} precision, {}", record_.driver, record_.version,
       record_.git, record_.ranks, record_.grid, nb, record_.precision, record_.started);
   say("kernel  {}", kernel);
-  say("data    n = {}, d = {}, hash {}", n, d, record_.data_hash);
+  if (n > 0) say("data    n = {}, d = {}, hash {}", n, d, record_.data_hash);
 }
 
 Machine Session::machine(const kernel::Kernel* kernel, Index d) {

@@ -272,8 +272,14 @@ double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double
 
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options) {
-  const double rows = static_cast<double>(ceil_div(n, shape.rows) + ceil_div(n, shape.cols));
-  return std::min(options.panel_bytes, rows * bytes_per_row(kernel, d) + scratch_bytes(kernel));
+  const double of_rows = static_cast<double>(ceil_div(n, shape.rows));
+  const double of_cols = static_cast<double>(ceil_div(n, shape.cols));
+  const double scratch = scratch_bytes(kernel), rows = of_rows + of_cols;
+  if (rows * bytes_per_row(kernel, d) + scratch > options.panel_bytes) return options.panel_bytes;
+  // One panel: rows are fetched before K is touched, which then takes their copies' place.
+  const double kept = rows * static_cast<double>(kernel.bytes_per_row(d)) + scratch;
+  const double copies = 2.0 * sizeof(double) * static_cast<double>(d) * of_cols;
+  return kept + std::max(0.0, copies - sizeof(float) * of_rows * of_cols);
 }
 
 template DistMatrix<double> assemble<double>(const kernel::Kernel&, const RowBlock<double>&,

@@ -5,7 +5,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/la/blas.hpp"
-#include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/replicated.hpp"
 
 namespace mercer::krr {
 
@@ -41,6 +41,17 @@ Matrix<double> times(View A, View C) {
   return Y;
 }
 
+void multiply(Matrix<double>& A, View C) {
+  constexpr Index kPanel = 1024;
+  for (Index first = 0; first < A.rows(); first += kPanel) {
+    const MatrixView<double> rows{A.data() + first, std::min(kPanel, A.rows() - first), A.cols(),
+                                  A.ld()};
+    const Matrix<double> product = times(rows, C);
+    for (Index j = 0; j < rows.cols; ++j)
+      for (Index i = 0; i < rows.rows; ++i) rows(i, j) = product(i, j);
+  }
+}
+
 Matrix<double> transposed_times(View A, View C) {
   Matrix<double> Y(A.cols, C.cols, 0.0);
   if (A.rows > 0) la::gemm(Trans::yes, Trans::no, 1.0, A, C, 0.0, Y.view());
@@ -65,22 +76,10 @@ SmallEigenpairs symmetric_eigenpairs(const comm::Communicator& comm, Matrix<doub
   const Index m = G.rows();
   if (!std::all_of(G.data(), G.data() + G.size(), [](double x) { return std::isfinite(x); }))
     throw RunError("a product with K or the preconditioner is not finite");
-  // One message: whether it went well, values, vectors.
-  std::vector<double> message(static_cast<std::size_t>(1 + m + m * m), 0.0);
-  if (comm.root() && m > 0) {
-    try {
-      std::ranges::copy(la::syevd(G.view()), message.begin() + 1);
-      std::copy_n(G.data(), G.size(), message.begin() + 1 + m);
-    } catch (const std::exception&) {  // on this rank alone: the others wait
-      message[0] = 1;
-    }
-  }
-  comm.broadcast(std::span<double>(message), 0);
-  if (message[0] != 0)
-    throw RunError("the eigenproblem of a small matrix ({} x {}) was not solved", m, m);
-  SmallEigenpairs pairs{{message.begin() + 1, message.begin() + 1 + m}, std::move(G)};
-  std::copy_n(message.begin() + 1 + m, m * m, pairs.vectors.data());
-  return pairs;
+  auto pairs = spectral::replicated_eigenpairs(comm, G.view());
+  if (comm.root()) G = std::move(pairs.vectors);
+  comm.broadcast(std::span<double>(G.data(), static_cast<std::size_t>(G.size())), 0);
+  return {std::move(pairs.values), std::move(G)};
 }
 
 Matrix<double> gather_rows(const comm::Communicator& comm, View A, Index first,

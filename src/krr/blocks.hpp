@@ -34,6 +34,8 @@ std::array<Matrix<double>, sizeof...(Pairs)> inner(const comm::Communicator& com
 /// A C, and Y <- Y + sign A C: local rows times a small matrix, or small matrices. Local.
 Matrix<double> times(View A, View C);
 void add_times(double sign, View A, View C, MatrixView<double> Y);
+/// A <- A C for C square, by panels of rows: no second block. Local.
+void multiply(Matrix<double>& A, View C);
 /// A^T C of small matrices. Local.
 Matrix<double> transposed_times(View A, View C);
 

@@ -19,7 +19,7 @@ void polish(const comm::Communicator& comm, Matrix<double>& U) {
   auto [E] = inner(comm, Inner{U.view(), U.view()});
   for (Index j = 0; j < E.cols(); ++j)
     for (Index i = 0; i < E.rows(); ++i) E(i, j) = (i == j ? 1.5 : 0.0) - 0.5 * E(i, j);
-  U = times(U.view(), E.view());
+  multiply(U, E.view());
 }
 
 }  // namespace
@@ -54,7 +54,10 @@ LowRankPreconditioner LowRankPreconditioner::from_factor(const comm::Communicato
     M.s_.push_back(s);
     for (Index i = 0; i < r; ++i) C(i, j) = pairs.vectors(i, r - 1 - j) / std::sqrt(s);
   }
-  M.U_ = times(F.view(), C.view());
+  if (kept == r)
+    multiply(M.U_ = std::move(F), C.view());
+  else
+    M.U_ = times(F.view(), C.view());
   F = Matrix<double>();
   polish(comm, M.U_);
   return M;

@@ -41,8 +41,12 @@ class Sketcher {
   CholeskySketch run() {
     while (found() < most_ && advance()) {
     }
-    CholeskySketch sketch{Matrix<double>(F_.rows(), found()), std::move(pivots_), trace_, 0};
-    std::copy_n(F_.data(), sketch.F.size(), sketch.F.data());
+    if (found() < most_) {
+      Matrix<double> taken(F_.rows(), found());
+      std::copy_n(F_.data(), taken.size(), taken.data());
+      F_ = std::move(taken);
+    }
+    CholeskySketch sketch{std::move(F_), std::move(pivots_), trace_, 0};
     sketch.rest = comm_.all_reduce(std::accumulate(left_.begin(), left_.end(), 0.0), comm::Op::sum);
     return sketch;
   }

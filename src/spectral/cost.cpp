@@ -10,6 +10,7 @@
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/krylov.hpp"
+#include "mercer/spectral/replicated.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -46,9 +47,10 @@ constexpr double kVectorisedCube = 0.8, kVectorisedPairs = 0.33;
 constexpr double kSyevShare = 0.6;
 
 /// Block Krylov on a stored K, m products of K with one vector in blocks of b:
-/// seconds = 1e-9 ((product n^2 m + orthogonal n m^2)/P + small m^3) + 1e-6 step (m/b) log2(P),
-/// the products, the orthogonalisation, some five dense eigenproblems of order up to m on one rank,
-/// and the sums of every step. From the CPU times of 1 rank at n = 4000, k = n/50 and n/20.
+/// seconds = 1e-9 ((product n^2 m + orthogonal n m^2)/P + small m^3/R) + 1e-6 step (m/b) log2(P),
+/// the products, the orthogonalisation, some five dense eigenproblems of order up to m on R =
+/// replicated_ranks(m, P) ranks, and the sums of every step. From the CPU times of 1 rank at n =
+/// 4000, k = n/50 and n/20.
 struct KrylovCoefficients {
   double product, orthogonal, small, step;
 };
@@ -58,7 +60,7 @@ double krylov_seconds(Index n, Index k, int ranks) {
   const double N = static_cast<double>(n), m = expected_products(n, k), P = ranks;
   const double b = static_cast<double>(krylov_sizes(n, ranks, {.top = k}).block);
   return 1e-9 * ((kKrylov.product * N * N * m + kKrylov.orthogonal * N * m * m) / P +
-                 kKrylov.small * m * m * m) +
+                 kKrylov.small * m * m * m / replicated_ranks(static_cast<Index>(m), ranks)) +
          1e-6 * kKrylov.step * m / b * std::log2(P);
 }
 

@@ -106,7 +106,7 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
   KrylovSizes sizes;
   sizes.block = options.block;
   if (sizes.block == 0) {
-    sizes.block = std::clamp<Index>(ceil_div(target, 80) * 8, target < 16 ? 8 : 16, 96);
+    sizes.block = std::clamp<Index>(ceil_div(target, 160) * 8, target < 16 ? 8 : 16, 64);
     // About (2.7 k/b + 8) products, each of b + fixed_columns, take least for b^2 = k fixed/3.
     const double wide = std::sqrt(static_cast<double>(target) * options.fixed_columns / 3);
     const auto wider = static_cast<Index>(std::min(wide, static_cast<double>(target))) / 8 * 8;

@@ -8,6 +8,7 @@
 #include "mercer/base/random.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/replicated.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -185,27 +186,22 @@ bool KrylovRun::check_due() const {
 void KrylovRun::rayleigh_ritz() {
   const Index m = active(), p = state_.columns - state_.multiplied, first = state_.locked;
   const auto T = state_.projection.view();
-  std::vector<double> message(at(2 * m), 0.0);
-  const std::span<double> values(message.data(), at(m)), residuals(message.data() + m, at(m));
+  auto pairs = replicated_eigenpairs(K_.comm(), T.block(first, first, m, m));
+  ritz_ = std::move(pairs.vectors);
+  values_.assign(pairs.values.rbegin(), pairs.values.rend());
+  residuals_.assign(at(m), 0.0);
   comm::together(K_.comm(), [&] {
-    if (!K_.comm().root()) return;
-    ritz_ = Matrix<double>(m, m);
-    for (Index j = 0; j < m; ++j) std::copy_n(T.column(first + j) + first, m, ritz_.column(j));
-    const auto ascending = la::syevd(ritz_.view());
-    std::ranges::reverse_copy(ascending, values.begin());
-    if (p == 0) return;
+    if (!K_.comm().root() || p == 0) return;
     Matrix<double> R(p, m);
     gemm<double>(Trans::no, Trans::no, 1, T.block(state_.multiplied, first, p, m), ritz_.view(), 0,
                  R.view());
     for (Index j = 0; j < m; ++j) {
       double square = 0;
       for (Index i = 0; i < p; ++i) square += R(i, m - 1 - j) * R(i, m - 1 - j);
-      residuals[at(j)] = std::sqrt(square);
+      residuals_[at(j)] = std::sqrt(square);
     }
   });
-  K_.comm().broadcast(std::span<double>(message), 0);
-  values_.assign(values.begin(), values.end());
-  residuals_.assign(residuals.begin(), residuals.end());
+  K_.comm().broadcast(std::span<double>(residuals_), 0);
   set_needed();
 
   state_.converged = 0;

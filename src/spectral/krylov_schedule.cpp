@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "krylov_run.hpp"
+#include "mercer/spectral/replicated.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -24,8 +25,10 @@ void KrylovRun::schedule(double worst) {
   state_.checked_residual = worst;
   // The next step is where the residuals, falling as they did, come near the tolerance; but not
   // before the products have taken a third of the time of this one: about 13 m^3 flops' worth on
-  // one rank against 2 n^2/P of a column.
-  const double column = 2 * static_cast<double>(n_) * static_cast<double>(n_) / K_.comm().size();
+  // R ranks against 2 n^2/P of a column.
+  const int ranks = K_.comm().size();
+  const double column = 2 * static_cast<double>(n_) * static_cast<double>(n_) *
+                        replicated_ranks(active(), ranks) / ranks;
   const double M = static_cast<double>(active());
   const auto shortest =
       std::max(sizes_.block, static_cast<Index>(std::min(4 * M * M * M / column, M / 2)));

@@ -3,7 +3,8 @@
 
 Runs a handful of jobs of mercer-kernel, mercer-spectrum and mercer-krr on this machine, on synthetic points,
 with the coefficients that `mercer-bench plan` has just measured. Time is that of the stages in the plan,
-without reading and writing; a stage's phase is the slowest rank's. For a quiet machine:
+without reading and writing; a stage's phase is the slowest rank's. What the plan says of conjugate gradients is for
+a number of iterations that it states; here it is taken for as many as the run did. For a quiet machine:
 
     python3 tests/bench/plan_against_runs.py BIN_DIR [--ranks 2] [--n 6000] [--only WORD] [--csv FILE]
 """
@@ -11,6 +12,7 @@ without reading and writing; a stage's phase is the slowest rank's. For a quiet 
 import argparse
 import json
 import os
+import re
 import shlex
 import statistics
 import subprocess
@@ -42,6 +44,12 @@ def jobs(n):
         ("cg single", ["mercer-krr", *ridge, "--solver", "cg", "--storage", "single"]),
         ("cg none", ["mercer-krr", *ridge, "--solver", "cg", "--storage", "none"]),
     ]
+
+
+def counted(stage, result):
+    """The run's iterations over those that the plan assumes, 1 where there are none."""
+    assumed = re.match(r"cg, (\d+) iterations", stage.get("method", ""))
+    return result["iterations"] / int(assumed.group(1)) if assumed else 1
 
 
 def main():
@@ -80,7 +88,7 @@ def main():
             stages = {}
             for stage in record["result"]["plan"]:
                 if stage["name"] != "load":
-                    stages[stage["name"]] = stages.get(stage["name"], 0) + stage["seconds"]
+                    stages[stage["name"]] = stages.get(stage["name"], 0) + stage["seconds"] * counted(stage, record["result"])
             measured = {phase: t["max"] for phase, t in record["phases"].items() if phase not in ("load", "write", "check")}
             memory = (record["result"]["peak_memory_bytes_planned"], record["peak_memory_bytes"])
             total = (sum(stages.values()), sum(measured.values()))

@@ -47,8 +47,8 @@ class LowRankPreconditioner {
   /// From pivoted_cholesky(): s and U from the eigenpairs of F^T F, rest = gamma + trace(K - F
   /// F^T)/(n - r) (Diaz, Epperly, Frangella, Tropp, Webber, "Robust, randomized preconditioning for
   /// kernel ridge regression", arXiv 2304.12465). 6 n r^2 flops over the ranks, and about 10 r^3 on
-  /// each; memory: twice n r numbers over the ranks and three times r^2 on each. Collective. Throws
-  /// as pivoted_cholesky().
+  /// each; memory: n (r + 128) numbers over the ranks and four times r^2 on each. Collective.
+  /// Throws as pivoted_cholesky().
   static LowRankPreconditioner pivoted_cholesky(const gram::Operator& K, Index rank,
                                                 std::uint64_t seed);
   static LowRankPreconditioner from_sketch(const comm::Communicator& comm, Index n,
