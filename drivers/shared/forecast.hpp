@@ -45,15 +45,16 @@ Stage load(const Sizes& sizes, double seconds);
 
 /// gram::assemble: n^2/(2 P) entries at e; n^2/P numbers written for the first time and the half
 /// that is mirrored packed, sent and unpacked:
-///   seconds = n^2/(2 P) (e + 8 w kMirror/M) + w n^2/(2 P) (1 - 1/P)/B + (n/Pr + n/Pc)(row + 8 d/B)
+///   seconds = n^2/(2 P) (e + w kMirror/M) + w n^2/P/touch + w n^2/(2 P) (1 - 1/P)/B + (n/Pr +
+///             n/Pc)(row + 8 d/B)
 ///   bytes   = data + w n^2/P + gram::assemble_overhead        sent = as divided by B
 Stage assemble(const Machine& machine, const Sizes& sizes);
 /// gram::assemble_cross, m x n: m n/P entries, each written once.
 Stage assemble_cross(const Machine& machine, const Sizes& sizes);
 
-/// spectral::eigenpairs for k pairs: the model of spectral/cost.hpp times (80 GFLOP/s)/g, the dgemm
+/// spectral::eigenpairs for k pairs: the model of spectral/cost.hpp times (75 GFLOP/s)/g, the dgemm
 /// rate of the machine it was fitted to over this one's, and the checks:
-///   seconds = predicted_seconds 80e9/g + (2 n^2 32 + 4 n 16 k)/(P s) + n k^2 2/(P g)
+///   seconds = predicted_seconds 75e9/g + (2 n^2 32 + 4 n 16 k)/(P s) + n k^2 2/(P g)
 /// With a network of stated bandwidth 4 n^2/sqrt(P) numbers more are sent (the reduction's panels
 /// and the vectors', ScaLAPACK Users' Guide, ch. 5). bytes: spectral::plan.
 Stage eigensolve(const Machine& machine, const Sizes& sizes, spectral::Method method, Index k,
@@ -124,8 +125,8 @@ Krylov krylov_run(const Sizes& sizes, const spectral::KrylovOptions& options);
 Stage krylov(const Machine& machine, const Sizes& sizes, const Operator& op, const Krylov& run);
 
 /// krr::LowRankPreconditioner::pivoted_cholesky of rank r: kProposals r columns of K at e, 2 n r^2
-/// flops a proposal's share, 6 n r^2 and 10 r^3 flops for U; bytes: data + operator + 16 n r/P + 32
-/// r^2.
+/// flops a proposal's share, 6 n r^2 and 10 r^3 flops for U; bytes: data + operator + 8 n (r +
+/// 128)/P + 32 r^2.
 Stage sketch(const Machine& machine, const Sizes& sizes, const Operator& op, Index rank);
 /// krr::conjugate_gradients for c columns with a preconditioner of rank r, a measured residual
 /// every 50 iterations and at the end:

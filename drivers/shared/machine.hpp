@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <string>
 
 #include "mercer/comm/communicator.hpp"
@@ -11,35 +12,37 @@ namespace mercer::drivers {
 
 /// What predicted times are made of (forecast.hpp): rates of one rank while all ranks do the same,
 /// in flops, bytes and seconds. The values here stand for the machine that spectral/cost.cpp was
-/// fitted to, 2 ranks on 2 cores with AVX-512 and OpenBLAS 0.3.21: medians of `mercer-bench plan`
-/// there, when nothing else ran; entries are those of a three-layer ReLU NTK of 784 inputs.
+/// fitted to, 2 ranks on 2 cores with AVX-512 and OpenBLAS 0.3.21: by `mercer-bench plan`
+/// there; entries are those of a three-layer ReLU NTK of 784 inputs.
 struct Machine {
   std::string source = "the reference machine";
   int ranks = 2;
   bool network = false;  ///< messages go over a network that was stated, not measured
 
-  double gemm = 74e9, gemm_single = 150e9;     ///< 1024 cubed
-  double skinny = 54e9, skinny_single = 96e9;  ///< 512 x 512 tiles out of memory times 64 columns
-  double product = 65e9, narrow = 26e9;        ///< K kept in double times 64 and times 8 columns
+  double gemm = 75e9, gemm_single = 158e9;     ///< 1024 cubed
+  double skinny = 55e9, skinny_single = 97e9;  ///< 512 x 512 tiles out of memory times 64 columns
+  double product = 65e9, narrow = 27e9;        ///< K kept in double times 64 and times 8 columns
   double convert = 1e-12;  ///< seconds that an entry of K kept in single takes more
-  double memory = 14.5e9;  ///< bytes a second copied, read and written counted
+  double memory = 16e9;    ///< bytes a second copied, read and written counted
+  double touch = 10e9;     ///< bytes a second of memory touched first; a tenth of that or less
+                           ///< where a virtual machine has to get it from its host
 
   double latency = 0.3e-6;  ///< seconds of a message of 8 bytes between two ranks
-  double bandwidth = 11e9;  ///< bytes a second of one rank, to one other
-  double exchange = 7e9;    ///< bytes a second that a rank sends while all send to all
+  double bandwidth = 12e9;  ///< bytes a second of one rank, to one other
+  double exchange = 7.5e9;  ///< bytes a second that a rank sends while all send to all
 
-  std::string kernel;     ///< whose entries these are
-  double gram = 70e9;     ///< flops a second of a tile's dot products
-  double element = 8e-9;  ///< seconds an entry takes beside them
-  double row = 3.3e-6;    ///< seconds a row takes to be prepared
+  std::string kernel;       ///< whose entries these are
+  double gram = 70e9;       ///< flops a second of a tile's dot products
+  double element = 8.3e-9;  ///< seconds an entry takes beside them
+  double row = 1.3e-6;      ///< seconds a row takes to be prepared
 
   /// One entry of K for rows of d numbers: 2 d/gram + element.
   double entry_seconds(double d) const { return 2 * d / gram + element; }
-  /// One entry of a tile of K times b columns, for both products that it serves: b column_seconds()
-  /// + pass_seconds(), the line through the measured rates at 64 and 8 columns; + convert where the
-  /// tile is kept in single.
+  /// One entry of a tile of K times b columns, for both products that it serves: max(b, 8)
+  /// column_seconds() + pass_seconds(), the line through the measured rates at 64 and 8 columns,
+  /// fewer cost as much; + convert where the tile is kept in single.
   double product_seconds(double b, bool kept_in_single) const {
-    return b * column_seconds() + pass_seconds(kept_in_single);
+    return std::max(b, 8.0) * column_seconds() + pass_seconds(kept_in_single);
   }
   double column_seconds() const;
   double pass_seconds(bool kept_in_single) const;
@@ -65,7 +68,8 @@ struct Machine {
 /// shared by 100 ranks.
 inline constexpr double kNetworkLatency = 2e-6, kNetworkBandwidth = 0.25e9;
 
-/// Every coefficient, in about a second, by all ranks at once: medians of the slowest rank's times.
+/// Every coefficient, in about two seconds, by all ranks at once: the least of the slowest rank's
+/// times over two rounds, as others on a shared machine only add to them.
 /// `kernel`: null where K is read from a file (then the reference's entries). Memory: at most 128
 /// MiB a rank. Collective.
 Machine measure_machine(const comm::Communicator& comm, const kernel::Kernel* kernel, Index d);

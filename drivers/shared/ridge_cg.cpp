@@ -20,11 +20,21 @@ constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
 
-/// Iterations that the plan counts: estimates for usual ridges; 60 with a sketch of rank 500, and
-/// as seen on MNIST fewer with more.
-double expected_iterations(const std::string& preconditioner, Index rank) {
-  if (preconditioner == "none") return 200;
-  return 60 * std::pow(std::max(1.0, static_cast<double>(rank) / 500), -0.4);
+/// Iterations that the plan counts: 3 sqrt(n/(r G)) to 1e-8 at the relative ridge G. trace(K)/r
+/// bounds the eigenvalues beside a sketch of rank r, so that conjugate gradients take at most about
+/// 10 sqrt(n/(r G)); a third of that was seen on kin40k and on all of MNIST, less on easier sets.
+/// Plain ones find the largest eigenvalues themselves, as if r were 30. Where the ridge is still to
+/// be chosen: as for 1e-3.
+double expected_iterations(const RidgeJob& job, double n, Index rank) {
+  double G = 1e-3;
+  if (!job.score.has_value() && !job.ridges.empty()) {
+    const double ridge = *std::ranges::min_element(job.ridges);
+    G = job.relative ? ridge : n * ridge;  // entries on the diagonal of order one
+  }
+  const double r = rank > 0 ? static_cast<double>(rank) : 30;
+  const double digits = std::log(job.cg_tolerance) / std::log(1e-8);
+  const double most = static_cast<double>(job.max_iterations);
+  return std::clamp(3 * digits * std::sqrt(n / (r * std::max(G, 1e-12))), 1.0, std::max(1.0, most));
 }
 
 double bytes_of_columns(const forecast::Sizes& sizes, Index columns) {
@@ -37,11 +47,11 @@ bool estimated(const RidgeJob& job) {
 }
 
 /// Rank of a sketch that nobody chose: n/4 and at most 500; more where products with K cost much,
-/// as long as the sketch costs no more than eight of them and takes half of the memory. By the
+/// as long as the sketch costs no more than 16 of them and takes half of the memory. By the
 /// reference machine: the same choice in every run.
 Index chosen_rank(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
                   double room) {
-  constexpr double kProducts = 8;
+  constexpr double kProducts = 16;
   const auto bytes = [&](Index r) { return forecast::conjugate_gradients_bytes(sizes, r); };
   Index rank = std::clamp<Index>(sizes.n / 4, 1, 500);
   while (rank > 1 && bytes(rank) > 0.5 * room) rank /= 2;
@@ -72,7 +82,6 @@ void size_preconditioner(const RidgeJob& job, const gram::Source& kernel,
   const Index asked = job.rank > 0 ? std::min(job.rank, sizes.n) : 0;
   if (way.preconditioner == "cholesky" || (way.preconditioner == "eigenpairs" && !pairs_there))
     way.rank = asked > 0 ? asked : chosen_rank(job, kernel, sizes, room);
-  way.iterations = expected_iterations(way.preconditioner, way.rank);
   const bool computed =
       job.spectrum.empty() && (job.modified() || way.preconditioner == "eigenpairs");
   if (!computed) return;
@@ -95,6 +104,8 @@ void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forec
   const Index pairs = way.run.has_value()     ? way.run->k
                       : !job.spectrum.empty() ? pairs_stored(job, session.comm())
                                               : 0;
+  way.iterations =
+      expected_iterations(job, static_cast<double>(sizes.n), std::max(way.rank, pairs));
   double beside =
       bytes_of_columns(sizes, 2 * pairs) + forecast::conjugate_gradients_bytes(sizes, way.rank);
   if (estimated(job)) beside += bytes_of_columns(sizes, 9 * kProbes + 8 * sizes.c);

@@ -3,8 +3,8 @@
 
 Runs a handful of jobs of mercer-kernel, mercer-spectrum and mercer-krr on this machine, on synthetic points,
 with the coefficients that `mercer-bench plan` has just measured. Time is that of the stages in the plan,
-without reading and writing; a stage's phase is the slowest rank's. What the plan says of conjugate gradients is for
-a number of iterations that it states; here it is taken for as many as the run did. For a quiet machine:
+without reading and writing; a stage's phase is the slowest rank's. What the plan says of iterative solvers is for
+a number of products or iterations that it states; here it is taken for as many as the run did. For a quiet machine:
 
     python3 tests/bench/plan_against_runs.py BIN_DIR [--ranks 2] [--n 6000] [--only WORD] [--csv FILE]
 """
@@ -47,9 +47,9 @@ def jobs(n):
 
 
 def counted(stage, result):
-    """The run's iterations over those that the plan assumes, 1 where there are none."""
-    assumed = re.match(r"cg, (\d+) iterations", stage.get("method", ""))
-    return result["iterations"] / int(assumed.group(1)) if assumed else 1
+    """The run's iterations (products) over those that the plan assumes, 1 where there are none."""
+    assumed = re.match(r"(cg|krylov), (\d+) (iterations|products)", stage.get("method", ""))
+    return result[assumed.group(3)] / int(assumed.group(2)) if assumed else 1
 
 
 def main():
