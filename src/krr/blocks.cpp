@@ -73,7 +73,6 @@ std::vector<double> column_norms(const comm::Communicator& comm, View A) {
 }
 
 SmallEigenpairs symmetric_eigenpairs(const comm::Communicator& comm, Matrix<double>&& G) {
-  const Index m = G.rows();
   if (!std::all_of(G.data(), G.data() + G.size(), [](double x) { return std::isfinite(x); }))
     throw RunError("a product with K or the preconditioner is not finite");
   auto pairs = spectral::replicated_eigenpairs(comm, G.view());
