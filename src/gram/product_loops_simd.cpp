@@ -73,6 +73,8 @@ void add(const Product& p, const double* T, const double* W, double* Z, Ahead& a
       with.template operator()<1>();
     else if (p.b - c <= 2 * kLanes)
       with.template operator()<2>();
+    else if (p.b - c <= 3 * kLanes)
+      with.template operator()<3>();
     else
       with.template operator()<kMost>();
   }
