@@ -17,9 +17,11 @@ namespace {
 /// dgemm's rate on the machine that the coefficients of spectral/cost.cpp were fitted to.
 constexpr double kReferenceGemm = 75e9;
 /// Shares of gemm's rate that p?potrf and a step of gradient descent reach, and how often the
-/// mirrored half of K goes through memory: estimates, to be fitted to quiet runs
+/// mirrored half of K and the panels of X go through memory: estimates, to be fitted to quiet runs
 /// (tests/bench/plan_against_runs.py).
-constexpr double kCholesky = 0.75, kStep = 0.85, kMirror = 6;
+constexpr double kCholesky = 0.72, kStep = 0.85, kMirror = 6, kPanelCopies = 8;
+/// What the narrow steps of p?potrf cost, as columns of a product with K (n = 3000 ... 13 000).
+constexpr double kPanels = 270;
 /// The same of a dense symmetric eigenproblem of moderate order, and columns of K that a randomly
 /// pivoted sketch looks at for each that it takes.
 constexpr double kSmallGemm = 0.3, kProposals = 1.3;
@@ -34,6 +36,12 @@ double element_bytes(const Sizes& sizes) {
 
 double entry_seconds(const Machine& machine, const Sizes& sizes) {
   return sizes.kernel != nullptr ? machine.entry_seconds(real(sizes.d)) : 0;
+}
+
+/// Panels of `rows` rows of X, fetched and prepared: seconds without what is waited for.
+double panel_seconds(const Machine& machine, const Sizes& sizes, double rows) {
+  const double bytes = 8 * real(sizes.d) * rows;
+  return rows * machine.row + bytes * (2 / machine.touch + kPanelCopies / machine.memory);
 }
 
 /// Panels that assembling takes beside K.
@@ -87,7 +95,7 @@ Stage assemble(const Machine& machine, const Sizes& sizes) {
   stage.flops = n * n / 2 * entry_flops(sizes);
   stage.sent = (1 - 1 / P) * (w * half + 8 * d * rows);
   stage.seconds = half * (entry_seconds(machine, sizes) + w * kMirror / machine.memory) +
-                  2 * w * half / machine.touch + rows * machine.row +
+                  2 * w * half / machine.touch + panel_seconds(machine, sizes, rows) +
                   machine.exchange_seconds(stage.sent, 4 * (P - 1));
   return stage;
 }
@@ -102,7 +110,7 @@ Stage assemble_cross(const Machine& machine, const Sizes& sizes) {
   stage.sent = (1 - 1 / P) * 8 * real(sizes.d) * rows;
   stage.seconds =
       entries * (entry_seconds(machine, sizes) + 2 * w / machine.memory + w / machine.touch) +
-      rows * machine.row + machine.exchange_seconds(stage.sent, 2 * (P - 1));
+      panel_seconds(machine, sizes, rows) + machine.exchange_seconds(stage.sent, 2 * (P - 1));
   return stage;
 }
 
@@ -138,7 +146,7 @@ Stage cholesky(const Machine& machine, const Sizes& sizes) {
       P > 1 ? element_bytes(sizes) * n * n / 2 * (1.0 / sizes.shape.rows + 1.0 / sizes.shape.cols)
             : 0;
   stage.seconds = n * n * n / (3 * P * kCholesky * machine.rate(sizes.single)) +
-                  2 * n * n * (16 + 2 * c) / (P * skinny(machine, sizes)) +
+                  2 * n * n * (kPanels + 16 + 2 * c) / (P * skinny(machine, sizes)) +
                   machine.exchange_seconds(stage.sent, 0);
   return stage;
 }
@@ -226,7 +234,7 @@ Operator kernel_operator(const Machine& machine, const Sizes& sizes,
   if (op.stored_share > 0) {
     op.set_up_sent = 8 * d * rows * (1 - 1 / P);
     op.set_up = op.stored_share * op.entries * entry_seconds(machine, sizes) +
-                plan.tile_bytes / machine.touch + rows * machine.row +
+                plan.tile_bytes / machine.touch + panel_seconds(machine, sizes, rows) +
                 machine.exchange_seconds(op.set_up_sent, 2 * (P - 1));
   }
   op.product = product_seconds(machine, sizes, op, real(block), op.sent);

@@ -46,7 +46,7 @@ Stage load(const Sizes& sizes, double seconds);
 /// gram::assemble: n^2/(2 P) entries at e; n^2/P numbers written for the first time and the half
 /// that is mirrored packed, sent and unpacked:
 ///   seconds = n^2/(2 P) (e + w kMirror/M) + w n^2/P/touch + w n^2/(2 P) (1 - 1/P)/B + (n/Pr +
-///             n/Pc)(row + 8 d/B)
+///             n/Pc)(row + 8 d (1/B + 2/touch + kPanelCopies/M))
 ///   bytes   = data + w n^2/P + gram::assemble_overhead        sent = as divided by B
 Stage assemble(const Machine& machine, const Sizes& sizes);
 /// gram::assemble_cross, m x n: m n/P entries, each written once.
@@ -60,8 +60,9 @@ Stage assemble_cross(const Machine& machine, const Sizes& sizes);
 Stage eigensolve(const Machine& machine, const Sizes& sizes, spectral::Method method, Index k,
                  bool vectors = true);
 
-/// krr::fit_cholesky: n^3/3 flops at kCholesky of gemm's rate, 16 probes and c right-hand sides:
-///   seconds = n^3/(3 P kCholesky g) + 2 n^2 (16 + 2 c)/(P s) + w n^2 (1/Pr + 1/Pc)/(2 B)
+/// krr::fit_cholesky: n^3/3 flops at kCholesky of gemm's rate, its narrow steps, 16 probes and c
+/// right-hand sides:
+///   seconds = n^3/(3 P kCholesky g) + 2 n^2 (kPanels + 16 + 2 c)/(P s) + w n^2 (1/Pr + 1/Pc)/(2 B)
 ///   bytes   = data + w n^2/P + 8 n (2 c + 32)/P
 Stage cholesky(const Machine& machine, const Sizes& sizes);
 /// krr::fit_modified: K assembled again, the rank-k update and Cholesky: the two above and 2 n^2

@@ -17,29 +17,26 @@ namespace {
 
 using dist::GridShape;
 
-/// seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2) + 1e-6 column n log2(P)
+/// seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2/sqrt(P)) + 1e-6 column n log2(P)
 ///
 /// for k of n pairs on P ranks: what does not depend on k (reduction, divide and conquer), the
-/// transformation of the vectors back, what memory and the serial parts cost, and the messages of
-/// every column. p?syevx reduces on the largest square grid in P and keeps clusters on one rank:
+/// transformation of the vectors back, panels through memory and to other ranks, and the messages
+/// of every column. p?syevx reduces on the largest square grid in P and keeps clusters on one rank:
 /// its P is that square's for `cube`, and 1 for `pairs`.
 struct Coefficients {
   double cube, pairs, square, column;
 };
 
-// Fitted to 2 cores of an Intel Xeon (Sapphire Rapids, 80 GFLOP/s dgemm a core), ELPA 2022.11 with
-// generic kernels, OpenBLAS 0.3.21, Open MPI 4.1, blocks of 64, n = 500 ... 5000: wall times on 2
-// ranks and CPU times on 1, taken while others worked on the machine. Two were then set by hand, so
-// that the order of the backends is the one seen when it was quiet: kSyevx.cube at n = 2000, k =
-// n/30, kSyevd.cube at n = 8400, k = n. `mercer-bench eig` on the quiet machine, 2 ranks:
-// `automatic` took 0.95 to 1.02 of the best backend's time at n = 2000 and 5000, k = n, n/4, n/30.
-// To measure again, on a quiet machine:
-//   for P in 1 2; do mpirun -n $P calibrate_eigensolvers 1000,2000,4000 0 3 1,4,10,30; done > times
+// Fitted to 2 cores of an Intel Xeon (Sapphire Rapids, 75 GFLOP/s dgemm a core), ELPA 2022.11 with
+// generic kernels, OpenBLAS 0.3.21, Open MPI 4.1, when nothing else ran: n = 1000, 2000, 4000, k =
+// n, n/4, n/10, n/30, 1 and 2 ranks, the better of two; within 9 %, on average 3. kSyevx.column
+// came out as 0 and stands for ten messages of 0.3 us. To measure again, on a quiet machine:
+//   for P in 1 2; do mpirun -n $P calibrate_eigensolvers 1000,2000,4000 0 2 1,4,10,30; done > times
 //   python3 tests/spectral/fit_cost.py < times
-constexpr Coefficients kElpa1{0.11, 0.07, 0, 120};
-constexpr Coefficients kElpa2{0.07, 0.49, 0, 150};
-constexpr Coefficients kSyevd{0.19, 0.00, 50, 150};
-constexpr Coefficients kSyevx{0.07, 0.29, 0, 28};
+constexpr Coefficients kElpa1{0.099, 0.051, 40, 21};
+constexpr Coefficients kElpa2{0.047, 0.43, 78, 19};
+constexpr Coefficients kSyevd{0.175, 0.00, 60, 39};
+constexpr Coefficients kSyevx{0.060, 0.18, 27, 3};
 // ELPA's second stage with AVX-512 kernels against generic ones, from n = 6000 on 2 ranks of a Zen
 // 4: 20.5 s against 50.0 s for all pairs, 7.5 s against 10.2 s for 200.
 constexpr double kVectorisedCube = 0.8, kVectorisedPairs = 0.33;
@@ -84,9 +81,9 @@ double predicted_seconds(Method method, Index n, Index k, bool vectors, GridShap
     pair_ranks = 1;
   }
   const double share = vectors ? static_cast<double>(count) / std::max(N, 1.0) : 0.0;
-  const double seconds =
-      1e-9 * (N * N * N * (c.cube / cube_ranks + c.pairs * share / pair_ranks) + N * N * c.square) +
-      1e-6 * c.column * N * std::log2(P);
+  const double seconds = 1e-9 * (N * N * N * (c.cube / cube_ranks + c.pairs * share / pair_ranks) +
+                                 N * N * c.square / std::sqrt(P)) +
+                         1e-6 * c.column * N * std::log2(P);
   return single_precision ? 0.5 * seconds : seconds;
 }
 

@@ -4,11 +4,11 @@
 Runs a handful of jobs of mercer-kernel, mercer-spectrum and mercer-krr on this machine, on synthetic points,
 with the coefficients that `mercer-bench plan` has just measured. Time is that of the stages in the plan,
 without reading and writing; a stage's phase is the slowest rank's. What the plan says of iterative solvers is for
-a number of products or iterations that it states; here it is taken for as many as the run did. A first job, the
-one that takes most memory, is not counted: a virtual machine may take seconds for every GB of memory that it has to
-get from its host, once, and no plan can know what it holds already. For a quiet machine:
+a number of products or iterations that it states; here it is taken for as many as the run did. Of several runs the
+median counts, and the range is shown: a virtual machine may take seconds for every GB of memory that it has to get
+from its host, in one run and not in the next, which no plan can know. For a quiet machine:
 
-    python3 tests/bench/plan_against_runs.py BIN_DIR [--ranks 2] [--n 6000] [--only WORD] [--csv FILE]
+    python3 tests/bench/plan_against_runs.py BIN_DIR [--ranks 2] [--n 6000] [--repeat 3] [--only WORD] [--csv FILE]
 """
 
 import argparse
@@ -59,6 +59,7 @@ def main():
     parser.add_argument("bin", help="folder of the programs")
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--n", type=int, default=6000)
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--only", default="", help="jobs whose name holds this word")
     parser.add_argument("--mpirun", default="mpirun", help="the launcher, with its options")
     parser.add_argument("--csv", help="the ratios as a table")
@@ -71,7 +72,6 @@ def main():
         return (json.loads(done.stdout) if done.returncode == 0 else None), done.stderr
 
     rows = []
-    run(*dict(jobs(options.n))["elpa2 top"])
     with tempfile.TemporaryDirectory() as folder:
         machine = os.path.join(folder, "machine.json")
         record, error = run("mercer-bench", "plan", "--n", "1000", "--d", "784")
@@ -84,24 +84,32 @@ def main():
         for name, command in jobs(options.n):
             if options.only not in name:
                 continue
-            record, error = run(*command, "--machine", machine)
+            runs, stages, memory = [], {}, None
+            for _ in range(options.repeat):
+                record, error = run(*command, "--machine", machine)
+                if record is None:
+                    break
+                result = record["result"]
+                stages = {}
+                for stage in result["plan"]:
+                    if stage["name"] != "load":
+                        stages[stage["name"]] = stages.get(stage["name"], 0) + stage["seconds"] * counted(stage, result)
+                runs.append({phase: t["max"] for phase, t in record["phases"].items() if phase not in ("load", "write", "check")})
+                memory = (result["peak_memory_bytes_planned"], record["peak_memory_bytes"])
             if record is None:
                 print(f"{name:<16} left out: {error.strip().splitlines()[0] if error.strip() else 'failed'}")
                 continue
-            stages = {}
-            for stage in record["result"]["plan"]:
-                if stage["name"] != "load":
-                    stages[stage["name"]] = stages.get(stage["name"], 0) + stage["seconds"] * counted(stage, record["result"])
-            measured = {phase: t["max"] for phase, t in record["phases"].items() if phase not in ("load", "write", "check")}
-            memory = (record["result"]["peak_memory_bytes_planned"], record["peak_memory_bytes"])
-            total = (sum(stages.values()), sum(measured.values()))
-            for phase in [*stages, *(p for p in measured if p not in stages)]:
-                planned, took = stages.get(phase), measured.get(phase)
-                ratio = f"{took / planned:6.2f}" if planned and took else "     -"
-                print(f"{name:<16} {phase:<12} {planned or 0:10.3f} {took or 0:11.3f} {ratio}")
-            print(f"{name:<16} {'all':<12} {total[0]:10.3f} {total[1]:11.3f} {total[1] / total[0]:6.2f}    "
-                  f"{memory[0] / 2**20:6.0f}MiB {memory[1] / 2**20:6.0f}MiB {memory[1] / memory[0]:6.2f}")
-            rows.append((name, total[0], total[1], memory[0], memory[1]))
+            totals = sorted(sum(run.values()) for run in runs)
+            planned, took = sum(stages.values()), statistics.median(totals)
+            for phase in [*stages, *(p for p in runs[0] if p not in stages)]:
+                seconds = statistics.median(run.get(phase, 0) for run in runs)
+                expected = stages.get(phase, 0)
+                ratio = f"{seconds / expected:6.2f}" if expected and seconds else "     -"
+                print(f"{name:<16} {phase:<12} {expected:10.3f} {seconds:11.3f} {ratio}")
+            print(f"{name:<16} {'all':<12} {planned:10.3f} {took:11.3f} {took / planned:6.2f}    "
+                  f"{memory[0] / 2**20:6.0f}MiB {memory[1] / 2**20:6.0f}MiB {memory[1] / memory[0]:6.2f}    "
+                  f"({totals[0]:.3f} ... {totals[-1]:.3f} s)", flush=True)
+            rows.append((name, planned, took, *memory))
     if not rows:
         sys.exit("no job ran")
     time = [r[2] / r[1] for r in rows]

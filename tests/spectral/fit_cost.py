@@ -1,6 +1,6 @@
 """Fits the coefficients of src/spectral/cost.cpp to the output of calibrate_eigensolvers on stdin.
 
-seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2) + 1e-6 column n log2(P), non-negative least
+seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2/sqrt(P)) + 1e-6 column n log2(P), non-negative least
 squares of the relative error; prints the C++ lines and, for every measured case, what `auto` would
 take with them against the best backend.
 """
@@ -26,7 +26,7 @@ def features(name, n, k, ranks):
     count = min(k + 1, n)
     square = int(np.sqrt(ranks)) ** 2 if name == "syevx" else ranks
     across = 1 if name == "syevx" else ranks
-    return np.array([1e-9 * n**3 / square, 1e-9 * n**2 * count / across, 1e-9 * n**2,
+    return np.array([1e-9 * n**3 / square, 1e-9 * n**2 * count / across, 1e-9 * n**2 / np.sqrt(ranks),
                      1e-6 * n * np.log2(ranks)])
 
 
