@@ -21,8 +21,8 @@ struct Stage {
 /// What a job will take, stage by stage, before anything is allocated.
 class Plan {
  public:
-  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured. `timed`: the
-  /// stages' seconds are predictions for this machine, to be shown.
+  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured and
+  /// rounded up. `timed`: the stages' seconds are predictions for this machine, to be shown.
   explicit Plan(double baseline, bool timed = false) : baseline_(baseline), timed_(timed) {}
   void stage(Stage stage) { stages_.push_back(std::move(stage)); }
   void stage(std::string name, double bytes, double flops, std::string method = {}) {

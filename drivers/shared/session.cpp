@@ -1,5 +1,6 @@
 #include "shared/session.hpp"
 
+#include <cmath>
 #include <thread>
 
 #include "mercer/base/memory.hpp"
@@ -33,6 +34,15 @@ void warn_if_oversubscribed(const Session& session, int threads) {
                              sharing, threads, cores));
 }
 
+/// What this process holds before its job, the rank with most, in steps: what is left of a memory
+/// limit decides how much of K is kept and when a basis restarts, and with them the last bits of a
+/// result, which shall not depend on a page more or less.
+double memory_before(const comm::Communicator& comm) {
+  constexpr double kStep = 8.0 * (1 << 20);
+  const auto most = comm.all_reduce(resident_memory_bytes(), comm::Op::max);
+  return kStep * std::ceil(static_cast<double>(most) / kStep);
+}
+
 }  // namespace
 
 Session::Session(const CommandLine& line, const CommonOptions& options,
@@ -42,7 +52,7 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
       grid_(comm, shape(options, comm.size())),
       progress_mode_(mode(options)),
       quiet_(options.quiet || options.json == "-"),
-      baseline_(static_cast<double>(comm.all_reduce(resident_memory_bytes(), comm::Op::max))) {
+      baseline_(memory_before(comm)) {
   la::set_blas_threads(options.threads);
   record_.driver = line.program();
   record_.command = line.command();
