@@ -90,9 +90,15 @@ TEST(DirectStages, AssembleHalfOfTheEntries) {
   expect_close(one.flops, 4000.0 * 4000 * 100);
   EXPECT_EQ(one.sent, 0);
   EXPECT_GT(one.seconds, 8e6 * m.entry_seconds(100));
-  alone.n *= 2;  // four times the entries, twice the rows
+  // Four times the entries and twice the rows, then both again: n^2 and n, nothing else.
+  alone.n *= 2;
   const auto twice = forecast::assemble(m, alone);
-  expect_close(twice.seconds - 16000 * m.row, 4 * (one.seconds - 8000 * m.row));
+  alone.n *= 2;
+  const auto fourfold = forecast::assemble(m, alone);
+  EXPECT_NEAR((fourfold.seconds - 4 * one.seconds) / (twice.seconds - 2 * one.seconds), 6, 1e-9);
+  const double rows = 4 * one.seconds - twice.seconds;  // 16 000 of them, of 800 bytes
+  EXPECT_GT(rows, 16000 * m.row);
+  EXPECT_LT(rows, 16000 * (m.row + 800 * (2 / m.touch + 16 / m.memory)));
   const auto four = forecast::assemble(m, sizes(*kernel, 4000, {2, 2}));
   expect_close(four.sent, 0.75 * (8 * 2e6 + 8 * 100 * 4000));
   expect_close(four.bytes, sizes(*kernel, 4000, {2, 2}).data_bytes() + 32e6 +
