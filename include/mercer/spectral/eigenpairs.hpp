@@ -61,8 +61,8 @@ struct Choice {
   std::string reason;
 };
 /// The cheapest backend for k of n eigenpairs on `shape`; for all pairs the leanest (p?syevd, 3.5
-/// matrices) where it is as fast, or at most a fifth slower and the fastest would take 1 GiB a rank
-/// or more. with_krylov: krylov() on a stored K too, which ends at its tolerance and not at
+/// matrices) where it is as fast, or at most a quarter slower and the fastest would take 1 GiB a
+/// rank or more. with_krylov: krylov() on a stored K too, which ends at its tolerance and not at
 /// rounding, for vectors of k <= n/6 pairs. Local, pure but for the ELPA build's probe.
 Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision,
               bool with_krylov = false);
