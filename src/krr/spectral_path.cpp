@@ -193,6 +193,19 @@ std::vector<double> SpectralPath<T>::rmse_by_output(const Matrix<T>& errors) con
   return sums;
 }
 
+/// n |B_o|^2/(tr A^-1)^2 of every output o, with B and A of one ridge: |Y - F| = gamma |B|.
+template <class T>
+std::vector<double> SpectralPath<T>::gcv_by_output(MatrixView<const T> B, double ridge) const {
+  Matrix<T> copy(B.rows, B.cols);
+  std::copy_n(B.data, B.rows * B.cols, copy.data());
+  double trace = 0;
+  for (const double g : spectrum_.g) trace += 1 / (g + ridge);
+  std::vector<double> scores;
+  for (const double rms : rmse_by_output(copy))
+    scores.push_back(std::pow(static_cast<double>(Y_.rows()) * rms / trace, 2));
+  return scores;
+}
+
 template <class T>
 std::vector<double> SpectralPath<T>::leave_one_out(std::span<const double> ridges) const {
   std::vector<double> scores;
@@ -311,6 +324,8 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
       fit.loo_rmse = mean_rmse(fit.loo_rmse_by_output);
       fit.loo_exact = plain_;
       fit.gcv = gcv_scores[first + r];
+      fit.gcv_by_output =
+          gcv_by_output(found.B.view().block(0, at * c, found.B.rows(), c), part[r]);
     }
   }
   return fits;

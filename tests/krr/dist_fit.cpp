@@ -291,6 +291,15 @@ TYPED_TEST(FitTest, GcvIsItsDenseFormula) {
     const double expected =
         static_cast<double>(n) * norm / (trace * trace) / static_cast<double>(c);
     EXPECT_NEAR(scores[0], expected, 2e3 * this->eps * expected);
+
+    const auto fit = SpectralPath<T>(pairs, spectrum, Y).fit(std::span<const double>(&ridge, 1));
+    ASSERT_EQ(fit[0].gcv_by_output.size(), static_cast<std::size_t>(c));
+    for (Index o = 0; o < c; ++o) {
+      double own = 0;
+      for (Index i = 0; i < n; ++i) own += std::pow(ridge * R(i, o), 2);
+      EXPECT_NEAR(fit[0].gcv_by_output[static_cast<std::size_t>(o)],
+                  static_cast<double>(n) * own / (trace * trace), 2e3 * this->eps * expected * c);
+    }
   });
 }
 

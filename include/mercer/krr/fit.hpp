@@ -25,6 +25,7 @@ struct Fit {
   /// false: an estimate, for S stays that of all rows, or by random probes.
   bool loo_exact = false;
   double gcv = -1;  ///< generalised cross-validation score, where computed; else -1
+  std::vector<double> gcv_by_output{};  ///< c of them, whose mean gcv is, where computed
 };
 
 /// The three fits by Cholesky (p?potrf). K is n x n with both triangles, and is destroyed; Y is n x
@@ -149,6 +150,7 @@ class SpectralPath {
   /// e of the r-th of these, this rank's rows of V x c.
   Matrix<T> left_out(const Systems& systems, double ridge, Index r) const;
   std::vector<double> rmse_by_output(const Matrix<T>& errors) const;
+  std::vector<double> gcv_by_output(MatrixView<const T> B, double ridge) const;
   double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
 
   bool admissible(double ridge) const;
