@@ -74,15 +74,15 @@ void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
     write_errors(file, "/path", errors);
   }
   if (solution.tried.empty()) return;
-  std::vector<double> ridges, values, errors;
+  std::vector<double> ridges, scores, deviations;
   for (const auto& tried : solution.tried) {
     ridges.push_back(tried.ridge);
-    values.push_back(tried.score);
-    errors.push_back(tried.error);
+    scores.push_back(tried.score);
+    deviations.push_back(tried.error);
   }
   file.write("/search/ridge", ridges);
-  file.write("/search/score", values);
-  file.write("/search/error", errors);
+  file.write("/search/score", scores);
+  file.write("/search/error", deviations);
 }
 
 template <class T>
@@ -127,7 +127,7 @@ std::string model_options(const CommandLine& line) {
   for (const auto& [name, value] : line.settings())
     for (const char* needed : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
                                "bias-std", "bandwidth", "split", "limit", "scale", "standardize",
-                               "unit-norm", "one-hot", "target", "seed"})
+                               "unit-norm", "one-hot", "target", "header", "index", "seed"})
       if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
   return text;
 }

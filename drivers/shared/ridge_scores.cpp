@@ -89,9 +89,11 @@ RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation)
   const auto& s = preparation.standardization;
   RidgeErrors errors{.ridge = fit.ridge};
   const bool standardized = !s.target_deviation.empty();
+  std::vector<double> loo_mse;
+  for (const double rmse : fit.loo_rmse_by_output) loo_mse.push_back(rmse * rmse);
   if (fit.loo_rmse >= 0) {
     errors.loo_rmse =
-        standardized ? std::sqrt(in_own_units(fit.loo_mse_by_output, s)) : fit.loo_rmse;
+        standardized ? std::sqrt(in_own_units(loo_mse, s)) : fit.loo_rmse;
     if (standardized) errors.loo_rmse_standardized = fit.loo_rmse;
   }
   if (fit.gcv >= 0) {

@@ -40,9 +40,9 @@ std::string unit_of(const data::Preparation& preparation);
 /// Errors of one ridge, in the targets' own units; what there is of them.
 struct RidgeErrors {
   double ridge = 0;
-  Scores scores;  ///< of the test rows
-  std::optional<double> loo_rmse, gcv;
-  std::optional<double> loo_rmse_standardized, gcv_standardized;  ///< where targets were
+  Scores scores{};  ///< of the test rows
+  std::optional<double> loo_rmse{}, gcv{};
+  std::optional<double> loo_rmse_standardized{}, gcv_standardized{};  ///< where targets were
 };
 /// Leave-one-out and GCV of the fit, converted. Local.
 RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation);
