@@ -22,7 +22,7 @@ Scores evaluate(dist::RowBlock<double>& predictions, const data::Dataset& test,
   data::to_target_units(standardization, targets);
   scores.mse = krr::mse(predictions, targets);
   scores.rmse = std::sqrt(scores.mse);
-  if (test.classes > 0) scores.accuracy = krr::accuracy(predictions, test.labels);
+  if (!test.classes.empty()) scores.accuracy = krr::accuracy(predictions, test.labels);
   return scores;
 }
 
