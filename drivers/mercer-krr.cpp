@@ -8,6 +8,7 @@
 #include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/data_notes.hpp"
 #include "shared/ridge_cg.hpp"
 #include "shared/ridge_output.hpp"
 
@@ -121,6 +122,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
                        ? job.common.nb
                        : spectral::recommended_block(train.rows(), session.grid().shape());
   session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
+  say_notes(session, sets);
 
   Checkpoints checkpoints(job.checkpoints, session.comm(),
                           identity(job, kernel.text(), train, session.comm().size()));
@@ -161,6 +163,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   const Index nb =
       job.common.nb > 0 ? job.common.nb : spectral::recommended_block(N, session.grid().shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
+  say_notes(session, sets);
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
   if (session.stop_at_plan(plan(job, {}, kernel, sizes, session))) return 0;
 
@@ -230,6 +233,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
     throw InputError("--model {}: was trained on other rows than {} holds now (hash {}, now {})",
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
+  say_notes(session, train, &test);
   Plan plan = session.plan();
   plan.stage(forecast::predict(session.machine(kernel, train.dimension()),
                                {.n = train.rows(),
