@@ -82,11 +82,12 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
     if (best) predictions = std::move(evaluated);
   }
   print_errors(session, sets.preparation, errors);
-  bool ok = print_solution(session, solution);
+  const std::string score = score_unit(job, sets.preparation);
+  bool ok = print_solution(session, solution, score);
   if (!calibration.text.empty()) session.say("\n{}", calibration.text);
   if (test != nullptr) print_predictions(session, *test, predictions);
   note_errors(session, errors[solution.best], sets.preparation);
-  note_solution(session, solution);
+  note_solution(session, solution, score);
   if (job.common.check) {
     const auto& fit = solution.fits[solution.best];
     const double error = check(job, kernel, train, assembly, solution, fit, session);

@@ -7,16 +7,21 @@
 
 namespace mercer::drivers {
 
+std::string score_unit(const RidgeJob& job, const data::Preparation& preparation) {
+  const std::string unit = prepared_unit(preparation);
+  return job.score == krr::RidgeCriterion::gcv ? "(" + unit + ")^2" : unit;
+}
+
 template <class T>
-bool print_solution(const Session& session, const Solution<T>& solution) {
+bool print_solution(const Session& session, const Solution<T>& solution, const std::string& unit) {
   const auto& fit = solution.fits[solution.best];
   session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
   if (solution.chosen.has_value())
-    session.say("score   {:.8g} +- {:.1e}, estimated; {} ridges tried", solution.chosen->score,
-                solution.chosen->error, solution.tried.size());
+    session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried",
+                solution.chosen->score, solution.chosen->error, unit, solution.tried.size());
   bool converged = true;
   for (std::size_t r = 0; r < solution.runs.size(); ++r) {
     const auto& run = solution.runs[r];
@@ -30,7 +35,7 @@ bool print_solution(const Session& session, const Solution<T>& solution) {
 }
 
 template <class T>
-void note_solution(Session& session, const Solution<T>& solution) {
+void note_solution(Session& session, const Solution<T>& solution, const std::string& unit) {
   const auto& fit = solution.fits[solution.best];
   auto& record = session.record();
   record.method = solution.method;
@@ -42,6 +47,7 @@ void note_solution(Session& session, const Solution<T>& solution) {
   if (solution.chosen.has_value()) {
     result["score"] = solution.chosen->score;
     result["score_error"] = solution.chosen->error;
+    result["units"]["score"] = unit;
   }
   if (solution.runs.empty()) return;
   const auto& run = solution.runs[solution.best];
@@ -110,12 +116,12 @@ Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
           krr::accuracy(left_out, train.labels, classes))};
 }
 
-#define MERCER_INSTANTIATE(T)                                                \
-  template bool print_solution<T>(const Session&, const Solution<T>&);       \
-  template void note_solution<T>(Session&, const Solution<T>&);              \
-  template double accepted_error<T>(const RidgeJob&, const Solution<T>&);    \
-  template Calibration calibrate<T>(const Solution<T>&, const data::Split&); \
-  template void write_solution<T>(dist::Hdf5File&, const Solution<T>&,       \
+#define MERCER_INSTANTIATE(T)                                                              \
+  template bool print_solution<T>(const Session&, const Solution<T>&, const std::string&); \
+  template void note_solution<T>(Session&, const Solution<T>&, const std::string&);        \
+  template double accepted_error<T>(const RidgeJob&, const Solution<T>&);                  \
+  template Calibration calibrate<T>(const Solution<T>&, const data::Split&);               \
+  template void write_solution<T>(dist::Hdf5File&, const Solution<T>&,                     \
                                   const std::vector<RidgeErrors>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

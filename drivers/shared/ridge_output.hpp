@@ -10,12 +10,14 @@
 namespace mercer::drivers {
 
 /// Ridge, residual and method of the best fit as lines of the log; false where conjugate gradients
-/// did not converge: what to change is then said.
+/// did not converge: what to change is then said. `unit`: score_unit().
 template <class T>
-bool print_solution(const Session& session, const Solution<T>& solution);
+bool print_solution(const Session& session, const Solution<T>& solution, const std::string& unit);
 /// Into the JSON record.
 template <class T>
-void note_solution(Session& session, const Solution<T>& solution);
+void note_solution(Session& session, const Solution<T>& solution, const std::string& unit);
+/// What the estimated score that chose the ridge is told in: GCV is a mean square. Local.
+std::string score_unit(const RidgeJob& job, const data::Preparation& preparation);
 /// What check() may give: rounding, or what the solver and the storage of K leave.
 template <class T>
 double accepted_error(const RidgeJob& job, const Solution<T>& solution);

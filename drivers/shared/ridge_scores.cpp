@@ -85,15 +85,20 @@ std::string unit_of(const data::Preparation& preparation) {
              : "the target's own unit";
 }
 
+std::string prepared_unit(const data::Preparation& preparation) {
+  return preparation.standardization.target_deviation.empty()
+             ? unit_of(preparation)
+             : "deviations of the training targets";
+}
+
 RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation) {
   const auto& s = preparation.standardization;
-  RidgeErrors errors{.ridge = fit.ridge};
+  RidgeErrors errors{.ridge = fit.ridge, .loo_exact = fit.loo_exact};
   const bool standardized = !s.target_deviation.empty();
   std::vector<double> loo_mse;
   for (const double rmse : fit.loo_rmse_by_output) loo_mse.push_back(rmse * rmse);
   if (fit.loo_rmse >= 0) {
-    errors.loo_rmse =
-        standardized ? std::sqrt(in_own_units(loo_mse, s)) : fit.loo_rmse;
+    errors.loo_rmse = standardized ? std::sqrt(in_own_units(loo_mse, s)) : fit.loo_rmse;
     if (standardized) errors.loo_rmse_standardized = fit.loo_rmse;
   }
   if (fit.gcv >= 0) {

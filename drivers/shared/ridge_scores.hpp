@@ -37,11 +37,16 @@ Predictions evaluate(dist::RowBlock<double> values, const data::Dataset& rows,
 /// "one-hot outputs". Local.
 std::string unit_of(const data::Preparation& preparation);
 
+/// The unit of targets as they were prepared, which losses and estimated scores are told in: where
+/// they were standardised "deviations of the training targets", else unit_of(). Local.
+std::string prepared_unit(const data::Preparation& preparation);
+
 /// Errors of one ridge, in the targets' own units; what there is of them.
 struct RidgeErrors {
   double ridge = 0;
   Scores scores{};  ///< of the test rows
   std::optional<double> loo_rmse{}, gcv{};
+  bool loo_exact = false;                                             ///< Fit::loo_exact
   std::optional<double> loo_rmse_standardized{}, gcv_standardized{};  ///< where targets were
 };
 /// Leave-one-out and GCV of the fit, converted. Local.

@@ -73,16 +73,10 @@ double TestLoss<T>::operator()(std::span<const T> w) {
   return comm_.all_reduce(sum, comm::Op::sum) / count_;
 }
 
-std::string residual_unit(const data::Preparation& preparation) {
-  return preparation.standardization.target_deviation.empty()
-             ? unit_of(preparation)
-             : "deviations of the training targets";
-}
-
 void print_history(const Session& session, const std::vector<Record>& history,
                    const data::Preparation& preparation) {
   const bool test = !history.empty() && history.front().loss_test >= 0;
-  session.say("\nlosses are means of r^2, r in {}", residual_unit(preparation));
+  session.say("\nlosses are means of r^2, r in {}", prepared_unit(preparation));
   session.say("{:>10}  {:>12}  {:>12}{}  {:>12}  {:>10}", "step", "loss", "|r|/|r_0|",
               test ? "     test loss" : "", "eta", "seconds");
   for (const std::size_t i : thinned(history.size(), kLines)) {
@@ -112,7 +106,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
   const auto x = steps(history);
   std::vector<report::Plot> panels;
   report::Plot loss{
-      .title = "Loss: mean of r^2, r in " + residual_unit(preparation),
+      .title = "Loss: mean of r^2, r in " + prepared_unit(preparation),
       .x_label = "step",
       .y_label = "loss",
       .log_x = true,

@@ -23,9 +23,6 @@ class TestLoss {
   double count_;
 };
 
-/// The unit of the residuals r that losses are means of squares of: targets as they were prepared.
-std::string residual_unit(const data::Preparation& preparation);
-
 /// About twenty of the records, as a table.
 void print_history(const Session& session, const std::vector<train::Record>& history,
                    const data::Preparation& preparation);
