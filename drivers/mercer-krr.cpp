@@ -184,6 +184,8 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
     return krr::Transductive<T>(kernel.kernel(), sets.train.inputs, sets.test->inputs,
                                 session.grid(), g, options);
   });
+  for (const auto& line : predictor.cut().notes()) session.say("g       {}", line);
+  if (const auto warning = predictor.cut().warning(); !warning.empty()) session.warn(warning);
   auto f = session.phase("solve", [&] { return predictor.predict(sets.train.targets, ridge); });
   const auto predictions = evaluate(std::move(f.values), *sets.test, sets.preparation);
   const std::vector<RidgeErrors> errors{{.ridge = ridge, .scores = predictions.scores}};
