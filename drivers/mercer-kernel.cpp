@@ -9,6 +9,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "shared/data_notes.hpp"
 #include "shared/forecast.hpp"
 #include "shared/session.hpp"
 
@@ -83,6 +84,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const Index d = sets.train.dimension() + (job.full ? seeds : 0);
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
+  say_notes(session, sets);
 
   const gram::Options assembly{.nb = nb, .over_n = false};
   const double ranks = session.comm().size();

@@ -8,6 +8,7 @@
 #include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/data_notes.hpp"
 #include "shared/ridge_cg.hpp"
 #include "shared/ridge_output.hpp"
 
@@ -60,31 +61,35 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
            const data::Split& sets, const gram::Options& assembly, const Solution<T>& solution,
            Session& session) {
   const auto& train = sets.train;
-  std::vector<Scores> scores;
-  RowBlock<double> predictions, all;
-  if (sets.test.has_value())  // one pass over k(test, train) for all ridges
+  const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
+  const Calibration calibration = calibrate(solution, sets);
+  RowBlock<double> all;
+  if (test != nullptr)  // one pass over k(test, train) for all ridges
     all = session.long_phase("predict", [&](auto progress) {
-      return gram::apply_cross(kernel, sets.test->inputs, train.inputs,
-                               krr::side_by_side(solution.fits),
+      return gram::apply_cross(kernel, test->inputs, train.inputs, krr::side_by_side(solution.fits),
                                {.panel_bytes = assembly.panel_bytes, .progress = progress});
     });
-  print_header(session);
+  std::vector<RidgeErrors> errors;
+  Predictions predictions;
   for (std::size_t r = 0; r < solution.fits.size(); ++r) {
-    const auto& fit = solution.fits[r];
-    Scores s;
-    if (sets.test.has_value()) {
-      auto f = krr::take_columns(all, static_cast<Index>(r) * train.outputs(), train.outputs());
-      s = evaluate(f, *sets.test, sets.preparation.standardization);
-      scores.push_back(s);
-      if (r == solution.best) predictions = std::move(f);
-    }
-    print_scores(session, fit.ridge, s, fit.loo_rmse, fit.gcv);
+    errors.push_back(errors_of(solution.fits[r], sets.preparation));
+    if (test == nullptr) continue;
+    auto f = krr::take_columns(all, static_cast<Index>(r) * train.outputs(), train.outputs());
+    const bool best = r == solution.best;
+    auto evaluated = evaluate(std::move(f), *test, sets.preparation,
+                              best ? calibration.temperature : std::nullopt);
+    errors.back().scores = evaluated.scores;
+    if (best) predictions = std::move(evaluated);
   }
-  const auto& fit = solution.fits[solution.best];
-  if (!scores.empty()) note_scores(session, scores[solution.best]);
-  note_solution(session, solution);
-  bool ok = print_solution(session, solution);
+  print_errors(session, sets.preparation, errors);
+  const std::string score = score_unit(job, sets.preparation);
+  bool ok = print_solution(session, solution, score);
+  if (!calibration.text.empty()) session.say("\n{}", calibration.text);
+  if (test != nullptr) print_predictions(session, *test, predictions);
+  note_errors(session, errors[solution.best], sets.preparation);
+  note_solution(session, solution, score);
   if (job.common.check) {
+    const auto& fit = solution.fits[solution.best];
     const double error = check(job, kernel, train, assembly, solution, fit, session);
     const bool good = error <= accepted_error(job, solution);
     ok = ok && good;
@@ -95,14 +100,14 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      write_solution(file, solution, scores);
-      if (sets.test.has_value()) file.write("/predictions", predictions);
-      write_model(file, {model_options(line), job.train, sets.preparation, fit.alpha.copy()});
+      write_solution(file, solution, errors);
+      if (test != nullptr) write_predictions(file, *test, sets.preparation, predictions);
+      write_model(file, {model_options(line), job.train, sets.preparation,
+                         solution.fits[solution.best].alpha.copy(), calibration.temperature});
       file.finish();
     });
   if (!job.common.plot.empty())
-    plot(session, solution, scores, predictions, sets.test.has_value() ? &*sets.test : nullptr,
-         sets.preparation.standardization);
+    plot(session, solution, errors, predictions, test, sets.preparation);
   return session.finish(ok);
 }
 
@@ -118,6 +123,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
                        ? job.common.nb
                        : spectral::recommended_block(train.rows(), session.grid().shape());
   session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
+  say_notes(session, sets);
 
   Checkpoints checkpoints(job.checkpoints, session.comm(),
                           identity(job, kernel.text(), train, session.comm().size()));
@@ -158,6 +164,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   const Index nb =
       job.common.nb > 0 ? job.common.nb : spectral::recommended_block(N, session.grid().shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
+  say_notes(session, sets);
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
   if (session.stop_at_plan(plan(job, {}, kernel, sizes, session))) return 0;
 
@@ -177,28 +184,31 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
     return krr::Transductive<T>(kernel.kernel(), sets.train.inputs, sets.test->inputs,
                                 session.grid(), g, options);
   });
+  for (const auto& line : predictor.cut().notes()) session.say("g       {}", line);
+  if (const auto warning = predictor.cut().warning(); !warning.empty()) session.warn(warning);
   auto f = session.phase("solve", [&] { return predictor.predict(sets.train.targets, ridge); });
-  const Scores scores = evaluate(f.values, *sets.test, sets.preparation.standardization);
-  print_header(session);
-  print_scores(session, ridge, scores, -1, -1);
-  session.say("\nresidual of the solve {:.1e}; {} modes left as they are", f.residual,
-              predictor.spectrum().left_out);
+  const auto predictions = evaluate(std::move(f.values), *sets.test, sets.preparation);
+  const std::vector<RidgeErrors> errors{{.ridge = ridge, .scores = predictions.scores}};
+  print_errors(session, sets.preparation, errors);
+  session.say("\nridge {:.6e}; residual of the solve {:.1e}; {} modes left as they are", ridge,
+              f.residual, predictor.spectrum().left_out);
+  print_predictions(session, *sets.test, predictions);
   const bool ok = !job.common.check || f.residual <= (std::is_same_v<T, float> ? 1e-3 : 1e-8);
   session.record().residual = f.residual;
   session.record().result["ridge"] = ridge;
-  note_scores(session, scores);
+  note_errors(session, errors.front(), sets.preparation);
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
       file.write("/ridge", std::vector<double>{ridge});
-      file.write("/predictions", f.values);
-      write_scores(file, "/score", {scores});
+      write_errors(file, "/score", errors);
+      write_predictions(file, *sets.test, sets.preparation, predictions);
       file.finish();
     });
   if (!job.common.plot.empty()) {
     Solution<T> shown;
     shown.spectrum = predictor.spectrum();
-    plot(session, shown, {scores}, f.values, &*sets.test, sets.preparation.standardization);
+    plot(session, shown, errors, predictions, &*sets.test, sets.preparation);
   }
   return session.finish(ok);
 }
@@ -226,6 +236,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
     throw InputError("--model {}: was trained on other rows than {} holds now (hash {}, now {})",
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
+  say_notes(session, train, &test);
   Plan plan = session.plan();
   plan.stage(forecast::predict(session.machine(kernel, train.dimension()),
                                {.n = train.rows(),
@@ -235,34 +246,28 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                                 .shape = session.grid().shape(),
                                 .kernel = forecast::kernel_of(kernel)}));
   if (session.stop_at_plan(plan)) return 0;
-  auto predictions = session.long_phase("predict", [&](auto progress) {
+  auto f = session.long_phase("predict", [&](auto progress) {
     return gram::apply_cross(kernel, test.inputs, train.inputs, model.alpha,
                              {.progress = progress});
   });
-  const double ridge = file.read_vector("/ridge").at(0);
+  const auto predictions = evaluate(std::move(f), test, model.preparation, model.temperature);
+  const std::vector<RidgeErrors> errors{
+      {.ridge = file.read_vector("/ridge").at(0), .scores = predictions.scores}};
   session.record().method = "stored model";
-  session.record().result["ridge"] = ridge;
-  Scores scores;
-  if (test.outputs() > 0) {
-    scores = evaluate(predictions, test, model.preparation.standardization);
-    print_header(session);
-    print_scores(session, ridge, scores, -1, -1);
-    note_scores(session, scores);
-  } else {
-    data::to_target_units(model.preparation.standardization, predictions);
-    session.say("\n{} rows without targets predicted", test.rows());
-  }
+  session.record().result["ridge"] = errors.front().ridge;
+  print_errors(session, model.preparation, errors);
+  print_predictions(session, test, predictions);
+  note_errors(session, errors.front(), model.preparation);
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto out = session.create_result();
-      out.write("/ridge", std::vector<double>{ridge});
-      out.write("/predictions", predictions);
-      write_scores(out, "/score", {scores});
+      out.write("/ridge", std::vector<double>{errors.front().ridge});
+      write_errors(out, "/score", errors);
+      write_predictions(out, test, model.preparation, predictions);
       out.finish();
     });
   if (!job.common.plot.empty())
-    plot(session, Solution<double>{}, {scores}, predictions, &test,
-         model.preparation.standardization);
+    plot(session, Solution<double>{}, errors, predictions, &test, model.preparation);
   return session.finish();
 }
 

@@ -8,6 +8,7 @@
 #include "mercer/krr/predict.hpp"
 #include "mercer/spectral/krylov_file.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/data_notes.hpp"
 #include "shared/spectrum_job.hpp"
 #include "shared/spectrum_output.hpp"
 
@@ -208,6 +209,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
     throw InputError("--top {}: give 1 ... n = {} eigenpairs", job.top, n);
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, train.dimension(), nb, kernel.text(), train.hash);
+  say_notes(session, train);
 
   Task task{job, kernel, train, n, nb, job.top < 0 ? n : job.top};
   Checkpoints checkpoints(job.checkpoints, session.comm(),

@@ -9,6 +9,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
+#include "shared/data_notes.hpp"
 #include "shared/signals.hpp"
 #include "shared/train_output.hpp"
 #include "shared/train_preconditioner.hpp"
@@ -39,13 +40,17 @@ void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
 /// What --out holds.
 template <class T>
 void write_result(const Session& session, const TrainJob& job, const net::Network& network,
-                  const train::State<T>& state, const dist::RowBlock<double>* predictions) {
+                  const train::State<T>& state, const data::Split& sets,
+                  const Predictions& predictions) {
   auto file = session.create_result();
   file.attribute("/", "network", network.text());
   file.attribute("/", "precondition", job.precondition);
   write_history(file, session.comm(), state.history, job.directions);
   net::write<T>(file, network, state.w);
-  if (predictions != nullptr) file.write("/predictions", *predictions);
+  if (sets.test.has_value()) {
+    write_errors(file, "/score", {{.ridge = 0, .scores = predictions.scores}});
+    write_predictions(file, *sets.test, sets.preparation, predictions);
+  }
   file.finish();
 }
 
@@ -80,7 +85,7 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   const double gflops = 1e-9 * flops / (outcome.seconds_per_step * session.comm().size());
   // The plan was for all steps.
   session.record().flops -= flops * static_cast<double>(job.options.steps - (state.step - first));
-  print_history(session, history);
+  print_history(session, history, sets.preparation);
   session.say("\n{} after {} steps: {:.4g} s a step, {:.1f} GFLOP/s a rank, {} taken back",
               train::name(outcome.ending), state.step, outcome.seconds_per_step, gflops,
               state.rejected);
@@ -101,17 +106,20 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   result["sum_share"] = outcome.sum_share;
   result["bytes_per_step"] = outcome.bytes_per_step;
 
-  dist::RowBlock<double> predictions;
+  result["units"]["loss_train"] = "(" + prepared_unit(sets.preparation) + ")^2";
+  Predictions predictions;
   if (sets.test.has_value()) {
     predictions = session.phase("predict", [&] {
-      return net::outputs(network, std::vector<double>(state.w.begin(), state.w.end()),
-                          sets.test->inputs);
+      return evaluate(net::outputs(network, std::vector<double>(state.w.begin(), state.w.end()),
+                                   sets.test->inputs),
+                      *sets.test, sets.preparation);
     });
-    const Scores scores = evaluate(predictions, *sets.test, sets.preparation.standardization);
-    result["loss_test"] = history.back().loss_test;
-    note_scores(session, scores);
-    session.say("test    rmse {:.6g}{}", scores.rmse,
-                scores.accuracy < 0 ? "" : fmt::format(", accuracy {:.4f}", scores.accuracy));
+    if (predictions.scores.known()) {
+      result["loss_test"] = history.back().loss_test;
+      result["units"]["loss_test"] = result["units"]["loss_train"];
+    }
+    note_scores(session, predictions.scores, sets.preparation);
+    print_test(session, sets, predictions);
   }
   bool ok = true;
   if (job.common.check) {
@@ -125,11 +133,10 @@ int report_training(const TrainJob& job, const net::Network& network, const data
         check.equal ? "equal to the bit" : "NOT equal", check.error, ok ? "good" : "failed");
   }
   if (!job.common.out.empty())
-    session.phase("write", [&] {
-      write_result<T>(session, job, network, state, sets.test.has_value() ? &predictions : nullptr);
-    });
+    session.phase("write",
+                  [&] { write_result<T>(session, job, network, state, sets, predictions); });
   if (!job.csv.empty()) write_csv(session.comm(), job.csv, history);
-  if (!job.common.plot.empty()) plot_history(session, history, job.directions);
+  if (!job.common.plot.empty()) plot_history(session, history, job.directions, sets.preparation);
   return session.finish(ok);
 }
 
@@ -149,6 +156,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
                        ? job.common.nb
                        : spectral::recommended_block(sets.train.rows(), session.grid().shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
+  say_notes(session, sets);
   session.say("network {}, {} parameters", network.text(), network.parameters());
   session.say("S       {}", job.description());
   if (session.stop_at_plan(plan<T>(job, network, kernel, sets, nb, session))) return 0;
@@ -166,7 +174,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
 
   train::Hooks<T> hooks;
   std::optional<TestLoss<T>> test_loss;
-  if (sets.test.has_value()) test_loss.emplace(network, *sets.test);
+  if (sets.test.has_value() && sets.test->outputs() > 0) test_loss.emplace(network, *sets.test);
   std::optional<KernelChange> kernel_change;
   if (job.trace_kernel)
     kernel_change.emplace(network, std::vector<double>(w_0.begin(), w_0.end()), sets.train.inputs,

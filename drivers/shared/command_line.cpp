@@ -14,6 +14,7 @@
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/net/empirical.hpp"
+#include "shared/plan.hpp"
 
 namespace po = boost::program_options;
 
@@ -91,9 +92,11 @@ void CommandLine::add_common(CommonOptions& o) {
 
 void CommandLine::add_data(data::Options& o, std::string& first, std::string& second,
                            bool supervised) {
+  data_ = &o;
   auto add = group(
-                 "Data: npy:X.npy[,y.npy]  csv:FILE[.gz]  libsvm:FILE  h5:FILE:/x[,/y]  "
-                 "idx:IMAGES[,LABELS]  cifar:FILE\n"
+                 "Data: npy:X.npy[,y.npy]  csv:FILE[.gz]  libsvm:FILE[,d=D][,base=0|1]  "
+                 "h5:FILE:/x[,/y]  idx:IMAGES[,LABELS]\n"
+                 "  cifar:FILE"
                  "  circle:n=512,freq=5[,grid][,amplitude=1]  sphere:n=1000,d=10,degree=3  "
                  "gaussian:n=1000,d=10\n"
                  "  (applied in the order of this list)")
@@ -102,7 +105,8 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
     add("train", po::value(&first)->value_name("SPEC"), "training set");
     add("test", po::value(&second)->value_name("SPEC"), "test set");
     add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV column of the target, from 0 or by name; none");
+        "CSV columns of the targets, separated by commas: names, positions from 0, or from the end "
+        "(-1); none");
     add("split", po::value(&o.split)->value_name("MASK.csv[.gz]:S"),
         "rows whose column S is 1 are the test set");
   } else {
@@ -110,15 +114,23 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
     add("data2", po::value(&second)->value_name("SPEC"),
         "second data set, where the job takes one");
     add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV column that is a target and no input, from 0 or by name; none");
+        "CSV columns that are targets and no inputs: names, positions from 0, or from the end "
+        "(-1); "
+        "none");
   }
+  add("header", po::value(&o.csv_header)->value_name("yes|no|auto")->default_value("auto"),
+      "whether CSV's first row names the columns; auto: where it has no number, or is 0, 1, 2, ... "
+      "over columns that are not whole numbers");
+  add("index", po::value(&o.csv_index)->value_name("COL|none|auto")->default_value("auto"),
+      "CSV column that numbers the rows and is no input; auto: a first one without a name");
   add("limit", po::value(&o.limit)->value_name("N"), "at most the first N training rows");
   add("limit-test", po::value(&o.limit_test)->value_name("M"), "at most the first M test rows");
   add("scale", po::value(&o.scale)->value_name("F")->default_value(1.0, "1"), "inputs times F");
   add("standardize", po::bool_switch(&o.standardize),
       "inputs and real targets by the training rows' mean and population deviation");
   add("unit-norm", po::bool_switch(&o.unit_norm), "inputs to unit norm (a zero row stays zero)");
-  add("one-hot", po::bool_switch(&o.one_hot), "labels to one-hot minus 1/classes");
+  add("one-hot", po::bool_switch(&o.one_hot),
+      "labels, numbers or names, to one-hot minus 1/classes");
 }
 
 void CommandLine::add_kernel() {
@@ -207,6 +219,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
         throw InputError("--memory-limit: {}", error.what());
       }
     }
+    if (data_ != nullptr)
+      data_->memory_limit = o.memory_limit > 0 ? o.memory_limit : memory_per_rank(comm);
   }
   return true;
 }

@@ -87,6 +87,7 @@ class CommandLine {
   std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;
   boost::program_options::variables_map values_;
   CommonOptions* common_ = nullptr;
+  data::Options* data_ = nullptr;
   std::string precision_ = "double", memory_limit_;
   KernelOptions kernel_;
 };

@@ -17,6 +17,7 @@ namespace {
 
 constexpr Index kProbes = 32;         // of the estimates that choose a ridge
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
+constexpr Index kMorePairs = 64;      // beside four times --top, where it cuts an eigenspace
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
 
@@ -131,6 +132,7 @@ void read_sizes(const dist::Hdf5File& file, const gram::Source& kernel,
 RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
                 const Session& session, const dist::Hdf5File* resume) {
   RidgeWay way;
+  check_stored_pairs(job.spectrum, job.modified() ? job.top : -1, session.comm());
   const double room = room_for_solver(session, sizes);
   if (job.direct_asked() || job.transductive()) return way;
   if (job.iterative_asked()) {
@@ -248,13 +250,11 @@ Solution<double> IterativeFitting::solve() {
   solution.storage = products.storage();
   solution.stored_share = products.stored_share();
   solution.mean_diagonal = spectral::trace(K) / static_cast<double>(n());
-  if (way_.run.has_value() || !job_.spectrum.empty()) pairs_ = pairs(K);
+  if (way_.run.has_value() || !job_.spectrum.empty()) take_pairs(K, solution);
 
   std::optional<krr::ModifiedOperator> K_g;
-  if (job_.modified()) {
-    solution.spectrum = modified();
-    K_g.emplace(K, pairs_, solution.spectrum);
-  }
+  if (job_.modified()) K_g.emplace(K, pairs_, solution.spectrum);
+  const auto* modified = K_g.has_value() ? &*K_g : nullptr;
   const gram::Operator& A = K_g.has_value() ? static_cast<const gram::Operator&>(*K_g) : K;
   const auto M = preconditioner(A, solution.spectrum);
   solution.preconditioner = M.text();
@@ -264,53 +264,71 @@ Solution<double> IterativeFitting::solve() {
   if (resumed_ != nullptr)
     gammas_ = resumed_->ridges;
   else if (job_.score.has_value())
-    choose(A, M, solution);
-  if (gammas_.size() > 1) compare(A, M, solution);
-  fit(K, K_g.has_value() ? &*K_g : nullptr, M, solution);
+    choose(K, modified, M, solution);
+  if (gammas_.size() > 1) compare(K, modified, M, solution);
+  fit(K, modified, M, solution);
   if (job_.modified())
     solution.pairs = spectral::on_grid<double>(pairs_, n(), session_.grid(), nb_);
   pairs_ = {};
   return solution;
 }
 
-spectral::TopPairs IterativeFitting::pairs(const gram::Operator& K) {
-  if (!job_.spectrum.empty())
-    return session_.phase("load", [&] {
-      const auto stored =
-          spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
-                                 {kernel_.text(), n(), train_.hash}, session_.grid(), nb_);
-      return spectral::by_rows(stored);
-    });
-  const auto scope = session_.phases().time("eigensolve");
-  auto progress = session_.progress("eigensolve");
-  spectral::KrylovOptions options{.top = way_.run->k,
-                                  .tolerance = way_.pairs_tolerance,
-                                  .block = way_.run->sizes.block,
-                                  .basis = way_.run->sizes.basis,
-                                  .seed = job_.common.seed};
-  options.say = [&](const std::string& text) { session_.say("solver  {}", text); };
-  options.progress = [&](Index count, Index converged, double residual) {
-    progress.update(std::min(0.99, static_cast<double>(count) / way_.run->products),
-                    fmt::format("{} products, {} of {} pairs, residual {:.1e}", count, converged,
-                                way_.run->k, residual));
-  };
-  auto pairs = spectral::krylov(K, options);
-  if (job_.modified() && !pairs.warning.empty()) session_.warn(pairs.warning);
-  return pairs;
+spectral::TopPairs IterativeFitting::stored_pairs() {
+  return session_.phase("load", [&] {
+    const auto stored =
+        spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
+                               {kernel_.text(), n(), train_.hash}, session_.grid(), nb_);
+    return spectral::by_rows(stored);
+  });
 }
 
-/// g on the pairs that it acts on; those of --spectrum may be more.
-msk::ModifiedSpectrum IterativeFitting::modified() const {
-  const Index top = job_.top < 0 ? pairs_.k() : std::min(job_.top, pairs_.k());
+spectral::TopPairs IterativeFitting::pairs(const gram::Operator& K, Index k, double tolerance,
+                                           const spectral::TopPairs* before) {
+  const auto scope = session_.phases().time("eigensolve");
+  auto progress = session_.progress("eigensolve");
+  Matrix<double> start;
+  if (before != nullptr) start = spectral::warm_start(*before);
+  spectral::KrylovOptions options{.top = k,
+                                  .tolerance = tolerance,
+                                  .block = way_.run->sizes.block,
+                                  .basis = way_.run->sizes.basis,
+                                  .seed = job_.common.seed,
+                                  .start = start.view()};
+  options.say = [&](const std::string& text) { session_.say("solver  {}", text); };
+  options.progress = [&](Index count, Index converged, double residual) {
+    progress.update(
+        std::min(0.99, static_cast<double>(count) / way_.run->products),
+        fmt::format("{} products, {} of {} pairs, residual {:.1e}", count, converged, k, residual));
+  };
+  return spectral::krylov(K, options);
+}
+
+void IterativeFitting::take_pairs(const gram::Operator& K, Solution<double>& solution) {
+  using Pairs = spectral::TopPairs;
+  const bool stored = !job_.spectrum.empty();
+  if (stored) pairs_ = stored_pairs();
+  if (!job_.modified()) {
+    if (!stored) pairs_ = pairs(K, way_.run->k, way_.pairs_tolerance, nullptr);
+    return;
+  }
+  const Index top = std::min(job_.top < 0 ? pairs_.k() : job_.top, n());
   const auto g = msk::SpectrumMap::parse(job_.g);
-  auto spectrum =
-      modified_spectrum(g, pairs_.values, pairs_.next, top, n(),
-                        msk::SpectrumMap::Positivity::nonnegative, msk::kModeTolerance<double>);
-  session_.say(
-      "g       {} on the top {} of {} eigenvalues; {} modes at or below {:.0e} lambda_1 left as "
-      "they are",
-      g.text(), top, n(), spectrum.left_out, spectrum.tolerance);
-  return spectrum;
+  auto options = msk::cut_options<double>(top, n(), msk::SpectrumMap::Positivity::nonnegative);
+  options.agreement = std::max(options.agreement, 0.1 * job_.cg_tolerance);
+  msk::SolveOptions how{.most = pairs_.k(),
+                        .where = fmt::format("--spectrum {} holds no more", job_.spectrum)};
+  if (!stored)
+    how = {.most = 4 * top + kMorePairs,
+           .tolerance = way_.pairs_tolerance,
+           .where = "--solver cg computes no more"};
+  auto found = msk::solve_and_cut<Pairs>(
+      g, options, how, [&](Index k, double tolerance, const Pairs* before) {
+        return stored ? std::move(pairs_) : pairs(K, k, tolerance, before);
+      });
+  say_cut(session_, g, found.cut, n());
+  pairs_ = std::move(found.pairs);
+  solution.top = found.cut.k;
+  solution.spectrum = std::move(found.cut.spectrum);
 }
 
 krr::LowRankPreconditioner IterativeFitting::preconditioner(const gram::Operator& A,
@@ -325,8 +343,17 @@ krr::LowRankPreconditioner IterativeFitting::preconditioner(const gram::Operator
   return M;
 }
 
-void IterativeFitting::choose(const gram::Operator& A, const krr::LowRankPreconditioner& M,
-                              Solution<double>& solution) {
+krr::RidgeEstimates IterativeFitting::estimates(const gram::Operator& K,
+                                                const krr::ModifiedOperator* K_g,
+                                                const krr::LowRankPreconditioner& M,
+                                                krr::RidgeCriterion criterion,
+                                                const krr::RidgeEstimateOptions& options) {
+  return K_g != nullptr ? krr::RidgeEstimates(*K_g, M, train_.targets, criterion, options)
+                        : krr::RidgeEstimates(K, M, train_.targets, criterion, options);
+}
+
+void IterativeFitting::choose(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+                              const krr::LowRankPreconditioner& M, Solution<double>& solution) {
   using Edge = krr::RidgeSelection::Edge;
   const auto scope = session_.phases().time("choose");
   krr::RidgeEstimateOptions options{
@@ -337,24 +364,29 @@ void IterativeFitting::choose(const gram::Operator& A, const krr::LowRankPrecond
     session_.say("{:>14.6e}  {:>14.8g}  {:>10.1e}  {:>10}{}", s.ridge, s.score, s.error,
                  s.iterations, s.converged ? "" : "  not converged");
   };
-  krr::RidgeEstimates estimates(A, M, train_.targets, *job_.score, options);
-  const auto chosen = estimates.select();
+  const auto chosen = estimates(K, K_g, M, *job_.score, options).select();
   gammas_ = {chosen.ridge};
   solution.tried = chosen.tried;
   solution.chosen = chosen.best;
-  if (chosen.edge != Edge::none)
-    solution.edge = fmt::format("the ridge is at the {} edge of the range searched",
-                                chosen.edge == Edge::largest ? "upper" : "lower");
+  solution.estimates = what_scores_estimate(job_);
+  solution.searched_from = chosen.tried.front().ridge;
+  solution.searched_to = chosen.tried.back().ridge;
+  if (chosen.edge == Edge::none) return;
+  solution.edge_side = chosen.edge == Edge::largest ? "upper" : "lower";
+  solution.edge = fmt::format("the ridge is at the {} end of the range searched, {:.2e} ... {:.2e}",
+                              solution.edge_side, solution.searched_from, solution.searched_to);
 }
 
 /// Leave-one-out errors of several ridges, and which of these is best.
-void IterativeFitting::compare(const gram::Operator& A, const krr::LowRankPreconditioner& M,
-                               Solution<double>& solution) {
+void IterativeFitting::compare(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+                               const krr::LowRankPreconditioner& M, Solution<double>& solution) {
   const auto scope = session_.phases().time("choose");
-  krr::RidgeEstimates estimates(
-      A, M, train_.targets, krr::RidgeCriterion::leave_one_out,
-      {.probes = kProbes, .max_iterations = job_.max_iterations, .seed = job_.common.seed});
-  solution.tried = estimates.scores(gammas_);
+  solution.estimates = what_scores_estimate(job_);
+  solution.tried =
+      estimates(
+          K, K_g, M, krr::RidgeCriterion::leave_one_out,
+          {.probes = kProbes, .max_iterations = job_.max_iterations, .seed = job_.common.seed})
+          .scores(gammas_);
   std::vector<double> scores, errors;
   for (const auto& tried : solution.tried) {
     scores.push_back(tried.score);

@@ -43,14 +43,21 @@ class IterativeFitting {
 
  private:
   Index n() const { return train_.rows(); }
-  spectral::TopPairs pairs(const gram::Operator& K);
-  msk::ModifiedSpectrum modified() const;
+  /// The top `k` pairs to `tolerance`, from those of an earlier call where there was one.
+  spectral::TopPairs pairs(const gram::Operator& K, Index k, double tolerance,
+                           const spectral::TopPairs* before);
+  spectral::TopPairs stored_pairs();
+  /// Pairs, and where K is modified g on them.
+  void take_pairs(const gram::Operator& K, Solution<double>& solution);
   krr::LowRankPreconditioner preconditioner(const gram::Operator& A,
                                             const msk::ModifiedSpectrum& spectrum);
-  void choose(const gram::Operator& A, const krr::LowRankPreconditioner& M,
-              Solution<double>& solution);
-  void compare(const gram::Operator& A, const krr::LowRankPreconditioner& M,
-               Solution<double>& solution);
+  krr::RidgeEstimates estimates(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+                                const krr::LowRankPreconditioner& M, krr::RidgeCriterion criterion,
+                                const krr::RidgeEstimateOptions& options);
+  void choose(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+              const krr::LowRankPreconditioner& M, Solution<double>& solution);
+  void compare(const gram::Operator& K, const krr::ModifiedOperator* K_g,
+               const krr::LowRankPreconditioner& M, Solution<double>& solution);
   void fit(const gram::Operator& K, const krr::ModifiedOperator* K_g,
            const krr::LowRankPreconditioner& M, Solution<double>& solution);
 

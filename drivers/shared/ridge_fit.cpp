@@ -12,33 +12,59 @@ namespace mercer::drivers {
 
 using dist::RowBlock;
 
-msk::ModifiedSpectrum modified_spectrum(const msk::SpectrumMap& g, std::span<const double> lambda,
-                                        double next, Index top, Index n,
-                                        msk::SpectrumMap::Positivity positivity, double tolerance) {
-  const auto k = static_cast<std::size_t>(top);
-  const double after = k < lambda.size() ? lambda[k] : next;
-  auto spectrum = g.apply(lambda.first(k), after, top == n, positivity, tolerance);
-  for (const double rest : lambda.subspan(k)) {
-    spectrum.lambda.push_back(rest);
-    spectrum.g.push_back(rest);
-  }
-  return spectrum;
+void say_cut(const Session& session, const msk::SpectrumMap& g, const msk::Cut& cut, Index n,
+             const std::string& of) {
+  for (const auto& line : cut.notes()) session.say("g       {}", line);
+  session.say(
+      "g       {} on the top {} of {} eigenvalues{}; {} modes at or below {:.0e} lambda_1 "
+      "left as they are",
+      g.text(), cut.k, n, of, cut.spectrum.left_out, cut.spectrum.tolerance);
+  if (const auto warning = cut.warning(); !warning.empty()) session.warn(warning);
+}
+
+std::string what_scores_estimate(const RidgeJob& job) {
+  if (!job.modified()) return "";
+  return "leave-one-out estimates the error of refitting without each row: alpha = S (K S + gamma "
+         "I)^-1 Y with the S of all rows; gcv and holdout are of the fixed matrix K_g, whose "
+         "spectrum is that of all rows";
+}
+
+void check_stored_pairs(const std::string& spectrum, Index top, const comm::Communicator& comm) {
+  if (spectrum.empty()) return;
+  const auto file = dist::Hdf5File::open(comm, spectrum);
+  if (!file.contains("/eigenvectors")) return;  // read() says what is missing
+  const Index stored = file.extents("/eigenvectors").back();
+  if (top > stored)
+    throw InputError(
+        "--top {}: --spectrum {} holds {} eigenpairs: give --top {} or less, or let "
+        "mercer-spectrum store more",
+        top, spectrum, stored, stored);
 }
 
 namespace {
 
-/// What the user should know of a ridge at the end of the range searched; else empty.
+/// What the user should know of a ridge at the end of the range searched.
 template <class T>
-std::string edge_line(const typename krr::SpectralPath<T>::Selection& chosen) {
+void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, Solution<T>& solution) {
   using Edge = typename krr::SpectralPath<T>::Edge;
-  if (chosen.edge == Edge::none) return "";
+  solution.searched_from = chosen.smallest;
+  solution.searched_to = chosen.largest;
+  if (chosen.edge == Edge::none) return;
   const auto range =
       fmt::format("the range searched, {:.2e} ... {:.2e}", chosen.smallest, chosen.largest);
-  if (chosen.edge == Edge::largest) return "the ridge is at the upper edge of " + range;
-  return "the ridge is at the lower edge of " + range +
-         (chosen.ridge > 1.01 * chosen.smallest
-              ? ": no smaller one has a score lower by more than rounding"
-              : "");
+  if (chosen.edge == Edge::largest) {
+    solution.edge_side = "upper";
+    solution.edge = "the ridge is at the upper end of " + range;
+    return;
+  }
+  solution.edge_side = "lower";
+  solution.edge =
+      chosen.ridge > 1.01 * chosen.smallest
+          ? fmt::format(
+                "every ridge from {:.2e}, the lower end of the range searched, to {:.2e} "
+                "has the same score to rounding: the largest of them is taken",
+                chosen.smallest, chosen.ridge)
+          : "the ridge is at the lower end of " + range;
 }
 
 }  // namespace
@@ -47,26 +73,15 @@ template <class T>
 Solution<T> Fitting<T>::solve() {
   if (!job_.by_eigenpairs()) return by_cholesky();
   Solution<T> solution;
-  solution.pairs = eigenpairs();
-  const auto& pairs = *solution.pairs;
+  const auto g = msk::SpectrumMap::parse(job_.modified() ? job_.g : "identity");
+  auto [pairs, cut] = eigenpairs(g);
   solution.method = spectral::name(pairs.method);
   solution.mean_diagonal = pairs.trace / static_cast<double>(n());
-  const Index top = job_.modified() ? std::min(this->top(), pairs.k()) : pairs.k();
-  const auto g = msk::SpectrumMap::parse(job_.modified() ? job_.g : "identity");
-  solution.spectrum =
-      modified_spectrum(g, pairs.values, pairs.next, top, n(),
-                        msk::SpectrumMap::Positivity::nonnegative, msk::kModeTolerance<T>);
-  if (job_.modified())
-    session_.say(
-        "g       {} on the top {} of {} eigenvalues; {} modes at or below {:.0e} lambda_1 left "
-        "as they are",
-        g.text(), top, n(), solution.spectrum.left_out, solution.spectrum.tolerance);
-  if (job_.score.has_value() && pairs.k() < n())
-    throw InputError(
-        "--spectrum {}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes them "
-        "all",
-        job_.spectrum, pairs.k(), n());
-  if (pairs.k() < n())
+  if (job_.modified()) say_cut(session_, g, cut, n());
+  solution.top = cut.k;
+  solution.spectrum = std::move(cut.spectrum);
+  solution.pairs = std::move(pairs);
+  if (solution.pairs->k() < n())
     by_modified_cholesky(solution);
   else
     along_path(solution);
@@ -112,22 +127,41 @@ dist::DistMatrix<T> Fitting<T>::assemble() {
 }
 
 template <class T>
-spectral::Eigenpairs<T> Fitting<T>::eigenpairs() {
-  if (!job_.spectrum.empty())
-    return session_.phase("load", [&] {
+msk::CutPairs<spectral::Eigenpairs<T>> Fitting<T>::eigenpairs(const msk::SpectrumMap& g) {
+  using Pairs = spectral::Eigenpairs<T>;
+  auto options = msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative);
+  if (!job_.spectrum.empty()) {
+    check_stored_pairs(job_.spectrum, job_.modified() ? job_.top : -1, session_.comm());
+    auto stored = session_.phase("load", [&] {
       return spectral::read<T>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
                                {kernel_.text(), n(), train_.hash}, session_.grid(), assembly_.nb);
     });
+    if (job_.score.has_value() && stored.k() < n())
+      throw InputError(
+          "--spectrum {}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes "
+          "them all",
+          job_.spectrum, stored.k(), n());
+    if (!job_.modified() || job_.top < 0) options.top = stored.k();
+    const msk::SolveOptions how{.most = stored.k(),
+                                .where = fmt::format("--spectrum {} holds no more", job_.spectrum)};
+    return msk::solve_and_cut<Pairs>(
+        g, options, how, [&](Index, double, const Pairs*) { return std::move(stored); });
+  }
   // Several ridges, or one that is to be chosen, want all pairs; one ridge only those that g
   // changes.
   const bool all = job_.score.has_value() || job_.ridges.size() > 1;
-  auto K = assemble();
-  return session_.phase("eigensolve", [&] {
-    return spectral::eigenpairs(
-        std::move(K), {.top = all ? n() : top(),
-                       .method = job_.eigensolver(),
-                       .seed = job_.common.seed,
-                       .say = [&](const std::string& text) { session_.say("solver  {}", text); }});
+  const auto method = job_.eigensolver();
+  const msk::SolveOptions how{
+      .pairs = all ? n() : 0,
+      .tolerance = method == spectral::Method::krylov ? spectral::Options{}.krylov_tolerance : 0};
+  return msk::solve_and_cut<Pairs>(g, options, how, [&](Index k, double tolerance, const Pairs*) {
+    auto K = assemble();
+    return session_.phase("eigensolve", [&] {
+      spectral::Options solve{.top = k, .method = method, .seed = job_.common.seed};
+      if (tolerance > 0) solve.krylov_tolerance = tolerance;
+      solve.say = [&](const std::string& text) { session_.say("solver  {}", text); };
+      return spectral::eigenpairs(std::move(K), solve);
+    });
   });
 }
 
@@ -171,9 +205,10 @@ void Fitting<T>::along_path(Solution<T>& solution) {
     const auto chosen = path.select(
         *job_.score == krr::RidgeCriterion::gcv ? Path::Score::gcv : Path::Score::leave_one_out);
     ridges = {chosen.ridge};
-    solution.edge = edge_line<T>(chosen);
+    note_edge(chosen, solution);
   }
   solution.fits = path.fit(ridges);
+  solution.estimates = what_scores_estimate(job_);
   if (ridges.size() == 1) return;
   std::vector<double> scores;
   for (const auto& fit : solution.fits) scores.push_back(fit.loo_rmse);

@@ -7,6 +7,7 @@
 
 #include "mercer/krr/fit.hpp"
 #include "mercer/krr/modified_operator.hpp"
+#include "mercer/msk/eigenspaces.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "shared/forecast.hpp"
@@ -27,9 +28,14 @@ struct Solution {
   std::string method = "cholesky";  ///< or the eigensolver, or cg
   std::vector<krr::Fit> fits;       ///< one a ridge
   std::size_t best = 0;             ///< of least leave-one-out error where there are several
-  std::string edge;  ///< a line where the ridge was looked for and is at the range's end
+  std::string edge;         ///< a line where the ridge was looked for and is at the range's end
+  std::string edge_side{};  ///< then "lower" or "upper"
+  double searched_from = 0, searched_to = 0;  ///< that range; 0: the ridge was given
+  /// What loo_rmse, gcv or the score that chose the ridge estimate, for a modified kernel.
+  std::string estimates{};
   std::optional<spectral::Eigenpairs<T>> pairs;
   msk::ModifiedSpectrum spectrum;  ///< empty without pairs
+  Index top = 0;                   ///< eigenvalues that g acts on: --top, or more
   double mean_diagonal = 0;        ///< trace(K)/n
 
   // Of conjugate gradients.
@@ -48,11 +54,16 @@ double check(const RidgeJob& job, const gram::Source& kernel, const data::Datase
              const gram::Options& assembly, const Solution<T>& solution, const krr::Fit& fit,
              Session& session);
 
-/// g on the first `top` of the n eigenvalues that `lambda` begins (`next` comes after them); the
-/// others stay as they are. Local.
-msk::ModifiedSpectrum modified_spectrum(const msk::SpectrumMap& g, std::span<const double> lambda,
-                                        double next, Index top, Index n,
-                                        msk::SpectrumMap::Positivity positivity, double tolerance);
+/// The lines that tell what g acts on, and a warning where the cut leaves something open. `of`:
+/// what the eigenvalues are of, " of each block" or nothing.
+void say_cut(const Session& session, const msk::SpectrumMap& g, const msk::Cut& cut, Index n,
+             const std::string& of = "");
+
+/// What leave-one-out, gcv and holdout estimate, where the kernel is modified; else empty. Local.
+std::string what_scores_estimate(const RidgeJob& job);
+
+/// Throws InputError where --top asks for more pairs than --spectrum holds. Collective.
+void check_stored_pairs(const std::string& spectrum, Index top, const comm::Communicator& comm);
 
 /// K -> coefficients, in the way that the job asks for: one ridge of the plain kernel by Cholesky;
 /// one ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or one that is to be
@@ -70,7 +81,7 @@ class Fitting {
   Index n() const { return train_.rows(); }
   Index top() const { return job_.top < 0 ? n() : job_.top; }
   dist::DistMatrix<T> assemble();
-  spectral::Eigenpairs<T> eigenpairs();
+  msk::CutPairs<spectral::Eigenpairs<T>> eigenpairs(const msk::SpectrumMap& g);
   std::vector<double> gammas(double mean_diagonal) const;
   Solution<T> by_cholesky();
   void by_modified_cholesky(Solution<T>& solution);

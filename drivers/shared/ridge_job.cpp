@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "mercer/msk/spectrum_map.hpp"
+
 namespace mercer::drivers {
 
 namespace po = boost::program_options;
@@ -13,12 +15,14 @@ void RidgeJob::add(CommandLine& line) {
       "loo, gcv: "
       "chosen by leave-one-out or generalised cross-validation among 1e-10 ... 10 trace(K)/n, "
       "the largest of those whose scores differ by no more than rounding (cg: than the error of "
-      "their estimates); of a modified kernel, of the fixed matrix K_g; holdout: by a tenth of the "
-      "rows that the fit does not see, with cg");
+      "their estimates); holdout: by a tenth of the rows that the fit does not see, with cg. Of a "
+      "modified kernel the range is that of trace(K_g)/n; loo estimates the error of refitting "
+      "without each row (S stays that of all rows), gcv and holdout are of the fixed matrix K_g, "
+      "whose spectrum is that of all rows");
   add("ridge-relative", po::value(&ridge_relative)->value_name("G[,...]"),
       "gamma = G trace(K)/n, K before g");
   add("top", po::value(&top)->value_name("K")->default_value(-1, "n"),
-      "how many eigenvalues g changes");
+      "how many eigenvalues g changes; more where g jumps within an eigenspace that K cuts");
   add("g", po::value(&g)->value_name("NAME|EXPR")->implicit_value("flat"),
       "flat, flat:c, identity, power:p, inverse, table:FILE, or an expression in l (lambda_i), lk "
       "(lambda_(k+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
@@ -82,6 +86,7 @@ void RidgeJob::settle(const CommandLine& line) {
   if (predict != "inductive" && predict != "transductive")
     throw InputError("--predict {}: give inductive or transductive", predict);
   if (top != -1 && g.empty()) g = "flat";
+  if (modified()) msk::SpectrumMap::parse(g);  // throws before any work
   if (solver != "auto" && solver != "cholesky" && solver != "cg") {
     try {
       spectral::parse_method(solver);

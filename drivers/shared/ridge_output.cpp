@@ -4,73 +4,26 @@
 #include <cmath>
 
 #include "mercer/data/preparation_file.hpp"
-#include "mercer/dist/redistribute.hpp"
-#include "mercer/krr/score.hpp"
-#include "mercer/report/plot.hpp"
 
 namespace mercer::drivers {
 
-using dist::RowBlock;
-
-Scores evaluate(dist::RowBlock<double>& predictions, const data::Dataset& test,
-                const data::Standardization& standardization) {
-  auto targets = test.targets.copy();
-  Scores scores;
-  if (!standardization.target_deviation.empty())
-    scores.rmse_standardized = krr::rmse(predictions, targets);
-  data::to_target_units(standardization, predictions);
-  data::to_target_units(standardization, targets);
-  scores.mse = krr::mse(predictions, targets);
-  scores.rmse = std::sqrt(scores.mse);
-  if (test.classes > 0) scores.accuracy = krr::accuracy(predictions, test.labels);
-  return scores;
-}
-
-void print_scores(const Session& session, double ridge, const Scores& s, double loo, double gcv) {
-  const auto shown = [](double value) {
-    return value < 0 ? std::string("-") : fmt::format("{:.8g}", value);
-  };
-  session.say("{:>14.6e}  {:>14}  {:>14}  {:>10}  {:>14}  {:>14}", ridge, shown(s.rmse),
-              shown(s.mse), s.accuracy < 0 ? "-" : fmt::format("{:.4f}", s.accuracy), shown(loo),
-              shown(gcv));
-}
-
-void print_header(const Session& session) {
-  session.say("\n{:>14}  {:>14}  {:>14}  {:>10}  {:>14}  {:>14}", "ridge", "test rmse", "test mse",
-              "accuracy", "leave-one-out", "gcv");
-}
-
-void write_scores(dist::Hdf5File& file, const std::string& group,
-                  const std::vector<Scores>& scores) {
-  const auto column = [&](const char* name, double Scores::*value) {
-    std::vector<double> values;
-    for (const auto& s : scores) values.push_back(s.*value);
-    if (!values.empty() && values.front() >= 0) file.write(group + "/" + name, values);
-  };
-  column("rmse", &Scores::rmse);
-  column("mse", &Scores::mse);
-  column("rmse_standardized", &Scores::rmse_standardized);
-  column("accuracy", &Scores::accuracy);
-}
-
-void note_scores(Session& session, const Scores& scores) {
-  auto& result = session.record().result;
-  result["rmse"] = scores.rmse;
-  result["mse"] = scores.mse;
-  if (scores.rmse_standardized >= 0) result["rmse_standardized"] = scores.rmse_standardized;
-  if (scores.accuracy >= 0) result["accuracy"] = scores.accuracy;
+std::string score_unit(const RidgeJob& job, const data::Preparation& preparation) {
+  const std::string unit = prepared_unit(preparation);
+  return job.score == krr::RidgeCriterion::gcv ? "(" + unit + ")^2" : unit;
 }
 
 template <class T>
-bool print_solution(const Session& session, const Solution<T>& solution) {
+bool print_solution(const Session& session, const Solution<T>& solution, const std::string& unit) {
   const auto& fit = solution.fits[solution.best];
   session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
+  if (fit.loo_rmse >= 0 && !solution.estimates.empty())
+    session.say("scores  {}", solution.estimates);
   if (solution.chosen.has_value())
-    session.say("score   {:.8g} +- {:.1e}, estimated; {} ridges tried", solution.chosen->score,
-                solution.chosen->error, solution.tried.size());
+    session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried",
+                solution.chosen->score, solution.chosen->error, unit, solution.tried.size());
   bool converged = true;
   for (std::size_t r = 0; r < solution.runs.size(); ++r) {
     const auto& run = solution.runs[r];
@@ -84,7 +37,7 @@ bool print_solution(const Session& session, const Solution<T>& solution) {
 }
 
 template <class T>
-void note_solution(Session& session, const Solution<T>& solution) {
+void note_solution(Session& session, const Solution<T>& solution, const std::string& unit) {
   const auto& fit = solution.fits[solution.best];
   auto& record = session.record();
   record.method = solution.method;
@@ -93,11 +46,18 @@ void note_solution(Session& session, const Solution<T>& solution) {
   auto& result = record.result;
   result["ridge"] = fit.ridge;
   result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
-  if (fit.loo_rmse >= 0) result["loo_rmse"] = fit.loo_rmse;
-  if (fit.gcv >= 0) result["gcv"] = fit.gcv;
+  if (solution.top > 0) result["top"] = solution.top;
+  if (!solution.edge_side.empty()) {
+    result["edge"] = solution.edge_side;
+    result["edge_note"] = solution.edge;
+  }
+  if (solution.searched_to > 0)
+    result["ridges_searched"] = {solution.searched_from, solution.searched_to};
+  if (!solution.estimates.empty()) result["estimates"] = solution.estimates;
   if (solution.chosen.has_value()) {
     result["score"] = solution.chosen->score;
     result["score_error"] = solution.chosen->error;
+    result["units"]["score"] = unit;
   }
   if (solution.runs.empty()) return;
   const auto& run = solution.runs[solution.best];
@@ -120,118 +80,62 @@ double accepted_error(const RidgeJob& job, const Solution<T>& solution) {
 
 template <class T>
 void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
-                    const std::vector<Scores>& scores) {
-  const auto& fit = solution.fits[solution.best];
-  const auto one = [](double value) { return std::vector<double>{value}; };
-  file.write("/ridge", one(fit.ridge));
-  if (!scores.empty()) write_scores(file, "/score", {scores[solution.best]});
-  if (fit.loo_rmse >= 0) file.write("/score/loo_rmse", one(fit.loo_rmse));
-  if (fit.gcv >= 0) file.write("/score/gcv", one(fit.gcv));
+                    const std::vector<RidgeErrors>& errors) {
+  file.write("/ridge", std::vector<double>{solution.fits[solution.best].ridge});
+  write_errors(file, "/score", {errors[solution.best]});
   if (solution.fits.size() > 1) {
-    std::vector<double> ridges, loo, gcv;
-    for (const auto& f : solution.fits) {
-      ridges.push_back(f.ridge);
-      if (f.loo_rmse >= 0) loo.push_back(f.loo_rmse);
-      if (f.gcv >= 0) gcv.push_back(f.gcv);
-    }
+    std::vector<double> ridges;
+    for (const auto& fit : solution.fits) ridges.push_back(fit.ridge);
     file.write("/path/ridge", ridges);
-    write_scores(file, "/path", scores);
-    if (loo.size() == ridges.size()) file.write("/path/loo_rmse", loo);
-    if (gcv.size() == ridges.size()) file.write("/path/gcv", gcv);
+    write_errors(file, "/path", errors);
   }
   if (solution.tried.empty()) return;
-  std::vector<double> ridges, values, errors;
+  std::vector<double> ridges, scores, deviations;
   for (const auto& tried : solution.tried) {
     ridges.push_back(tried.ridge);
-    values.push_back(tried.score);
-    errors.push_back(tried.error);
+    scores.push_back(tried.score);
+    deviations.push_back(tried.error);
   }
   file.write("/search/ridge", ridges);
-  file.write("/search/score", values);
-  file.write("/search/error", errors);
+  file.write("/search/score", scores);
+  file.write("/search/error", deviations);
 }
-
-namespace {
-
-/// Both in the targets' own units.
-report::Plot plot_predictions(const RowBlock<double>& predictions, const data::Dataset& test,
-                              const data::Standardization& standardization) {
-  report::Series points{.label = "test rows", .x = {}, .y = {}, .style = report::Style::points};
-  auto targets = test.targets.copy();
-  data::to_target_units(standardization, targets);
-  const auto f = dist::all_rows(predictions);
-  const auto y = dist::all_rows(targets);
-  for (Index i = 0; i < std::min<Index>(f.cols(), 4000); ++i)
-    for (Index c = 0; c < f.rows(); ++c) {
-      points.x.push_back(y(c, i));
-      points.y.push_back(f(c, i));
-    }
-  return {.title = "Predictions", .x_label = "target", .y_label = "prediction", .series = {points}};
-}
-
-}  // namespace
 
 template <class T>
-void plot(const Session& session, const Solution<T>& solution, const std::vector<Scores>& scores,
-          const RowBlock<double>& predictions, const data::Dataset* test,
-          const data::Standardization& standardization) {
-  std::vector<report::Plot> panels;
-  if (!solution.spectrum.lambda.empty()) {
-    report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
-        g{.label = "g(lambda_i)", .x = {}, .y = {}};
-    for (std::size_t i = 0; i < solution.spectrum.lambda.size(); ++i) {
-      lambda.x.push_back(static_cast<double>(i + 1));
-      lambda.y.push_back(solution.spectrum.lambda[i]);
-      g.x.push_back(static_cast<double>(i + 1));
-      g.y.push_back(solution.spectrum.g[i]);
-    }
-    panels.push_back({.title = "Spectrum",
-                      .x_label = "i",
-                      .y_label = "eigenvalue of K",
-                      .log_x = true,
-                      .log_y = true,
-                      .series = {lambda, g}});
-  }
-  if (solution.fits.size() > 1) {
-    report::Series loo{
-        .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
-        rmse{.label = "test", .x = {}, .y = {}, .style = report::Style::linespoints};
-    for (std::size_t r = 0; r < solution.fits.size(); ++r) {
-      if (solution.fits[r].loo_rmse >= 0) {
-        loo.x.push_back(solution.fits[r].ridge);
-        loo.y.push_back(solution.fits[r].loo_rmse);
-      }
-      if (r >= scores.size()) continue;
-      rmse.x.push_back(solution.fits[r].ridge);
-      rmse.y.push_back(scores[r].rmse);
-    }
-    panels.push_back({.title = "Error against ridge",
-                      .x_label = "gamma",
-                      .y_label = "rmse",
-                      .log_x = true,
-                      .log_y = true,
-                      .series = loo.x.empty() ? std::vector{rmse} : std::vector{loo, rmse}});
-  }
-  if (test != nullptr && test->outputs() > 0)
-    panels.push_back(plot_predictions(predictions, *test, standardization));
-  report::write_svg(session.comm(), session.options().plot, panels);
+Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
+  const auto& train = sets.train;
+  if (!sets.preparation.one_hot) return {};
+  if (!solution.pairs.has_value() || solution.pairs->k() < train.rows())
+    return {.temperature = {},
+            .text =
+                "no class probabilities: they are calibrated by leave-one-out predictions, which "
+                "take all eigenpairs: --ridge loo, gcv or several, or --g identity"};
+  const auto& best = solution.fits[solution.best];
+  auto left_out = krr::SpectralPath<T>(*solution.pairs, solution.spectrum, train.targets)
+                      .leave_one_out_errors(best.ridge);
+  const auto y = train.targets.values();
+  for (std::size_t i = 0; i < y.size(); ++i) left_out.values()[i] = y[i] - left_out.values()[i];
+  const double temperature = krr::fit_temperature(left_out, train.labels);
+  const std::vector<double> classes(static_cast<std::size_t>(train.outputs()));
+  return {
+      .temperature = temperature,
+      .text = fmt::format(
+          "class probabilities: softmax(f/T), T = {:.4g} by the likelihood of the leave-one-out "
+          "predictions (their log loss {:.5f}, accuracy {:.4f})",
+          temperature, krr::log_loss(left_out, train.labels, temperature),
+          krr::accuracy(left_out, train.labels, classes))};
 }
 
-#define MERCER_INSTANTIATE(T)                                             \
-  template bool print_solution<T>(const Session&, const Solution<T>&);    \
-  template void note_solution<T>(Session&, const Solution<T>&);           \
-  template double accepted_error<T>(const RidgeJob&, const Solution<T>&); \
-  template void write_solution<T>(dist::Hdf5File&, const Solution<T>&, const std::vector<Scores>&);
+#define MERCER_INSTANTIATE(T)                                                              \
+  template bool print_solution<T>(const Session&, const Solution<T>&, const std::string&); \
+  template void note_solution<T>(Session&, const Solution<T>&, const std::string&);        \
+  template double accepted_error<T>(const RidgeJob&, const Solution<T>&);                  \
+  template Calibration calibrate<T>(const Solution<T>&, const data::Split&);               \
+  template void write_solution<T>(dist::Hdf5File&, const Solution<T>&,                     \
+                                  const std::vector<RidgeErrors>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE
-
-template void plot<double>(const Session&, const Solution<double>&, const std::vector<Scores>&,
-                           const RowBlock<double>&, const data::Dataset*,
-                           const data::Standardization&);
-template void plot<float>(const Session&, const Solution<float>&, const std::vector<Scores>&,
-                          const RowBlock<double>&, const data::Dataset*,
-                          const data::Standardization&);
 
 /// The options that a stored model needs again, as the text of a configuration file.
 std::string model_options(const CommandLine& line) {
@@ -239,7 +143,7 @@ std::string model_options(const CommandLine& line) {
   for (const auto& [name, value] : line.settings())
     for (const char* needed : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
                                "bias-std", "bandwidth", "split", "limit", "scale", "standardize",
-                               "unit-norm", "one-hot", "target", "seed"})
+                               "unit-norm", "one-hot", "target", "header", "index", "seed"})
       if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
   return text;
 }
@@ -249,6 +153,7 @@ void write_model(dist::Hdf5File& file, const StoredModel& model) {
   file.attribute("/", "train", model.train);
   data::write(file, model.preparation);
   file.write("/alpha", model.alpha);
+  if (model.temperature.has_value()) file.attribute("/", "temperature", *model.temperature);
 }
 
 StoredModel read_model(const dist::Hdf5File& file) {
@@ -260,6 +165,8 @@ StoredModel read_model(const dist::Hdf5File& file) {
   model.train = file.text_attribute("/", "train");
   model.preparation = data::read_preparation(file);
   model.alpha = file.read_rows<double>("/alpha");
+  if (file.has_attribute("/", "temperature"))
+    model.temperature = file.number_attribute("/", "temperature");
   return model;
 }
 

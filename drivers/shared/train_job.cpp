@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mercer/msk/spectrum_map.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/stored.hpp"
 
@@ -157,6 +158,7 @@ void TrainJob::settle(const CommandLine& line) {
     throw InputError("--precondition {}: give none, kernel or empirical", precondition);
   if (asked && !preconditioned())
     throw InputError("--precondition none: takes no --top, --g or --spectrum");
+  if (preconditioned()) msk::SpectrumMap::parse(g);  // throws before any work
   if (top == 0 || top < -1) throw InputError("--top {}: give at least 1 eigenpair", top);
   both("refresh", "--precondition empirical: the analytic kernel never changes", empirical());
 

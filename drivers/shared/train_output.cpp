@@ -50,10 +50,6 @@ std::vector<double> steps(const std::vector<Record>& history) {
   return values;
 }
 
-std::string shown(double value, const char* digits) {
-  return value < 0 ? std::string("-") : fmt::format(fmt::runtime(digits), value);
-}
-
 }  // namespace
 
 template <class T>
@@ -77,22 +73,40 @@ double TestLoss<T>::operator()(std::span<const T> w) {
   return comm_.all_reduce(sum, comm::Op::sum) / count_;
 }
 
-void print_history(const Session& session, const std::vector<Record>& history) {
-  session.say("\n{:>10}  {:>12}  {:>12}  {:>12}  {:>12}  {:>10}", "step", "loss", "|r|/|r_0|",
-              "test loss", "eta", "seconds");
+void print_history(const Session& session, const std::vector<Record>& history,
+                   const data::Preparation& preparation) {
+  const bool test = !history.empty() && history.front().loss_test >= 0;
+  session.say("\nlosses are means of r^2, r in {}", prepared_unit(preparation));
+  session.say("{:>10}  {:>12}  {:>12}{}  {:>12}  {:>10}", "step", "loss", "|r|/|r_0|",
+              test ? "     test loss" : "", "eta", "seconds");
   for (const std::size_t i : thinned(history.size(), kLines)) {
     const Record& r = history[i];
-    session.say("{:>10}  {:>12.5e}  {:>12.5e}  {:>12}  {:>12.5e}  {:>10.2f}", r.step, r.loss,
-                r.residual, shown(r.loss_test, "{:.5e}"), r.rate, r.seconds);
+    session.say("{:>10}  {:>12.5e}  {:>12.5e}{}  {:>12.5e}  {:>10.2f}", r.step, r.loss, r.residual,
+                test ? fmt::format("  {:>12.5e}", r.loss_test) : "", r.rate, r.seconds);
   }
 }
 
+void print_test(const Session& session, const data::Split& sets, const Predictions& predictions) {
+  const Scores& scores = predictions.scores;
+  if (scores.known()) {
+    std::string text =
+        fmt::format("test    rmse {:.6g} in {}", *scores.rmse, unit_of(sets.preparation));
+    if (scores.rmse_standardized.has_value())
+      text +=
+          fmt::format(" ({:.6g} in deviations of the training targets)", *scores.rmse_standardized);
+    if (std::isfinite(*scores.r2)) text += fmt::format(", R^2 {:.6f}", *scores.r2);
+    if (scores.accuracy.has_value()) text += fmt::format(", accuracy {:.4f}", *scores.accuracy);
+    session.say("{}", text);
+  }
+  print_predictions(session, *sets.test, predictions);
+}
+
 void plot_history(const Session& session, const std::vector<Record>& history,
-                  std::span<const Index> directions) {
+                  std::span<const Index> directions, const data::Preparation& preparation) {
   const auto x = steps(history);
   std::vector<report::Plot> panels;
   report::Plot loss{
-      .title = "Loss (mean of r^2)",
+      .title = "Loss: mean of r^2, r in " + prepared_unit(preparation),
       .x_label = "step",
       .y_label = "loss",
       .log_x = true,

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "shared/ridge_output.hpp"
+#include "shared/ridge_scores.hpp"
 #include "shared/train_job.hpp"
 
 namespace mercer::drivers {
@@ -24,12 +24,16 @@ class TestLoss {
 };
 
 /// About twenty of the records, as a table.
-void print_history(const Session& session, const std::vector<train::Record>& history);
+void print_history(const Session& session, const std::vector<train::Record>& history,
+                   const data::Preparation& preparation);
+/// Errors of the test rows in the targets' own units and, where they were standardised, over their
+/// training deviations; what there is by class. Or how many rows without targets were predicted.
+void print_test(const Session& session, const data::Split& sets, const Predictions& predictions);
 
 /// Losses against steps, and residuals along eigen-directions beside what theory predicts.
 /// Collective.
 void plot_history(const Session& session, const std::vector<train::Record>& history,
-                  std::span<const Index> directions);
+                  std::span<const Index> directions, const data::Preparation& preparation);
 
 /// /steps, /loss_train, ... one entry a record. Collective.
 void write_history(dist::Hdf5File& file, const comm::Communicator& comm,

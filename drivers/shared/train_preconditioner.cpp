@@ -56,15 +56,14 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
     const Index k = !job_.preconditioned() ? traced
                     : job_.top < 0         ? n
                                            : std::min(n, std::max(job_.top, traced));
-    const auto pairs = eigenpairs(kernel_, inputs(b), k);
-    const auto spectrum = modified(pairs);
+    const auto [pairs, cut] = eigenpairs(kernel_, inputs(b), k);
+    const auto& spectrum = cut.spectrum;
     note_bound(spectrum, n);
-    if (b == 0 && job_.preconditioned())
-      session_.say(
-          "g       {} on the top {} of {} eigenvalues{}; {} modes at or below {:.0e} lambda_1 left "
-          "as they are",
-          job_.g, job_.top < 0 ? n : job_.top, n, sets.size() > 1 ? " of each block" : "",
-          spectrum.left_out, spectrum.tolerance);
+    if (job_.preconditioned() && b == 0)
+      say_cut(session_, msk::SpectrumMap::parse(job_.g), cut, n,
+              sets.size() > 1 ? " of each block" : "");
+    if (b > 0)
+      for (const auto& line : cut.notes()) session_.say("g       block {}: {}", b + 1, line);
     if (of_operator) measure_operator(&pairs, spectrum, w_0);
     if (with_S) sets[b].S = train::RowPreconditioner<T>(pairs, spectrum);
     if (traced > 0) {
@@ -79,47 +78,52 @@ template <class T>
 train::RowPreconditioner<T> Preconditioning<T>::again(std::size_t set, std::span<const T> w) {
   const auto kernel = training_kernel(job_, kernel_, network_, {w.begin(), w.end()});
   const auto& X = inputs(set);
-  const auto pairs = eigenpairs(kernel, X, job_.top < 0 ? X.rows() : std::min(job_.top, X.rows()));
-  return train::RowPreconditioner<T>(pairs, modified(pairs));
+  const auto [pairs, cut] =
+      eigenpairs(kernel, X, job_.top < 0 ? X.rows() : std::min(job_.top, X.rows()));
+  return train::RowPreconditioner<T>(pairs, cut.spectrum);
 }
 
 template <class T>
-spectral::Eigenpairs<double> Preconditioning<T>::eigenpairs(const gram::Source& kernel,
-                                                            const RowBlock<double>& X, Index k) {
+msk::CutPairs<spectral::Eigenpairs<double>> Preconditioning<T>::eigenpairs(
+    const gram::Source& kernel, const RowBlock<double>& X, Index k) {
+  using Pairs = spectral::Eigenpairs<double>;
+  using Positivity = msk::SpectrumMap::Positivity;
   const auto& grid = session_.grid();
+  const Index n = X.rows();
   const Index nb =
-      job_.common.nb > 0 ? job_.common.nb : spectral::recommended_block(X.rows(), grid.shape());
+      job_.common.nb > 0 ? job_.common.nb : spectral::recommended_block(n, grid.shape());
+  const bool with_S = job_.preconditioned();
+  const auto g = msk::SpectrumMap::parse(with_S ? job_.g : "identity");
+  const auto options =
+      msk::cut_options<double>(!with_S        ? k
+                               : job_.top < 0 ? n
+                                              : std::min(job_.top, n),
+                               n, with_S ? Positivity::positive : Positivity::nonnegative);
   if (!job_.spectrum.empty()) {
-    auto pairs = session_.phase("load", [&] {
+    auto stored = session_.phase("load", [&] {
       return spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
-                                    {kernel.text(), X.rows(), train_.hash}, grid, nb);
+                                    {kernel.text(), n, train_.hash}, grid, nb);
     });
-    if (pairs.k() < k)
+    if (stored.k() < k)
       throw InputError("--spectrum {}: holds {} eigenpairs, but {} are needed: give --top {}",
-                       job_.spectrum, pairs.k(), k, pairs.k());
-    return pairs;
+                       job_.spectrum, stored.k(), k, stored.k());
+    const msk::SolveOptions how{.most = stored.k(),
+                                .where = fmt::format("--spectrum {} holds no more", job_.spectrum)};
+    return msk::solve_and_cut<Pairs>(
+        g, options, how, [&](Index, double, const Pairs*) { return std::move(stored); });
   }
-  auto K = session_.long_phase("assemble", [&](auto progress) {
-    return gram::assemble<double>(kernel, X, grid, {.nb = nb, .progress = progress});
+  const auto method = spectral::parse_method(job_.solver);
+  const msk::SolveOptions how{
+      .pairs = k,
+      .tolerance = method == spectral::Method::krylov ? spectral::Options{}.krylov_tolerance : 0};
+  return msk::solve_and_cut<Pairs>(g, options, how, [&](Index top, double tolerance, const Pairs*) {
+    auto K = session_.long_phase("assemble", [&](auto progress) {
+      return gram::assemble<double>(kernel, X, grid, {.nb = nb, .progress = progress});
+    });
+    spectral::Options solve{.top = top, .method = method, .seed = job_.common.seed};
+    if (tolerance > 0) solve.krylov_tolerance = tolerance;
+    return session_.phase("eigensolve", [&] { return spectral::eigenpairs(std::move(K), solve); });
   });
-  return session_.phase("eigensolve", [&] {
-    return spectral::eigenpairs(
-        std::move(K),
-        {.top = k, .method = spectral::parse_method(job_.solver), .seed = job_.common.seed});
-  });
-}
-
-/// g on the first `top` eigenvalues; without S, K as it is.
-template <class T>
-msk::ModifiedSpectrum Preconditioning<T>::modified(
-    const spectral::Eigenpairs<double>& pairs) const {
-  const Index n = pairs.n();
-  const Index top = !job_.preconditioned() || job_.top < 0 ? pairs.k() : std::min(job_.top, n);
-  return modified_spectrum(msk::SpectrumMap::parse(job_.preconditioned() ? job_.g : "identity"),
-                           pairs.values, pairs.next, top, n,
-                           job_.preconditioned() ? msk::SpectrumMap::Positivity::positive
-                                                 : msk::SpectrumMap::Positivity::nonnegative,
-                           msk::kModeTolerance<double>);
 }
 
 /// S^(1/2) K_0 S^(1/2) has the eigenvalues of K_0 S; S^(1/2) is the S of sqrt(g(lambda)/lambda).

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "mercer/msk/eigenspaces.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "shared/train_job.hpp"
 
@@ -47,10 +48,10 @@ class Preconditioning {
   const dist::RowBlock<double>& inputs(std::size_t set) const {
     return blocks_.empty() ? train_.inputs : blocks_[set];
   }
-  /// The top `k` pairs of K = (1/n) [k(x_i, x_j)]; more than asked for where they are stored.
-  spectral::Eigenpairs<double> eigenpairs(const gram::Source& kernel,
-                                          const dist::RowBlock<double>& X, Index k);
-  msk::ModifiedSpectrum modified(const spectral::Eigenpairs<double>& pairs) const;
+  /// At least `k` pairs of K = (1/n) [k(x_i, x_j)] and g on the first `top` of them, or more where
+  /// these cut an eigenspace; without S, K as it is.
+  msk::CutPairs<spectral::Eigenpairs<double>> eigenpairs(const gram::Source& kernel,
+                                                         const dist::RowBlock<double>& X, Index k);
   void measure_operator(const spectral::Eigenpairs<double>* pairs,
                         const msk::ModifiedSpectrum& spectrum, std::span<const T> w_0);
   /// J J^T over n K.

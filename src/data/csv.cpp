@@ -124,9 +124,8 @@ class CsvReader : public Reader {
 
 }  // namespace
 
-std::unique_ptr<Reader> open_csv(const std::string& path, const std::string& target,
-                                 Index max_rows) {
-  return std::make_unique<CsvReader>(path, target, max_rows);
+std::unique_ptr<Reader> open_csv(const std::string& path, const Request& request) {
+  return std::make_unique<CsvReader>(path, request.csv_target, request.max_rows);
 }
 
 }  // namespace mercer::data

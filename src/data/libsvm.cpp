@@ -20,13 +20,13 @@ class LibsvmReader : public Reader {
 
       parse(line, [&](Index index, double) { dimension_ = std::max(dimension_, index); });
       ++rows_;
-      if (request.dimension >= 0 && dimension_ > request.dimension)
+      if (request.training != nullptr && dimension_ > request.training->dimension)
         throw InputError("{}: row {} (counted from 1) has feature {}, the training set has {}",
-                         path, lines_.number(), dimension_, request.dimension);
+                         path, lines_.number(), dimension_, request.training->dimension);
     }
     if (rows_ == 0) throw InputError("{}: the file has no rows", path);
     if (request.max_rows >= 0) rows_ = std::min(rows_, request.max_rows);
-    if (request.dimension >= 0) dimension_ = request.dimension;
+    if (request.training != nullptr) dimension_ = request.training->dimension;
     if (dimension_ == 0) throw InputError("{}: no row has a feature (index:value)", path);
     lines_.rewind();
   }

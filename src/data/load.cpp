@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
+#include "classes.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/data/dataset.hpp"
+#include "notes.hpp"
 #include "prepare.hpp"
 #include "read_set.hpp"
 
@@ -11,28 +14,38 @@ namespace {
 
 using dist::RowBlock;
 
-Dataset dataset_of(Part part, const Contents& contents, const std::string& spec,
-                   const Options& options) {
-  if (options.targets_required && contents.outputs == 0)
+/// The rows of a part and what the format says of them; no labels yet.
+Dataset dataset_of(Part part, const Contents& contents, const std::string& spec) {
+  Dataset set;
+  set.inputs = std::move(part.inputs);
+  set.targets = std::move(part.targets);
+  set.file_rows = std::move(part.file_rows);
+  set.input_names = contents.input_names;
+  set.target_names = contents.target_names;
+  if (contents.image.height > 0) set.image = contents.image;
+  set.spec = spec;
+  set.notes.push_back(reading(set));
+  set.notes.insert(set.notes.end(), contents.notes.begin(), contents.notes.end());
+  return set;
+}
+
+void expect_targets(const Dataset& train, const Options& options) {
+  if (options.targets_required && train.outputs() == 0)
     throw InputError(
         "{}: has no targets, and they are needed here: name them in the specification "
         "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS) or leave out the target "
         "'none'",
-        spec);
-  Dataset set;
-  set.inputs = std::move(part.inputs);
-  set.targets = std::move(part.targets);
-  if (contents.image.height > 0) set.image = contents.image;
-  set.spec = spec;
-  if (options.targets_required && (contents.classes || options.one_hot))
-    set.labels = labels_of(set.targets, spec);
-  return set;
+        train.spec);
 }
 
-Index count_classes(const Dataset& set) {
-  Index largest = -1;
-  for (Index label : set.labels) largest = std::max(largest, label);
-  return 1 + set.inputs.comm().all_reduce(largest, comm::Op::max);
+LabelColumn labels_in(const Dataset& set, const Contents& contents) {
+  return {set.targets, contents.label_names, set.file_rows, set.spec};
+}
+
+/// Labels of rows that have targets, where there are classes.
+void label(Dataset& set, const Contents& contents, const Classes& classes) {
+  if (!classes.empty() && set.outputs() > 0)
+    set.labels = find_labels(labels_in(set, contents), classes);
 }
 
 void scale(Dataset& set, double factor) {
@@ -52,7 +65,8 @@ void finish(Dataset& set, const Preparation& preparation, bool prepare_targets) 
   if (preparation.unit_norm) unit_norm(set.inputs);
   if (prepare_targets && set.targets.cols() > 0) {
     standardize(set.targets, s.target_mean, s.target_deviation);
-    if (preparation.one_hot) set.targets = one_hot(set.targets, set.labels, preparation.classes);
+    if (preparation.one_hot)
+      set.targets = one_hot(set.targets, set.labels, preparation.classes.size());
   }
   comm::together(set.inputs.comm(), [&] {
     const auto finite = [](std::span<const double> values) {
@@ -76,16 +90,80 @@ void expect_fit(const Dataset& test, const Preparation& preparation, Index targe
 }
 
 Request request_of(const Options& options, std::uint32_t role) {
-  return {.csv_target = options.csv_target, .seed = options.seed, .role = role};
+  Request request;
+  request.csv_target = options.csv_target;
+  request.csv_header = options.csv_header;
+  request.csv_index = options.csv_index;
+  request.seed = options.seed;
+  request.role = role;
+  request.text = !options.targets_required ? Request::Text::left_out
+                 : options.one_hot         ? Request::Text::classes
+                                           : Request::Text::refused;
+  return request;
 }
 
-Dataset read_test(const std::string& text, const Options& options, Index dimension,
-                  const comm::Communicator& comm) {
+/// Test rows from a specification of their own: of the training set only `preparation` is known.
+/// `held`: bytes a rank that other rows have.
+std::pair<Dataset, Contents> read_test(const std::string& text, const Options& options,
+                                       const Preparation& preparation, double held,
+                                       const comm::Communicator& comm) {
   Request request = request_of(options, 1);
-  request.dimension = dimension;
-  const Choice choice{.mask = {}, .limit = options.limit_test, .limit_name = "limit-test"};
+  request.training = &preparation;
+  const Choice choice{.mask = {},
+                      .limit = options.limit_test,
+                      .limit_name = "limit-test",
+                      .memory_limit = options.memory_limit,
+                      .memory_held = held};
   StoredSet stored = read_set(parse_spec(text), request, choice, comm);
-  return dataset_of(std::move(stored.parts[0]), stored.contents, text, options);
+  auto set = dataset_of(std::move(stored.parts[0]), stored.contents, text);
+  return {std::move(set), std::move(stored.contents)};
+}
+
+/// What is known of the training rows before they are prepared.
+Preparation preparation_of(const Dataset& train, const Contents& contents, const Options& options) {
+  Preparation p;
+  p.scale = options.scale;
+  p.unit_norm = options.unit_norm;
+  p.one_hot = options.one_hot && options.targets_required;
+  p.dimension = train.dimension();
+  p.outputs = train.outputs();
+  p.input_names = train.input_names;
+  p.target_names = train.target_names;
+  p.csv_target = options.csv_target;
+  p.csv = contents.csv;
+  p.libsvm_base = contents.libsvm_base;
+  if (options.targets_required && (contents.classes || options.one_hot))
+    p.classes = find_classes(labels_in(train, contents));
+  if (!p.one_hot) return p;
+  if (p.classes.size() == 1)
+    throw InputError("one-hot: every training row of {} has the label {}: two classes are needed",
+                     train.spec, p.classes.names[0]);
+  p.outputs = p.classes.size();
+  return p;
+}
+
+void note_constants(Dataset& train, const Moments& moments, const std::vector<std::string>& names,
+                    const char* what) {
+  if (moments.constant.empty()) return;
+  const auto count = moments.constant.size();
+  train.notes.push_back(fmt::format("{} {}{} constant, only centred: {}", count, what,
+                                    count == 1 ? " is" : "s are",
+                                    shortened(moments.constant, names)));
+}
+
+/// The training rows' means and deviations.
+Standardization standardization_of(Dataset& train, bool targets) {
+  Standardization s;
+  auto inputs = column_moments(train.inputs);
+  note_constants(train, inputs, train.input_names, "input");
+  s.input_mean = std::move(inputs.mean);
+  s.input_deviation = std::move(inputs.deviation);
+  if (!targets) return s;
+  auto outputs = column_moments(train.targets);
+  note_constants(train, outputs, train.target_names, "target");
+  s.target_mean = std::move(outputs.mean);
+  s.target_deviation = std::move(outputs.deviation);
+  return s;
 }
 
 }  // namespace
@@ -95,6 +173,8 @@ void Options::validate() const {
     if (value < -1 || value == 0) throw InputError("{} {}: at least 1 row is needed", name, value);
   if (!std::isfinite(scale) || scale == 0)
     throw InputError("scale {}: a finite number other than 0 is needed", scale);
+  if (csv_header != "yes" && csv_header != "no" && csv_header != "auto")
+    throw InputError("header '{}': give yes, no or auto", csv_header);
 }
 
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
@@ -103,43 +183,38 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   if (!options.split.empty() && !test_spec.empty())
     throw InputError("the split '{}' makes the test set: leave out the test set '{}'",
                      options.split, test_spec);
-  Choice choice{.mask = {}, .limit = options.limit, .limit_test = options.limit_test};
+  Choice choice{.mask = {},
+                .limit = options.limit,
+                .limit_test = options.limit_test,
+                .memory_limit = options.memory_limit};
   if (!options.split.empty()) choice.mask = read_mask(options.split, comm);
   StoredSet stored = read_set(parse_spec(train_spec), request_of(options, 0), choice, comm);
 
   Split split;
-  split.train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec, options);
-  if (stored.parts.size() > 1)
-    split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec, options);
-  else if (!test_spec.empty())
-    split.test = read_test(test_spec, options, split.train.dimension(), comm);
-
-  Preparation& p = split.preparation;
-  p.scale = options.scale;
-  p.unit_norm = options.unit_norm;
-  p.one_hot = options.one_hot && options.targets_required;
-  p.dimension = split.train.dimension();
-  p.csv_target = options.csv_target;
-  p.classes = count_classes(split.train);
-  if (split.test) {
-    expect_fit(*split.test, p, split.train.outputs());
-    p.classes = std::max(p.classes, count_classes(*split.test));
+  Dataset& train = split.train;
+  train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec);
+  expect_targets(train, options);
+  Preparation& p = split.preparation = preparation_of(train, stored.contents, options);
+  label(train, stored.contents, p.classes);
+  if (options.targets_required && !p.one_hot && train.outputs() > 0)
+    if (auto note = classes_forgotten(train.targets); !note.empty())
+      train.notes.push_back(std::move(note));
+  if (stored.parts.size() > 1) {
+    split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec);
+    label(*split.test, stored.contents, p.classes);
+  } else if (!test_spec.empty()) {
+    const double held = bytes_of_rows(train.rows(), train.dimension() + train.outputs(), comm);
+    auto [test, contents] = read_test(test_spec, options, p, held, comm);
+    expect_fit(test, p, train.outputs());
+    label(test, contents, p.classes);
+    split.test = std::move(test);
   }
-  p.outputs = p.one_hot ? p.classes : split.train.outputs();
 
-  scale(split.train, p.scale);
+  scale(train, p.scale);
   if (split.test) scale(*split.test, p.scale);
-  if (options.standardize) {
-    auto inputs = column_moments(split.train.inputs);
-    p.standardization.input_mean = std::move(inputs.mean);
-    p.standardization.input_deviation = std::move(inputs.deviation);
-    if (options.targets_required && !p.one_hot) {
-      auto targets = column_moments(split.train.targets);
-      p.standardization.target_mean = std::move(targets.mean);
-      p.standardization.target_deviation = std::move(targets.deviation);
-    }
-  }
-  finish(split.train, p, options.targets_required);
+  if (options.standardize)
+    p.standardization = standardization_of(train, options.targets_required && !p.one_hot);
+  finish(train, p, options.targets_required);
   if (split.test) finish(*split.test, p, options.targets_required);
   return split;
 }
@@ -155,25 +230,27 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
                   const comm::Communicator& comm) {
   Options o = options;
   o.one_hot = preparation.one_hot;
-  if (o.csv_target.empty()) o.csv_target = preparation.csv_target;
+  o.targets_required = true;
+  if (o.csv_target == preparation.csv_target) o.csv_target.clear();
   o.validate();
   Dataset test;
+  Contents contents;
   if (o.split.empty()) {
-    test = read_test(spec, o, preparation.dimension, comm);
+    std::tie(test, contents) = read_test(spec, o, preparation, 0, comm);
   } else {
-    const Choice choice{.mask = read_mask(o.split, comm), .limit_test = o.limit_test};
+    const Choice choice{.mask = read_mask(o.split, comm),
+                        .limit_test = o.limit_test,
+                        .memory_limit = o.memory_limit};
     Request request = request_of(o, 0);
-    request.dimension = preparation.dimension;
+    request.training = &preparation;
     StoredSet stored = read_set(parse_spec(spec), request, choice, comm);
-    test = dataset_of(std::move(stored.parts[1]), stored.contents, spec, o);
+    test = dataset_of(std::move(stored.parts[1]), stored.contents, spec);
+    contents = std::move(stored.contents);
   }
   expect_fit(test, preparation, preparation.one_hot ? 1 : preparation.outputs);
-  if (const Index classes = count_classes(test);
-      preparation.one_hot && classes > preparation.classes)
-    throw InputError("{}: has the label {}, the model knows the labels 0 to {}", spec, classes - 1,
-                     preparation.classes - 1);
+  label(test, contents, preparation.classes);
   scale(test, preparation.scale);
-  finish(test, preparation, o.targets_required);
+  finish(test, preparation, true);
   return test;
 }
 

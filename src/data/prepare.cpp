@@ -12,8 +12,6 @@ namespace {
 
 using dist::RowBlock;
 
-constexpr Index kMostClasses = 65536;  // beyond, "labels" are measurements
-
 std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
@@ -69,7 +67,10 @@ Moments column_moments(const RowBlock<double>& rows) {
           "standardize: the deviation of column {} (counted from 1) overflows: its values "
           "reach from {} to {}",
           j + 1, least[j], most[j]);
-    if (deviation == 0) deviation = 1;
+    if (deviation == 0) {
+      deviation = 1;
+      moments.constant.push_back(static_cast<Index>(j));
+    }
   }
   return moments;
 }
@@ -97,25 +98,6 @@ void unit_norm(RowBlock<double>& rows) {
     }
     for (double& x : row) x /= std::sqrt(square);
   }
-}
-
-std::vector<Index> labels_of(const RowBlock<double>& targets, const std::string& name) {
-  if (targets.cols() != 1)
-    throw InputError("one-hot: {} has {} target columns: one column of labels is needed", name,
-                     targets.cols());
-  return comm::together(targets.comm(), [&] {
-    std::vector<Index> labels(at(targets.local_rows()));
-    for (Index i = 0; i < targets.local_rows(); ++i) {
-      const double value = targets.row(i)[0];
-      if (!(value >= 0 && value < static_cast<double>(kMostClasses) && value == std::floor(value)))
-        throw InputError(
-            "{}: row {} (counted from 1) has the label {}: labels are whole numbers 0, 1, "
-            "... below {}",
-            name, targets.first_row() + i + 1, value, kMostClasses);
-      labels[at(i)] = static_cast<Index>(value);
-    }
-    return labels;
-  });
 }
 
 RowBlock<double> one_hot(const RowBlock<double>& targets, const std::vector<Index>& labels,

@@ -9,6 +9,7 @@ namespace mercer::data {
 /// double for the rounding errors. Collective. Throws InputError where a deviation overflows.
 struct Moments {
   std::vector<double> mean, deviation;
+  std::vector<Index> constant;  ///< columns, from 0
 };
 Moments column_moments(const dist::RowBlock<double>& rows);
 
@@ -18,10 +19,6 @@ void standardize(dist::RowBlock<double>& rows, const std::vector<double>& mean,
 
 /// Every row divided by its Euclidean norm, without overflow; a zero row stays zero. Local.
 void unit_norm(dist::RowBlock<double>& rows);
-
-/// The single target column as labels 0, 1, ... of the local rows. Collective. Throws InputError
-/// where one is no whole number from 0 or there are several columns; `name` is the set's.
-std::vector<Index> labels_of(const dist::RowBlock<double>& targets, const std::string& name);
 
 /// n x classes: 1 in the label's column, 0 elsewhere, minus 1/classes. Collective.
 dist::RowBlock<double> one_hot(const dist::RowBlock<double>& targets,

@@ -16,6 +16,7 @@ using dist::RowBlock;
 
 constexpr Index kPanelBytes = Index{1} << 23;
 constexpr char kUnused = -1;
+constexpr double kMostBytes = 0x1p60;  // a rank, where there is no limit: sizes fit in 64 bits
 
 std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
@@ -168,6 +169,41 @@ void read_own(Reader& reader, const Contents& contents, const Roles& roles, Inde
   }
 }
 
+/// The local rows of `part`, as the file counts them.
+std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPartition partition,
+                             int rank) {
+  std::vector<Index> rows;
+  Index position = 0;
+  for (std::size_t i = 0; i < roles.of_row.size(); ++i) {
+    if (roles.of_row[i] != static_cast<char>(part)) continue;
+    const Index row = position++;
+    if (row >= partition.begin(rank) && row < partition.end(rank))
+      rows.push_back(static_cast<Index>(i));
+  }
+  return rows;
+}
+
+/// Throws where the rows need more than there may be, before any of them is allocated. `extra`:
+/// rows that are read beside those of the parts.
+void expect_memory(const Spec& spec, const Contents& contents, const Roles& roles,
+                   const Choice& choice, Index extra, const comm::Communicator& comm) {
+  const Index width = contents.dimension + contents.outputs;
+  Index rows = 0;
+  double bytes = choice.memory_held + bytes_of_rows(extra, width, comm);
+  for (Index size : roles.sizes) {
+    rows += size;
+    bytes += bytes_of_rows(size, width, comm);
+  }
+  const double row = 8.0 * static_cast<double>(width);  // panels of one row, three on rank 0
+  if (!contents.everywhere && row > static_cast<double>(kPanelBytes)) bytes += 3 * row;
+  const double limit = choice.memory_limit > 0 ? choice.memory_limit : kMostBytes;
+  if (bytes > limit)
+    throw MemoryError(
+        "{}: {} rows of {} features need {} a rank, more than the {} that each may take "
+        "(--memory-limit, else this machine's): use more ranks, fewer rows or features",
+        spec.text, rows, contents.dimension, format_bytes(bytes), format_bytes(limit));
+}
+
 std::vector<Part> allocate(const Spec& spec, const Contents& contents, const Roles& roles,
                            const comm::Communicator& comm) {
   return comm::together(comm, [&] {
@@ -175,25 +211,68 @@ std::vector<Part> allocate(const Spec& spec, const Contents& contents, const Rol
     try {
       for (Index size : roles.sizes)
         parts.push_back({RowBlock<double>(comm, size, contents.dimension),
-                         RowBlock<double>(comm, size, contents.outputs)});
+                         RowBlock<double>(comm, size, contents.outputs),
+                         {}});
+      for (std::size_t part = 0; part < parts.size(); ++part)
+        parts[part].file_rows = file_rows(roles, part, parts[part].inputs.partition(), comm.rank());
     } catch (const std::bad_alloc&) {
       throw MemoryError(
           "{}: {} rows of {} numbers need {} a rank", spec.text, contents.rows,
           contents.dimension + contents.outputs,
-          format_bytes(8.0 * static_cast<double>(contents.rows) *
-                       static_cast<double>(contents.dimension + contents.outputs) / comm.size()));
+          format_bytes(bytes_of_rows(contents.rows, contents.dimension + contents.outputs, comm)));
     }
     return parts;
   });
 }
 
 /// Rank 0's, on all ranks.
+void broadcast(std::vector<Index>& values, const comm::Communicator& comm) {
+  auto size = static_cast<Index>(values.size());
+  comm.broadcast(std::span<Index>(&size, 1), 0);
+  values.resize(at(size));
+  comm.broadcast(std::span<Index>(values), 0);
+}
+
+/// Texts of rank 0, on all ranks.
+void broadcast(std::vector<std::string>& texts, const comm::Communicator& comm) {
+  auto sizes = std::vector<Index>();
+  std::string all;
+  for (const auto& text : texts) {
+    sizes.push_back(static_cast<Index>(text.size()));
+    all += text;
+  }
+  broadcast(sizes, comm);
+  all = comm.broadcast(std::move(all), 0);
+  texts.clear();
+  for (std::size_t begin = 0; Index size : sizes) {
+    texts.push_back(all.substr(begin, at(size)));
+    begin += at(size);
+  }
+}
+
+/// Rank 0's, on all ranks.
 Contents broadcast(Contents contents, const comm::Communicator& comm) {
-  std::array<Index, 8> n{contents.rows,         contents.dimension,   contents.outputs,
-                         contents.image.height, contents.image.width, contents.image.channels,
-                         contents.classes,      contents.everywhere};
+  std::array<Index, 11> n{
+      contents.rows,        contents.dimension,        contents.outputs,    contents.image.height,
+      contents.image.width, contents.image.channels,   contents.classes,    contents.everywhere,
+      contents.csv.columns, contents.csv.index_column, contents.libsvm_base};
   comm.broadcast(std::span<Index>(n), 0);
-  return {n[0], n[1], n[2], {n[3], n[4], n[5]}, n[6] != 0, n[7] != 0};
+  contents.rows = n[0];
+  contents.dimension = n[1];
+  contents.outputs = n[2];
+  contents.image = {n[3], n[4], n[5]};
+  contents.classes = n[6] != 0;
+  contents.everywhere = n[7] != 0;
+  contents.csv.columns = n[8];
+  contents.csv.index_column = n[9];
+  contents.libsvm_base = n[10];
+  contents.csv.header = comm.broadcast(contents.csv.header, 0);
+  contents.csv.index = comm.broadcast(contents.csv.index, 0);
+  broadcast(contents.csv.targets, comm);
+  for (auto* texts :
+       {&contents.input_names, &contents.target_names, &contents.label_names, &contents.notes})
+    broadcast(*texts, comm);
+  return contents;
 }
 
 /// The rows of `all` that roles give to `part`.
@@ -201,13 +280,7 @@ RowBlock<double> choose(const RowBlock<double>& all, const Roles& roles, std::si
                         const comm::Communicator& comm) {
   RowBlock<double> chosen =
       comm::together(comm, [&] { return RowBlock<double>(comm, roles.sizes[part], all.cols()); });
-  std::vector<Index> wanted;
-  Index position = 0;
-  for (std::size_t i = 0; i < roles.of_row.size(); ++i) {
-    if (roles.of_row[i] != static_cast<char>(part)) continue;
-    const Index local = position++ - chosen.first_row();
-    if (local >= 0 && local < chosen.local_rows()) wanted.push_back(static_cast<Index>(i));
-  }
+  const auto wanted = file_rows(roles, part, chosen.partition(), comm.rank());
   if (all.cols() == 0) return chosen;
   const auto rows = dist::fetch_rows(all, std::span<const Index>(wanted));
   std::copy_n(rows.data(), rows.size(), chosen.values().begin());
@@ -252,8 +325,9 @@ StoredSet read_hdf5(const Spec& spec, const Choice& choice, const comm::Communic
                        spec.dataset, shape[0], spec.targets, target_shape[0]);
   }
   const Roles roles = assign_roles(spec, shape[0], choice);
-  set.parts.resize(roles.sizes.size());
   const bool whole = roles.sizes.size() == 1 && roles.sizes[0] == shape[0];
+  expect_memory(spec, set.contents, roles, choice, whole ? 0 : shape[0], comm);
+  set.parts.resize(roles.sizes.size());
   const auto read = [&](const std::string& dataset, RowBlock<double> Part::*member) {
     auto all = dataset.empty()
                    ? comm::together(comm, [&] { return RowBlock<double>(comm, shape[0], 0); })
@@ -264,10 +338,17 @@ StoredSet read_hdf5(const Spec& spec, const Choice& choice, const comm::Communic
   };
   read(spec.dataset, &Part::inputs);
   read(spec.targets, &Part::targets);
+  for (std::size_t part = 0; part < set.parts.size(); ++part)
+    set.parts[part].file_rows =
+        file_rows(roles, part, set.parts[part].inputs.partition(), comm.rank());
   return set;
 }
 
 }  // namespace
+
+double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm) {
+  return 8.0 * static_cast<double>(ceil_div(rows, comm.size())) * static_cast<double>(width);
+}
 
 std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request) {
   switch (spec.format) {
@@ -278,7 +359,7 @@ std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request) {
     case Spec::Format::cifar:
       return open_cifar(spec, request);
     case Spec::Format::csv:
-      return open_csv(spec.path, request.csv_target, request.max_rows);
+      return open_csv(spec.path, request);
     case Spec::Format::libsvm:
       return open_libsvm(spec, request);
     default:
@@ -291,7 +372,9 @@ std::vector<char> read_mask(const std::string& text, const comm::Communicator& c
   std::vector<char> mask;
   comm::together(comm, [&] {
     if (!comm.root()) return;
-    const auto reader = open_csv(spec.path, "none", -1);
+    Request request;
+    request.csv_target = request.csv_index = "none";
+    const auto reader = open_csv(spec.path, request);
     const auto [rows, columns] = std::pair(reader->contents().rows, reader->contents().dimension);
     if (spec.column >= columns)
       throw InputError("split: {} has no column {}: its columns are 0 to {}", spec.path,
@@ -329,6 +412,7 @@ StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
   set.contents = broadcast(set.contents, comm);
   const Roles roles =
       comm::together(comm, [&] { return assign_roles(spec, set.contents.rows, choice); });
+  expect_memory(spec, set.contents, roles, choice, 0, comm);
   set.parts = allocate(spec, set.contents, roles, comm);
   const Index panel =
       std::max<Index>(1, kPanelBytes / (8 * (set.contents.dimension + set.contents.outputs)));

@@ -11,6 +11,7 @@ namespace mercer::data {
 /// Rows as read, on the ranks.
 struct Part {
   dist::RowBlock<double> inputs, targets;
+  std::vector<Index> file_rows;  ///< of the local rows, their place among the file's rows, from 0
 };
 struct StoredSet {
   Contents contents;
@@ -22,7 +23,12 @@ struct Choice {
   std::vector<char> mask;  ///< one a row, 1: test row; empty: all are training rows
   Index limit = -1, limit_test = -1;
   const char* limit_name = "limit";  ///< of `limit`, in messages
+  double memory_limit = 0;           ///< bytes a rank for rows; 0: none
+  double memory_held = 0;            ///< bytes a rank of rows that are there already
 };
+
+/// Bytes that `rows` rows of `width` numbers take on the rank with most.
+double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm);
 
 /// Column S of the mask's file, on every rank (one byte a row). Collective.
 std::vector<char> read_mask(const std::string& text, const comm::Communicator& comm);

@@ -15,10 +15,16 @@ struct Contents {
   Index rows = 0;  ///< at least 1; stops at Request::max_rows
   Index dimension = 0;
   Index outputs = 0;
-  ImageShape image;      ///< zeros where the format does not tell
-  bool classes = false;  ///< the targets are labels by the format itself
+  ImageShape image = {};  ///< zeros where the format does not tell
+  bool classes = false;   ///< the targets are labels by the format itself
   bool everywhere =
       false;  ///< any rank may read any rows cheaply; otherwise only rank 0 reads, forwards
+  std::vector<std::string> input_names = {}, target_names = {};  ///< empty without names
+  /// Where the single target column holds names: its value v stands for label_names[v].
+  std::vector<std::string> label_names = {};
+  std::vector<std::string> notes = {};  ///< for the user
+  CsvColumns csv = {};
+  Index libsvm_base = -1;
   friend bool operator==(const Contents&, const Contents&) = default;
 };
 
@@ -35,11 +41,15 @@ class Reader {
 
 /// What to read, beside the spec itself.
 struct Request {
-  Index max_rows = -1;   ///< no more than these are needed; -1: all
-  Index dimension = -1;  ///< libsvm: pad to this d; -1: the largest index of the file
-  std::string csv_target = {};
+  Index max_rows = -1;  ///< no more than these are needed; -1: all
+  std::string csv_target = {}, csv_header = "auto", csv_index = "auto";  ///< as in Options
   std::uint64_t seed = 0;
   std::uint32_t role = 0;  ///< synthetic: 0 training set, 1 test set
+  /// Targets that are no numbers: an error, names of classes, or left out.
+  enum class Text { refused, classes, left_out };
+  Text text = Text::refused;
+  /// What the training set had; null: this is the training set.
+  const Preparation* training = nullptr;
 };
 
 /// Any spec but h5, which is read collectively.
@@ -48,8 +58,7 @@ std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request);
 std::unique_ptr<Reader> open_npy(const Spec& spec);
 std::unique_ptr<Reader> open_idx(const Spec& spec);
 std::unique_ptr<Reader> open_cifar(const Spec& spec, const Request& request);
-std::unique_ptr<Reader> open_csv(const std::string& path, const std::string& target,
-                                 Index max_rows);
+std::unique_ptr<Reader> open_csv(const std::string& path, const Request& request);
 std::unique_ptr<Reader> open_libsvm(const Spec& spec, const Request& request);
 std::unique_ptr<Reader> open_synthetic(const Spec& spec, const Request& request);
 

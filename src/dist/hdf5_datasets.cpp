@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <sstream>
 
 #include "hdf5_state.hpp"
 #include "mercer/base/error.hpp"
@@ -13,6 +14,7 @@ constexpr Index kChunkBytes = Index{1} << 20;
 
 template <class T>
 hid_t native() {
+  if (std::is_same_v<T, Index>) return H5T_NATIVE_INT64;
   return std::is_same_v<T, double> ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
 }
 
@@ -142,6 +144,38 @@ void read_slabs(hid_t dataset, const std::string& path, const std::string& name,
   }
 }
 
+/// Local: the texts of a 1-D dataset, a zero after each.
+std::string text_lines(hid_t file, const std::string& path, const std::string& name) {
+  if (!exists(file, name)) throw InputError("{}: has no dataset '{}'", path, name);
+  const Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!dataset.ok()) throw InputError("{}: '{}' is not a dataset", path, name);
+  const Handle type(H5Dget_type(dataset), H5Tclose);
+  const auto sizes = extents_of(dataset);
+  if (H5Tget_class(type) != H5T_STRING || sizes.size() != 1)
+    throw InputError("{}: the dataset '{}' does not hold a list of texts", path, name);
+  const auto damaged = [&](herr_t status) {
+    if (status < 0)
+      throw InputError("{}: the dataset '{}' cannot be read: the file is damaged", path, name);
+  };
+  const auto n = static_cast<std::size_t>(sizes[0]);
+  std::string lines;
+  if (H5Tis_variable_str(type) > 0) {
+    std::vector<char*> texts(n, nullptr);
+    damaged(n == 0 ? 0 : H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()));
+    for (char* text : texts) {
+      lines += std::string(text == nullptr ? "" : text) + '\0';
+      H5free_memory(text);
+    }
+    return lines;
+  }
+  const std::size_t length = H5Tget_size(type);
+  std::string texts(n * length, '\0');
+  damaged(n == 0 ? 0 : H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()));
+  for (std::size_t i = 0; i < n; ++i)
+    lines += std::string(texts.substr(i * length, length).c_str()) + '\0';
+  return lines;
+}
+
 Index product(const std::vector<Index>& extents, std::size_t from) {
   Index result = 1;
   for (std::size_t d = from; d < extents.size(); ++d) result *= extents[d];
@@ -187,6 +221,54 @@ std::vector<double> Hdf5File::read_vector(const std::string& dataset) const {
   });
   state_->comm.broadcast(std::span<double>(values), 0);
   return values;
+}
+
+void Hdf5File::write(const std::string& dataset, std::span<const std::string> texts) {
+  const Quiet quiet;
+  state_->require_writing();
+  std::size_t length = 1;
+  for (const auto& text : texts) length = std::max(length, text.size());
+  std::string padded(length * texts.size(), '\0');
+  for (std::size_t i = 0; i < texts.size(); ++i) texts[i].copy(&padded[i * length], length);
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  H5Tset_size(type, length);
+  H5Tset_strpad(type, H5T_STR_NULLPAD);
+  H5Tset_cset(type, H5T_CSET_UTF8);
+  const auto n = static_cast<Index>(texts.size());
+  state_->reserve(static_cast<Index>(padded.size()));
+  const Writer writer(*this, state_->comm, state_->file, dataset, type, {n});
+  writer.rows(0, state_->comm.root() ? n : 0, padded.data());
+}
+
+std::vector<std::string> Hdf5File::read_texts(const std::string& dataset) const {
+  const Quiet quiet;
+  std::vector<std::string> texts;
+  const std::string joined = comm::together(state_->comm, [&]() -> std::string {
+    if (!state_->comm.root()) return {};
+    return text_lines(state_->file, path(), dataset);
+  });
+  std::istringstream lines(state_->comm.broadcast(joined, 0));
+  for (std::string text; std::getline(lines, text, '\0');) texts.push_back(text);
+  return texts;
+}
+
+void Hdf5File::write(const std::string& dataset, Index n, std::span<const Index> own) {
+  const Quiet quiet;
+  state_->require_writing();
+  const RowPartition partition{n, state_->comm.size()};
+  const int me = state_->comm.rank();
+  comm::together(state_->comm, [&] {
+    if (static_cast<Index>(own.size()) != partition.size(me))
+      throw RunError("{}: '{}': {} values of a rank, {} are its part of {}", path(), dataset,
+                     own.size(), partition.size(me), n);
+  });
+  state_->reserve(n * static_cast<Index>(sizeof(Index)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, native<Index>(), {n});
+  const Index step = kSlabBytes / static_cast<Index>(sizeof(Index));
+  for (Index done = 0; done < partition.size(0); done += step) {
+    const Index count = std::clamp<Index>(partition.size(me) - done, 0, step);
+    writer.rows(partition.begin(me) + done, count, own.data() + done);
+  }
 }
 
 template <class T>
@@ -273,5 +355,7 @@ RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE
+template void Hdf5File::write<Index>(const std::string&, const RowBlock<Index>&);
+template void Hdf5File::write<Index>(const std::string&, Index, MatrixView<const Index>);
 
 }  // namespace mercer::dist

@@ -1,5 +1,7 @@
 #include "mercer/krr/modified_operator.hpp"
 
+#include <algorithm>
+
 #include "blocks.hpp"
 #include "mercer/base/error.hpp"
 
@@ -7,7 +9,7 @@ namespace mercer::krr {
 
 ModifiedOperator::ModifiedOperator(const gram::Operator& K, const spectral::TopPairs& pairs,
                                    const msk::ModifiedSpectrum& spectrum)
-    : K_(K), pairs_(pairs), ratio_(spectrum.ratio()) {
+    : K_(K), pairs_(pairs), ratio_(spectrum.ratio()), g_(spectrum.g) {
   if (spectrum.g.size() != pairs.values.size())
     throw InputError("the spectrum map was applied to {} eigenvalues, but there are {} eigenpairs",
                      spectrum.g.size(), pairs.values.size());
@@ -32,6 +34,26 @@ void ModifiedOperator::apply(MatrixView<const double> V, MatrixView<double> Y) c
 
 void ModifiedOperator::apply_s(MatrixView<double> R) const {
   add_modes(ratio_, R, R);
+}
+
+ModifiedOperator::LeftOut ModifiedOperator::left_out(double gamma) const {
+  const Matrix<double>& V = pairs_.vectors;
+  const auto rows = static_cast<std::size_t>(V.rows());
+  LeftOut result{std::vector<double>(rows, 0.0), std::vector<double>(rows), 1 / gamma};
+  K_.diagonal(result.system);
+  for (double& d : result.system) d += gamma;
+  for (Index j = 0; j < V.cols(); ++j) {
+    const auto at = static_cast<std::size_t>(j);
+    const double r = 1 + ratio_[at], added = ratio_[at] / (g_[at] + gamma);
+    const double system = gamma * (1 / r - 1);
+    result.norm = std::max(result.norm, r / (g_[at] + gamma));
+    for (Index i = 0; i < V.rows(); ++i) {
+      const double square = V(i, j) * V(i, j);
+      result.added[static_cast<std::size_t>(i)] += added * square;
+      if (square > 0) result.system[static_cast<std::size_t>(i)] += system * square;
+    }
+  }
+  return result;
 }
 
 void ModifiedOperator::diagonal(std::span<double> d) const {

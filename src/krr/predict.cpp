@@ -20,18 +20,23 @@ std::vector<Index> part_of(const comm::Communicator& comm, Index count, Index fi
 }
 
 template <class T>
-spectral::Eigenpairs<T> all_points(const kernel::Kernel& kernel, const RowBlock<double>& X,
-                                   const RowBlock<double>& Z, const dist::ProcessGrid& grid,
-                                   const typename Transductive<T>::Options& options) {
-  return spectral::eigenpairs(gram::assemble<T>(kernel, concatenate(X, Z), grid, options.gram),
-                              options.spectral);
-}
-
-template <class T>
-msk::ModifiedSpectrum mapped(const msk::SpectrumMap& g, const spectral::Eigenpairs<T>& pairs,
-                             double tolerance) {
-  return g.apply(pairs.values, pairs.next, pairs.k() == pairs.n(),
-                 msk::SpectrumMap::Positivity::nonnegative, tolerance);
+msk::CutPairs<spectral::Eigenpairs<T>> all_points(
+    const kernel::Kernel& kernel, const RowBlock<double>& X, const RowBlock<double>& Z,
+    const dist::ProcessGrid& grid, const msk::SpectrumMap& g,
+    const typename Transductive<T>::Options& options) {
+  const auto points = concatenate(X, Z);
+  const Index N = points.rows(), top = options.spectral.top < 0 ? N : options.spectral.top;
+  auto cut = msk::cut_options<T>(top, N, msk::SpectrumMap::Positivity::nonnegative);
+  cut.mode_tolerance = options.tolerance;
+  const bool krylov = options.spectral.method == spectral::Method::krylov;
+  const msk::SolveOptions how{.tolerance = krylov ? options.spectral.krylov_tolerance : 0};
+  using Pairs = spectral::Eigenpairs<T>;
+  return msk::solve_and_cut<Pairs>(g, cut, how, [&](Index k, double tolerance, const Pairs*) {
+    auto solve = options.spectral;
+    solve.top = k;
+    if (krylov) solve.krylov_tolerance = tolerance;
+    return spectral::eigenpairs(gram::assemble<T>(kernel, points, grid, options.gram), solve);
+  });
 }
 
 template <class T>
@@ -127,8 +132,11 @@ Transductive<T>::Transductive(const kernel::Kernel& kernel, const RowBlock<doubl
                               const RowBlock<double>& Z, const dist::ProcessGrid& grid,
                               const msk::SpectrumMap& g, const Options& options)
     : Transductive([&] {
-        const auto pairs = all_points<T>(kernel, X, Z, grid, options);
-        return Transductive(kernel, X, Z, pairs, mapped(g, pairs, options.tolerance), options.gram);
+        auto [pairs, cut] = all_points<T>(kernel, X, Z, grid, g, options);
+        Transductive result(kernel, X, Z, pairs, cut.spectrum, options.gram);
+        cut.spectrum = {};
+        result.cut_ = std::move(cut);
+        return result;
       }()) {}
 
 template <class T>

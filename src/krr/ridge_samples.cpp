@@ -15,9 +15,11 @@ constexpr Index kGroups = 32;
 
 class ProbeSamples final : public RidgeSamples {
  public:
-  ProbeSamples(const gram::Operator& K, const LowRankPreconditioner& M, const RowBlock<double>& Y,
-               RidgeCriterion criterion, const RidgeEstimateOptions& options)
+  ProbeSamples(const gram::Operator& K, const ModifiedOperator* K_g, const LowRankPreconditioner& M,
+               const RowBlock<double>& Y, RidgeCriterion criterion,
+               const RidgeEstimateOptions& options)
       : K_(K),
+        K_g_(K_g),
         M_(M),
         outputs_(Y.cols()),
         probes_(options.probes),
@@ -51,11 +53,30 @@ class ProbeSamples final : public RidgeSamples {
     const View X = solution.X.view();
     const std::vector<double> products = column_dots(K_.comm(), B_.view(), X);
     const double theta = mean_beside(products, score.ridge);
-    if (diagonal_wanted_)
-      judge_leave_one_out(X, theta, score);
-    else
+    if (!diagonal_wanted_) {
       judge_gcv(X, products, theta, score);
-    add_solver_error(solution, products, score);
+      add_solver_error(solution, products, score, 1);
+      return;
+    }
+    const View B = X.block(0, 0, X.rows, outputs_);
+    if (K_g_ == nullptr) {
+      judge_leave_one_out(X, B, theta, {}, score);
+      add_solver_error(solution, products, score, 1);
+      return;
+    }
+    Matrix<double> alpha(B.rows, B.cols);
+    std::copy_n(B.data, alpha.size(), alpha.data());
+    K_g_->apply_s(alpha.view());
+    const auto beside = K_g_->left_out(score.ridge);
+    judge_leave_one_out(X, alpha.view(), theta, beside, score);
+    // Residuals r move B by up to |r|/gamma and alpha by |P| |r|.
+    const auto total = [&](View A) {
+      const auto squares = column_dots(K_.comm(), A, A);
+      return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
+    };
+    const double of_b = total(B), of_alpha = total(alpha.view());
+    add_solver_error(solution, products, score,
+                     of_alpha > 0 ? std::max(1.0, beside.norm * score.ridge * of_b / of_alpha) : 1);
   }
 
  private:
@@ -117,7 +138,9 @@ class ProbeSamples final : public RidgeSamples {
     jackknife(gcv(sum / m()), without, score);
   }
 
-  void judge_leave_one_out(View X, double theta, RidgeScore& score) const {
+  /// alpha: S B, or B where S = I and `beside` is empty.
+  void judge_leave_one_out(View X, View alpha, double theta,
+                           const ModifiedOperator::LeftOut& beside, RidgeScore& score) const {
     const View U = M_.vectors();
     Matrix<double> C(modes_.rows(), probes_);  // of D Z - theta Z on U
     for (Index p = 0; p < probes_; ++p)
@@ -128,8 +151,7 @@ class ProbeSamples final : public RidgeSamples {
 
     std::vector<double> sums(static_cast<std::size_t>(probes_ + 1), 0.0), row(sums.size() - 1);
     for (Index i = 0; i < X.rows; ++i) {
-      double square = 0, exact = theta, sum = 0;
-      for (Index o = 0; o < outputs_; ++o) square += X(i, o) * X(i, o);
+      double exact = theta, sum = 0;
       for (Index j = 0; j < U.cols; ++j)
         exact += weight(static_cast<std::size_t>(j), score.ridge, theta) * U(i, j) * U(i, j);
       for (Index p = 0; p < probes_; ++p) {
@@ -140,9 +162,17 @@ class ProbeSamples final : public RidgeSamples {
       }
       // (A^-1)_ii lies between 1/A_ii and 1/gamma.
       const double low = 1 / (std::max(diagonal_[static_cast<std::size_t>(i)], 0.0) + score.ridge);
-      const auto left_out = [&](double a) {
-        const double kept = std::clamp(a, low, 1 / score.ridge);
-        return square / (kept * kept);
+      const auto left_out = [&](double estimate) {
+        const double a = std::clamp(estimate, low, 1 / score.ridge);
+        double square = 0, p = a;
+        if (!beside.added.empty())
+          p = std::max(a + beside.added[static_cast<std::size_t>(i)],
+                       1 / beside.system[static_cast<std::size_t>(i)]);
+        for (Index o = 0; o < outputs_; ++o) {
+          const double ratio = p > 0 ? alpha(i, o) / p : 0;
+          square += std::pow(ratio + score.ridge * (X(i, o) - a * ratio), 2);
+        }
+        return square;
       };
       for (std::size_t p = 0; p < row.size(); ++p) sums[p] += left_out((sum - row[p]) / (m() - 1));
       sums.back() += left_out(sum / m());
@@ -156,9 +186,10 @@ class ProbeSamples final : public RidgeSamples {
   }
 
   /// A solution with residual r is off by A^-1 r: |B|^2 by at most 2 |A^-1 B| |r| <= 2 |B| |r| /
-  /// gamma, z^T A^-1 z by |A^-1 z| |r|.
+  /// gamma, z^T A^-1 z by |A^-1 z| |r|. `amplified`: by how much more alpha may be off than B,
+  /// relatively.
   void add_solver_error(const CgResult& solution, const std::vector<double>& products,
-                        RidgeScore& score) const {
+                        RidgeScore& score, double amplified) const {
     const auto lengths = column_norms(K_.comm(), solution.X.view());
     double of_y = 0, b = 0, of_traces = 0, traces = 0;
     for (std::size_t j = 0; j < lengths.size(); ++j) {
@@ -171,13 +202,14 @@ class ProbeSamples final : public RidgeSamples {
         traces += products[j];
       }
     }
-    double relative = b > 0 ? 2 * std::sqrt(of_y / b) / score.ridge : 0;
+    double relative = b > 0 ? 2 * amplified * std::sqrt(of_y / b) / score.ridge : 0;
     if (traces > 0) relative += 2 * of_traces / traces;
     score.solver_error = diagonal_wanted_ ? 0.5 * relative : relative;
     score.error = std::hypot(score.error, score.solver_error * score.score);
   }
 
   const gram::Operator& K_;
+  const ModifiedOperator* K_g_;  ///< K_, where it is a modified kernel; else null
   const LowRankPreconditioner& M_;
   Index outputs_, probes_;
   bool diagonal_wanted_;
@@ -318,10 +350,11 @@ void jackknife(double all, const std::vector<double>& without, RidgeScore& score
   score.error = score.score * std::sqrt(square / (m * (m - 1)));
 }
 
-std::unique_ptr<RidgeSamples> probe_samples(const gram::Operator& K, const LowRankPreconditioner& M,
+std::unique_ptr<RidgeSamples> probe_samples(const gram::Operator& K, const ModifiedOperator* K_g,
+                                            const LowRankPreconditioner& M,
                                             const RowBlock<double>& Y, RidgeCriterion criterion,
                                             const RidgeEstimateOptions& options) {
-  return std::make_unique<ProbeSamples>(K, M, Y, criterion, options);
+  return std::make_unique<ProbeSamples>(K, K_g, M, Y, criterion, options);
 }
 std::unique_ptr<RidgeSamples> holdout_samples(const gram::Operator& K,
                                               const LowRankPreconditioner& M,

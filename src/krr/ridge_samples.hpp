@@ -19,8 +19,10 @@ class RidgeSamples {
   virtual void judge(const CgResult& solution, RidgeScore& score) const = 0;
 };
 
-/// Leave-one-out and generalised cross-validation: B = [Y, Z].
-std::unique_ptr<RidgeSamples> probe_samples(const gram::Operator& K, const LowRankPreconditioner& M,
+/// Leave-one-out and generalised cross-validation: B = [Y, Z]. `K_g`: K, where it is a modified
+/// kernel; else null.
+std::unique_ptr<RidgeSamples> probe_samples(const gram::Operator& K, const ModifiedOperator* K_g,
+                                            const LowRankPreconditioner& M,
                                             const RowBlock<double>& Y, RidgeCriterion criterion,
                                             const RidgeEstimateOptions& options);
 /// A holdout split: B = Y on the rows kept, zero on the others.

@@ -98,6 +98,16 @@ Matrix<double> RidgeEstimates::State::start(double ridge) const {
 RidgeEstimates::RidgeEstimates(const gram::Operator& K, const LowRankPreconditioner& M,
                                const RowBlock<double>& Y, RidgeCriterion criterion,
                                const RidgeEstimateOptions& options)
+    : RidgeEstimates(K, nullptr, M, Y, criterion, options) {}
+
+RidgeEstimates::RidgeEstimates(const ModifiedOperator& K_g, const LowRankPreconditioner& M,
+                               const RowBlock<double>& Y, RidgeCriterion criterion,
+                               const RidgeEstimateOptions& options)
+    : RidgeEstimates(K_g, &K_g, M, Y, criterion, options) {}
+
+RidgeEstimates::RidgeEstimates(const gram::Operator& K, const ModifiedOperator* K_g,
+                               const LowRankPreconditioner& M, const RowBlock<double>& Y,
+                               RidgeCriterion criterion, const RidgeEstimateOptions& options)
     : state_(std::make_unique<State>()) {
   if (Y.rows() != K.size())
     throw InputError("K has {} rows, but there are {} targets", K.size(), Y.rows());
@@ -113,7 +123,7 @@ RidgeEstimates::RidgeEstimates(const gram::Operator& K, const LowRankPreconditio
       static_cast<double>(K.size());
   state_->samples = criterion == RidgeCriterion::holdout
                         ? holdout_samples(K, M, Y, options)
-                        : probe_samples(K, M, Y, criterion, options);
+                        : probe_samples(K, K_g, M, Y, criterion, options);
 }
 RidgeEstimates::~RidgeEstimates() = default;
 

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <limits>
+#include <numeric>
 
 #include "mercer/comm/together.hpp"
 
@@ -12,12 +13,29 @@ using dist::RowBlock;
 
 namespace {
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+void check_shapes(const RowBlock<double>& F, const RowBlock<double>& Y) {
+  if (F.rows() != Y.rows() || F.cols() != Y.cols() || Y.rows() * Y.cols() == 0)
+    throw InputError("{} x {} predictions cannot be scored against {} x {} targets", F.rows(),
+                     F.cols(), Y.rows(), Y.cols());
+}
+
+/// One label for each of this rank's `rows` rows, 0 ... classes-1. Collective.
+void check_labels(const comm::Communicator& comm, std::span<const Index> labels, Index rows,
+                  Index classes) {
+  const bool known = std::all_of(labels.begin(), labels.end(),
+                                 [&](Index label) { return label >= 0 && label < classes; });
+  comm::agree_or_throw(comm, known && static_cast<Index>(labels.size()) == rows,
+                       ExitCode::bad_input,
+                       "one label of the known classes for each row of predictions is wanted");
+}
+
 double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y,
                    std::span<const double> deviation) {
+  check_shapes(F, Y);
   const Index c = Y.cols();
-  if (F.rows() != Y.rows() || F.cols() != c || Y.rows() * c == 0)
-    throw InputError("{} x {} predictions cannot be scored against {} x {} targets", F.rows(),
-                     F.cols(), Y.rows(), c);
   if (!deviation.empty() && static_cast<Index>(deviation.size()) != c)
     throw InputError("{} deviations for {} outputs", deviation.size(), c);
   double sum = 0;
@@ -30,21 +48,39 @@ double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y,
   return F.comm().all_reduce(sum, comm::Op::sum) / static_cast<double>(Y.rows() * c);
 }
 
-/// The labels that occur on any rank, ascending.
-std::vector<Index> classes_of(const comm::Communicator& comm, std::span<const Index> labels) {
-  const auto distinct = [](std::vector<Index> values) {
-    std::sort(values.begin(), values.end());
-    values.erase(std::unique(values.begin(), values.end()), values.end());
-    return values;
-  };
-  const std::vector<Index> mine = distinct({labels.begin(), labels.end()});
-  return distinct(comm.all_gather(std::span<const Index>(mine)));
-}
+/// Of every output: do its targets differ, sum_i (f - y)^2, and sum_i (y - mean)^2. The mean of
+/// equal numbers may be another number, so that a sum of 0 would not tell.
+struct Variation {
+  std::vector<bool> varies;
+  std::vector<double> unexplained, total;
+};
 
-Index nearest(const std::vector<Index>& classes, double f) {
-  return *std::min_element(classes.begin(), classes.end(), [f](Index a, Index b) {
-    return std::abs(f - static_cast<double>(a)) < std::abs(f - static_cast<double>(b));
-  });
+Variation variation(const RowBlock<double>& F, const RowBlock<double>& Y) {
+  check_shapes(F, Y);
+  const auto c = static_cast<std::size_t>(Y.cols());
+  std::vector<double> least(c, kInfinity), most(c, -kInfinity), mean(c, 0.0);
+  for (Index i = 0; i < Y.local_rows(); ++i)
+    for (std::size_t o = 0; o < c; ++o) {
+      const double y = Y.row(i)[o];
+      least[o] = std::min(least[o], y);
+      most[o] = std::max(most[o], y);
+      mean[o] += y / static_cast<double>(Y.rows());
+    }
+  const auto& comm = Y.comm();
+  comm.all_reduce(std::span<double>(least), comm::Op::min);
+  comm.all_reduce(std::span<double>(most), comm::Op::max);
+  comm.all_reduce(std::span<double>(mean), comm::Op::sum);
+  Variation result{std::vector<bool>(c), std::vector<double>(c, 0.0), std::vector<double>(c, 0.0)};
+  for (Index i = 0; i < Y.local_rows(); ++i)
+    for (std::size_t o = 0; o < c; ++o) {
+      const double y = Y.row(i)[o], error = F.row(i)[o] - y, part = y - mean[o];
+      result.unexplained[o] += error * error;
+      result.total[o] += part * part;
+    }
+  comm.all_reduce(std::span<double>(result.unexplained), comm::Op::sum);
+  comm.all_reduce(std::span<double>(result.total), comm::Op::sum);
+  for (std::size_t o = 0; o < c; ++o) result.varies[o] = least[o] < most[o];
+  return result;
 }
 
 }  // namespace
@@ -62,22 +98,93 @@ double rmse_standardized(const RowBlock<double>& F, const RowBlock<double>& Y,
   return std::sqrt(mean_square(F, Y, deviation));
 }
 
-double accuracy(const RowBlock<double>& F, std::span<const Index> labels) {
-  if (F.rows() == 0) throw InputError("no predictions, no accuracy");
-  comm::agree_or_throw(F.comm(), static_cast<Index>(labels.size()) == F.local_rows(),
-                       ExitCode::bad_input, "one label for each row of predictions is wanted");
-  const bool single = F.cols() == 1;
-  const std::vector<Index> classes = single ? classes_of(F.comm(), labels) : std::vector<Index>();
-  Index right = 0;
+std::vector<double> mean_squares(const RowBlock<double>& E) {
+  if (E.rows() == 0) throw InputError("the mean of 0 rows is wanted");
+  std::vector<double> sums(static_cast<std::size_t>(E.cols()), 0.0);
+  for (Index i = 0; i < E.local_rows(); ++i)
+    for (std::size_t o = 0; o < sums.size(); ++o) sums[o] += E.row(i)[o] * E.row(i)[o];
+  E.comm().all_reduce(std::span<double>(sums), comm::Op::sum);
+  for (double& sum : sums) sum /= static_cast<double>(E.rows());
+  return sums;
+}
+
+std::vector<double> r_squared_by_output(const RowBlock<double>& F, const RowBlock<double>& Y) {
+  const Variation of = variation(F, Y);
+  std::vector<double> result(of.varies.size(), kNaN);
+  for (std::size_t o = 0; o < result.size(); ++o)
+    if (of.varies[o]) result[o] = 1 - of.unexplained[o] / of.total[o];
+  return result;
+}
+
+double r_squared(const RowBlock<double>& F, const RowBlock<double>& Y) {
+  const Variation of = variation(F, Y);
+  double sum = 0, outputs = 0;
+  for (std::size_t o = 0; o < of.varies.size(); ++o)
+    if (of.varies[o]) {
+      sum += 1 - of.unexplained[o] / of.total[o];
+      ++outputs;
+    }
+  return outputs > 0 ? sum / outputs : kNaN;
+}
+
+std::vector<Index> predicted_classes(const RowBlock<double>& F, std::span<const double> values) {
+  const auto classes = static_cast<Index>(values.size());
+  if (classes == 0 || (F.cols() != 1 && F.cols() != classes))
+    throw InputError("{} outputs do not tell {} classes", F.cols(), classes);
+  const auto nearest = [&](double f) {
+    return std::min_element(values.begin(), values.end(),
+                            [f](double a, double b) { return std::abs(f - a) < std::abs(f - b); }) -
+           values.begin();
+  };
+  std::vector<Index> result;
+  result.reserve(static_cast<std::size_t>(F.local_rows()));
   for (Index i = 0; i < F.local_rows(); ++i) {
     const auto f = F.row(i);
-    if (std::any_of(f.begin(), f.end(), [](double x) { return std::isnan(x); })) continue;
-    const Index predicted =
-        single ? nearest(classes, f[0]) : std::max_element(f.begin(), f.end()) - f.begin();
-    right += predicted == labels[static_cast<std::size_t>(i)];
+    if (std::any_of(f.begin(), f.end(), [](double x) { return std::isnan(x); }))
+      result.push_back(-1);
+    else
+      result.push_back(F.cols() == 1 ? nearest(f[0])
+                                     : std::max_element(f.begin(), f.end()) - f.begin());
   }
-  return static_cast<double>(F.comm().all_reduce(right, comm::Op::sum)) /
-         static_cast<double>(F.rows());
+  return result;
+}
+
+Confusion::Confusion(const comm::Communicator& comm, std::span<const Index> predicted,
+                     std::span<const Index> labels, Index classes)
+    : counts_(static_cast<std::size_t>(classes <= kMostClasses ? classes * classes : 0), 0),
+      rows_(static_cast<std::size_t>(classes), 0),
+      right_(static_cast<std::size_t>(classes), 0) {
+  check_labels(comm, labels, static_cast<Index>(predicted.size()), classes);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const auto t = static_cast<std::size_t>(labels[i]);
+    ++rows_[t];
+    right_[t] += predicted[i] == labels[i];
+    if (has_matrix() && predicted[i] >= 0)
+      ++counts_[t * rows_.size() + static_cast<std::size_t>(predicted[i])];
+  }
+  for (auto* counted : {&counts_, &rows_, &right_})
+    comm.all_reduce(std::span<Index>(*counted), comm::Op::sum);
+  if (std::reduce(rows_.begin(), rows_.end()) == 0) throw InputError("no predictions, no accuracy");
+}
+
+double Confusion::accuracy() const {
+  return static_cast<double>(std::reduce(right_.begin(), right_.end())) /
+         static_cast<double>(std::reduce(rows_.begin(), rows_.end()));
+}
+
+std::vector<double> Confusion::accuracy_by_class() const {
+  std::vector<double> result;
+  for (std::size_t t = 0; t < rows_.size(); ++t)
+    result.push_back(rows_[t] > 0 ? static_cast<double>(right_[t]) / static_cast<double>(rows_[t])
+                                  : kNaN);
+  return result;
+}
+
+double accuracy(const RowBlock<double>& F, std::span<const Index> labels,
+                std::span<const double> values) {
+  return Confusion(F.comm(), predicted_classes(F, values), labels,
+                   static_cast<Index>(values.size()))
+      .accuracy();
 }
 
 }  // namespace mercer::krr

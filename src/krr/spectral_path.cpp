@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <numeric>
 
 #include "layout.hpp"
@@ -12,9 +11,6 @@ namespace mercer::krr {
 namespace {
 
 constexpr Index kPanelColumns = 256;
-constexpr Index kGridRidges = 41;
-constexpr double kSumError = 1e-9;
-constexpr double kLogStep = 1e-3;  // to which log G is refined
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 template <class T>
@@ -39,73 +35,23 @@ double score_or_infinity(double score) {
   return std::isfinite(score) ? score : kInfinity;
 }
 
-/// Where the score without rounding can be, when s = s_exact (1 +- error).
-struct Interval {
-  Interval(double score, double error)
-      : low(std::isfinite(score) ? score / (1 + error) : kInfinity),
-        high(std::isfinite(score) && error < 1 ? score / (1 - error) : kInfinity) {}
-  bool certainly_above(const Interval& other) const { return low > other.high; }
-  double low, high;
-};
-
-std::vector<Interval> intervals(std::span<const double> scores, std::span<const double> errors) {
-  std::vector<Interval> result;
-  for (std::size_t r = 0; r < scores.size(); ++r) result.emplace_back(scores[r], errors[r]);
-  return result;
-}
-
-double least_high(std::span<const Interval> intervals) {
-  double least = kInfinity;
-  for (const Interval& interval : intervals) least = std::min(least, interval.high);
-  return least;
-}
-
-/// Golden section for the least interval at(x) in a <= x <= b to kLogStep; ties go to the larger x.
-template <class F>
-double golden_section(double a, double b, F&& at) {
-  const double shrink = 1 / std::numbers::phi;
-  double x = b - shrink * (b - a), y = a + shrink * (b - a);
-  Interval at_x = at(x), at_y = at(y);
-  while (b - a > kLogStep) {
-    if (at_y.certainly_above(at_x)) {
-      b = y, y = x, at_y = at_x;
-      x = b - shrink * (b - a), at_x = at(x);
-    } else {
-      a = x, x = y, at_x = at_y;
-      y = a + shrink * (b - a), at_y = at(y);
-    }
-  }
-  return (a + b) / 2;
+/// Over rows and outputs, from that of every output.
+double mean_rmse(std::span<const double> by_output) {
+  double sum = 0;
+  for (const double rmse : by_output) sum += rmse * rmse;
+  return std::sqrt(sum / static_cast<double>(by_output.size()));
 }
 
 }  // namespace
 
-std::vector<double> ridge_grid(double mean_diagonal) {
-  std::vector<double> ridges(static_cast<std::size_t>(kGridRidges));
-  for (std::size_t r = 0; r < ridges.size(); ++r)
-    ridges[r] =
-        mean_diagonal * std::pow(10.0, -10 + 11 * static_cast<double>(r) / (kGridRidges - 1));
-  return ridges;
-}
-
-std::size_t best_ridge(std::span<const double> ridges, std::span<const double> scores,
-                       std::span<const double> errors) {
-  const auto s = intervals(scores, errors);
-  const double least = least_high(s);
-  if (!std::isfinite(least)) {
-    const auto [first, last] = std::minmax_element(ridges.begin(), ridges.end());
-    throw RunError("no ridge between {:.2g} and {:.2g} has a finite score", *first, *last);
-  }
-  std::size_t best = s.size();
-  for (std::size_t r = 0; r < s.size(); ++r)
-    if (s[r].low <= least && (best == s.size() || ridges[r] > ridges[best])) best = r;
-  return best;
-}
-
 template <class T>
 SpectralPath<T>::SpectralPath(const spectral::Eigenpairs<T>& pairs,
                               const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y)
-    : pairs_(pairs), spectrum_(spectrum), ratio_(spectrum.ratio()), Y_(Y) {
+    : pairs_(pairs),
+      spectrum_(spectrum),
+      ratio_(spectrum.ratio()),
+      plain_(std::all_of(ratio_.begin(), ratio_.end(), [](double x) { return x == 1; })),
+      Y_(Y) {
   const DistMatrix<T>& V = pairs.vectors;
   check_targets(V, Y);
   if (V.cols() != V.rows() || pairs.k() != V.rows())
@@ -195,37 +141,91 @@ bool SpectralPath<T>::admissible(double ridge) const {
 }
 
 template <class T>
-double SpectralPath<T>::rmse(const Matrix<T>& B, const Matrix<T>& diagonal, Index r) const {
+std::size_t SpectralPath<T>::panel() const {
+  return static_cast<std::size_t>(std::max(Index{1}, kPanelColumns / modes_.cols()));
+}
+
+template <class T>
+typename SpectralPath<T>::Systems SpectralPath<T>::systems(std::span<const double> ridges) const {
+  const auto R = static_cast<Index>(ridges.size());
+  const auto q =
+      weights(R, [&](std::size_t i, std::size_t r) { return 1 / (spectrum_.g[i] + ridges[r]); });
+  Systems result{combine(q), squares(q), {}, {}};
+  if (plain_) return result;
+  const auto p = weights(
+      R, [&](std::size_t i, std::size_t r) { return ratio_[i] / (spectrum_.g[i] + ridges[r]); });
+  result.alpha = combine(p);
+  result.diagonal_P = squares(p);
+  return result;
+}
+
+template <class T>
+Matrix<T> SpectralPath<T>::left_out(const Systems& systems, double ridge, Index r) const {
   const Index c = modes_.cols();
-  double sum = 0;
-  if (pairs_.vectors.grid().col() == 0)  // every process column holds the same rows
-    for (Index o = 0; o < c; ++o)
-      for (Index i = 0; i < B.rows(); ++i) {
-        const double error =
-            static_cast<double>(B(i, r * c + o)) / static_cast<double>(diagonal(i, r));
-        sum += error * error;
+  Matrix<T> errors(systems.B.rows(), c);
+  for (Index o = 0; o < c; ++o)
+    for (Index i = 0; i < errors.rows(); ++i) {
+      const auto b = static_cast<double>(systems.B(i, r * c + o));
+      const auto a = static_cast<double>(systems.diagonal(i, r));
+      double error = b / a;
+      if (!plain_) {
+        const auto p = static_cast<double>(systems.diagonal_P(i, r));
+        // P is positive semidefinite: where P_ii = 0, alpha_i = 0, and without row i nothing moves.
+        const double ratio = p == 0 ? 0 : static_cast<double>(systems.alpha(i, r * c + o)) / p;
+        error = ratio + ridge * (b - a * ratio);
       }
-  sum = pairs_.vectors.grid().all().all_reduce(sum, comm::Op::sum);
-  return std::sqrt(sum / static_cast<double>(Y_.rows() * c));
+      errors(i, o) = static_cast<T>(error);
+    }
+  return errors;
+}
+
+template <class T>
+std::vector<double> SpectralPath<T>::rmse_by_output(const Matrix<T>& errors) const {
+  std::vector<double> sums(static_cast<std::size_t>(errors.cols()), 0.0);
+  if (pairs_.vectors.grid().col() == 0)  // every process column holds the same rows
+    for (Index o = 0; o < errors.cols(); ++o)
+      for (Index i = 0; i < errors.rows(); ++i) {
+        const auto error = static_cast<double>(errors(i, o));
+        sums[static_cast<std::size_t>(o)] += error * error;
+      }
+  pairs_.vectors.grid().all().all_reduce(std::span<double>(sums), comm::Op::sum);
+  for (double& sum : sums) sum = std::sqrt(sum / static_cast<double>(Y_.rows()));
+  return sums;
+}
+
+/// n |B_o|^2/(tr A^-1)^2 of every output o, with B and A of one ridge: |Y - F| = gamma |B|.
+template <class T>
+std::vector<double> SpectralPath<T>::gcv_by_output(MatrixView<const T> B, double ridge) const {
+  Matrix<T> copy(B.rows, B.cols);
+  std::copy_n(B.data, B.rows * B.cols, copy.data());
+  double trace = 0;
+  for (const double g : spectrum_.g) trace += 1 / (g + ridge);
+  std::vector<double> scores;
+  for (const double rms : rmse_by_output(copy))
+    scores.push_back(std::pow(static_cast<double>(Y_.rows()) * rms / trace, 2));
+  return scores;
 }
 
 template <class T>
 std::vector<double> SpectralPath<T>::leave_one_out(std::span<const double> ridges) const {
   std::vector<double> scores;
-  const auto panel = static_cast<std::size_t>(std::max(Index{1}, kPanelColumns / modes_.cols()));
-  for (std::size_t first = 0; first < ridges.size(); first += panel) {
-    const auto part = ridges.subspan(first, std::min(panel, ridges.size() - first));
-    const auto W = weights(static_cast<Index>(part.size()), [&](std::size_t i, std::size_t r) {
-      return 1 / (spectrum_.g[i] + part[r]);
-    });
-    const Matrix<T> B = combine(W);
-    const Matrix<T> diagonal = squares(W);
+  for (std::size_t first = 0; first < ridges.size(); first += panel()) {
+    const auto part = ridges.subspan(first, std::min(panel(), ridges.size() - first));
+    const Systems found = systems(part);
     for (std::size_t r = 0; r < part.size(); ++r) {
-      const double score = rmse(B, diagonal, static_cast<Index>(r));
+      const auto errors = left_out(found, part[r], static_cast<Index>(r));
+      const double score = mean_rmse(rmse_by_output(errors));
       scores.push_back(admissible(part[r]) ? score_or_infinity(score) : kInfinity);
     }
   }
   return scores;
+}
+
+template <class T>
+RowBlock<double> SpectralPath<T>::leave_one_out_errors(double ridge) const {
+  const std::span<const double> one(&ridge, 1);
+  check_admissible(one);
+  return by_rows(left_out(systems(one), ridge, 0).view());
 }
 
 template <class T>
@@ -274,12 +274,12 @@ double SpectralPath<T>::residual(const Matrix<T>& B, std::span<const double> rid
 }
 
 template <class T>
-std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
-  const double mean_diagonal = std::reduce(spectrum_.lambda.begin(), spectrum_.lambda.end()) /
-                               static_cast<double>(Y_.rows());
+void SpectralPath<T>::check_admissible(std::span<const double> ridges) const {
   for (const double ridge : ridges) {
     check_ridge(ridge);
     if (admissible(ridge)) continue;
+    const double mean_diagonal = std::reduce(spectrum_.lambda.begin(), spectrum_.lambda.end()) /
+                                 static_cast<double>(Y_.rows());
     const auto [least, largest] = std::minmax_element(spectrum_.g.begin(), spectrum_.g.end());
     const double positive =
         40.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) * *largest -
@@ -291,109 +291,47 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
         "smallest eigenvalue of K_g is {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
         ridge, *least, enough, enough / mean_diagonal);
   }
+}
 
+/// This rank's rows of V x c, the same on every rank of its process row, as rows over all ranks.
+template <class T>
+RowBlock<double> SpectralPath<T>::by_rows(MatrixView<const T> rows) const {
   const DistMatrix<T>& V = pairs_.vectors;
+  DistMatrix<T> A(V.grid(), V.rows(), rows.cols, V.nb());
+  for (Index j = 0; j < A.local_cols(); ++j)
+    std::copy_n(rows.column(A.col_map().global({j}).value), A.local_rows(), A.local().column(j));
+  return to_rows(A, Y_.comm());
+}
+
+template <class T>
+std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
+  check_admissible(ridges);
   const Index c = modes_.cols();
-  const bool plain = std::all_of(ratio_.begin(), ratio_.end(), [](double x) { return x == 1; });
   const std::vector<double> gcv_scores = gcv(ridges);
   std::vector<Fit> fits(ridges.size());
-  const auto panel = static_cast<std::size_t>(std::max(Index{1}, kPanelColumns / c));
-  for (std::size_t first = 0; first < ridges.size(); first += panel) {
-    const auto part = ridges.subspan(first, std::min(panel, ridges.size() - first));
-    const auto R = static_cast<Index>(part.size());
-    const auto W =
-        weights(R, [&](std::size_t i, std::size_t r) { return 1 / (spectrum_.g[i] + part[r]); });
-    const Matrix<T> B = combine(W);
-    const Matrix<T> diagonal = squares(W);
-    const Matrix<T> SB =
-        plain ? Matrix<T>() : combine(weights(R, [&](std::size_t i, std::size_t r) {
-          return ratio_[i] / (spectrum_.g[i] + part[r]);
-        }));
-    const Matrix<T>& coefficients = plain ? B : SB;
-    for (Index r = 0; r < R; ++r) {
-      Fit& fit = fits[first + static_cast<std::size_t>(r)];
-      DistMatrix<T> alpha(V.grid(), V.rows(), c, V.nb());
-      for (Index j = 0; j < alpha.local_cols(); ++j)
-        std::copy_n(coefficients.column(r * c + alpha.col_map().global({j}).value),
-                    alpha.local_rows(), alpha.local().column(j));
-      fit.ridge = part[static_cast<std::size_t>(r)];
-      fit.alpha = to_rows(alpha, Y_.comm());
-      fit.residual = residual(B, part, r);
+  for (std::size_t first = 0; first < ridges.size(); first += panel()) {
+    const auto part = ridges.subspan(first, std::min(panel(), ridges.size() - first));
+    const Systems found = systems(part);
+    const Matrix<T>& alpha = plain_ ? found.B : found.alpha;
+    for (std::size_t r = 0; r < part.size(); ++r) {
+      const auto at = static_cast<Index>(r);
+      Fit& fit = fits[first + r];
+      fit.ridge = part[r];
+      fit.alpha = by_rows(alpha.view().block(0, at * c, alpha.rows(), c));
+      fit.residual = residual(found.B, part, at);
       fit.residual_exact = true;
-      fit.loo_rmse = rmse(B, diagonal, r);
-      fit.gcv = gcv_scores[first + static_cast<std::size_t>(r)];
+      fit.loo_rmse_by_output = rmse_by_output(left_out(found, part[r], at));
+      fit.loo_rmse = mean_rmse(fit.loo_rmse_by_output);
+      fit.loo_exact = plain_;
+      fit.gcv = gcv_scores[first + r];
+      fit.gcv_by_output =
+          gcv_by_output(found.B.view().block(0, at * c, found.B.rows(), c), part[r]);
     }
   }
   return fits;
 }
 
-template <class T>
-std::vector<double> SpectralPath<T>::rounding(Score score, std::span<const double> ridges) const {
-  const double eta = static_cast<double>(std::numeric_limits<T>::epsilon()) *
-                     std::max(*std::max_element(spectrum_.lambda.begin(), spectrum_.lambda.end()),
-                              *std::max_element(spectrum_.g.begin(), spectrum_.g.end()));
-  std::vector<double> errors;
-  for (const double ridge : ridges) {
-    double norm2 = 0, next2 = 0, trace = 0, trace2 = 0;  // |B|^2, |A^-1 B|^2, tr A^-1, tr A^-2
-    for (std::size_t i = 0; i < energy_.size(); ++i) {
-      const double q = 1 / (spectrum_.g[i] + ridge);
-      norm2 += q * q * energy_[i];
-      next2 += q * q * q * q * energy_[i];
-      trace += q;
-      trace2 += q * q;
-    }
-    const double half = eta * ((norm2 > 0 ? std::sqrt(next2 / norm2) : 0) + trace2 / trace);
-    errors.push_back(kSumError + (score == Score::gcv ? 2 * half : half));
-  }
-  return errors;
-}
-
-template <class T>
-std::vector<double> SpectralPath<T>::scores(Score score, std::span<const double> ridges) const {
-  return score == Score::gcv ? gcv(ridges) : leave_one_out(ridges);
-}
-
-template <class T>
-typename SpectralPath<T>::Selection SpectralPath<T>::select(Score score) const {
-  const double mean_diagonal = std::reduce(spectrum_.lambda.begin(), spectrum_.lambda.end()) /
-                               static_cast<double>(Y_.rows());
-  const std::vector<double> ridges = ridge_grid(mean_diagonal);
-  const std::vector<double> found = scores(score, ridges), errors = rounding(score, ridges);
-  const std::size_t best = best_ridge(ridges, found, errors);
-  const std::vector<Interval> s = intervals(found, errors);
-  const auto finite = [&](std::size_t r) { return std::isfinite(found[r]); };
-  std::size_t first = 0, last = s.size() - 1;
-  while (!finite(first)) ++first;
-  while (!finite(last)) --last;
-
-  Selection selection{ridges[best], Edge::none, ridges[first], ridges[last]};
-  const std::size_t left = std::max(best, first + 1) - 1, right = std::min(best + 1, last);
-  const auto worse = [&](std::size_t r) { return r == best || s[r].certainly_above(s[best]); };
-  if (worse(left) && worse(right) && left < right) {
-    const auto at = [&](double log_ridge) {
-      const double ridge = std::exp(log_ridge);
-      const std::span<const double> one(&ridge, 1);
-      return Interval(scores(score, one).front(), rounding(score, one).front());
-    };
-    const double refined = golden_section(std::log(ridges[left]), std::log(ridges[right]), at);
-    const Interval there = at(refined);
-    if (std::exp(refined) > ridges[best] ? !there.certainly_above(s[best])
-                                         : s[best].certainly_above(there))
-      selection.ridge = std::exp(refined);
-  }
-
-  const double least = least_high(s);
-  std::size_t tied = best;  // the smallest of those next to each other
-  while (tied > first && s[tied - 1].low <= least) --tied;
-  const double within = 1 + 2 * kLogStep;
-  if (selection.ridge * within >= selection.largest)
-    selection.edge = Edge::largest;
-  else if (tied == first && (best > first || selection.ridge <= selection.smallest * within))
-    selection.edge = Edge::smallest;
-  return selection;
-}
-
-template class SpectralPath<double>;
+template class SpectralPath<double>;  // but for what ridge_choice.cpp has
 template class SpectralPath<float>;
 
 }  // namespace mercer::krr

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "heat_map.hpp"
 #include "mercer/comm/together.hpp"
 #include "publish.hpp"
 
@@ -25,13 +26,6 @@ constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
 std::string for_shell(const std::string& text) {
   std::string result = "'";
   for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
-/// In gnuplot's single quotes, where only the quote itself is special.
-std::string quoted(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("''") : std::string(1, c);
   return result + "'";
 }
 
@@ -56,6 +50,7 @@ bool can_be_shown(const Plot& plot, double x, double y) {
 }
 
 std::string panel_commands(const Plot& plot) {
+  if (!plot.cells.empty()) return heat_map_commands(plot);
   std::string data, curves;
   int shown = 0;
   for (std::size_t s = 0; s < plot.series.size(); ++s) {

@@ -145,6 +145,35 @@ TEST_F(Hdf5, GivesBackRowsVectorsAndAttributes) {
   }
 }
 
+TEST_F(Hdf5, GivesBackTextsAndWholeNumbers) {
+  const std::vector<std::string> names{"setosa", "", "d\u00e9j\u00e0 vu, 2", "-1"};
+  const Index n = 7;
+  RowBlock<Index> table(world, n, 2);
+  std::vector<Index> own;
+  for (Index i = 0; i < table.local_rows(); ++i) {
+    const Index row = table.first_row() + i;
+    own.push_back((Index{1} << 60) + row);
+    table.row(i)[0] = row;
+    table.row(i)[1] = -row;
+  }
+  auto out = Hdf5File::create(world, file("t.h5"));
+  out.write("/classes", std::span<const std::string>(names));
+  out.write("/none", std::span<const std::string>());
+  out.write("/rows", n, std::span<const Index>(own));
+  out.write("/table", table);
+  EXPECT_NE(error<RunError>([&] { out.write("/rows", n + world.size(), own); }), "");
+  out.finish();
+  const auto in = Hdf5File::open(world, file("t.h5"));
+  EXPECT_EQ(in.read_texts("/classes"), names);
+  EXPECT_EQ(in.read_texts("/none"), std::vector<std::string>());
+  EXPECT_EQ(in.extents("/rows"), std::vector<Index>{n});
+  EXPECT_EQ(in.read_vector("/table"),
+            (std::vector<double>{0, 0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6}));
+  EXPECT_NE(error<InputError>([&] { in.read_texts("/rows"); }), "");
+  EXPECT_NE(error<InputError>([&] { in.read_texts("/absent"); }), "");
+  kept = true;
+}
+
 TEST_F(Hdf5, StagesWhatExceedsTheBuffers) {
   kept = true;
   const ProcessGrid grid(world);

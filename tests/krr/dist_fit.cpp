@@ -168,45 +168,75 @@ TEST(Fit, ForAVanishingRidgeTheInductiveCoefficientsDoNotDependOnG) {
     }
 }
 
-/// Left-out errors by refitting without each row, the rows shared among the ranks.
-double brute_force(const comm::Communicator& world, const Dense& K, Index c, double ridge) {
+/// Left-out errors by solving without each row: (M alpha = Y without row and column i), predictions
+/// K alpha; M = K + gamma S^-1, S that of all rows. n x c, the rows shared among the ranks.
+Dense left_out(const comm::Communicator& world, const Dense& K, const Dense& M, Index c) {
   const Index n = K.rows();
-  double sum = 0;
+  Dense errors = test::dense(n, c, [](Index, Index) { return 0.0; });
   for (Index i = world.rank(); i < n; i += world.size()) {
     auto rest = test::range(0, n);
     rest.erase(rest.begin() + i);
     const Dense Y = test::part(test::dense(n, c, target), rest, test::range(0, c));
-    const Dense B = test::solved(test::plus_ridge(test::part(K, rest, rest), ridge), Y);
-    const Dense f = test::times(test::part(K, {i}, rest), B);
-    for (Index o = 0; o < c; ++o) sum += std::pow(target(i, o) - f(0, o), 2);
+    const Dense alpha = test::solved(test::part(M, rest, rest), Y);
+    const Dense f = test::times(test::part(K, {i}, rest), alpha);
+    for (Index o = 0; o < c; ++o) errors(i, o) = target(i, o) - f(0, o);
   }
-  return std::sqrt(world.all_reduce(sum, comm::Op::sum) / static_cast<double>(n * c));
+  world.all_reduce(std::span<double>(errors.data(), static_cast<std::size_t>(errors.size())),
+                   comm::Op::sum);
+  return errors;
 }
 
-TYPED_TEST(FitTest, LeaveOneOutIsWhatRefittingWithoutEachRowGives) {
+double rmse(const Dense& errors, Index first, Index last) {
+  double sum = 0;
+  for (Index o = first; o < last; ++o)
+    for (Index i = 0; i < errors.rows(); ++i) sum += errors(i, o) * errors(i, o);
+  return std::sqrt(sum / static_cast<double>(errors.rows() * (last - first)));
+}
+
+TYPED_TEST(FitTest, LeaveOneOutIsWhatSolvingWithoutEachRowGives) {
   using T = TypeParam;
   const Index n = 40, c = 3;
   const auto lambda = test::geometric(n, 1, 0.9);
-  for (const char* g : {"identity", "sqrt(l*lk)"}) {
-    std::vector<double> expected;
-    const std::vector<double> ridges{0.5, 0.01};
+  const std::vector<double> ridges{0.5, 0.01};
+  Index compared = 0;
+  for (const char* g : {"identity", "sqrt(l*lk)", "flat:0.5", "inverse"}) {
+    std::vector<Dense> expected;
     for (const auto shape : test::grid_shapes(this->world.size())) {
+      SCOPED_TRACE(fmt::format("{} grid {}x{}", g, shape.rows, shape.cols));
       const dist::ProcessGrid grid(this->world, shape);
       const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);
-      const auto spectrum = mapped(g, pairs);
+      auto spectrum = mapped(g, pairs);
+      for (std::size_t i = n / 2; i < n; ++i) spectrum.g[i] = spectrum.lambda[i];  // k = n/2
       if (expected.empty())
-        for (double ridge : ridges)
-          expected.push_back(brute_force(this->world, dense_kernel(spectrum.g), c, ridge));
+        for (double ridge : ridges) {
+          auto m = spectrum.ratio();
+          for (std::size_t i = 0; i < m.size(); ++i) m[i] = lambda[i] + ridge / m[i];
+          expected.push_back(left_out(this->world, dense_kernel(lambda), dense_kernel(m), c));
+        }
       const auto Y = test::row_block(this->world, n, c, target);
-      const auto scores = SpectralPath<T>(pairs, spectrum, Y).leave_one_out(ridges);
+      const SpectralPath<T> path(pairs, spectrum, Y);
+      const auto scores = path.leave_one_out(ridges);
+      const auto fits = path.fit(ridges);
       ASSERT_EQ(scores.size(), expected.size());
-      for (std::size_t r = 0; r < scores.size(); ++r)
-        EXPECT_NEAR(scores[r], expected[r], 2e3 * this->eps * expected[r]);
+      for (std::size_t r = 0; r < scores.size(); ++r, ++compared) {
+        const double all = rmse(expected[r], 0, c), allowed = 2e4 * this->eps;
+        EXPECT_NEAR(scores[r], all, allowed * all);
+        EXPECT_NEAR(fits[r].loo_rmse, all, allowed * all);
+        EXPECT_EQ(fits[r].loo_exact, std::string(g) == "identity");
+        const double off = test::relative_difference(
+            test::replicated(path.leave_one_out_errors(ridges[r])), expected[r]);
+        EXPECT_TRUE(off <= allowed) << off;
+        ASSERT_EQ(fits[r].loo_rmse_by_output.size(), static_cast<std::size_t>(c));
+        for (Index o = 0; o < c; ++o)
+          EXPECT_NEAR(fits[r].loo_rmse_by_output[static_cast<std::size_t>(o)],
+                      rmse(expected[r], o, o + 1), allowed * all);
+      }
     }
   }
+  EXPECT_GE(compared, 8);
 }
 
-TEST(Fit, LeaveOneOutAgreesWithBruteForceOn200Rows) {
+TEST(Fit, LeaveOneOutAgreesWithRefittingOn200Rows) {
   const auto world = comm::Communicator::world();
   const Index n = 200;
   const dist::ProcessGrid grid(world);
@@ -216,7 +246,25 @@ TEST(Fit, LeaveOneOutAgreesWithBruteForceOn200Rows) {
   const std::vector<double> ridges{0.01};
   const auto scores =
       SpectralPath<double>(pairs, mapped("identity", pairs), Y).leave_one_out(ridges);
-  EXPECT_NEAR(scores[0], brute_force(world, dense_kernel(lambda), 1, 0.01), 1e-10);
+  const Dense K = dense_kernel(lambda);
+  EXPECT_NEAR(scores[0], rmse(left_out(world, K, test::plus_ridge(K, 0.01), 1), 0, 1), 1e-10);
+}
+
+TEST(Fit, ARowThatGMakesNothingOfIsLeftOutWithoutADivisionByZero) {
+  const auto world = comm::Communicator::world();
+  const dist::ProcessGrid grid(world);
+  const Index n = 9;
+  DistMatrix<double> K(grid, n, n, kBlock);
+  K.fill([](Index i, Index j) { return i == j ? 1.0 / static_cast<double>(i + 1) : 0; });
+  const auto pairs = spectral::eigenpairs(std::move(K));
+  auto spectrum = mapped("identity", pairs);
+  spectrum.g[2] = 0;  // v_3 is row 3 alone: alpha_3 = P_33 = 0
+  const auto Y = test::row_block(world, n, 1, target);
+  const SpectralPath<double> path(pairs, spectrum, Y);
+  const Dense errors = test::replicated(path.leave_one_out_errors(0.1));
+  // K is diagonal: the left-out prediction of every row is 0.
+  const double off = test::difference(errors, test::dense(n, 1, target));
+  EXPECT_TRUE(off <= 1e-13) << off;
 }
 
 TYPED_TEST(FitTest, GcvIsItsDenseFormula) {
@@ -243,6 +291,15 @@ TYPED_TEST(FitTest, GcvIsItsDenseFormula) {
     const double expected =
         static_cast<double>(n) * norm / (trace * trace) / static_cast<double>(c);
     EXPECT_NEAR(scores[0], expected, 2e3 * this->eps * expected);
+
+    const auto fit = SpectralPath<T>(pairs, spectrum, Y).fit(std::span<const double>(&ridge, 1));
+    ASSERT_EQ(fit[0].gcv_by_output.size(), static_cast<std::size_t>(c));
+    for (Index o = 0; o < c; ++o) {
+      double own = 0;
+      for (Index i = 0; i < n; ++i) own += std::pow(ridge * R(i, o), 2);
+      EXPECT_NEAR(fit[0].gcv_by_output[static_cast<std::size_t>(o)],
+                  static_cast<double>(n) * own / (trace * trace), 2e3 * this->eps * expected * c);
+    }
   });
 }
 

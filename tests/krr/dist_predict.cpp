@@ -6,7 +6,6 @@
 #include "mercer/base/error.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/krr/predict.hpp"
-#include "mercer/krr/score.hpp"
 #include "support/compare.hpp"
 #include "support/grids.hpp"
 
@@ -255,53 +254,6 @@ TYPED_TEST(PredictTest, PairsOfOtherPointsAreRefused) {
   const auto Z = test::row_block(this->world, 4, kDimension, test_point);
   const auto pairs = jacobi_pairs<T>(naive_kernel(5, 3), 8, grid);
   EXPECT_THROW(Transductive<T>(*this->kernel, X, Z, pairs, mapped("flat", pairs)), InputError);
-}
-
-TEST(Score, MeansAreOverRowsAndOutputs) {
-  const auto world = comm::Communicator::world();
-  for (const Index m : {1, 2, 7, 23}) {
-    const Index c = 2;
-    const auto F =
-        test::row_block(world, m, c, [](Index i, Index o) { return static_cast<double>(i + o); });
-    const auto Y = test::row_block(world, m, c, [](Index i, Index o) {
-      return static_cast<double>(i + o) + (o == 0 ? 3 : -4);
-    });
-    EXPECT_DOUBLE_EQ(mse(F, Y), 12.5);
-    EXPECT_DOUBLE_EQ(rmse(F, Y), std::sqrt(12.5));
-    const double deviation[] = {3, 2};
-    EXPECT_DOUBLE_EQ(rmse_standardized(F, Y, deviation), std::sqrt((1.0 + 4.0) / 2));
-    EXPECT_THROW(rmse_standardized(F, Y, std::span<const double>(deviation, 1)), InputError);
-    EXPECT_THROW(mse(F, test::row_block(world, m + 1, c, target)), InputError);
-    EXPECT_THROW(mse(F, test::row_block(world, m, c + 1, target)), InputError);
-    const auto broken =
-        test::row_block(world, m, c, [](Index i, Index) { return i == 0 ? test::kNaN : 0.0; });
-    EXPECT_TRUE(std::isnan(mse(broken, Y)));
-  }
-  const RowBlock<double> none(world, 0, 1);
-  EXPECT_THROW(mse(none, none), InputError);
-}
-
-std::vector<Index> labels_of(const RowBlock<double>& rows, const std::vector<Index>& labels) {
-  return {labels.begin() + rows.first_row(), labels.begin() + rows.first_row() + rows.local_rows()};
-}
-
-TEST(Score, TheClassIsTheLargestOutput) {
-  const auto world = comm::Communicator::world();
-  const double f[6][3] = {{0, 1, 0},    {2, 1, 0},          {1, 1, 0},
-                          {-3, -2, -1}, {test::kNaN, 5, 0}, {0, 0, 7}};
-  const auto F = test::row_block(world, 6, 3, [&](Index i, Index o) { return f[i][o]; });
-  EXPECT_DOUBLE_EQ(accuracy(F, labels_of(F, {1, 0, 0, 2, 1, 0})), 4.0 / 6);
-  EXPECT_DOUBLE_EQ(accuracy(F, labels_of(F, {0, 1, 1, 1, 0, 1})), 0);
-}
-
-TEST(Score, ASingleOutputMeansTheNearestLabelThatOccurs) {
-  const auto world = comm::Communicator::world();
-  const double f[] = {0.2, -0.7, 9, -0.01, test::kNaN};
-  const auto F = test::row_block(world, 5, 1, [&](Index i, Index) { return f[i]; });
-  EXPECT_DOUBLE_EQ(accuracy(F, labels_of(F, {1, -1, 1, -1, 1})), 0.8);
-  EXPECT_DOUBLE_EQ(accuracy(F, labels_of(F, {0, 0, 9, 0, 0})), 0.8);
-  EXPECT_THROW(accuracy(F, std::vector<Index>(static_cast<std::size_t>(F.local_rows()) + 1)),
-               Error);
 }
 
 }  // namespace

@@ -229,6 +229,22 @@ TEST_F(Report, DrawsAPanelWithoutAnyPoint) {
   EXPECT_NE(read(file("a.svg")).find("no data"), std::string::npos);
 }
 
+TEST_F(Report, DrawsCountsOfClassesWithTheirNames) {
+  report::Plot counts{.title = "Counts", .x_label = "predicted", .y_label = "true", .series = {}};
+  counts.cells = {{12345, 67}, {0, 0}};
+  counts.names = {"it's", "b_{1}"};
+  const report::Plot curve{"Curve", "x", "y", true, true, {parabola(20)}};
+  report::write_svg(world, file("c.svg"), {counts, curve});
+  const std::string svg = read(file("c.svg"));
+  for (const char* text :
+       {"Counts", "predicted", "true", ">12345<", ">67<", ">0<", "it's", "b_{1}", "Curve"})
+    EXPECT_NE(svg.find(text), std::string::npos) << text;
+  counts.cells.assign(60, std::vector<double>(60, 1));
+  counts.names.assign(60, "a name that is longer than a tic can be");
+  report::write_svg(world, file("d.svg"), {counts});
+  EXPECT_EQ(read(file("d.svg")).find("a name that"), std::string::npos);
+}
+
 TEST_F(Report, SaysWhyThereIsNoPicture) {
   const auto where = file("no/a.svg");
   const auto text = error<RunError>([&] {

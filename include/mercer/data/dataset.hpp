@@ -1,5 +1,6 @@
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -20,15 +21,25 @@ struct Options {
   bool standardize = false;
   bool unit_norm = false;
   bool one_hot = false;
-  /// CSV's target column: "" the last, "none", a number from 0, or a name of the header.
+  /// CSV's target columns: "" the last, "none", or names of the header and positions from 0 (from
+  /// the end where negative), separated by commas: "price", "-1", "y1,y2".
   std::string csv_target = {};
+  /// Whether CSV's first row is the header: "yes", "no", or "auto": where it has no number, or is
+  /// 0, 1, 2, ... over columns that are not whole numbers.
+  std::string csv_header = "auto";
+  /// CSV's column that numbers the rows and is no input: "none", a name or a position, or "auto":
+  /// the first one where the header has no name for it (or pandas' "Unnamed: 0") and it holds
+  /// whole numbers.
+  std::string csv_index = "auto";
   std::uint64_t seed = 0;  ///< of synthetic sets
-  /// A set without targets is an error. Where cleared, targets are left as they are read: neither
-  /// standardised nor one-hot.
+  /// Bytes a rank for the rows; more are refused before they are allocated. 0: no limit.
+  double memory_limit = 0;
+  /// A training set without targets is an error. Where cleared, targets are left as they are read,
+  /// neither standardised nor one-hot, and names of classes are no targets.
   bool targets_required = true;
 
-  /// Throws InputError for limits of 0 or below -1 and for scales that are 0, NaN or infinite.
-  /// Local.
+  /// Throws InputError for limits of 0 or below -1, for scales that are 0, NaN or infinite and for
+  /// other values of csv_header. Local.
   void validate() const;
 };
 
@@ -48,12 +59,53 @@ struct Standardization {
   friend bool operator==(const Standardization&, const Standardization&) = default;
 };
 
+/// The distinct labels of the training rows, ascending: numbers by value, or, where any of them is
+/// no number, names by their bytes.
+struct Classes {
+  std::vector<std::string>
+      names;                   ///< as printed: "virginica", numbers in their shortest form, "-1"
+  std::vector<double> values;  ///< the numbers; empty where the classes are names
+
+  Index size() const { return static_cast<Index>(names.size()); }
+  bool empty() const { return names.empty(); }
+  bool numeric() const { return !values.empty(); }
+  /// The class of a label, -1 where there is none. Local.
+  Index find(double label) const;
+  Index find(const std::string& label) const;
+  friend bool operator==(const Classes&, const Classes&) = default;
+};
+/// Of distinct labels in any order. Local.
+Classes classes_of(std::vector<double> labels);
+Classes classes_of(std::vector<std::string> labels);
+
+/// How the columns of a CSV training set were chosen, which the columns of a test set follow: by
+/// name where both have names, else by position. Positions count all columns from 0.
+struct CsvColumns {
+  std::string header = "auto";  ///< as in Options
+  std::string index = "auto";   ///< as in Options
+  Index columns = 0;            ///< of the file; 0: the training set was no CSV file
+  std::vector<Index> targets;
+  Index index_column = -1;  ///< -1: none
+  friend bool operator==(const CsvColumns&, const CsvColumns&) = default;
+};
+
 /// Rows on the ranks. An image is one row, row by row of the picture, channels last.
 struct Dataset {
   dist::RowBlock<double> inputs;   ///< n x d, prepared
   dist::RowBlock<double> targets;  ///< n x c, prepared; c = 0 where there are none
-  std::vector<Index> labels;       ///< of the local rows, where targets are classes; else empty
-  Index classes = 0;  ///< 1 + the largest label of training and test set; 0: no classes
+  /// Of the local rows, the index into `classes`; empty where there are no classes or no targets.
+  std::vector<Index> labels;
+  /// Of the training rows, for training and test set alike: where the format says that targets are
+  /// labels (IDX, CIFAR) or one_hot is asked for; else empty.
+  Classes classes;
+  /// Of the local rows, their place among the file's data rows, from 0 (a header is not counted).
+  std::vector<Index> file_rows;
+  /// One for each input and each target as read (one label column before one_hot); empty where the
+  /// set has no names.
+  std::vector<std::string> input_names, target_names;
+  /// Lines for the user, the same on every rank: what was read as what, what was set aside, which
+  /// columns are constant, targets that look like classes.
+  std::vector<std::string> notes;
   std::optional<ImageShape> image;  ///< where the format tells
   std::string spec;                 ///< as given
   /// Of the prepared inputs alone, which the kernel matrix depends on, and of the prepared targets:
@@ -74,8 +126,11 @@ struct Preparation {
   bool one_hot = false;
   Index dimension = 0;  ///< d of the training set
   Index outputs = 0;    ///< c of the training set
-  Index classes = 0;
-  std::string csv_target;  ///< as in Options
+  Classes classes;
+  std::vector<std::string> input_names, target_names;  ///< of the training set
+  std::string csv_target;                              ///< as in Options
+  CsvColumns csv;
+  Index libsvm_base = -1;  ///< the smallest index of a libsvm training set counts 0 or 1; -1: none
   Standardization standardization;
   friend bool operator==(const Preparation&, const Preparation&) = default;
 };
@@ -88,13 +143,19 @@ struct Split {
 
 /// Reads SPEC (see below) and prepares it; with `test_spec` or `options.split` the test set too.
 ///
-///     npy:X.npy[,y.npy]      csv:FILE[.gz]      libsvm:FILE[.gz]      h5:FILE:/x[,/y]
+///     npy:X.npy[,y.npy]      csv:FILE[.gz]      libsvm:FILE[.gz][,d=D][,base=0|1] h5:FILE:/x[,/y]
 ///     idx:IMAGES[.gz][,LABELS[.gz]]             cifar:FILE[.gz]
 ///     circle:n=512,freq=5[,grid][,amplitude=1]  sphere:n=1000,d=10,degree=3  gaussian:n=1000,d=10
 ///
-/// Without prefix the format is found from the name. Any file but HDF5 may be gzipped. CSV: commas;
-/// a first row without any number is the header. libsvm: d is the largest index of the training
-/// file, and shorter test rows are padded with zeros. Images are kept channels last.
+/// Without prefix the format is found from the name. Any file but HDF5 may be gzipped. CSV: commas,
+/// semicolons, tabs or blanks, found out from the first two rows. libsvm: d is the largest index of
+/// the training file, shorter test rows are padded with zeros, and features that the training set
+/// never had are left out; indices count from 1, or from 0 where the training file has an index 0.
+/// Images are kept channels last.
+///
+/// Classes are the distinct labels of the training rows; the test rows may be without targets, or
+/// else need labels among them. Where both sets are CSV files with names, the test set's columns
+/// are found by name; otherwise by position, and a test set of exactly d columns has no targets.
 ///
 /// Synthetic targets: circle: amplitude sin(freq t) at angle t; sphere: points uniform on the unit
 /// sphere in R^d, the zonal harmonic of the given degree about a random direction, of mean square
@@ -109,8 +170,9 @@ struct Split {
 /// and gzipped CIFAR files twice, because their rows are counted first. Reading stops at the limit.
 /// Throws InputError on all ranks, with the file and the row, column (both counted from 1; in text
 /// files rows are lines) or byte: missing, empty, truncated, corrupt files, wrong magic, text for a
-/// number, NaN and infinity, inputs and targets of different length, labels that are no classes,
-/// limits beyond the set, misspelt SPECs.
+/// number, NaN and infinity, inputs and targets of different length, test labels that no training
+/// row has, a single class with one_hot, limits beyond the set, misspelt SPECs. Throws MemoryError
+/// where the rows need more than options.memory_limit.
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm);
 
@@ -121,10 +183,10 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm);
 
-/// New rows, prepared as a stored model's training set was: of `options` only split (its test
-/// rows), limit_test, csv_target (where given), seed and targets_required count. Collective; throws
-/// as load, and where the rows have another dimension, other outputs or more classes than the
-/// model.
+/// New rows, prepared as a stored model's training set was, with targets where they have them,
+/// prepared too: of `options` only split (its test rows), limit_test, the CSV options where they
+/// are given, seed and memory_limit count. Collective; throws as load, and where the rows have
+/// another dimension, other outputs or other classes than the model.
 Dataset load_test(const std::string& spec, const Preparation& preparation, const Options& options,
                   const comm::Communicator& comm);
 

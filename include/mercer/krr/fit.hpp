@@ -19,8 +19,13 @@ struct Fit {
   RowBlock<double> alpha;       ///< n x c
   double residual = 0;          ///< |A B - Y|_F / |Y|_F of the system A B = Y that was solved
   bool residual_exact = false;  ///< false: estimated with 16 probe columns
-  double loo_rmse = -1;         ///< leave-one-out rmse of the fixed matrix, where computed; else -1
-  double gcv = -1;              ///< generalised cross-validation score, where computed; else -1
+  double loo_rmse = -1;  ///< leave-one-out rmse over rows and outputs, where computed; else -1
+  std::vector<double> loo_rmse_by_output{};  ///< c of them, where each was computed; else empty
+  /// Is loo_rmse that of refitting without each row (plain ridge regression from all eigenpairs)?
+  /// false: an estimate, for S stays that of all rows, or by random probes.
+  bool loo_exact = false;
+  double gcv = -1;  ///< generalised cross-validation score, where computed; else -1
+  std::vector<double> gcv_by_output{};  ///< c of them, whose mean gcv is, where computed
 };
 
 /// The three fits by Cholesky (p?potrf). K is n x n with both triangles, and is destroyed; Y is n x
@@ -55,8 +60,8 @@ Fit fit_preconditioned_loss(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pa
                             const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y,
                             double ridge);
 
-/// Where a ridge is looked for: 41 log-spaced G in 1e-10 ... 1e1, times `mean_diagonal` =
-/// trace(K)/n.
+/// Where a ridge is looked for: 41 log-spaced G in 1e-10 ... 1e1, times `mean_diagonal`, of a
+/// modified kernel trace(K_g)/n.
 std::vector<double> ridge_grid(double mean_diagonal);
 
 /// Index of the largest ridge whose score is not certainly worse than another's. A score is s_r =
@@ -81,17 +86,28 @@ class SpectralPath {
   SpectralPath(const spectral::Eigenpairs<T>& pairs, const msk::ModifiedSpectrum& spectrum,
                const RowBlock<double>& Y);
 
-  /// Leave-one-out rmse over rows and outputs, of the fixed matrix K_g, for every ridge: row i is
-  /// left out of the fit, not of the spectrum. With B = (K_g + gamma I)^-1 Y the left-out error of
-  /// row i is B_ij / [(K_g + gamma I)^-1]_ii, which is (y - f)/(1 - H_ii) of H = K_g (K_g + gamma
-  /// I)^-1 without its cancellation. Infinite where K_g + gamma I is not positive definite to
-  /// working precision. 2 n^2 (c + 1) flops a ridge. Collective.
+  /// Leave-one-out rmse over rows and outputs of the inductive predictor f(x) = k_x^T alpha, for
+  /// every ridge. alpha = P Y with P = (K + gamma S^-1)^-1 = V diag(r/(g + gamma)) V^T, whose row
+  /// and column i are taken away by a rank-one update; with H = K P, B = (K_g + gamma I)^-1 Y and
+  /// A = (K_g + gamma I)^-1 (so that Y - H Y = gamma B and H_ii = 1 - gamma A_ii),
+  ///   e_i = Y_i - (H Y)_i + H_ii alpha_i/P_ii = alpha_i/P_ii + gamma (B_i - A_ii alpha_i/P_ii),
+  /// the second form without the first one's cancellation. At g = identity alpha = B and P = A, and
+  /// e_i = B_i/A_ii is exactly that of refitting without row i, with the ridge gamma n/(n - 1) of
+  /// the n - 1 rows' K. For another g it is an estimate: S stays that of all rows (seen: 1 % off
+  /// where g is continuous at lambda_k, up to 10 % where it jumps there). Infinite where K_g +
+  /// gamma I is not positive definite to working precision. 2 n^2 (c + 1) flops a ridge, twice that
+  /// for another g. Collective.
   std::vector<double> leave_one_out(std::span<const double> ridges) const;
-  /// n |Y - F|_F^2 / (tr(I - H))^2 / c of every ridge; infinite as above. O(n) a ridge, local.
+  /// e of one ridge, n x c by rows as Y, in Y's units: row i's left-out prediction is Y_i - e_i.
+  /// Collective. Throws as fit().
+  RowBlock<double> leave_one_out_errors(double ridge) const;
+  /// n |Y - F|_F^2 / (tr(I - H))^2 / c of every ridge, F = H Y with H = K_g (K_g + gamma I)^-1: of
+  /// a modified kernel the score of the fixed matrix K_g, whose spectrum is not taken anew without
+  /// a row. Infinite as above. O(n) a ridge, local.
   std::vector<double> gcv(std::span<const double> ridges) const;
   /// Coefficients of every ridge, with the residual of (K_g + gamma I) B = Y (exact for K_g = V
   /// diag(g) V^T; how far that is from K, the pairs' own residuals tell), the leave-one-out rmse
-  /// and the GCV score. 2 n^2 (4 c + 1) flops a ridge, 2 n^2 (3 c + 1) where g is the identity.
+  /// and the GCV score. 2 n^2 (4 c + 2) flops a ridge, 2 n^2 (3 c + 1) where g is the identity.
   /// Throws InputError for a negative or NaN ridge, RunError, with a ridge that would do, where K_g
   /// + gamma I is not positive definite to working precision. Collective.
   std::vector<Fit> fit(std::span<const double> ridges) const;
@@ -103,8 +119,9 @@ class SpectralPath {
   /// 2 eta |A^-1 B|_F |B|_F and tr A^-1 by |tr(A^-2 E)| <= eta sum_i q_i^2, so that GCV has
   ///   e = 2 eta (|A^-1 B|_F / |B|_F + sum_i q_i^2 / sum_i q_i) <= 4 eta / (g_n + gamma),
   /// and leave-one-out, its square root but for the mean of [A^-1]_ii in place of each, e/2: about
-  /// eps lambda_1/gamma where K_g is singular. 1e-9 is added for sums and norms. O(n) a ridge,
-  /// local.
+  /// eps lambda_1/gamma where K_g is singular. For another g than the identity it is the larger of
+  /// this and the same with alpha and P in place of B and A^-1. 1e-9 is added for sums and norms.
+  /// O(n) a ridge, local.
   std::vector<double> rounding(Score score, std::span<const double> ridges) const;
 
   enum class Edge { none, smallest, largest };
@@ -123,8 +140,24 @@ class SpectralPath {
   Selection select(Score score) const;
 
  private:
+  /// What the scores of a few ridges (R at a time) are made of, this rank's rows of V: the systems'
+  /// solutions B (x R c) and diagonals of A (x R), and unless g is the identity alpha = S B and the
+  /// diagonals of P.
+  struct Systems {
+    Matrix<T> B, diagonal, alpha, diagonal_P;
+  };
+  Systems systems(std::span<const double> ridges) const;
+  /// e of the r-th of these, this rank's rows of V x c.
+  Matrix<T> left_out(const Systems& systems, double ridge, Index r) const;
+  std::vector<double> rmse_by_output(const Matrix<T>& errors) const;
+  std::vector<double> gcv_by_output(MatrixView<const T> B, double ridge) const;
+  double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
+
   bool admissible(double ridge) const;
+  void check_admissible(std::span<const double> ridges) const;
   std::vector<double> scores(Score score, std::span<const double> ridges) const;
+  /// Ridges that go through a GEMM together.
+  std::size_t panel() const;
   /// Rows of V diag(w_r) V^T Y for the columns w_r of `weights` (this rank's columns of V x R).
   Matrix<T> combine(const Matrix<T>& weights) const;
   /// Rows of V B, and of V^T B the part of this rank's columns of V.
@@ -134,12 +167,12 @@ class SpectralPath {
   Matrix<T> squares(const Matrix<T>& weights) const;
   template <class F>
   Matrix<T> weights(Index ridges, F&& weight) const;
-  double rmse(const Matrix<T>& B, const Matrix<T>& diagonal, Index r) const;
-  double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
+  RowBlock<double> by_rows(MatrixView<const T> rows) const;
 
   const spectral::Eigenpairs<T>& pairs_;
   msk::ModifiedSpectrum spectrum_;
   std::vector<double> ratio_;
+  bool plain_;  ///< g is the identity
   const RowBlock<double>& Y_;
   Matrix<T> rows_;              ///< Y at this rank's rows of V
   Matrix<T> modes_;             ///< V^T Y at this rank's columns of V

@@ -25,6 +25,15 @@ class ModifiedOperator final : public gram::Operator {
 
   /// R <- S R, this rank's rows: alpha = S B ([G] eq. 14). Collective.
   void apply_s(MatrixView<double> R) const;
+  /// What leave-one-out needs of P = S A^-1 = (K + gamma S^-1)^-1, A = K_g + gamma I, for this
+  /// rank's rows: (P - A^-1)_ii = sum_j (r_j - 1)/(g_j + gamma) V_ij^2 with r = g/lambda, and
+  /// (K + gamma S^-1)_ii, whose inverse is a lower bound of P_ii (infinite where some r_j = 0).
+  struct LeftOut {
+    std::vector<double> added, system;
+    double norm = 0;  ///< an upper bound of |P|_2
+  };
+  /// Local; 4 n k flops over the ranks, and the diagonal of K.
+  LeftOut left_out(double gamma) const;
 
  private:
   /// Y <- Y + V diag(weights) V^T R.
@@ -32,7 +41,7 @@ class ModifiedOperator final : public gram::Operator {
                  MatrixView<double> Y) const;
   const gram::Operator& K_;
   const spectral::TopPairs& pairs_;
-  std::vector<double> shift_, ratio_;  ///< g - lambda; g/lambda - 1
+  std::vector<double> shift_, ratio_, g_;  ///< g - lambda; g/lambda - 1; g
 };
 
 }  // namespace mercer::krr

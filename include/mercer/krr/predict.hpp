@@ -3,6 +3,7 @@
 #include "mercer/dist/row_block.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/krr/fit.hpp"
+#include "mercer/msk/eigenspaces.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
@@ -54,7 +55,8 @@ class Transductive {
 
   /// Assembles K over all N rows, solves for its top k pairs and maps them: N^2 (d + element pass)
   /// and the eigensolver's flops; memory: the eigensolver's, then N x k. Borrows kernel, X and Z.
-  /// Collective.
+  /// Where k cuts an eigenspace on which g jumps it is extended (msk::cut_spectrum()), and K is
+  /// assembled and solved for again. Collective.
   Transductive(const kernel::Kernel& kernel, const RowBlock<double>& X, const RowBlock<double>& Z,
                const dist::ProcessGrid& grid, const msk::SpectrumMap& g,
                const Options& options = {});
@@ -67,6 +69,8 @@ class Transductive {
   Predictions predict(const RowBlock<double>& Y, double ridge) const;
 
   const msk::ModifiedSpectrum& spectrum() const { return spectrum_; }
+  /// What was asked for and what became of it; without its spectrum. Empty from given pairs.
+  const msk::Cut& cut() const { return cut_; }
 
  private:
   const kernel::Kernel& kernel_;
@@ -74,6 +78,7 @@ class Transductive {
   const RowBlock<double>& Z_;
   gram::Options options_;
   msk::ModifiedSpectrum spectrum_;
+  msk::Cut cut_{};
   bool whole_;                 ///< k = N: V holds all of K_g
   std::vector<double> modes_;  ///< (N/n) g_i with k = N, else (N/n)(g_i - lambda_i)
   DistMatrix<T> train_;        ///< rows of V: n x k

@@ -9,16 +9,22 @@
 #include "mercer/gram/operator.hpp"
 #include "mercer/krr/conjugate_gradients.hpp"
 #include "mercer/krr/low_rank.hpp"
+#include "mercer/krr/modified_operator.hpp"
 
 /// Choosing the ridge without a decomposition: from products with K alone.
 namespace mercer::krr {
 
 /// What a ridge is judged by. With A = K + gamma I and B = A^-1 Y:
-///   leave_one_out  sqrt(mean_ij (B_ij / (A^-1)_ii)^2), the left-out rmse of the fixed matrix
-///   gcv            n |B|_F^2 / (c (tr A^-1)^2), a mean square
-///   holdout        rmse over rows that the fit does not see; K and gamma of the others as they are
-///                  in the whole problem (K = k/n, so that n gamma is the same)
-/// The first two are SpectralPath's scores; tr A^-1 and diag A^-1 are estimated.
+///   leave_one_out  sqrt(mean_ij (B_ij / (A^-1)_ii)^2), the rmse of refitting without each row; of
+///   a
+///                  modified kernel K_g, with alpha = S B and P = S A^-1, SpectralPath's estimate
+///                  e_i = alpha_i/P_ii + gamma (B_i - (A^-1)_ii alpha_i/P_ii)
+///   gcv            n |B|_F^2 / (c (tr A^-1)^2), a mean square; of the fixed matrix K_g
+///   holdout        rmse over rows that the fit does not see; K (or the fixed matrix K_g) and gamma
+///                  of the others as they are in the whole problem (K = k/n, so that n gamma is the
+///                  same)
+/// The first two are SpectralPath's scores; tr A^-1 and diag A^-1 are estimated, and diag P with
+/// the latter: P - A^-1 lies in the span of the pairs that S has, where it is known.
 enum class RidgeCriterion { leave_one_out, gcv, holdout };
 
 struct RidgeScore {
@@ -72,6 +78,10 @@ class RidgeEstimates {
   /// leaves fewer than two rows on either side.
   RidgeEstimates(const gram::Operator& K, const LowRankPreconditioner& M, const RowBlock<double>& Y,
                  RidgeCriterion criterion, const RidgeEstimateOptions& options = {});
+  /// Of a modified kernel; M is one for K_g.
+  RidgeEstimates(const ModifiedOperator& K_g, const LowRankPreconditioner& M,
+                 const RowBlock<double>& Y, RidgeCriterion criterion,
+                 const RidgeEstimateOptions& options = {});
   ~RidgeEstimates();
 
   /// Of one ridge > 0. Collective. Throws InputError for others.
@@ -92,6 +102,9 @@ class RidgeEstimates {
   RidgeSelection select();
 
  private:
+  RidgeEstimates(const gram::Operator& K, const ModifiedOperator* K_g,
+                 const LowRankPreconditioner& M, const RowBlock<double>& Y,
+                 RidgeCriterion criterion, const RidgeEstimateOptions& options);
   struct State;
   std::unique_ptr<State> state_;
 };

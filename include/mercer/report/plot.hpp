@@ -21,6 +21,11 @@ struct Plot {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;
   std::vector<Series> series;
+  /// A square table of counts in place of curves, drawn as a heat map: row by row from the top, and
+  /// the names of its rows and columns. Shades tell the share of each row; the counts are printed
+  /// where they are legible.
+  std::vector<std::vector<double>> cells{};
+  std::vector<std::string> names{};
 };
 
 /// Draws the panels side by side into one SVG file, by gnuplot as a child process of rank 0, under

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "shared/session.hpp"
+
+namespace mercer::drivers {
+
+/// What the sets were read as, a line for each of their notes. `test` may be null.
+void say_notes(const Session& session, const data::Dataset& train,
+               const data::Dataset* test = nullptr);
+void say_notes(const Session& session, const data::Split& sets);
+
+}  // namespace mercer::drivers

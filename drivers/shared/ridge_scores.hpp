@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mercer/krr/fit.hpp"
+#include "mercer/krr/score.hpp"
+#include "shared/session.hpp"
+
+namespace mercer::drivers {
+
+/// What predictions of rows with targets are worth. All empty for rows without targets.
+struct Scores {
+  std::optional<double> mse, rmse, r2;      ///< in the targets' own units; r2 has none
+  std::optional<double> rmse_standardized;  ///< over the training deviations, where standardised
+  std::optional<double> accuracy;           ///< where targets are classes
+  std::optional<double> log_loss;           ///< where there are class probabilities
+  std::optional<krr::Confusion> confusion;  ///< where targets are classes
+  bool known() const { return mse.has_value(); }
+};
+
+/// Predictions of new rows: all that is written, printed and drawn of them.
+struct Predictions {
+  dist::RowBlock<double> values;         ///< m x c, in the targets' own units
+  dist::RowBlock<double> probabilities;  ///< m x classes, or empty
+  Scores scores;
+};
+
+/// `values`: predictions in prepared units, m x c, by rows like those of `rows`. `temperature`: of
+/// class probabilities (krr::probabilities()), if there is one. Collective, O(m c).
+Predictions evaluate(dist::RowBlock<double> values, const data::Dataset& rows,
+                     const data::Preparation& preparation,
+                     std::optional<double> temperature = std::nullopt);
+
+/// The unit that errors are told in, for headers and axes: "the target's own unit", "y's own unit",
+/// "one-hot outputs". Local.
+std::string unit_of(const data::Preparation& preparation);
+
+/// The unit of targets as they were prepared, which losses and estimated scores are told in: where
+/// they were standardised "deviations of the training targets", else unit_of(). Local.
+std::string prepared_unit(const data::Preparation& preparation);
+
+/// Errors of one ridge, in the targets' own units; what there is of them.
+struct RidgeErrors {
+  double ridge = 0;
+  Scores scores{};  ///< of the test rows
+  std::optional<double> loo_rmse{}, gcv{};
+  bool loo_exact = false;                                             ///< Fit::loo_exact
+  std::optional<double> loo_rmse_standardized{}, gcv_standardized{};  ///< where targets were
+};
+/// Leave-one-out and GCV of the fit, converted. Local.
+RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation);
+
+/// The table of errors: one line a ridge, those columns that the job has, one unit, named above.
+void print_errors(const Session& session, const data::Preparation& preparation,
+                  const std::vector<RidgeErrors>& errors);
+/// Accuracy of each class, and the confusion matrix of a dozen classes at most; nothing without
+/// classes. Or the number of rows that were predicted, where they have no targets.
+void print_predictions(const Session& session, const data::Dataset& rows,
+                       const Predictions& predictions);
+
+/// Into the JSON record: rmse, mse, r2, ...; `units` names what they are told in.
+void note_scores(Session& session, const Scores& scores, const data::Preparation& preparation);
+void note_errors(Session& session, const RidgeErrors& errors, const data::Preparation& preparation);
+
+/// GROUP/rmse, mse, r2, ..., loo_rmse, gcv: one number a ridge. Collective.
+void write_errors(dist::Hdf5File& file, const std::string& group,
+                  const std::vector<RidgeErrors>& errors);
+/// /predictions, /rows (places in the file, from 0), /targets where they are known; with classes
+/// /classes, /labels (places in /classes), and /probabilities, /score/accuracy_by_class and
+/// /score/confusion (true, predicted) where there are such. /targets of classes are the labels as
+/// the file has them, where these are numbers; where they are names, /labels again. Collective.
+void write_predictions(dist::Hdf5File& file, const data::Dataset& rows,
+                       const data::Preparation& preparation, const Predictions& predictions);
+
+}  // namespace mercer::drivers

@@ -1,0 +1,68 @@
+#include "notes.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mercer::data {
+namespace {
+
+constexpr std::size_t kMostForgotten = 64;
+
+std::string counted(Index count, const char* one, const char* several) {
+  return fmt::format("{} {}", count, count == 1 ? one : several);
+}
+
+}  // namespace
+
+std::string shortened(const std::vector<std::string>& names, std::size_t most) {
+  std::string text;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names.size() > most && i >= 3) return text + " ... " + names.back();
+    text += (i > 0 ? ", " : "") + (names[i].empty() ? std::string("''") : names[i]);
+  }
+  return text;
+}
+
+std::string shortened(const std::vector<Index>& columns, const std::vector<std::string>& names) {
+  std::vector<std::string> texts;
+  for (Index column : columns)
+    texts.push_back(names.empty() ? std::to_string(column + 1)
+                                  : names[static_cast<std::size_t>(column)]);
+  return shortened(texts);
+}
+
+std::string reading(const Dataset& set) {
+  std::string text = "reads " + counted(set.dimension(), "input", "inputs");
+  if (!set.input_names.empty()) text += fmt::format(" {}", shortened(set.input_names));
+  const Index outputs = set.outputs();
+  const std::string rows = counted(set.rows(), "row", "rows");
+  if (outputs == 0) return text + " from " + rows + " without targets";
+  if (set.target_names.empty())
+    text += outputs == 1 ? " and the target" : fmt::format(" and {} targets", outputs);
+  else
+    text += (outputs == 1 ? " and the target " : " and the targets ") + shortened(set.target_names);
+  return text + " from " + rows;
+}
+
+std::string classes_forgotten(const dist::RowBlock<double>& targets) {
+  const auto& comm = targets.comm();
+  std::vector<double> values;  // distinct; more than kMostForgotten: no classes
+  bool whole = targets.cols() == 1;
+  for (Index i = 0; whole && i < targets.local_rows(); ++i) {
+    const double value = targets.row(i)[0] + 0.0;
+    whole = value == std::floor(value);
+    const auto place = std::lower_bound(values.begin(), values.end(), value);
+    if (place == values.end() || *place != value) values.insert(place, value);
+    whole = whole && values.size() <= kMostForgotten;
+  }
+  if (comm.all_reduce(Index{!whole}, comm::Op::max) != 0) return "";
+  values = comm.all_gather(std::span<const double>(values));
+  const Classes classes = classes_of(std::move(values));
+  const Index c = classes.size();
+  if (c < 2 || c > static_cast<Index>(kMostForgotten) || targets.rows() < 3 * c) return "";
+  return fmt::format(
+      "the targets are {} whole numbers ({}), regressed as numbers; --one-hot makes them classes",
+      c, shortened(classes.names));
+}
+
+}  // namespace mercer::data
