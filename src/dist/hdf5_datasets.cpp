@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include "hdf5_state.hpp"
@@ -198,6 +199,20 @@ std::vector<Index> Hdf5File::extents(const std::string& dataset) const {
     return extents_of(open_numeric(state_->file, path(), dataset));
   });
   return state_->comm.all_gather(std::span<const Index>(result));
+}
+
+double Hdf5File::rounding(const std::string& dataset) const {
+  const Quiet quiet;
+  double result = comm::together(state_->comm, [&] {
+    if (!state_->comm.root()) return 0.0;
+    const Handle type(H5Dget_type(open_numeric(state_->file, path(), dataset)), H5Tclose);
+    if (H5Tget_class(type) != H5T_FLOAT) return 0.0;
+    std::size_t sign = 0, exponent = 0, exponent_bits = 0, mantissa = 0, mantissa_bits = 0;
+    H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits);
+    return std::ldexp(0.5, -static_cast<int>(mantissa_bits));
+  });
+  state_->comm.broadcast(std::span<double>(&result, 1), 0);
+  return result;
 }
 
 void Hdf5File::write(const std::string& dataset, std::span<const double> values) {

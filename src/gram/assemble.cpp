@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "entries.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/la/blas.hpp"
@@ -48,14 +49,24 @@ double bytes_per_row(const kernel::Kernel& kernel, Index d) {
          2.0 * static_cast<double>(d) * sizeof(double);
 }
 
+/// What errors call the rows from local row `begin` on of a block-cyclic dimension.
+RowNames names_of(const BlockCyclic1D& map, Index begin, const char* set) {
+  return {[&map, begin](Index i) { return map.global({begin + i}).value; }, set};
+}
+/// The same for rows that follow one another from row `first` on.
+RowNames names_from(Index first, const char* set) {
+  return {[first](Index i) { return first + i; }, set};
+}
+
 /// Prepared rows `local` of this rank's part of a block-cyclic dimension. Collective.
 std::unique_ptr<Rows> prepared(const kernel::Kernel& kernel, const RowBlock<double>& X,
-                               const BlockCyclic1D& map, Range local) {
+                               const BlockCyclic1D& map, Range local, const char* set) {
   std::vector<Index> wanted(static_cast<std::size_t>(local.size()));
   for (Index i = 0; i < local.size(); ++i)
     wanted[static_cast<std::size_t>(i)] = map.global({local.begin + i}).value;
   Matrix<double> rows = dist::fetch_rows<double>(X, wanted);
-  return comm::together(X.comm(), [&] { return kernel.prepare(std::move(rows)); });
+  return comm::together(
+      X.comm(), [&] { return prepare(kernel, std::move(rows), names_of(map, local.begin, set)); });
 }
 
 /// A copy of some of this rank's rows.
@@ -67,15 +78,19 @@ Matrix<double> own_rows(const RowBlock<double>& X, Range local) {
   return rows;
 }
 
-/// Evaluates tiles of k into K's local storage, times `scale`, in T.
+/// Evaluates tiles of k into K's local storage, times `scale`, in T. Throws InputError where one is
+/// not finite.
 template <class T>
 class TileWriter {
  public:
-  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale)
-      : kernel_(kernel), K_(K), scale_(scale) {}
+  /// `cols`: what errors call a column.
+  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale, const char* cols)
+      : kernel_(kernel), K_(K), scale_(scale), cols_(cols) {}
 
   /// Local rows x columns of K; `x` and `z` start at the given local row and column.
   void write(Range rows, Range cols, const Rows& x, Index x_begin, const Rows& z, Index z_begin) {
+    const auto x_names = names_of(K_.row_map(), x_begin, "row");
+    const auto z_names = names_of(K_.col_map(), z_begin, cols_);
     for (Index i = rows.begin; i < rows.end; i += kTileRows) {
       const Index m = std::min(kTileRows, rows.end - i);
       MatrixView<T> target = K_.local().block(i, cols.begin, m, cols.size());
@@ -84,12 +99,24 @@ class TileWriter {
         tile = target;
       else
         tile = scratch(m, cols.size());
-      kernel_.tile(x, i - x_begin, z, cols.begin - z_begin, tile);
+      evaluate_tile(kernel_, {x, x_names}, i - x_begin, {z, z_names}, cols.begin - z_begin, tile);
       for (Index c = 0; c < tile.cols; ++c) {
         const double* from = tile.column(c);
         T* to = target.column(c);
-        for (Index r = 0; r < m; ++r) to[r] = static_cast<T>(from[r] * scale_);
+        if constexpr (std::is_same_v<T, double>) {
+          for (Index r = 0; r < m; ++r) to[r] = from[r] * scale_;
+        } else if (!to_single(from, m, scale_, to, sums_)) {
+          throw_beyond_single();
+        }
       }
+    }
+  }
+  /// Throws InputError on all ranks where K vanishes in T. Collective.
+  void require_kept(const comm::Communicator& comm) {
+    if constexpr (std::is_same_v<T, float>) {
+      double both[2] = {sums_.exact, sums_.kept};
+      comm.all_reduce(std::span<double>(both), comm::Op::sum);
+      gram::require_kept({both[0], both[1]});
     }
   }
 
@@ -101,6 +128,8 @@ class TileWriter {
   const kernel::Kernel& kernel_;
   DistMatrix<T>& K_;
   double scale_;
+  const char* cols_;
+  SingleSums sums_;
   Matrix<double> scratch_;
 };
 
@@ -156,14 +185,15 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const auto row_panels = parts(most_rows, rows_a_panel, K.nb());
   const auto col_panels = parts(most_cols, cols_a_panel, K.nb());
 
-  TileWriter<T> writer(kernel, K, scale);
+  const char* cols_name = part == Part::lower ? "row" : "column";
+  TileWriter<T> writer(kernel, K, scale, cols_name);
   const auto mine = [active](Range panel, Index local) {
     return active ? Range{std::min(panel.begin, local), std::min(panel.end, local)} : Range{};
   };
   double done = 0;
   for (const Range& row_panel : row_panels) {
     const Range rows = mine(row_panel, K.local_rows());
-    const auto z = prepared(kernel, Z, K.row_map(), rows);
+    const auto z = prepared(kernel, Z, K.row_map(), rows, "row");
     for (const Range& col_panel : col_panels) {
       // Columns that lie above the panel's last row on every rank hold nothing of the lower
       // triangle.
@@ -171,7 +201,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
                                      (ceil_div(row_panel.end, K.nb()) * K.grid().rows()) * K.nb())
         continue;
       const Range cols = mine(col_panel, K.local_cols());
-      const auto x = prepared(kernel, X, K.col_map(), cols);
+      const auto x = prepared(kernel, X, K.col_map(), cols, cols_name);
       comm::together(all, [&] {
         for (const Range& strip : parts(cols.size(), kStripCols, K.nb())) {
           const Range c{cols.begin + strip.begin, cols.begin + strip.end};
@@ -198,6 +228,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
     }
     if (part == Part::lower) done += 1.0 / static_cast<double>(row_panels.size());
   }
+  writer.require_kept(all);
 }
 
 }  // namespace
@@ -238,20 +269,23 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
   double done = 0;
   for (const Range& z_panel : z_panels) {
     const Range rows{std::min(m, z_panel.begin), std::min(m, z_panel.end)};
-    const auto z = comm::together(Z.comm(), [&] { return kernel.prepare(own_rows(Z, rows)); });
+    const auto z_names = names_from(Z.first_row() + rows.begin, "row");
+    const auto z =
+        comm::together(Z.comm(), [&] { return prepare(kernel, own_rows(Z, rows), z_names); });
     for (const Range& panel : x_panels) {
       std::vector<Index> wanted(static_cast<std::size_t>(panel.size()));
       std::iota(wanted.begin(), wanted.end(), panel.begin);
       auto x_rows = dist::fetch_rows<double>(X, wanted);
       const auto alpha = dist::fetch_rows<double>(A, wanted);
       comm::together(Z.comm(), [&] {
-        const auto x = kernel.prepare(std::move(x_rows));
+        const auto x_names = names_from(panel.begin, "column");
+        const auto x = prepare(kernel, std::move(x_rows), x_names);
         for (Index j = 0; j < panel.size(); j += kStripCols)
           for (Index i = 0; i < rows.size(); i += kTileRows) {
             const Index h = std::min(kTileRows, rows.size() - i);
             const Index w = std::min(kStripCols, panel.size() - j);
             const MatrixView<double> k{tile.data(), h, w, h};
-            kernel.tile(*z, i, *x, j, k);
+            evaluate_tile(kernel, {*z, z_names}, i, {*x, x_names}, j, k);
             la::gemm<double>(la::Trans::no, la::Trans::yes, scale, alpha.view().block(0, j, c, w),
                              k, 1.0, F.transposed().block(0, rows.begin + i, c, h));
           }
@@ -265,7 +299,8 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
   const double mine = comm::together(X.comm(), [&] {
-    return kernel.prepare(own_rows(X, {0, X.local_rows()}))->error_estimate();
+    return prepare(kernel, own_rows(X, {0, X.local_rows()}), names_from(X.first_row(), "row"))
+        ->error_estimate();
   });
   return X.comm().all_reduce(mine, comm::Op::max);
 }

@@ -16,6 +16,11 @@ namespace mercer::gram {
 
 namespace {
 
+/// What errors call rows that follow one another from row `first` on.
+RowNames names_from(Index first) {
+  return {[first](Index i) { return first + i; }};
+}
+
 /// Rows `range` of this rank's rows, prepared.
 std::unique_ptr<kernel::Rows> own_rows(const kernel::Kernel& kernel, const RowBlock<double>& X,
                                        Range range) {
@@ -23,7 +28,7 @@ std::unique_ptr<kernel::Rows> own_rows(const kernel::Kernel& kernel, const RowBl
   std::ranges::copy(X.values().subspan(static_cast<std::size_t>(range.begin * X.cols()),
                                        static_cast<std::size_t>(rows.size())),
                     rows.data());
-  return kernel.prepare(std::move(rows));
+  return prepare(kernel, std::move(rows), names_from(X.first_row() + range.begin));
 }
 
 std::size_t at(Index n) {
@@ -62,7 +67,8 @@ struct KernelOperator::State {
     return {scratch.data(), grid.size(t.I), grid.size(t.J), grid.size(t.I)};
   }
   void evaluate_tile(const Tile& t, MatrixView<double> out) const {
-    evaluate(kernel, panels[t.I], panels[t.J], out);
+    const RowNames rows = panels.names(t.I), cols = panels.names(t.J);
+    evaluate(kernel, {panels[t.I], rows}, {panels[t.J], cols}, out);
   }
 
   void allocate();
@@ -121,6 +127,7 @@ void KernelOperator::State::store() {
     next += grid.entries(t);
   }
   std::size_t done = 0;
+  SingleSums sums;
   for (const Step& step : steps(grid, kept, plan.row_cycles, plan.col_cycles)) {
     panels.hold(step.hold);
     comm::together(comm, [&] {
@@ -134,8 +141,8 @@ void KernelOperator::State::store() {
                         {in_double.data() + begin, grid.size(t.I), grid.size(t.J), grid.size(t.I)});
         } else {
           evaluate_tile(t, scratch_tile(t));
-          for (Index k = 0; k < grid.entries(t); ++k)
-            in_single[at(begin + k)] = static_cast<float>(scratch[at(k)]);
+          if (!to_single(scratch.data(), grid.entries(t), 1, in_single.data() + begin, sums))
+            throw_beyond_single();
         }
         ++done;
         if (options.progress)
@@ -143,6 +150,9 @@ void KernelOperator::State::store() {
       }
     });
   }
+  double both[2] = {sums.exact, sums.kept};
+  comm.all_reduce(std::span<double>(both), comm::Op::sum);
+  require_kept({both[0], both[1]});
 }
 
 /// sum_I += K_IJ V_J and sum_J += K_IJ^T V_I, everything transposed.
@@ -252,6 +262,10 @@ void KernelOperator::diagonal(std::span<double> d) const {
       const Index m = std::min(most, n - i);
       const auto rows = own_rows(state_->kernel, state_->X, {i, i + m});
       state_->kernel.diagonal(*rows, 0, m, d.data() + i);
+      const RowNames names = names_from(first_row() + i);
+      for (Index k = 0; k < m; ++k)
+        require_finite(state_->kernel, {*rows, names}, k, {*rows, names}, k,
+                       {d.data() + i + k, 1, 1, 1});
     }
     for (double& value : d) value *= state_->scale;
   });
@@ -264,12 +278,13 @@ void KernelOperator::columns(std::span<const Index> which, MatrixView<double> ou
     auto fetched = dist::fetch_rows<double>(
         state_->X, which.subspan(static_cast<std::size_t>(j), static_cast<std::size_t>(w)));
     comm::together(comm(), [&] {
-      const auto z = state_->kernel.prepare(std::move(fetched));
+      const RowNames z_names{[&](Index c) { return which[at(j + c)]; }};
+      const auto z = prepare(state_->kernel, std::move(fetched), z_names);
       for (Index i = 0; i < n; i += most) {
         const Index m = std::min(most, n - i);
         const auto x = own_rows(state_->kernel, state_->X, {i, i + m});
         const auto part = out.block(i, j, m, w);
-        state_->kernel.tile(*x, 0, *z, 0, part);
+        evaluate_tile(state_->kernel, {*x, names_from(first_row() + i)}, 0, {*z, z_names}, 0, part);
         for (Index c = 0; c < w; ++c)
           for (Index r = 0; r < m; ++r) part(r, c) *= state_->scale;
       }

@@ -28,22 +28,22 @@ void Panels::hold(const std::vector<Index>& tiles) {
     if (T >= 0) std::iota(wanted.begin(), wanted.end(), grid_.begin(T));
     Matrix<double> x = dist::fetch_rows<double>(X_, wanted);
     comm::together(comm, [&] {
-      if (T >= 0) rows_[static_cast<std::size_t>(T)] = kernel_.prepare(std::move(x));
+      if (T >= 0) rows_[static_cast<std::size_t>(T)] = prepare(kernel_, std::move(x), names(T));
     });
   }
 }
 
-void evaluate(const kernel::Kernel& kernel, const kernel::Rows& x, const kernel::Rows& z,
+void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
               MatrixView<double> out) {
-  if (&x != &z) {
-    kernel.tile(x, 0, z, 0, out);
+  if (&x.rows != &z.rows) {
+    evaluate_tile(kernel, x, 0, z, 0, out);
     return;
   }
   constexpr Index kStrip = 128;
   const Index n = out.rows;
   for (Index j = 0; j < n; j += kStrip) {
     const Index w = std::min(kStrip, n - j);
-    kernel.tile(x, j, x, j, out.block(j, j, n - j, w));
+    evaluate_tile(kernel, x, j, x, j, out.block(j, j, n - j, w));
     for (Index c = j; c < j + w; ++c)
       for (Index r = c + 1; r < n; ++r) out(c, r) = out(r, c);
   }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "entries.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "tile_grid.hpp"
 
@@ -21,6 +22,10 @@ class Panels {
   /// Drops what is not in `tiles`. Local.
   void keep_only(const std::vector<Index>& tiles);
   const kernel::Rows& operator[](Index T) const { return *rows_[static_cast<std::size_t>(T)]; }
+  /// What errors call the rows of a tile row or column.
+  RowNames names(Index T) const {
+    return {[first = grid_.begin(T)](Index i) { return first + i; }};
+  }
 
  private:
   const kernel::Kernel& kernel_;
@@ -30,8 +35,8 @@ class Panels {
 };
 
 /// out(i, j) = k(x_i, z_j) for rows I of `x` and J of `z`, both triangles of a diagonal tile (x =
-/// z) equal to the bit and computed once. Local.
-void evaluate(const kernel::Kernel& kernel, const kernel::Rows& x, const kernel::Rows& z,
+/// z) equal to the bit and computed once. Throws InputError where an entry is not finite. Local.
+void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
               MatrixView<double> out);
 
 /// What is held and visited together while a rank goes through its tiles.

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <optional>
+#include <tuple>
 #include <vector>
 
 #include "mercer/comm/together.hpp"
@@ -42,6 +45,20 @@ RowBlock<double> multiply(const RowBlock<double>& M, const RowBlock<double>& A) 
   return F;
 }
 
+/// (1/n) M^T A for a stored n x m matrix M, both kept by rows alike: m c numbers are summed.
+RowBlock<double> multiply_transposed(const RowBlock<double>& M, const RowBlock<double>& A) {
+  const Index c = A.cols(), m = M.cols();
+  Matrix<double> sum(c, m, 0.0);
+  if (M.local_rows() > 0)
+    la::gemm<double>(la::Trans::no, la::Trans::yes, 1.0 / static_cast<double>(A.rows()),
+                     A.transposed(), M.transposed(), 0.0, sum.view());
+  M.comm().all_reduce(std::span<double>(sum.data(), static_cast<std::size_t>(sum.size())),
+                      comm::Op::sum);
+  RowBlock<double> F(M.comm(), m, c);
+  std::copy_n(sum.column(F.first_row()), F.values().size(), F.values().data());
+  return F;
+}
+
 RowBlock<double> read_rows(const comm::Communicator& comm, const std::string& path, Index rows,
                            Index cols) {
   const auto file = dist::Hdf5File::open(comm, path);
@@ -54,6 +71,50 @@ RowBlock<double> read_rows(const comm::Communicator& comm, const std::string& pa
       comm, std::ranges::all_of(matrix.values(), [](double v) { return std::isfinite(v); }),
       ExitCode::bad_input, path + ": " + kDataset + " holds a NaN or an infinity");
   return matrix;
+}
+
+std::string hash_text(std::uint64_t hash) {
+  return fmt::format("{:016x}", hash);
+}
+
+std::optional<std::string> text_of(const dist::Hdf5File& file, const char* attribute) {
+  if (!file.has_attribute("/", attribute)) return std::nullopt;
+  return file.text_attribute("/", attribute);
+}
+
+/// What a kernel file says of itself. Collective.
+struct Stored {
+  explicit Stored(const dist::Hdf5File& file)
+      : extents(stored_extents(file)),
+        rows(text_of(file, "data_hash")),
+        columns(text_of(file, "data2_hash")),
+        kernel(text_of(file, "kernel")) {
+    // One set where there is no second one, and a matrix that is not square is of two.
+    if (!columns && extents[0] == extents[1]) columns = rows;
+  }
+  std::vector<Index> extents;
+  std::optional<std::string> rows, columns;  ///< hashes
+  std::optional<std::string> kernel;
+};
+
+const char* const kRemedy =
+    "give the rows, their order, --limit, --scale, --standardize and --unit-norm that the file was "
+    "written with, or write it again with mercer-kernel";
+
+/// One side of a matrix beside the job's rows; a line where the file does not tell. `side`: "rows"
+/// or "columns". Throws InputError. Local.
+void require_same(const std::string& path, const char* side, const std::optional<std::string>& hash,
+                  const RowIdentity& here, std::vector<std::string>& lines) {
+  if (!hash) {
+    lines.push_back(fmt::format(
+        "{}: does not tell whose its {} are (no {}, which mercer-kernel writes): that "
+        "they are {}, in their order, is taken on trust",
+        path, side, std::string_view(side) == "rows" ? "data_hash" : "data2_hash", here.name));
+    return;
+  }
+  if (*hash != hash_text(here.hash))
+    throw InputError("{}: the {} of /kernel are not {}: their hash is {} in the file, {} here: {}",
+                     path, side, here.name, *hash, hash_text(here.hash), kRemedy);
 }
 
 }  // namespace
@@ -84,6 +145,49 @@ Index Source::stored_size(const comm::Communicator& comm) const {
   return extents[0];
 }
 
+std::vector<std::string> Source::verify(const comm::Communicator& comm,
+                                        const RowIdentity& train) const {
+  std::vector<std::string> lines;
+  if (!is_stored()) return lines;
+  const Stored stored(dist::Hdf5File::open(comm, matrix_));
+  if (stored.extents[0] != train.rows || stored.extents[1] != train.rows)
+    throw InputError("{}: {} is {} x {}, but {} are {}: it must be {} x {}", matrix_, kDataset,
+                     stored.extents[0], stored.extents[1], train.name, train.rows, train.rows,
+                     train.rows);
+  require_same(matrix_, "rows", stored.rows, train, lines);
+  if (stored.rows) require_same(matrix_, "columns", stored.columns, train, lines);
+  return lines;
+}
+
+std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
+                                              const RowIdentity& test, const RowIdentity& train) {
+  std::vector<std::string> lines;
+  if (!is_stored()) return lines;
+  if (cross_.empty())
+    throw InputError("--kernel file:{0}: predictions need k(test, train) too: file:{0},CROSS.h5",
+                     matrix_);
+  const Stored cross(dist::Hdf5File::open(comm, cross_));
+  const std::string rows = hash_text(test.hash), columns = hash_text(train.hash);
+  transposed_ = cross.rows == columns && cross.columns == rows && rows != columns;
+  const Index m = transposed_ ? train.rows : test.rows, n = transposed_ ? test.rows : train.rows;
+  const auto& [first, second] = transposed_ ? std::tie(train, test) : std::tie(test, train);
+  require_same(cross_, "rows", cross.rows, first, lines);
+  if (cross.rows || cross.columns) require_same(cross_, "columns", cross.columns, second, lines);
+  if (cross.extents[0] != m || cross.extents[1] != n)
+    throw InputError("{}: {} is {} x {}, but {} are {} and {} are {}: it must be {} x {}", cross_,
+                     kDataset, cross.extents[0], cross.extents[1], test.name, test.rows, train.name,
+                     train.rows, m, n);
+  std::optional<std::string> kernel;  // of K.h5, which predictions do not need
+  try {
+    kernel = Stored(dist::Hdf5File::open(comm, matrix_)).kernel;
+  } catch (const InputError&) {
+  }
+  if (kernel && cross.kernel && *kernel != *cross.kernel)
+    throw InputError("{}: holds entries of {}, but {} those of {}: both must be of one kernel",
+                     cross_, *cross.kernel, matrix_, *kernel);
+  return lines;
+}
+
 template <class T>
 DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const ProcessGrid& grid,
                        const Options& options) {
@@ -94,7 +198,11 @@ DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const Pr
     throw InputError("{}: the kernel matrix is {} x {}, but the data set has {} rows",
                      source.matrix_path(), n, n, X.rows());
   auto K = comm::together(comm, [&] { return DistMatrix<T>(grid, n, n, options.nb); });
-  dist::Hdf5File::open(comm, source.matrix_path()).read(kDataset, K);
+  const auto file = dist::Hdf5File::open(comm, source.matrix_path());
+  file.read(kDataset, K);
+  // Of the type it is stored in and the one it is read into.
+  const double rounding = std::max(file.rounding(kDataset),
+                                   0.5 * static_cast<double>(std::numeric_limits<T>::epsilon()));
 
   auto as_read = comm::together(comm, [&] { return K.copy(); });
   dist::mirror_lower(K);
@@ -112,10 +220,13 @@ DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const Pr
                        source.matrix_path() + ": /kernel holds a NaN or an infinity");
   largest = comm.all_reduce(largest, comm::Op::max);
   difference = comm.all_reduce(difference, comm::Op::max);
-  if (!(difference <= 1e-10 * largest))
+  const double tolerance = std::max(1e-10, 16 * rounding);
+  if (!(difference <= tolerance * largest))
     throw InputError(
-        "{}: the kernel matrix is not symmetric: entries differ from the transpose by {:.3g}",
-        source.matrix_path(), difference);
+        "{}: the kernel matrix is not symmetric: entries differ from the transpose by {:.3g}, "
+        "{:.1e} "
+        "of the largest, {:.3g}, would be rounding",
+        source.matrix_path(), difference, tolerance, largest);
   return K;
 }
 
@@ -126,6 +237,8 @@ RowBlock<double> apply_cross(const Source& source, const RowBlock<double>& Z,
   if (source.cross_path().empty())
     throw InputError("--kernel file:{}: predictions need k(test, train) too: file:{},CROSS.h5",
                      source.matrix_path(), source.matrix_path());
+  if (source.transposed_)
+    return multiply_transposed(read_rows(A.comm(), source.cross_path(), A.rows(), Z.rows()), A);
   return multiply(read_rows(A.comm(), source.cross_path(), Z.rows(), A.rows()), A);
 }
 

@@ -112,10 +112,10 @@ Index expand(Batch& batch, const arch::Activation& rho, const RowMoments& moment
   Matrix<double> values(Q, B), table(Q, kBlock), block(B, kBlock);
   for (const Index i : batch.rows) {
     const Index g = static_cast<Index>(batch.value_left.size());
-    const double r = moments.norm[i] > 0 ? 1 / moments.norm[i] : 0;
-    for (Index j = 0; j < Q; ++j) values(j, g) = r * core(rho.function, moments.s[i] * nodes[j]);
-    const double linear = std::pow(parts.linear * moments.s[i] * r, 2);
-    batch.value_left.push_back(1 - std::pow(parts.constant * r, 2) - linear);
+    const double norm = moments.norm[i] > 0 ? moments.norm[i] : INFINITY;  // 1/norm may overflow
+    for (Index j = 0; j < Q; ++j) values(j, g) = core(rho.function, moments.s[i] * nodes[j]) / norm;
+    const double linear = std::pow(parts.linear * moments.s[i] / norm, 2);
+    batch.value_left.push_back(1 - std::pow(parts.constant / norm, 2) - linear);
     batch.slope_left.push_back(1 - (moments.slope[i] > 0 ? linear / moments.slope[i] : 0));
   }
   HermiteFunctions hermite(nodes);

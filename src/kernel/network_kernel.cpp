@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "kernels.hpp"
+#include "reference.hpp"
 #include "steps.hpp"
 #include "unit_rows.hpp"
 
@@ -48,6 +49,8 @@ class NetworkKernel : public Kernel {
                 const std::vector<double>& weight_terms)
       : architecture_(architecture),
         program_(compile(architecture_, weight_terms)),
+        names_(step_names(architecture_)),
+        weight_terms_(weight_terms),
         tangent_(tangent),
         standard_(!weight_terms.empty()) {
     // Widths do not matter in the limit, but for those of a standard network that are not all
@@ -66,16 +69,12 @@ class NetworkKernel : public Kernel {
 
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
     auto rows = std::make_unique<NetworkRows>();
-    const double root_d = std::sqrt(static_cast<double>(X.rows()));
     rows->unit = unit_rows(std::move(X));
-    const std::size_t m = rows->unit.norm.size();
-    std::vector<RowState> stack(1);
-    stack[0].s = rows->unit.norm;
-    for (double& s : stack[0].s) s /= root_d;
-    stack[0].mean.assign(m, 0.0);
-    stack[0].tau.assign(m, 0.0);
+    std::vector<RowState> stack{input_state(rows->unit)};
+    require_finite(stack[0], rows->unit);
     for (const auto& step : program_) {
       rows->factors.push_back(step->prepare(stack));
+      require_finite(stack.back(), rows->unit);
       const Features& features = rows->factors.back().features;
       rows->error += features.value_error + (tangent_ ? features.slope_error : 0);
     }
@@ -121,6 +120,15 @@ class NetworkKernel : public Kernel {
     }
   }
 
+  std::string range_error(const Rows& x_rows, Index i) const override {
+    return out_of_range(static_cast<const NetworkRows&>(x_rows).unit, i);
+  }
+
+  std::optional<long double> reference(std::span<const double> x,
+                                       std::span<const double> z) const override {
+    return reference_network(architecture_, tangent_, weight_terms_, x, z);
+  }
+
   Index bytes_per_row(Index d) const override {
     Index doubles = d + 3;
     for (const auto& step : program_) doubles += step->doubles_per_row();
@@ -128,8 +136,59 @@ class NetworkKernel : public Kernel {
   }
 
  private:
+  static RowState input_state(const UnitRows& unit) {
+    const double root_d = std::sqrt(static_cast<double>(unit.u.rows()));
+    RowState state;
+    for (const double norm : unit.norm) state.s.push_back(norm / root_d);
+    state.mean.assign(state.s.size(), 0.0);
+    state.tau.assign(state.s.size(), 0.0);
+    return state;
+  }
+  bool in_range(const RowState& state, std::size_t i) const {
+    return std::isfinite(state.s[i]) && std::isfinite(state.mean[i]) &&
+           (!tangent_ || std::isfinite(state.tau[i]));
+  }
+  /// Throws RowError for the first row whose norm or tau is infinite: nothing after it is right.
+  void require_finite(const RowState& state, const UnitRows& unit) const {
+    for (std::size_t i = 0; i < state.s.size(); ++i)
+      if (!in_range(state, i))
+        throw RowError(static_cast<Index>(i), out_of_range(unit, static_cast<Index>(i)));
+  }
+  /// The first layer from which on q = s^2, or T = tau s^2, of row i is infinite up to the output;
+  /// empty where the output is finite. The row alone goes through the layers again.
+  std::string out_of_range(const UnitRows& unit, Index i) const {
+    UnitRows row;
+    row.u = Matrix<double>(unit.u.rows(), 1, 0.0);
+    row.norm = {unit.norm[static_cast<std::size_t>(i)]};
+    std::vector<RowState> stack{input_state(row)};
+    if (!in_range(stack[0], 0)) return beyond("|x|", "the input");
+    std::size_t from = 0;
+    bool of_tangent = false;
+    for (std::size_t k = 0; k < program_.size(); ++k) {
+      (void)program_[k]->prepare(stack);
+      const RowState& now = stack.back();
+      const double q = now.s[0] * now.s[0], T = tangent_ ? now.tau[0] * q : 0;
+      if (std::isfinite(q) && std::isfinite(T))
+        from = k + 1;
+      else if (from == k)
+        of_tangent = std::isfinite(q);
+      if (!in_range(now, 0)) break;
+    }
+    if (from == program_.size()) return {};
+    return beyond(of_tangent ? "the tangent kernel k(x, x)" : "the variance of its units",
+                  names_[from]);
+  }
+  static std::string beyond(const std::string& what, const std::string& layer) {
+    return fmt::format(
+        "{} is beyond double precision (1.8e308) from {} on: smaller inputs (--scale) or weights "
+        "(--weight-std) would do",
+        what, layer);
+  }
+
   arch::Architecture architecture_;
   Program program_;
+  std::vector<std::string> names_;  ///< of the steps
+  std::vector<double> weight_terms_;
   bool tangent_, standard_;
 };
 

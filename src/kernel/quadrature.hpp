@@ -14,7 +14,7 @@ namespace mercer::kernel {
 template <class Add>
 void step_quadrature(double slope, Add&& add) {
   const double step = 0.1, S = std::fmax(1.0, slope);
-  const auto last = static_cast<Index>(std::asinh(10 * S) / step) + 1;
+  const auto last = static_cast<Index>(std::asinh(std::fmin(10 * S, 1e308)) / step) + 1;
   for (Index k = -last; k <= last; ++k) {
     const double t = step * static_cast<double>(k), g = std::sinh(t) / S;
     add(g, step * std::cosh(t) / S * std::exp(-g * g / 2) / std::sqrt(2 * std::numbers::pi));

@@ -218,13 +218,18 @@ class SinStep : public SmoothStep {
     const std::size_t m = rows.s.size();
     const double sine = std::sin(rho_.c), flat = sine * sine;
     f.of.assign(2, std::vector<double>(m));
+    // Without a phase the sine of small units is linear, and c' no longer depends on t: the same
+    // as at this t, where neither t^2 nor 1/t^2 leaves the range of double.
+    constexpr double kLinear = 1e-100;
     for (std::size_t i = 0; i < m; ++i) {
-      const double t = std::fabs(rho_.b) * rows.s[i], gap = std::min(2 * t * t, 700.0);
+      const double size = std::fabs(rho_.b) * rows.s[i];
+      const bool linear = flat == 0 && size > 0 && size < kLinear;
+      const double t = linear ? kLinear : size, gap = std::min(2 * t * t, 700.0);
       const double s = std::fabs(rho_.a) * std::sqrt(-std::expm1(-gap) / 2 + flat * std::exp(-gap));
       const double r = s > 0 ? std::fabs(rho_.a) / s : 0;
       f.of[0][i] = t;
       f.of[1][i] = r;
-      rows.s[i] = s;
+      rows.s[i] = linear ? std::fabs(rho_.a) * size : s;
       rows.mean[i] = s > 0 ? rho_.a * sine * std::exp(-std::min(t * t / 2, 700.0)) / s : 0;
       rows.tau[i] *= 0.5 * r * r * (t * t) * (1 + (1 - 2 * flat) * std::exp(-gap));
     }
@@ -255,16 +260,19 @@ class SeriesStep : public SmoothStep {
       } else {
         moments(s[i], rows.s[i], rows.mean[i], slope[i]);
       }
-      const double norm = rows.s[i], r = norm > 0 ? 1 / norm : 0;
-      f.of[0][i] = parts_.constant * r;
-      f.of[1][i] = parts_.linear * s[i] * r;
+      const double norm = rows.s[i] > 0 ? rows.s[i] : INFINITY;  // 1/norm may overflow
+      f.of[0][i] = parts_.constant / norm;
+      f.of[1][i] = parts_.linear * s[i] / norm;
       rows.tau[i] *= slope[i];
     }
     f.features = hermite_features(rho_, s, rows.s, slope);
   }
   /// norm = sqrt(E[rho^2]), mean = E[rho]/norm, slope = s^2 E[rho'^2]/norm^2.
   void moments(double s, double& norm, double& mean, double& slope) const {
-    const double unit = rho_.function == Function::tanh && s > 0 ? std::min(1.0, s) : 1;
+    // rho in units of its size, whose square would leave the range of double.
+    const double unit = rho_.function == Function::tanh && s > 0 ? std::min(1.0, s)
+                        : rho_.function == Function::softplus    ? std::max(1.0, s)
+                                                                 : 1;
     double square = 0, first = 0, derivative = 0;
     step_quadrature(s, [&](double g, double w) {
       const double x = s * g, v = arch::value(rho_, x) / unit;

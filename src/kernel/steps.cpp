@@ -216,6 +216,35 @@ void append(const std::vector<arch::Layer>& layers, const arch::Architecture& ar
   }
 }
 
+Index count_dense(const std::vector<arch::Layer>& layers) {
+  Index count = 0;
+  for (const arch::Layer& layer : layers) {
+    if (std::holds_alternative<arch::Dense>(layer.what)) ++count;
+    if (const auto* res = std::get_if<arch::Residual>(&layer.what))
+      count += count_dense(res->branch);
+  }
+  return count;
+}
+
+/// In the order of append(). `dense`: of `all` dense layers, those so far.
+void append_names(const std::vector<arch::Layer>& layers, Index all, Index& dense,
+                  std::vector<std::string>& names) {
+  const auto after = [&](const std::string& what) {
+    names.push_back(fmt::format("the {} after dense layer {} of {}", what, dense, all));
+  };
+  for (const arch::Layer& layer : layers) {
+    if (std::holds_alternative<arch::Dense>(layer.what)) {
+      names.push_back(fmt::format("dense layer {} of {}", ++dense, all));
+    } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
+      after(rho->name);
+    } else {
+      after("residual branch");
+      append_names(std::get<arch::Residual>(layer.what).branch, all, dense, names);
+      after("residual sum");
+    }
+  }
+}
+
 /// Appends the inputs of the sequence's dense layers, 0 where the text has no width; returns its
 /// outputs.
 Index append_fan_in(const std::vector<arch::Layer>& layers, Index width,
@@ -273,6 +302,13 @@ std::vector<double> standard_weight_terms(const arch::Architecture& architecture
     terms.push_back(some ? static_cast<double>(w) / static_cast<double>(hidden.back()) / W2
                          : 1 / W2);
   return terms;
+}
+
+std::vector<std::string> step_names(const arch::Architecture& architecture) {
+  std::vector<std::string> names;
+  Index dense = 0;
+  append_names(architecture.layers, count_dense(architecture.layers), dense, names);
+  return names;
 }
 
 Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "mercer/arch/architecture.hpp"
@@ -92,6 +93,11 @@ std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
 /// fan_in/(m sigma_w^2) of every dense layer, in the order of the text, m the width of the last
 /// hidden layer; 0 for the input layer.
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture);
+
+/// What errors call the steps of compile(): "dense layer 3 of 5", "the relu after dense layer 3 of
+/// 5",
+/// ..., counted in the order of the text.
+std::vector<std::string> step_names(const arch::Architecture& architecture);
 
 /// The layers as a list of steps. `weight_terms`: of a standard network; else empty.
 Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms);

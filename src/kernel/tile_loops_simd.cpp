@@ -70,9 +70,9 @@ void dense_bias(const Segment& s, Factor alpha, Factor beta) {
   s.tau ? dense_bias_loop<true>(s, alpha, beta) : dense_bias_loop<false>(s, alpha, beta);
 }
 
-/// atan(t) for 0 <= t <= 1, to 1e-16: atan(t)/t interpolated in t^2 at 20 Chebyshev nodes of [0,
+/// atan(t)/t for 0 <= t <= 1, to 1e-16: interpolated in t^2 at 20 Chebyshev nodes of [0,
 /// 1]; the even and the odd powers of t^2 apart, for two shorter chains of operations.
-inline __attribute__((always_inline)) double atan_to_one(double t) {
+inline __attribute__((always_inline)) double atan_rest(double t) {
   const double u = t * t, v = u * u;
   double even = 0.00021423810738603946;
   even = even * v + 0.003751138483965141;
@@ -93,7 +93,14 @@ inline __attribute__((always_inline)) double atan_to_one(double t) {
   odd = odd * v - 0.09090899793217341;
   odd = odd * v - 0.14285714266926733;
   odd = odd * v - 0.333333333333307;
-  return t + t * (u * (odd + u * even));
+  return u * (odd + u * even);
+}
+inline __attribute__((always_inline)) double atan_ratio(double t) {
+  return 1 + atan_rest(t);
+}
+/// atan(t) for 0 <= t <= 1.
+inline __attribute__((always_inline)) double atan_to_one(double t) {
+  return t + t * atan_rest(t);
 }
 
 /// atan(y/x) for x > 0.
@@ -130,19 +137,24 @@ void rectifier(const Segment& s, double kappa) {
 }
 
 // Williams 1997: E[erf erf] = 2/pi asin(cc), cc = e_1 e_2 c; asin as atan of the stable
-// 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1).
+// 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1). That root is taken in units
+// of 2^-511, in which no f squared underflows, and c' = P c (asin(cc)/cc), which is right where cc
+// itself underflows.
 template <bool tangent>
 void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
+  constexpr double kUp = 0x1p511, kDown = 0x1p-511;
   double* __restrict c = s.c;
   double* __restrict sigma = s.sigma;
   double* __restrict tau = s.tau;
   const double* __restrict e1 = e.i, * __restrict f1 = f.i, * __restrict p1 = p.i;
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
-    const double E = e1[i] * e.j, P = p1[i] * p.j, cc = E * c[i];
-    const double root =
-        sqrt(f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j) + E * E * sigma[i]) + 1e-300;
-    c[i] = P * angle_of(cc, root) / (E + 1e-300);
+    const double E = e1[i] * e.j, P = p1[i] * p.j, cc = fabs(E * c[i]);
+    const double F1 = kUp * f1[i], F2 = e1[i] * (kUp * f.j), G = kUp * E;
+    const double root = sqrt(F1 * F1 + F2 * F2 + G * G * sigma[i]) * kDown + 1e-308;
+    const double small = cc < root ? cc : root, inverse = 1 / (cc < root ? root : cc);
+    const double t = small * inverse, ratio = atan_ratio(t);
+    c[i] *= P * (cc < root ? ratio : kPi / 2 - t * ratio) * inverse;
     const double rest = (1 - c[i]) * (1 + c[i]);
     sigma[i] = rest > 0 ? rest : 0;
     if (tangent) tau[i] *= P / root;
@@ -190,7 +202,9 @@ void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
     const bool obtuse = c[i] < 0;
-    const double y = fabs(c[i]), tt = t1[i] * t.j, difference = t1[i] - t.j;
+    const double y = fabs(c[i]), difference = t1[i] - t.j;
+    double tt = t1[i] * t.j;
+    tt = tt < 1e300 ? tt : 1e300;  // beyond, sigma decides, which may be 0
     double exponent = 0.5 * difference * difference + tt * (sigma[i] / (1 + y));
     exponent = exponent < 700 ? exponent : 700;
     double gap = 2 * tt * y;

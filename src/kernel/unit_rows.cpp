@@ -29,12 +29,12 @@ double largest_magnitude(const double* x, Index d) {
 
 }  // namespace
 
-double sum_of_squares(const double* x, Index d, double scale) {
+double sum_of_squares(const double* x, Index d) {
   double lane[kLanes] = {};
   Index k = 0;
   for (; k + kLanes <= d; k += kLanes)
-    for (Index l = 0; l < kLanes; ++l) lane[l] += (scale * x[k + l]) * (scale * x[k + l]);
-  for (; k < d; ++k) lane[0] += (scale * x[k]) * (scale * x[k]);
+    for (Index l = 0; l < kLanes; ++l) lane[l] += x[k + l] * x[k + l];
+  for (; k < d; ++k) lane[0] += x[k] * x[k];
   return std::accumulate(lane, lane + kLanes, 0.0);
 }
 
@@ -45,13 +45,16 @@ UnitRows unit_rows(Matrix<double>&& X) {
   for (Index j = 0; j < rows.u.cols(); ++j) {
     double* x = rows.u.column(j);
     const double largest = largest_magnitude(x, d);
-    // A power of two brings norms whose square would leave the range of double into it, exactly.
-    const double scale =
-        largest > 0 && !(largest > 1e-100 && largest < 1e100) ? std::exp2(-std::ilogb(largest)) : 1;
-    const double length = std::sqrt(sum_of_squares(x, d, scale));
+    // A power of two brings norms whose square would leave the range of double into it, exactly. It
+    // may itself be beyond double: scalbn.
+    const bool scaled = largest > 0 && !(largest > 1e-100 && largest < 1e100);
+    const int exponent = scaled ? std::ilogb(largest) : 0;
+    if (scaled)
+      for (Index k = 0; k < d; ++k) x[k] = std::scalbn(x[k], -exponent);
+    const double length = std::sqrt(sum_of_squares(x, d));
     const double inverse = largest > 0 ? 1 / length : 0;
-    for (Index k = 0; k < d; ++k) x[k] = scale * x[k] * inverse;
-    rows.norm[j] = length / scale;
+    for (Index k = 0; k < d; ++k) x[k] *= inverse;
+    rows.norm[j] = std::scalbn(length, exponent);
   }
   return rows;
 }

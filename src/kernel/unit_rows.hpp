@@ -6,10 +6,11 @@
 
 namespace mercer::kernel {
 
-/// sum (scale x_k)^2 over k < d.
-double sum_of_squares(const double* x, Index d, double scale);
+/// sum x_k^2 over k < d.
+double sum_of_squares(const double* x, Index d);
 
-/// Rows x as u = x/|x| and |x|; a zero row stays zero. No overflow for any finite x.
+/// Rows x as u = x/|x| and |x|; a zero row stays zero. For every finite x, subnormal ones included;
+/// |x| itself is infinite where it is beyond 1.8e308.
 struct UnitRows {
   Matrix<double> u;  ///< d x m
   std::vector<double> norm;

@@ -44,6 +44,10 @@ class Hdf5File {
   /// Extents of a numeric dataset (any rank >= 1). Throws InputError if absent or not numeric.
   std::vector<Index> extents(const std::string& dataset) const;
 
+  /// The unit roundoff of a dataset's type: 2^-53 for float64, 2^-24 for float32, 2^-11 for
+  /// float16; 0 for integers. Throws as extents().
+  double rounding(const std::string& dataset) const;
+
   /// 1-D of values equal on all ranks / read onto all ranks.
   void write(const std::string& dataset, std::span<const double> values);
   std::vector<double> read_vector(const std::string& dataset) const;

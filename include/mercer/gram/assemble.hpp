@@ -27,7 +27,8 @@ struct Options {
 /// X is n x d by rows over the grid's all() ranks. T = float stores values computed in double.
 /// Collective. Cost a rank: n^2/(2 P) entries (2 d flops and the element pass each); sent: panels
 /// of X to the rows and columns of the grid, and half of K. Memory: K's share and
-/// options.panel_bytes. Throws MemoryError on all ranks where K does not fit on one.
+/// options.panel_bytes. Throws MemoryError on all ranks where K does not fit on one, and InputError
+/// that names the row (and the layer) where an entry is not finite, or too large or small for T.
 template <class T>
 DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options = {});

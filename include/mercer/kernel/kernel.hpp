@@ -1,12 +1,29 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "mercer/arch/architecture.hpp"
+#include "mercer/base/error.hpp"
 #include "mercer/base/matrix.hpp"
 
 namespace mercer::kernel {
+
+/// Thrown by Kernel::prepare() for a row whose own share in the entries leaves the range of double:
+/// `row` counts from 0 among the rows prepared. Whoever knows what rows they are says so again.
+class RowError : public InputError {
+ public:
+  RowError(Index row, const std::string& reason)
+      : InputError("row {}: {}", row + 1, reason), row_(row), reason_(reason) {}
+  Index row() const { return row_; }
+  const std::string& reason() const { return reason_; }
+
+ private:
+  Index row_;
+  std::string reason_;
+};
 
 /// Rows of a data set, prepared for one kernel: unit vectors, norms, and whatever a row alone
 /// contributes to its entries (for an NTK: the variances of every layer).
@@ -30,14 +47,26 @@ class Kernel {
   /// bias_std=0)".
   virtual std::string text() const = 0;
   /// X is d x m: column j is data row j. O(d m) plus O(m) times the layers; keeps X's memory, and
-  /// bytes_per_row a row in all.
+  /// bytes_per_row a row in all. X is finite. Throws RowError.
   virtual std::unique_ptr<Rows> prepare(Matrix<double>&& X) const = 0;
   /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
-  /// entry) and one vectorised pass. Nothing is allocated beyond a few buffers of a tile column.
+  /// entry) and one vectorised pass. Nothing is allocated beyond a few buffers of a tile column. An
+  /// entry beyond the range of double is an infinity or a NaN: callers look (gram/entries.hpp).
   virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
                     MatrixView<double> out) const = 0;
   /// k(x_i, x_i), exact.
   virtual void diagonal(const Rows& x, Index i0, Index count, double* out) const = 0;
+  /// Why k(x_i, x_i) leaves the range of double, with the layer where there are layers; empty where
+  /// it does not, or where nothing is known. For errors: O(layers).
+  virtual std::string range_error(const Rows& /*x*/, Index /*i*/) const { return {}; }
+  /// The oracle: k(x, z) by the textbook formulas, one pair of rows at a time, in long double, with
+  /// nothing of what prepare() and tile() do. For checks and tests; microseconds to milliseconds an
+  /// entry. Near-parallel rows keep about 1e-10 of sqrt(k(x, x) k(z, z)), others more than double
+  /// has. Empty where a kernel has none.
+  virtual std::optional<long double> reference(std::span<const double> /*x*/,
+                                               std::span<const double> /*z*/) const {
+    return std::nullopt;
+  }
   /// For the memory plan. For tanh, softplus and sigmoid an estimate: their features follow the
   /// data.
   virtual Index bytes_per_row(Index d) const = 0;
@@ -62,11 +91,14 @@ struct Options {
 /// Hongler, "Neural tangent kernel", 2018; sigma_w, sigma_b as in arch), for every architecture
 /// that parses. Per pair the cosine c = K/sqrt(q q'), sigma = 1 - c^2 and T/sqrt(q q') are carried,
 /// sigma never as a difference of nearly equal numbers, so that equal, parallel, antiparallel and
-/// nearly parallel rows keep 1e-13 of sqrt(k(x, x) k(z, z)), whatever their norms. tanh, softplus
+/// nearly parallel rows keep 1e-13 of sqrt(k(x, x) k(z, z)), whatever their norms (of subnormal
+/// norms, the digits that those have). tanh, softplus
 /// and sigmoid by Hermite expansion: 1e-12 for variances up to 100, beyond see
 /// Rows::error_estimate. Cost of an entry beside the 2 d flops: about 2 ns a rectifier, 4 ns an
 /// erf, gelu or sin with AVX-512, terms/10 ns a series. gaussian, laplace: |x - z|^2 from the dot
-/// product, recomputed from differences where it is below 1e-3 (|x|^2 + |z|^2).
+/// product, recomputed from differences where it is below 1e-3 (|x|^2 + |z|^2), as for rows far
+/// from the origin beside their distances (then 2 d operations a pair that no GEMM does), and where
+/// squares would overflow: k(x, x) = 1 whatever the scale.
 ///
 /// ntk of the standard parametrisation: the limit of (1/m) J J^T ([G] eq. 4, arXiv 2307.14531), m
 /// the width of the last hidden layer: the weight term of a dense layer is fan_in/(m sigma_w^2)

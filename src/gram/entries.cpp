@@ -1,0 +1,98 @@
+#include "entries.hpp"
+
+#include <array>
+#include <cmath>
+#include <numeric>
+
+namespace mercer::gram {
+namespace {
+
+constexpr Index kLanes = 8;  // partial sums side by side, which the compiler keeps in registers
+
+/// A sum that is not finite where an entry is not (and where finite ones overflow together).
+double sum_of(const double* x, Index n) {
+  std::array<double, kLanes> lane{};
+  Index k = 0;
+  for (; k + kLanes <= n; k += kLanes)
+    for (Index l = 0; l < kLanes; ++l) lane[static_cast<std::size_t>(l)] += x[k + l];
+  for (; k < n; ++k) lane[0] += x[k];
+  return std::accumulate(lane.begin(), lane.end(), 0.0);
+}
+
+std::string at(const RowNames& names, Index i, const std::string& reason) {
+  return fmt::format("{} {}: {}", names.set, names.number(i) + 1, reason);
+}
+
+[[noreturn]] void throw_not_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i,
+                                   const NamedRows& z, Index j, double value) {
+  const auto of_x = kernel.range_error(x.rows, i), of_z = kernel.range_error(z.rows, j);
+  std::string why;
+  if (!of_x.empty()) why = at(x.names, i, of_x);
+  if (!of_z.empty() && of_x.empty()) why = at(z.names, j, of_z);
+  if (why.empty())
+    why = fmt::format(
+        "the entry of row {} and column {} is {}: beyond double precision (1.8e308), or of numbers "
+        "that are",
+        x.names.number(i) + 1, z.names.number(j) + 1, value);
+  throw InputError("kernel matrix, {}", why);
+}
+
+}  // namespace
+
+std::unique_ptr<kernel::Rows> prepare(const kernel::Kernel& kernel, Matrix<double>&& X,
+                                      const RowNames& names) {
+  try {
+    return kernel.prepare(std::move(X));
+  } catch (const kernel::RowError& error) {
+    throw InputError("kernel matrix, {}", at(names, error.row(), error.reason()));
+  }
+}
+
+void require_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i0, const NamedRows& z,
+                    Index j0, MatrixView<const double> out) {
+  for (Index j = 0; j < out.cols; ++j) {
+    if (std::isfinite(sum_of(out.column(j), out.rows))) continue;
+    for (Index i = 0; i < out.rows; ++i)
+      if (!std::isfinite(out(i, j))) throw_not_finite(kernel, x, i0 + i, z, j0 + j, out(i, j));
+  }
+}
+
+void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, const NamedRows& z,
+                   Index j0, MatrixView<double> out) {
+  kernel.tile(x.rows, i0, z.rows, j0, out);
+  require_finite(kernel, x, i0, z, j0, out);
+}
+
+bool to_single(const double* from, Index n, double scale, float* to, SingleSums& sums) {
+  std::array<double, kLanes> exact{}, kept{};
+  const auto add = [&](Index k, Index l) {
+    const double value = from[k] * scale;
+    to[k] = static_cast<float>(value);
+    exact[static_cast<std::size_t>(l)] += std::fabs(value);
+    kept[static_cast<std::size_t>(l)] += std::fabs(static_cast<double>(to[k]));
+  };
+  Index k = 0;
+  for (; k + kLanes <= n; k += kLanes)
+    for (Index l = 0; l < kLanes; ++l) add(k + l, l);
+  for (; k < n; ++k) add(k, 0);
+  const double sum = std::accumulate(kept.begin(), kept.end(), 0.0);
+  sums.exact += std::accumulate(exact.begin(), exact.end(), 0.0);
+  sums.kept += sum;
+  return std::isfinite(sum);
+}
+
+void throw_beyond_single() {
+  throw InputError(
+      "kernel matrix: entries are beyond single precision (3.4e38): --precision double, or smaller "
+      "inputs (--scale)");
+}
+
+void require_kept(const SingleSums& sums) {
+  constexpr double kRounding = 1e-6;
+  if (!(std::fabs(sums.exact - sums.kept) <= kRounding * sums.exact))
+    throw InputError(
+        "kernel matrix: entries vanish in single precision (below 1e-38): --precision double, or "
+        "larger inputs (--scale)");
+}
+
+}  // namespace mercer::gram

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "mercer/kernel/kernel.hpp"
+
+namespace mercer::gram {
+
+// The tile functions of a kernel, with a look at what comes out: an entry that is not finite is
+// found where it is made, before any solver sees it, and its error names the row, and the layer
+// where the kernel knows it. Everything is local; errors go through comm::together().
+
+/// What errors call the rows behind a tile.
+struct RowNames {
+  std::function<Index(Index)> number;  ///< place in its set of the i-th prepared row, from 0
+  const char* set = "row";             ///< "row" or "column" of the matrix
+};
+
+/// Kernel::prepare(). Throws InputError with the row's own number where a row leaves the range of
+/// double.
+std::unique_ptr<kernel::Rows> prepare(const kernel::Kernel& kernel, Matrix<double>&& X,
+                                      const RowNames& names);
+
+/// Prepared rows, and what they are called.
+struct NamedRows {
+  const kernel::Rows& rows;
+  const RowNames& names;
+};
+
+/// Throws InputError unless all of out(i, j) = k(x_(i0+i), z_(j0+j)) are finite. One addition an
+/// entry.
+void require_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i0, const NamedRows& z,
+                    Index j0, MatrixView<const double> out);
+/// Kernel::tile(), then require_finite().
+void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, const NamedRows& z,
+                   Index j0, MatrixView<double> out);
+
+/// Sums of |value| over entries as they are and as they are kept in single precision.
+struct SingleSums {
+  double exact = 0, kept = 0;
+};
+/// to = from, n entries, in single precision, and adds to the sums. False where an entry is beyond
+/// 3.4e38.
+bool to_single(const double* from, Index n, double scale, float* to, SingleSums& sums);
+/// InputError: finite entries that single precision cannot hold.
+[[noreturn]] void throw_beyond_single();
+/// Throws InputError where the matrix is so small that it vanishes in single precision: sums that
+/// differ by more than rounding. Of the whole matrix.
+void require_kept(const SingleSums& sums);
+
+}  // namespace mercer::gram
