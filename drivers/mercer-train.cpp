@@ -106,7 +106,7 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   result["sum_share"] = outcome.sum_share;
   result["bytes_per_step"] = outcome.bytes_per_step;
 
-  result["units"]["loss_train"] = "(" + prepared_unit(sets.preparation) + ")^2";
+  result["units"]["loss_train"] = fmt::format("({})^2", prepared_unit(sets.preparation));
   Predictions predictions;
   if (sets.test.has_value()) {
     predictions = session.phase("predict", [&] {

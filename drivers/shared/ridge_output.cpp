@@ -9,7 +9,7 @@ namespace mercer::drivers {
 
 std::string score_unit(const RidgeJob& job, const data::Preparation& preparation) {
   const std::string unit = prepared_unit(preparation);
-  return job.score == krr::RidgeCriterion::gcv ? "(" + unit + ")^2" : unit;
+  return job.score == krr::RidgeCriterion::gcv ? fmt::format("({})^2", unit) : unit;
 }
 
 template <class T>
@@ -116,6 +116,12 @@ Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
   const auto y = train.targets.values();
   for (std::size_t i = 0; i < y.size(); ++i) left_out.values()[i] = y[i] - left_out.values()[i];
   const double temperature = krr::fit_temperature(left_out, train.labels);
+  if (std::isinf(temperature))
+    return {.temperature = temperature,
+            .text = fmt::format(
+                "class probabilities: 1/{} each, for the leave-one-out predictions tell no class "
+                "from another",
+                train.outputs())};
   const std::vector<double> classes(static_cast<std::size_t>(train.outputs()));
   return {
       .temperature = temperature,

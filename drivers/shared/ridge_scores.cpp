@@ -93,7 +93,7 @@ std::string prepared_unit(const data::Preparation& preparation) {
 
 RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation) {
   const auto& s = preparation.standardization;
-  RidgeErrors errors{.ridge = fit.ridge, .loo_exact = fit.loo_exact};
+  RidgeErrors errors{.ridge = fit.ridge};
   const bool standardized = !s.target_deviation.empty();
   std::vector<double> loo_mse;
   for (const double rmse : fit.loo_rmse_by_output) loo_mse.push_back(rmse * rmse);
@@ -228,7 +228,7 @@ void note_errors(Session& session, const RidgeErrors& errors,
   note("loo_rmse", errors.loo_rmse, unit);
   note("loo_rmse_standardized", errors.loo_rmse_standardized, standardized);
   note("gcv", errors.gcv, unit + "^2");
-  note("gcv_standardized", errors.gcv_standardized, "(" + standardized + ")^2");
+  note("gcv_standardized", errors.gcv_standardized, fmt::format("({})^2", standardized));
 }
 
 void write_errors(dist::Hdf5File& file, const std::string& group,

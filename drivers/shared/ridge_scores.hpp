@@ -46,7 +46,6 @@ struct RidgeErrors {
   double ridge = 0;
   Scores scores{};  ///< of the test rows
   std::optional<double> loo_rmse{}, gcv{};
-  bool loo_exact = false;                                             ///< Fit::loo_exact
   std::optional<double> loo_rmse_standardized{}, gcv_standardized{};  ///< where targets were
 };
 /// Leave-one-out and GCV of the fit, converted. Local.
