@@ -5,10 +5,12 @@
 
 #include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/gram/check.hpp"
 #include "mercer/gram/source.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "mercer/spectral/stored.hpp"
 #include "shared/data_notes.hpp"
 #include "shared/forecast.hpp"
 #include "shared/session.hpp"
@@ -25,6 +27,26 @@ struct Job {
 
 /// The network of --kernel empirical: its outputs are stored beside the kernel.
 using Network = std::optional<net::StoredNetwork>;
+
+/// Entries of the matrix as it is kept beside the scalar formulas, one by one. True where they
+/// agree, and where the kernel has no such formulas.
+template <class T>
+bool check_entries(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel,
+                   const dist::RowBlock<double>& X, const dist::RowBlock<double>& Z,
+                   Session& session) {
+  const auto result = session.phase(
+      "check", [&] { return gram::check_entries(kernel, X, Z, K, 1, session.options().seed); });
+  if (!result) {
+    session.say("check   no formulas but those of the tiles are there for {}", kernel.text());
+    return true;
+  }
+  const double estimate =
+      std::max(gram::kernel_error_estimate(kernel, X), gram::kernel_error_estimate(kernel, Z));
+  const double tolerance = gram::entry_tolerance<T>(estimate);
+  session.record().result["check_entries"] = result->difference;
+  session.say("check   {}", gram::text(*result, tolerance));
+  return result->difference <= tolerance;
+}
 
 /// Largest difference between the stored matrix times a few random columns and the same product
 /// from entries evaluated again, relative to the largest element: finds whatever assembling,
@@ -131,13 +153,17 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
     const double tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
     ok = difference <= tolerance;
     session.record().residual = difference;
-    session.say("check   stored entries against entries evaluated again: {:.1e} ({})", difference,
-                ok ? "good" : "failed");
+    session.say(
+        "check   the stored matrix against entries evaluated again by the tiles, times 4 random "
+        "vectors: {:.1e} ({})",
+        difference, ok ? "good" : "failed");
+    ok = check_entries(K, kernel, X, Z, session) && ok;
   }
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
       file.write("/kernel", K);
+      if (cross) file.attribute("/", "data2_hash", spectral::hash_text(sets.test->hash));
       if (job.full)
         file.attribute("/kernel", "rows",
                        fmt::format("i*{0} + a: output a of data row i, {0} outputs", seeds));

@@ -9,6 +9,7 @@
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/stored.hpp"
 #include "shared/data_notes.hpp"
+#include "shared/kernel_files.hpp"
 #include "shared/ridge_cg.hpp"
 #include "shared/ridge_output.hpp"
 
@@ -96,6 +97,7 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
     session.record().result["check"] = error;
     session.say("check   residual with every entry of K evaluated again: {:.1e} ({})", error,
                 good ? "good" : "failed");
+    ok = check_kernel(session, kernel, train.inputs) && ok;
   }
   if (!job.common.out.empty())
     session.phase("write", [&] {
@@ -112,7 +114,7 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
 }
 
 template <class T>
-int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::Source& kernel,
+int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::Source& source,
                      Session& session) {
   const auto sets = session.phase(
       "load", [&] { return data::load(job.train, job.test, job.preparation, session.comm()); });
@@ -122,8 +124,10 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   const Index nb = job.common.nb > 0
                        ? job.common.nb
                        : spectral::recommended_block(train.rows(), session.grid().shape());
-  session.begin(train.rows(), train.dimension(), nb, kernel.text(), train.hash);
+  session.begin(train.rows(), train.dimension(), nb, source.text(), train.hash);
   say_notes(session, sets);
+  const auto kernel =
+      verified(session, source, train, sets.test.has_value() ? &*sets.test : nullptr);
 
   Checkpoints checkpoints(job.checkpoints, session.comm(),
                           identity(job, kernel.text(), train, session.comm().size()));
@@ -219,8 +223,10 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
   const auto model = read_model(file);
   line.adopt(model.options, job.model);
   job.train = model.train;
-  const auto kernel = line.kernel_source(comm);
-  if (file.text_attribute("/", "kernel") != kernel.text())
+  auto kernel = line.kernel_source(comm);
+  // Of a matrix from a file the rows count, which verified() looks at, not the file's name.
+  const bool files = kernel.is_stored() && file.text_attribute("/", "kernel").starts_with("file:");
+  if (!files && file.text_attribute("/", "kernel") != kernel.text())
     throw InputError("--model {}: was fitted with the kernel {}, which is now {}", job.model,
                      file.text_attribute("/", "kernel"), kernel.text());
   Session session(line, job.common, comm);
@@ -237,6 +243,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
   say_notes(session, train, &test);
+  kernel = verified(session, kernel, train, &test, false);
   Plan plan = session.plan();
   plan.stage(forecast::predict(session.machine(kernel, train.dimension()),
                                {.n = train.rows(),

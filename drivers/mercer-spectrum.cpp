@@ -9,6 +9,7 @@
 #include "mercer/spectral/krylov_file.hpp"
 #include "mercer/spectral/stored.hpp"
 #include "shared/data_notes.hpp"
+#include "shared/kernel_files.hpp"
 #include "shared/spectrum_job.hpp"
 #include "shared/spectrum_output.hpp"
 
@@ -210,6 +211,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
   session.begin(n, train.dimension(), nb, kernel.text(), train.hash);
   say_notes(session, train);
+  if (!job.data.empty()) (void)verified(session, kernel, train, nullptr);
 
   Task task{job, kernel, train, n, nb, job.top < 0 ? n : job.top};
   Checkpoints checkpoints(job.checkpoints, session.comm(),
@@ -248,8 +250,9 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   if (!job.common.plot.empty())
     plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot);
   const double residual = session.record().residual;
-  const bool ok = job.values_only || (residual <= result.accepted);
-  if (!ok)
+  const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
+  const bool ok = entries && (job.values_only || residual <= result.accepted);
+  if (!job.values_only && !(residual <= result.accepted))
     session.warn(
         fmt::format("the largest residual {:.2e} exceeds {:.2e}", residual, result.accepted));
   return session.finish(ok);

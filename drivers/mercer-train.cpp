@@ -10,6 +10,7 @@
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
 #include "shared/data_notes.hpp"
+#include "shared/kernel_files.hpp"
 #include "shared/signals.hpp"
 #include "shared/train_output.hpp"
 #include "shared/train_preconditioner.hpp"
@@ -157,6 +158,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
                        : spectral::recommended_block(sets.train.rows(), session.grid().shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
   say_notes(session, sets);
+  (void)verified(session, kernel, sets.train, nullptr);
   session.say("network {}, {} parameters", network.text(), network.parameters());
   session.say("S       {}", job.description());
   if (session.stop_at_plan(plan<T>(job, network, kernel, sets, nb, session))) return 0;

@@ -200,6 +200,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     if (comm.root()) fmt::print("{} {} ({})\n", program_, version(), git_commit());
     return false;
   }
+  if (given("arch") && kernel_.arch.empty())
+    throw InputError("--arch: is empty: give layers, e.g. \"dense relu dense\", or --depth");
   for (const char* limit : {"limit", "limit-test"})
     if (given(limit) && values_[limit].as<Index>() < 1)
       throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());
@@ -231,14 +233,20 @@ void CommandLine::adopt(const std::string& text, const std::string& where) {
   try {
     std::istringstream lines(text);
     const auto stored = po::parse_config_file(lines, all);
+    // A matrix from a file serves its own rows: other rows come with another one.
+    const auto other_matrix = [&](const auto& option) {
+      return option.string_key == "kernel" && option.value.at(0).starts_with("file:") &&
+             kernel_.kind.starts_with("file:");
+    };
     for (const auto& option : stored.options)
-      if (given(option.string_key) && option.string_key != "seed")
+      if (given(option.string_key) && option.string_key != "seed" && !other_matrix(option))
         throw InputError("--{}: belongs to the stored model {}, leave it out", option.string_key,
                          where);
     po::variables_map adopted;
     po::store(stored, adopted);
     for (const auto& [name, value] : adopted)
-      if (!value.defaulted()) values_.insert_or_assign(name, value);
+      if (!value.defaulted() && !(name == "kernel" && given(name)))
+        values_.insert_or_assign(name, value);
     po::notify(values_);
   } catch (const po::error& error) {
     throw InputError("{}: its options cannot be read: {}", where, error.what());
@@ -312,7 +320,7 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   const auto& path = kernel_.parameters;
   if (path.empty())
     throw InputError("--kernel empirical: is that of given weights: --parameters W.h5");
-  auto stored = net::read_network(dist::Hdf5File::open(comm, path));
+  auto stored = net::read_network(dist::Hdf5File::open(comm, path), scales());
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
     throw InputError("--{}: {} is not that of --parameters {}, {}: leave it out", option, typed,

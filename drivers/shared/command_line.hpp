@@ -62,7 +62,8 @@ class CommandLine {
   /// Collective: --kernel empirical reads --parameters.
   gram::Source kernel_source(const comm::Communicator& comm) const;
   /// Network and weights of --kernel empirical. Throws InputError: no --parameters, a file that
-  /// cannot be used, an --arch, --depth, --weight-std or --bias-std other than the file's.
+  /// cannot be used, an --arch, --depth, --weight-std or --bias-std other than the file's (where it
+  /// states no deviation, the option counts).
   /// Collective.
   net::StoredNetwork stored_network(const comm::Communicator& comm) const;
   bool empirical_kernel() const { return kernel_.kind == "empirical"; }

@@ -186,6 +186,17 @@ double entry_tolerance(double error_estimate) {
   return 1e-9 + error_estimate + 4 * static_cast<double>(std::numeric_limits<T>::epsilon());
 }
 
+std::string text(const EntryCheck& check, double tolerance) {
+  const bool ok = check.difference <= tolerance;
+  const auto what = fmt::format(
+      "{} entries against the scalar formulas in long double: off by {:.1e} of sqrt(k(x, x) k(z, "
+      "z)) ({})",
+      check.entries, check.difference, ok ? "good" : "failed");
+  if (ok) return what;
+  return fmt::format("{}; row {}, column {}: {:.17g}, by the formulas {:.17g}", what, check.row + 1,
+                     check.column + 1, check.value, check.reference);
+}
+
 #define MERCER_INSTANTIATE(T)                                                  \
   template std::optional<EntryCheck> check_entries<T>(                         \
       const kernel::Kernel&, const RowBlock<double>&, const RowBlock<double>&, \

@@ -90,9 +90,11 @@ Description read_description(const dist::Hdf5File& file) {
   return d;
 }
 
-arch::Architecture parse(const Description& d) {
-  arch::Options options;
-  if (d.weight_std) options.weight_std = *d.weight_std;
+arch::Architecture parse(const Description& d, arch::Options options = {}) {
+  if (d.weight_std) {
+    options.weight_std = *d.weight_std;
+    options.weight_std_auto = false;
+  }
   if (d.bias_std) options.bias_std = *d.bias_std;
   return arch::parse(d.architecture, options);
 }
@@ -185,7 +187,7 @@ void write(dist::Hdf5File& file, const Network& network, std::span<const T> w) {
   file.attribute(kRoot, "start", name(network.start()));
 }
 
-StoredNetwork read_network(const dist::Hdf5File& file) {
+StoredNetwork read_network(const dist::Hdf5File& file, const arch::Options& left_out) {
   const Description d = read_description(file);
   const std::string first = layer_path(0, 0) + "/W";
   if (!file.contains(first))
@@ -196,7 +198,7 @@ StoredNetwork read_network(const dist::Hdf5File& file) {
     throw InputError("{}: {} has {} dimensions, weights have 2 (inputs x units)", file.path(),
                      first, extents.size());
   Network network = of_file(file, [&] {
-    return Network(parse(d), extents[0], d.parametrization.value_or(Parametrization::ntk),
+    return Network(parse(d, left_out), extents[0], d.parametrization.value_or(Parametrization::ntk),
                    d.start.value_or(Start::gaussian));
   });
   auto w = read_copies(file, network, network.copies());

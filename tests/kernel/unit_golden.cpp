@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <span>
 
 #include "mercer/kernel/kernel.hpp"
 #include "support/golden.hpp"
@@ -68,6 +69,28 @@ double largest_error(const GoldenFile& file, const std::string& name, Kind kind,
   return largest;
 }
 
+/// The same of Kernel::reference(), beside entries within 1e-9, where rows are near-parallel.
+double largest_reference_error(const GoldenFile& file, const std::string& name, Kind kind) {
+  const auto k = kernel::make({kind, architecture_of(file, name), 1});
+  const auto X = file.transposed(name + "/X1");
+  const auto Z = file.transposed(name + (file.contains(name + "/X2") ? "/X2" : "/X1"));
+  const auto exact = file.transposed(name + (kind == Kind::ntk ? "/ntk_exact" : "/nngp_exact"));
+  const auto row = [](const Matrix<double>& of, Index i) {
+    return std::span<const double>(of.column(i), static_cast<std::size_t>(of.rows()));
+  };
+  double largest = 0;
+  for (Index i = 0; i < X.cols(); ++i)
+    for (Index j = 0; j < Z.cols(); ++j) {
+      const auto value = *k->reference(row(X, i), row(Z, j));
+      const auto scale = std::sqrt(*k->reference(row(X, i), row(X, i))) *
+                         std::sqrt(*k->reference(row(Z, j), row(Z, j)));
+      const auto difference = std::fabs(value - exact(j, i));
+      const auto error = static_cast<double>(difference == 0 ? 0 : difference / scale);
+      if (!(error <= largest)) largest = error;
+    }
+  return largest;
+}
+
 class Golden : public testing::TestWithParam<const char*> {};
 
 TEST_P(Golden, IsReproducedToTwelveDigits) {
@@ -86,6 +109,18 @@ TEST_P(Golden, IsReproducedToTwelveDigits) {
   EXPECT_GE(compared, 500);
   RecordProperty("nngp", fmt::format("{:.2e}", family[0]));
   RecordProperty("ntk", fmt::format("{:.2e}", family[1]));
+}
+
+TEST_P(Golden, IsWhatTheReferenceGives) {
+  if (test::golden_dir().empty())
+    GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set: no reference kernels to compare with";
+  const GoldenFile file(GetParam());
+  const bool near_parallel = std::string(GetParam()) == "fc_edge";
+  for (const std::string& name : file.cases())
+    for (const Kind kind : {Kind::nngp, Kind::ntk}) {
+      const double error = largest_reference_error(file, name, kind);
+      EXPECT_TRUE(error <= (near_parallel ? 1e-9 : 1e-14)) << name << " " << error;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Golden,

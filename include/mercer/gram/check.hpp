@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "mercer/dist/dist_matrix.hpp"
 #include "mercer/dist/row_block.hpp"
@@ -38,5 +39,8 @@ std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel,
 /// `error_estimate` (Rows), and rounding of T.
 template <class T>
 double entry_tolerance(double error_estimate);
+/// One line for the log: how many entries, with what they were compared, the largest difference
+/// and, where it is too large, the entry. Local.
+std::string text(const EntryCheck& check, double tolerance);
 
 }  // namespace mercer::gram

@@ -15,7 +15,7 @@ namespace mercer::net {
 /// the attributes `architecture`, `weight_std`, `bias_std`, `parametrization` and `start` at
 /// /parameters. The second copy of an antisymmetric network lies under /parameters/mirror. A file
 /// written elsewhere needs only the datasets and `architecture`: sqrt(2), 0, ntk and gaussian stand
-/// for what is left out.
+/// for what is left out, or the caller's deviations.
 
 /// Writes w, which is the same on every rank. Collective.
 template <class T>
@@ -25,9 +25,10 @@ struct StoredNetwork {
   Network network;
   std::vector<double> parameters;  ///< on every rank
 };
-/// Throws InputError: no /parameters, no architecture, a layer that is missing or of another shape
-/// than the architecture says (both shapes named), values that are not finite. Collective.
-StoredNetwork read_network(const dist::Hdf5File& file);
+/// `left_out`: the deviations where the file states none. Throws InputError: no /parameters, no
+/// architecture, a layer that is missing or of another shape than the architecture says (both
+/// shapes named), values that are not finite. Collective.
+StoredNetwork read_network(const dist::Hdf5File& file, const arch::Options& left_out = {});
 
 /// The parameters alone, for a network that is known. A file of one copy serves both copies of an
 /// antisymmetric network. Throws InputError where the file's architecture or parametrisation is
