@@ -7,6 +7,10 @@
 # Some tests compare with reference kernels and public data sets. They are looked for in
 # MERCER_GOLDEN_DIR and MERCER_DATA_DIR, by default ../shared/golden and ../shared/data where these exist.
 # Without them those tests are skipped and named at the end; with CI=true that is a failure.
+#
+# Results depend in their last digits on the processor: on OpenBLAS's kernel, on the instruction set of
+# Mercer's own loops, on glibc's functions. The programs of the labels unit and dist (on 2 ranks) are
+# therefore run again as on older processors, unless OPTIONS OF CTEST ask for a part of the tests.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source jobscripts/packages.sh
@@ -29,6 +33,15 @@ default_folder() { # VARIABLE FOLDER
 default_folder MERCER_GOLDEN_DIR ../shared/golden
 default_folder MERCER_DATA_DIR ../shared/data
 
+processor() { # the model, and what of it decides which loops are taken
+  sed -n 's/^model name[^:]*: */== processor: /p' /proc/cpuinfo | head -n 1
+  for flag in avx2 fma avx512f avx512dq avx512vl avx512bw avx512cd; do
+    ! grep -qwm1 "$flag" /proc/cpuinfo || printf '%s ' "$flag"
+  done | sed 's/^/== instructions: /; s/ $/\n/'
+  echo "== OPENBLAS_CORETYPE: ${OPENBLAS_CORETYPE:-chosen by OpenBLAS}"
+}
+processor
+
 started=$SECONDS
 launcher=()
 [[ -z $(command -v ccache) ]] || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
@@ -36,12 +49,12 @@ cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON -DPython3_EXECUTABLE=
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build "$build"
 built=$SECONDS
+"$build/bin/mercer-kernel" --version | sed 's/^/== /'
 
 # Tests of several ranks say that they take two cores; the others run side by side.
 rc=0
 ctest --test-dir "$build" --output-on-failure --parallel "$(env -u OMP_NUM_THREADS nproc)" "${selection[@]}" "$@" |
   tee "$build/ctest.log" || rc=$?
-ended=$SECONDS
 
 # Whole tests that ctest saw as skipped, and single cases inside the test programs (unittest's,
 # GoogleTest's), which ctest does not see.
@@ -51,6 +64,29 @@ skipped=$({
   sed -n 's/^\[  SKIPPED \] \([A-Za-z][^ ,]*\.[^ ,]*\).*$/\1/p' "$build/Testing/Temporary/LastTest.log"
 } | sort -u)
 [[ -z $skipped ]] || printf '== skipped:\n%s\n' "$skipped"
+# The same programs as on another processor (but for the one that measures this processor's speed):
+# NAME VARIABLE=VALUE...
+has() { # FLAG...: of this processor
+  local flag
+  for flag; do grep -qwm1 "$flag" /proc/cpuinfo || return 1; done
+}
+again_as_on() {
+  local name=$1
+  shift
+  echo "== again as on $name: $*"
+  env "$@" ctest --test-dir "$build" --output-on-failure --parallel "$(env -u OMP_NUM_THREADS nproc)" \
+    -L '^(unit|dist)$' -R '^unit_|_on_2$' -E '^dist_machines' | tee -a "$build/ctest.log" || rc=$?
+}
+if (($# == 0)) && [[ $(uname -m) == x86_64 ]]; then
+  # Neither AVX2 nor FMA, in Mercer's loops, OpenBLAS and glibc; AVX2 without AVX-512; and AVX-512
+  # with the BLAS kernel that Intel's servers have.
+  again_as_on 'a Nehalem' OPENBLAS_CORETYPE=Nehalem MERCER_TEST_INSTRUCTIONS=baseline \
+    GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F
+  ! has avx2 fma || again_as_on 'a Haswell' OPENBLAS_CORETYPE=Haswell MERCER_TEST_INSTRUCTIONS=avx2
+  ! has avx512f avx512dq avx512vl avx512bw avx512cd || again_as_on 'a Skylake server' OPENBLAS_CORETYPE=SkylakeX
+fi
+ended=$SECONDS
+
 if [[ ${CI:-} == true && (-z ${MERCER_GOLDEN_DIR:-} || -z ${MERCER_DATA_DIR:-}) ]]; then
   echo "== CI=true: skipping tests because MERCER_GOLDEN_DIR or MERCER_DATA_DIR is missing is a failure"
   ((rc)) || rc=1

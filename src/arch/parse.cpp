@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cmath>
@@ -20,6 +21,16 @@ struct State {
   bool gaussian = false;  ///< units jointly Gaussian in the wide limit
   Index width = 0;        ///< 0 where not known
 };
+
+/// The text, or what of a long one lies around `position`.
+std::string excerpt(const std::string& text, Index position) {
+  constexpr Index kMost = 200;
+  const auto size = static_cast<Index>(text.size());
+  if (size <= kMost) return text;
+  const Index begin = std::clamp<Index>(position - kMost / 2, 0, size - kMost);
+  return (begin > 0 ? "..." : "") + text.substr(static_cast<std::size_t>(begin), kMost) +
+         (begin + kMost < size ? "..." : "");
+}
 
 class Parser {
  public:
@@ -150,8 +161,12 @@ class Parser {
     ++next_;
     layer.token = "res(";
     if (state.input) fail(layer, "res( ) cannot come before the first dense");
+    if (nested_ == kMostNested)
+      fail(layer, fmt::format("{} res( ) lie around this one already: that is the most", nested_));
     State branch_state = state;
+    ++nested_;
     std::vector<Layer> branch = sequence(branch_state, layer.position);
+    --nested_;
     if (branch.empty()) fail(layer, "this res( ) is empty: res(relu dense)");
     bool has_dense = false;
     for (const Layer& inner : branch) has_dense |= std::holds_alternative<Dense>(inner.what);
@@ -224,14 +239,15 @@ class Parser {
     fail_at(layer.position, layer.token, what);
   }
   [[noreturn]] void fail_at(Index position, std::string_view token, std::string_view what) const {
-    throw InputError("architecture \"{}\": '{}' at character {}: {}", quoted_, token, position + 1,
-                     what);
+    throw InputError("architecture \"{}\": '{}' at character {}: {}", excerpt(quoted_, position),
+                     excerpt(std::string(token), 0), position + 1, what);
   }
 
   std::string_view text_;
   std::string quoted_;
   std::size_t next_ = 0;
   bool has_list_ = false;  ///< whether the last list() had parentheses
+  Index nested_ = 0;       ///< res( ) that are open
 };
 
 /// sigma_w^2 of `weight_std_auto` that the activations agree on.
@@ -242,13 +258,15 @@ void gather_auto(const std::vector<Layer>& layers, std::string_view text,
       const double wanted = 1 / second_moment(*rho);
       if (!std::isfinite(wanted))
         throw InputError("architecture \"{}\": '{}' at character {}: weight_std auto is not finite",
-                         text, layer.token, layer.position + 1);
+                         excerpt(std::string(text), layer.position), layer.token,
+                         layer.position + 1);
       if (weight_variance && !(std::abs(*weight_variance - wanted) <= 1e-12 * wanted))
         throw InputError(
             "architecture \"{}\": '{}' at character {}: weight_std auto is {:.6g} here and {:.6g} "
             "for "
             "an activation before it; give a number",
-            text, layer.token, layer.position + 1, std::sqrt(wanted), std::sqrt(*weight_variance));
+            excerpt(std::string(text), layer.position), layer.token, layer.position + 1,
+            std::sqrt(wanted), std::sqrt(*weight_variance));
       weight_variance = wanted;
     } else if (const auto* res = std::get_if<Residual>(&layer.what)) {
       gather_auto(res->branch, text, weight_variance);

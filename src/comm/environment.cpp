@@ -28,15 +28,46 @@ bool started_by_srun() {
       number("SLURM_STEP_NUM_TASKS"));
 }
 
+const char* name_of(int thread_level) {
+  switch (thread_level) {
+    case MPI_THREAD_SINGLE:
+      return "MPI_THREAD_SINGLE";
+    case MPI_THREAD_FUNNELED:
+      return "MPI_THREAD_FUNNELED";
+    default:
+      return "less than MPI_THREAD_SERIALIZED";
+  }
+}
+
+/// Whether the program has started MPI itself, in a way that Mercer can work with.
+bool already_started() {
+  int initialized = 0, finalized = 0, provided = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (finalized)
+    throw RunError("MPI has been finalised already: keep comm::Environment before MPI_Finalize");
+  if (!initialized) return false;
+  MPI_Query_thread(&provided);
+  if (provided < MPI_THREAD_SERIALIZED)
+    throw RunError(
+        "MPI was initialised with {}, but ELPA needs MPI_THREAD_SERIALIZED: call "
+        "MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided) in place of MPI_Init, or "
+        "leave it to comm::Environment",
+        name_of(provided));
+  return true;
+}
+
 }  // namespace
 
 Environment::Environment(int& argc, char**& argv) {
+  if (already_started()) return;
   // Some MPIs (Open MPI 4.1) end the program with a page of their own when srun offers no PMI.
   const bool offered_pmi =
       std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
   if (started_by_srun() && !offered_pmi) refuse_singletons();
   int provided = 0;
   MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided);
+  started_ = true;
   int size = 1;
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   try {
@@ -50,7 +81,9 @@ Environment::Environment(int& argc, char**& argv) {
 }
 
 Environment::~Environment() {
-  MPI_Finalize();
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (started_ && !finalized) MPI_Finalize();
 }
 
 void abort_run(const char* where, const char* what) {

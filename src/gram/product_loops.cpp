@@ -1,5 +1,7 @@
 #include "product_loops.hpp"
 
+#include "mercer/base/instructions.hpp"
+
 namespace mercer::gram {
 
 namespace baseline {
@@ -17,12 +19,9 @@ extern const ProductLoops loops;
 const ProductLoops& product_loops() {
   static const ProductLoops& chosen = []() -> const ProductLoops& {
 #ifdef MERCER_LOOPS_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512cd"))
-      return avx512::loops;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::loops;
+    const Instructions set = instructions();
+    if (set == Instructions::avx512) return avx512::loops;
+    if (set == Instructions::avx2) return avx2::loops;
 #endif
     return baseline::loops;
   }();

@@ -31,7 +31,7 @@ struct ProductLoops {
   int sums;  ///< numbers that a step of the inner loop adds to
 };
 
-/// The widest version that this processor runs; chosen at the first call.
+/// The version of instructions() (base/instructions.hpp); chosen at the first call.
 const ProductLoops& product_loops();
 inline constexpr int kBeyond = 32;
 

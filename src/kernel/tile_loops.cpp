@@ -1,5 +1,7 @@
 #include "tile_loops.hpp"
 
+#include "mercer/base/instructions.hpp"
+
 namespace mercer::kernel {
 
 namespace baseline {
@@ -17,13 +19,9 @@ extern const TileLoops loops;
 const TileLoops& tile_loops() {
   static const TileLoops& chosen = []() -> const TileLoops& {
 #ifdef MERCER_LOOPS_X86
-    __builtin_cpu_init();
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512cd"))
-      return avx512::loops;
-    if (has_avx2) return avx2::loops;
+    const Instructions set = instructions();
+    if (set == Instructions::avx512) return avx512::loops;
+    if (set == Instructions::avx2) return avx2::loops;
 #endif
     return baseline::loops;
   }();

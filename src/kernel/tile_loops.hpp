@@ -68,7 +68,7 @@ struct TileLoops {
   void (*laplace)(std::int64_t n, double* d2, double t);
 };
 
-/// The widest version that this processor runs; chosen at the first call.
+/// The version of instructions() (base/instructions.hpp); chosen at the first call.
 const TileLoops& tile_loops();
 
 }  // namespace mercer::kernel

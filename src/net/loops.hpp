@@ -42,7 +42,8 @@ struct Loops {
   void (*add)(std::int64_t n, const T* x, T* y);
 };
 
-/// The widest version that this processor runs; chosen at the first call. T = double, float.
+/// The version of instructions() (base/instructions.hpp); chosen at the first call. T = double,
+/// float.
 template <class T>
 const Loops<T>& loops();
 

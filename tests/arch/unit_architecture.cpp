@@ -165,6 +165,49 @@ TEST(Architecture, WeightStdAutoKeepsTheSecondMomentOfUnitGaussianInput) {
             std::string::npos);
 }
 
+/// dense, then `depth` res( ) inside one another, then a readout.
+std::string nested(Index depth, const std::string& open = "res(relu dense ") {
+  std::string text = "dense ";
+  for (Index i = 0; i < depth; ++i) text += open;
+  return text + std::string(static_cast<std::size_t>(depth), ')') + " relu dense";
+}
+
+TEST(Architecture, IsNestedAsDeepAsItSaysAndNoDeeper) {
+  const Architecture deepest = parse(nested(kMostNested));
+  EXPECT_EQ(parse(deepest.text()).text(), deepest.text());
+  EXPECT_FALSE(deepest.has_widths());
+  EXPECT_EQ(deepest.without_widths().text(), deepest.text());
+  Options options;
+  options.weight_std_auto = true;
+  EXPECT_NEAR(parse(nested(kMostNested), options).weight_std, std::sqrt(2), 1e-12);
+  const Architecture copy = deepest;
+  EXPECT_EQ(copy.text(), deepest.text());
+
+  for (const Index depth : {kMostNested + 1, Index{20000}, Index{300000}})
+    for (const std::string open :
+         {"res(relu dense ", "res(dense ", "res(", "res(relu dense res("}) {
+      const std::string text = message(nested(depth, open));
+      const auto said = fmt::format(": {} res( ) lie around this one already", kMostNested);
+      EXPECT_NE(text.find("'res(' at character "), std::string::npos) << text;
+      EXPECT_NE(text.find(said), std::string::npos) << text;
+      EXPECT_LT(text.size(), 500u);
+    }
+  // The token that is too deep is the one that is pointed at.
+  const Index at = 6 + 15 * kMostNested + 1;
+  EXPECT_NE(message(nested(kMostNested + 1)).find(fmt::format("at character {}:", at)),
+            std::string::npos);
+}
+
+TEST(Architecture, AMessageQuotesWhatLiesAroundTheToken) {
+  std::string text = "dense";
+  for (int i = 0; i < 5000; ++i) text += " relu dense";
+  const std::string said = message(text + " relx dense");
+  EXPECT_NE(said.find("relu dense relx dense\": 'relx' at character 55007"), std::string::npos)
+      << said;
+  EXPECT_LT(said.size(), 600u);
+  EXPECT_NE(message("relx " + text).find("\"relx dense relu"), std::string::npos);
+}
+
 TEST(FullyConnected, IsTheTextThatItStandsFor) {
   EXPECT_EQ(fully_connected(0, "relu").text(), "dense");
   EXPECT_EQ(fully_connected(3, "relu").text(), "dense relu dense relu dense relu dense");

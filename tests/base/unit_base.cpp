@@ -6,12 +6,23 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/index.hpp"
+#include "mercer/base/instructions.hpp"
 #include "mercer/base/matrix.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/base/version.hpp"
 
 namespace mercer {
 namespace {
+
+TEST(InstructionSets, AreNamedAndChosenOnce) {
+  for (const auto set : {Instructions::baseline, Instructions::avx2, Instructions::avx512})
+    EXPECT_EQ(parse_instructions(name(set)), set);
+  EXPECT_THROW(parse_instructions("sse"), InputError);
+  const auto chosen = instructions();
+  EXPECT_LE(chosen, widest_instructions());
+  EXPECT_THROW(hold_instructions(Instructions::baseline), RunError);
+  EXPECT_EQ(instructions(), chosen);
+}
 
 TEST(Memory, ReadsAmountsInPowersOf1024) {
   EXPECT_EQ(parse_bytes("1"), 1);

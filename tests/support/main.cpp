@@ -2,9 +2,11 @@
 // fails the test on all of them, and rank 0 prints it with the rank's number.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <sstream>
 #include <string>
 
+#include "mercer/base/instructions.hpp"
 #include "mercer/comm/communicator.hpp"
 #include "mercer/comm/environment.hpp"
 
@@ -60,6 +62,9 @@ class AllRanksListener : public testing::EmptyTestEventListener {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What an older processor computes: MERCER_TEST_INSTRUCTIONS=baseline|avx2|avx512 (tests/run.sh).
+  if (const char* most = std::getenv("MERCER_TEST_INSTRUCTIONS"))
+    mercer::hold_instructions(mercer::parse_instructions(most));
   mercer::comm::Environment mpi(argc, argv);
   testing::InitGoogleTest(&argc, argv);
   auto& listeners = testing::UnitTest::GetInstance()->listeners();

@@ -71,16 +71,22 @@ struct Architecture {
   Index depth() const;
 };
 
+/// How deep res( ) may lie inside res( ): every walk over an architecture goes down as deep.
+inline constexpr Index kMostNested = 500;
+
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense". Throws InputError that
 /// quotes the text, points at the token and says what would be right: unknown token, wrong number
 /// of parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation
 /// on a state that is not Gaussian (before any dense, after an activation or after res of one), a
 /// res( ) before the first dense, a res( ) without a dense layer of its own (skip and branch would
-/// be correlated) or that changes the width, an architecture that does not end in dense; conv,
-/// flatten, gap and avgpool are named and said to come later. Local, pure.
+/// be correlated) or that changes the width, more than kMostNested of them inside one another, an
+/// architecture that does not end in dense; conv, flatten, gap and avgpool are named and said to
+/// come later. Local, pure.
 ///
 /// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it
 /// throws where two activations of the text ask for different values.
+///
+/// A message quotes at most about 200 characters of the text, those around the token.
 Architecture parse(std::string_view text, const Options& options = {});
 /// (dense activation) x hidden layers, then dense.
 Architecture fully_connected(Index hidden_layers, std::string_view activation,

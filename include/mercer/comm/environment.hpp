@@ -3,15 +3,20 @@
 namespace mercer::comm {
 
 /// MPI's life cycle, one object in main: MPI_Init_thread with MPI_THREAD_SERIALIZED (ELPA's OpenMP
-/// builds need it) and MPI_Finalize. Collective. Throws RunError when the launcher started copies
-/// of "rank 0 of 1": Slurm says that the job has several tasks and MPI sees one (srun without
-/// PMIx).
+/// builds need it) and MPI_Finalize. Where the program has initialised MPI itself, it is used as it
+/// stands and left to the program to finalise. Collective. Throws RunError where MPI was
+/// initialised with a lower thread level or is finalised already, and when the launcher started
+/// copies of "rank 0 of 1": Slurm says that the job has several tasks and MPI sees one (srun
+/// without PMIx).
 class Environment {
  public:
   Environment(int& argc, char**& argv);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
+
+ private:
+  bool started_ = false;  ///< by this object, which then finalises it
 };
 
 /// Ends the whole run at once with rank and place on stderr: for broken invariants, where the other
