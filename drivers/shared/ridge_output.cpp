@@ -80,14 +80,14 @@ double accepted_error(const RidgeJob& job, const Solution<T>& solution) {
 
 template <class T>
 void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
-                    const std::vector<RidgeErrors>& errors) {
+                    const std::vector<RidgeErrors>& errors, const data::Preparation& preparation) {
   file.write("/ridge", std::vector<double>{solution.fits[solution.best].ridge});
-  write_errors(file, "/score", {errors[solution.best]});
+  write_errors(file, "/score", {errors[solution.best]}, preparation);
   if (solution.fits.size() > 1) {
     std::vector<double> ridges;
     for (const auto& fit : solution.fits) ridges.push_back(fit.ridge);
     file.write("/path/ridge", ridges);
-    write_errors(file, "/path", errors);
+    write_errors(file, "/path", errors, preparation);
   }
   if (solution.tried.empty()) return;
   std::vector<double> ridges, scores, deviations;
@@ -138,7 +138,7 @@ Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
   template double accepted_error<T>(const RidgeJob&, const Solution<T>&);                  \
   template Calibration calibrate<T>(const Solution<T>&, const data::Split&);               \
   template void write_solution<T>(dist::Hdf5File&, const Solution<T>&,                     \
-                                  const std::vector<RidgeErrors>&);
+                                  const std::vector<RidgeErrors>&, const data::Preparation&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE
