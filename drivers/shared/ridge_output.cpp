@@ -239,7 +239,7 @@ std::string model_options(const CommandLine& line) {
   for (const auto& [name, value] : line.settings())
     for (const char* needed : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
                                "bias-std", "bandwidth", "split", "limit", "scale", "standardize",
-                               "unit-norm", "one-hot", "target", "seed"})
+                               "unit-norm", "one-hot", "target", "header", "index", "seed"})
       if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
   return text;
 }
