@@ -68,6 +68,7 @@ bool print_solution(const Session& session, const Solution<T>& solution) {
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
+  if (!solution.estimates.empty()) session.say("scores  {}", solution.estimates);
   if (solution.chosen.has_value())
     session.say("score   {:.8g} +- {:.1e}, estimated; {} ridges tried", solution.chosen->score,
                 solution.chosen->error, solution.tried.size());
@@ -94,7 +95,14 @@ void note_solution(Session& session, const Solution<T>& solution) {
   result["ridge"] = fit.ridge;
   result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
   if (fit.loo_rmse >= 0) result["loo_rmse"] = fit.loo_rmse;
+  if (fit.loo_rmse >= 0) result["loo_exact"] = fit.loo_exact;
   if (fit.gcv >= 0) result["gcv"] = fit.gcv;
+  if (solution.searched_to > 0) {
+    result["ridge_searched"] = {solution.searched_from, solution.searched_to};
+    result["ridge_edge"] = solution.edge_side.empty() ? "none" : solution.edge_side;
+  }
+  if (solution.top > 0) result["top"] = solution.top;
+  if (!solution.estimates.empty()) result["score_estimates"] = solution.estimates;
   if (solution.chosen.has_value()) {
     result["score"] = solution.chosen->score;
     result["score_error"] = solution.chosen->error;
