@@ -2,10 +2,10 @@
 
 import gzip
 import itertools
+import json
 import os
 import unittest
 
-import h5py
 import numpy as np
 import scipy.linalg
 
@@ -218,7 +218,7 @@ class LeaveOneOut(PipeTest):
         return {case: np.sqrt(np.mean(e**2)) for case, e in errors.items()}
 
     def test_it_is_that_of_refitting_and_ranks_k_and_g_alike(self):
-        sets = 0
+        sets = compared = 0
         for name, X, Y in self.sets():
             sets += 1
             train = f"npy:{self.npy('X.npy', X)},{self.npy('Y.npy', Y)}"
@@ -242,12 +242,16 @@ class LeaveOneOut(PipeTest):
                     self.assertLessEqual(abs(off), 0.02 if MAPS[g][1] else 0.12)
             for gamma in ridges:
                 of = [case for case in cases if case[2] == gamma]
-                pairs = [(a, b) for a in of for b in of if refitted[a] < refitted[b] / 1.06]
+                # Pairs that differ by more than the errors allowed above.
+                margin = lambda a, b: 1.04 if MAPS[a[1]][1] and MAPS[b[1]][1] else 1.12
+                pairs = [(a, b) for a in of for b in of if refitted[a] < refitted[b] / margin(a, b)]
+                compared += len(pairs)
                 for a, b in pairs:
                     with self.subTest(set=name, better=a, worse=b):
                         self.assertLess(estimated[a], estimated[b])
                 best = min(of, key=estimated.get)
-                self.assertLessEqual(refitted[best], 1.06 * min(refitted[case] for case in of))
+                self.assertLessEqual(refitted[best], 1.12 * min(refitted[case] for case in of))
+        self.assertGreater(compared, 50 * sets)
         self.assertEqual(sets, 4 if DATA else 1)
 
     def test_at_identity_it_is_refitting_to_rounding(self):
@@ -289,6 +293,44 @@ class LeaveOneOut(PipeTest):
         result = self.record("mercer-krr", "--train", train, "--depth", 1, "--bias-std", 0.5, "--ridge", "loo",
                              "--top", 80, "--g", "inverse", "--quiet")["result"]
         self.assertGreater(result["ridge"], 5)  # targets of noise take the upper end, 10
+
+
+class Edges(PipeTest):
+    def test_a_ridge_at_the_lower_end_is_told_with_one_range(self):
+        # Without noise leave-one-out falls down to ridges among which rounding alone tells.
+        x = np.linspace(0, 1, 60)[:, None]
+        train = f"npy:{self.npy('X.npy', x)},{self.npy('Y.npy', np.sin(3 * x[:, 0]))}"
+        fit = ("mercer-krr", "--train", train, "--kernel", "gaussian", "--bandwidth", "0.5")
+        for score in ("loo", "gcv"):
+            record = self.path("R.json")
+            log = self.succeed(*fit, "--ridge", score, "--json", record).out
+            line = [l for l in log.splitlines() if l.startswith("edge")]
+            self.assertEqual(len(line), 1, log)
+            with open(record, encoding="utf-8") as file:
+                result = json.load(file)["result"]
+            self.assertEqual(result["ridge_edge"], "lower")
+            least, most = result["ridge_searched"]
+            self.assertLess(least, most)
+            self.assertIn(f"{least:.2e}", line[0])
+            if result["ridge"] > 1.01 * least:
+                self.assertIn("same score to rounding", line[0])
+                self.assertIn(f"to {result['ridge']:.2e}", line[0])
+                self.assertNotIn("the ridge is at", line[0])
+            else:
+                self.assertIn("lower end", line[0])
+
+    def test_the_record_says_what_the_scores_estimate(self):
+        r = np.random.default_rng(7)
+        train = f"npy:{self.npy('X.npy', r.normal(size=(50, 2)))},{self.npy('Y.npy', r.normal(size=50))}"
+        fit = ("mercer-krr", "--train", train, "--depth", "1", "--bias-std", "1", "--ridge", "1e-2,1e-1", "--quiet")
+        plain = self.record(*fit)["result"]
+        self.assertTrue(plain["loo_exact"])
+        self.assertNotIn("score_estimates", plain)
+        modified = self.record(*fit, "--top", 10, "--g", "flat")["result"]
+        self.assertFalse(modified["loo_exact"])
+        self.assertEqual(modified["top"], 10)
+        for word in ("estimates", "S of all rows", "gcv", "fixed matrix K_g"):
+            self.assertIn(word, modified["score_estimates"])
 
 
 class BeforeAnyWork(PipeTest):
