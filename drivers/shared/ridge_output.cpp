@@ -19,8 +19,7 @@ bool print_solution(const Session& session, const Solution<T>& solution, const s
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
-  if (fit.loo_rmse >= 0 && !solution.estimates.empty())
-    session.say("scores  {}", solution.estimates);
+  if (!solution.estimates.empty()) session.say("scores  {}", solution.estimates);
   if (solution.chosen.has_value())
     session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried",
                 solution.chosen->score, solution.chosen->error, unit, solution.tried.size());
@@ -46,14 +45,13 @@ void note_solution(Session& session, const Solution<T>& solution, const std::str
   auto& result = record.result;
   result["ridge"] = fit.ridge;
   result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
-  if (solution.top > 0) result["top"] = solution.top;
-  if (!solution.edge_side.empty()) {
-    result["edge"] = solution.edge_side;
-    result["edge_note"] = solution.edge;
+  if (fit.loo_rmse >= 0) result["loo_exact"] = fit.loo_exact;
+  if (solution.searched_to > 0) {
+    result["ridge_searched"] = {solution.searched_from, solution.searched_to};
+    result["ridge_edge"] = solution.edge_side.empty() ? "none" : solution.edge_side;
   }
-  if (solution.searched_to > 0)
-    result["ridges_searched"] = {solution.searched_from, solution.searched_to};
-  if (!solution.estimates.empty()) result["estimates"] = solution.estimates;
+  if (solution.top > 0) result["top"] = solution.top;
+  if (!solution.estimates.empty()) result["score_estimates"] = solution.estimates;
   if (solution.chosen.has_value()) {
     result["score"] = solution.chosen->score;
     result["score_error"] = solution.chosen->error;
