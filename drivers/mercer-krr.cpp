@@ -102,7 +102,7 @@ int report(const RidgeJob& job, const CommandLine& line, const gram::Source& ker
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      write_solution(file, solution, errors);
+      write_solution(file, solution, errors, sets.preparation);
       if (test != nullptr) write_predictions(file, *test, sets.preparation, predictions);
       write_model(file, {model_options(line), job.train, sets.preparation,
                          solution.fits[solution.best].alpha.copy(), calibration.temperature});
@@ -205,7 +205,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
     session.phase("write", [&] {
       auto file = session.create_result();
       file.write("/ridge", std::vector<double>{ridge});
-      write_errors(file, "/score", errors);
+      write_errors(file, "/score", errors, sets.preparation);
       write_predictions(file, *sets.test, sets.preparation, predictions);
       file.finish();
     });
@@ -269,7 +269,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
     session.phase("write", [&] {
       auto out = session.create_result();
       out.write("/ridge", std::vector<double>{errors.front().ridge});
-      write_errors(out, "/score", errors);
+      write_errors(out, "/score", errors, model.preparation);
       write_predictions(out, test, model.preparation, predictions);
       out.finish();
     });

@@ -49,7 +49,7 @@ void write_result(const Session& session, const TrainJob& job, const net::Networ
   write_history(file, session.comm(), state.history, job.directions);
   net::write<T>(file, network, state.w);
   if (sets.test.has_value()) {
-    write_errors(file, "/score", {{.ridge = 0, .scores = predictions.scores}});
+    write_errors(file, "/score", {{.scores = predictions.scores}}, sets.preparation);
     write_predictions(file, *sets.test, sets.preparation, predictions);
   }
   file.finish();
@@ -119,7 +119,7 @@ int report_training(const TrainJob& job, const net::Network& network, const data
       result["loss_test"] = history.back().loss_test;
       result["units"]["loss_test"] = result["units"]["loss_train"];
     }
-    note_scores(session, predictions.scores, sets.preparation);
+    note_errors(session, {.scores = predictions.scores}, sets.preparation);
     print_test(session, sets, predictions);
   }
   bool ok = true;

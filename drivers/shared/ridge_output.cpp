@@ -19,8 +19,7 @@ bool print_solution(const Session& session, const Solution<T>& solution, const s
               fit.ridge / solution.mean_diagonal, fit.residual,
               fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
-  if (fit.loo_rmse >= 0 && !solution.estimates.empty())
-    session.say("scores  {}", solution.estimates);
+  if (!solution.estimates.empty()) session.say("scores  {}", solution.estimates);
   if (solution.chosen.has_value())
     session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried",
                 solution.chosen->score, solution.chosen->error, unit, solution.tried.size());
@@ -46,14 +45,13 @@ void note_solution(Session& session, const Solution<T>& solution, const std::str
   auto& result = record.result;
   result["ridge"] = fit.ridge;
   result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
-  if (solution.top > 0) result["top"] = solution.top;
-  if (!solution.edge_side.empty()) {
-    result["edge"] = solution.edge_side;
-    result["edge_note"] = solution.edge;
+  if (fit.loo_rmse >= 0) result["loo_exact"] = fit.loo_exact;
+  if (solution.searched_to > 0) {
+    result["ridge_searched"] = {solution.searched_from, solution.searched_to};
+    result["ridge_edge"] = solution.edge_side.empty() ? "none" : solution.edge_side;
   }
-  if (solution.searched_to > 0)
-    result["ridges_searched"] = {solution.searched_from, solution.searched_to};
-  if (!solution.estimates.empty()) result["estimates"] = solution.estimates;
+  if (solution.top > 0) result["top"] = solution.top;
+  if (!solution.estimates.empty()) result["score_estimates"] = solution.estimates;
   if (solution.chosen.has_value()) {
     result["score"] = solution.chosen->score;
     result["score_error"] = solution.chosen->error;
@@ -80,14 +78,14 @@ double accepted_error(const RidgeJob& job, const Solution<T>& solution) {
 
 template <class T>
 void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
-                    const std::vector<RidgeErrors>& errors) {
+                    const std::vector<RidgeErrors>& errors, const data::Preparation& preparation) {
   file.write("/ridge", std::vector<double>{solution.fits[solution.best].ridge});
-  write_errors(file, "/score", {errors[solution.best]});
+  write_errors(file, "/score", {errors[solution.best]}, preparation);
   if (solution.fits.size() > 1) {
     std::vector<double> ridges;
     for (const auto& fit : solution.fits) ridges.push_back(fit.ridge);
     file.write("/path/ridge", ridges);
-    write_errors(file, "/path", errors);
+    write_errors(file, "/path", errors, preparation);
   }
   if (solution.tried.empty()) return;
   std::vector<double> ridges, scores, deviations;
@@ -138,7 +136,7 @@ Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
   template double accepted_error<T>(const RidgeJob&, const Solution<T>&);                  \
   template Calibration calibrate<T>(const Solution<T>&, const data::Split&);               \
   template void write_solution<T>(dist::Hdf5File&, const Solution<T>&,                     \
-                                  const std::vector<RidgeErrors>&);
+                                  const std::vector<RidgeErrors>&, const data::Preparation&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

@@ -25,7 +25,7 @@ double accepted_error(const RidgeJob& job, const Solution<T>& solution);
 /// estimates. `errors`: one a ridge. Collective.
 template <class T>
 void write_solution(dist::Hdf5File& file, const Solution<T>& solution,
-                    const std::vector<RidgeErrors>& errors);
+                    const std::vector<RidgeErrors>& errors, const data::Preparation& preparation);
 
 /// The temperature of class probabilities (krr::probabilities()), where there is one, and what to
 /// say of it.

@@ -27,31 +27,33 @@ report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
           .series = {lambda, g}};
 }
 
-/// Leave-one-out and test rmse, both in the targets' own units.
+/// Leave-one-out and test rmse, both in the targets' own units, or both standardised.
 report::Plot error_panel(const std::vector<RidgeErrors>& errors,
                          const data::Preparation& preparation) {
   report::Series loo{
       .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
       rmse{.label = "test rows", .x = {}, .y = {}, .style = report::Style::linespoints};
+  const bool standardized = standardized_only(errors);
   for (const auto& e : errors) {
     if (e.loo_rmse.has_value()) {
       loo.x.push_back(e.ridge);
       loo.y.push_back(*e.loo_rmse);
     }
-    if (e.scores.rmse.has_value()) {
+    if (const auto& test = standardized ? e.scores.rmse_standardized : e.scores.rmse) {
       rmse.x.push_back(e.ridge);
-      rmse.y.push_back(*e.scores.rmse);
+      rmse.y.push_back(*test);
     }
   }
   std::vector<report::Series> series;
   for (auto* one : {&loo, &rmse})
     if (!one->x.empty()) series.push_back(std::move(*one));
-  return {.title = "Error against ridge",
-          .x_label = "gamma",
-          .y_label = "rmse in " + unit_of(preparation),
-          .log_x = true,
-          .log_y = true,
-          .series = std::move(series)};
+  return {
+      .title = "Error against ridge",
+      .x_label = "gamma",
+      .y_label = "rmse in " + (standardized ? prepared_unit(preparation) : unit_of(preparation)),
+      .log_x = true,
+      .log_y = true,
+      .series = std::move(series)};
 }
 
 /// Both in the targets' own units, with the line of equality.

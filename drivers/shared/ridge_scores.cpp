@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 namespace mercer::drivers {
@@ -28,12 +29,49 @@ RowBlock<double> own_targets(const data::Dataset& rows, const data::Preparation&
   return targets;
 }
 
-/// Mean over the outputs of a square, of every output told in its training deviation.
-double in_own_units(const std::vector<double>& squares, const data::Standardization& s) {
+/// A mean square over standardised outputs, in the targets' own units; nullopt where it is known by
+/// output nowhere and their deviations differ.
+std::optional<double> in_own_units(double square, const std::vector<double>& by_output,
+                                   const data::Standardization& s) {
+  const auto& d = s.target_deviation;
+  if (by_output.empty() && std::ranges::any_of(d, [&](double x) { return x != d.front(); }))
+    return std::nullopt;
   double sum = 0;
-  for (std::size_t o = 0; o < squares.size(); ++o)
-    sum += squares[o] * s.target_deviation[o] * s.target_deviation[o];
-  return sum / static_cast<double>(squares.size());
+  for (std::size_t o = 0; o < d.size(); ++o)
+    sum += (by_output.empty() ? square : by_output[o]) * d[o] * d[o];
+  return sum / static_cast<double>(d.size());
+}
+
+constexpr const char* kDeviation = "deviation of the training targets";
+
+/// "target", "one-hot output", and squares of these.
+std::string unit_word(const data::Preparation& preparation) {
+  return preparation.one_hot ? "one-hot output" : "target";
+}
+
+/// What RidgeErrors has, by the names of files and records.
+struct Figure {
+  const char* name;
+  std::string unit;  ///< "" of what has none
+  std::function<std::optional<double>(const RidgeErrors&)> value;
+};
+std::vector<Figure> figures(const data::Preparation& preparation, bool standardized_only) {
+  const std::string unit = unit_word(preparation), deviation = kDeviation;
+  const std::string loo = standardized_only ? deviation : unit;
+  const auto squared = [&](const std::string& told_in) {
+    return told_in == deviation ? fmt::format("({})^2", deviation) : told_in + "^2";
+  };
+  using E = RidgeErrors;
+  return {{"rmse", unit, [](const E& e) { return e.scores.rmse; }},
+          {"mse", squared(unit), [](const E& e) { return e.scores.mse; }},
+          {"r2", "", [](const E& e) { return e.scores.r2; }},
+          {"rmse_standardized", deviation, [](const E& e) { return e.scores.rmse_standardized; }},
+          {"accuracy", "", [](const E& e) { return e.scores.accuracy; }},
+          {"log_loss", "", [](const E& e) { return e.scores.log_loss; }},
+          {"loo_rmse", loo, [](const E& e) { return e.loo_rmse; }},
+          {"loo_rmse_standardized", deviation, [](const E& e) { return e.loo_rmse_standardized; }},
+          {"gcv", squared(loo), [](const E& e) { return e.gcv; }},
+          {"gcv_standardized", squared(deviation), [](const E& e) { return e.gcv_standardized; }}};
 }
 
 std::string shown(const std::optional<double>& value, const char* digits) {
@@ -94,18 +132,24 @@ std::string prepared_unit(const data::Preparation& preparation) {
 RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation) {
   const auto& s = preparation.standardization;
   RidgeErrors errors{.ridge = fit.ridge};
-  const bool standardized = !s.target_deviation.empty();
-  std::vector<double> loo_mse;
-  for (const double rmse : fit.loo_rmse_by_output) loo_mse.push_back(rmse * rmse);
-  if (fit.loo_rmse >= 0) {
-    errors.loo_rmse = standardized ? std::sqrt(in_own_units(loo_mse, s)) : fit.loo_rmse;
-    if (standardized) errors.loo_rmse_standardized = fit.loo_rmse;
-  }
-  if (fit.gcv >= 0) {
-    errors.gcv = standardized ? in_own_units(fit.gcv_by_output, s) : fit.gcv;
-    if (standardized) errors.gcv_standardized = fit.gcv;
-  }
+  if (fit.loo_rmse >= 0) errors.loo_rmse = fit.loo_rmse;
+  if (fit.gcv >= 0) errors.gcv = fit.gcv;
+  if (s.target_deviation.empty()) return errors;
+  errors.loo_rmse_standardized = errors.loo_rmse;
+  errors.gcv_standardized = errors.gcv;
+  std::vector<double> squares;
+  for (const double rmse : fit.loo_rmse_by_output) squares.push_back(rmse * rmse);
+  const auto loo = in_own_units(fit.loo_rmse * fit.loo_rmse, squares, s);
+  const auto gcv = in_own_units(fit.gcv, fit.gcv_by_output, s);
+  errors.standardized_only = (errors.loo_rmse && !loo) || (errors.gcv && !gcv);
+  if (errors.standardized_only) return errors;
+  if (errors.loo_rmse) errors.loo_rmse = std::sqrt(*loo);
+  if (errors.gcv) errors.gcv = gcv;
   return errors;
+}
+
+bool standardized_only(const std::vector<RidgeErrors>& errors) {
+  return std::ranges::any_of(errors, [](const auto& e) { return e.standardized_only; });
 }
 
 void print_errors(const Session& session, const data::Preparation& preparation,
@@ -115,8 +159,12 @@ void print_errors(const Session& session, const data::Preparation& preparation,
     int width;
     std::function<std::string(const RidgeErrors&)> text;
   };
+  const bool standardized = standardized_only(errors);
   const std::vector<Column> all = {
-      {"test rmse", 14, [](const auto& e) { return shown(e.scores.rmse, "{:.8g}"); }},
+      {"test rmse", 14,
+       [&](const auto& e) {
+         return shown(standardized ? e.scores.rmse_standardized : e.scores.rmse, "{:.8g}");
+       }},
       {"test R^2", 10, [](const auto& e) { return shown(e.scores.r2, "{:.6f}"); }},
       {"accuracy", 10, [](const auto& e) { return shown(e.scores.accuracy, "{:.4f}"); }},
       {"leave-one-out", 14, [](const auto& e) { return shown(e.loo_rmse, "{:.8g}"); }},
@@ -136,7 +184,7 @@ void print_errors(const Session& session, const data::Preparation& preparation,
     session.say("{}", text);
   };
   session.say(
-      "\nerrors in {}{}", unit_of(preparation),
+      "\nerrors in {}{}", standardized ? prepared_unit(preparation) : unit_of(preparation),
       preparation.one_hot ? fmt::format(" (1 - 1/{0} or -1/{0})", preparation.classes.size()) : "");
   line("ridge", [](const Column& column) { return column.title; });
   for (const auto& e : errors)
@@ -181,26 +229,17 @@ void print_predictions(const Session& session, const data::Dataset& rows,
     session.say("log loss of the test rows {:.5f}", *predictions.scores.log_loss);
 }
 
-void note_scores(Session& session, const Scores& scores, const data::Preparation& preparation) {
+void note_errors(Session& session, const RidgeErrors& errors,
+                 const data::Preparation& preparation) {
   auto& result = session.record().result;
-  if (!scores.known()) return;
-  const auto note = [&](const char* name, const std::optional<double>& value) {
-    if (value.has_value()) result[name] = *value;
-  };
-  note("rmse", scores.rmse);
-  note("mse", scores.mse);
-  note("r2", scores.r2);
-  note("rmse_standardized", scores.rmse_standardized);
-  note("accuracy", scores.accuracy);
-  note("log_loss", scores.log_loss);
-  auto& units = result["units"];
-  const std::string unit = preparation.one_hot ? "one-hot output" : "target";
-  units["rmse"] = unit;
-  units["mse"] = unit + "^2";
-  if (scores.rmse_standardized.has_value())
-    units["rmse_standardized"] = "deviation of the training targets";
-  if (!scores.confusion.has_value()) return;
-  const auto& confusion = *scores.confusion;
+  for (const auto& [name, unit, value] : figures(preparation, errors.standardized_only)) {
+    const auto found = value(errors);
+    if (!found.has_value()) continue;
+    result[name] = *found;
+    if (!unit.empty()) result["units"][name] = unit;
+  }
+  if (!errors.scores.confusion.has_value()) return;
+  const auto& confusion = *errors.scores.confusion;
   result["classes"] = preparation.classes.names;
   result["accuracy_by_class"] = confusion.accuracy_by_class();
   if (!confusion.has_matrix()) return;
@@ -213,42 +252,17 @@ void note_scores(Session& session, const Scores& scores, const data::Preparation
   result["confusion"] = std::move(table);
 }
 
-void note_errors(Session& session, const RidgeErrors& errors,
-                 const data::Preparation& preparation) {
-  note_scores(session, errors.scores, preparation);
-  auto& result = session.record().result;
-  const std::string unit = preparation.one_hot ? "one-hot output" : "target";
-  const std::string standardized = "deviation of the training targets";
-  const auto note = [&](const std::string& name, const std::optional<double>& value,
-                        const std::string& told_in) {
-    if (!value.has_value()) return;
-    result[name] = *value;
-    result["units"][name] = told_in;
-  };
-  note("loo_rmse", errors.loo_rmse, unit);
-  note("loo_rmse_standardized", errors.loo_rmse_standardized, standardized);
-  note("gcv", errors.gcv, unit + "^2");
-  note("gcv_standardized", errors.gcv_standardized, fmt::format("({})^2", standardized));
-}
-
 void write_errors(dist::Hdf5File& file, const std::string& group,
-                  const std::vector<RidgeErrors>& errors) {
-  const auto column = [&](const char* name, auto&& value) {
+                  const std::vector<RidgeErrors>& errors, const data::Preparation& preparation) {
+  for (const auto& [name, unit, value] : figures(preparation, standardized_only(errors))) {
     std::vector<double> values;
     for (const auto& e : errors)
-      if (const std::optional<double> v = value(e)) values.push_back(*v);
-    if (!values.empty() && values.size() == errors.size()) file.write(group + "/" + name, values);
-  };
-  column("rmse", [](const auto& e) { return e.scores.rmse; });
-  column("mse", [](const auto& e) { return e.scores.mse; });
-  column("r2", [](const auto& e) { return e.scores.r2; });
-  column("rmse_standardized", [](const auto& e) { return e.scores.rmse_standardized; });
-  column("accuracy", [](const auto& e) { return e.scores.accuracy; });
-  column("log_loss", [](const auto& e) { return e.scores.log_loss; });
-  column("loo_rmse", [](const auto& e) { return e.loo_rmse; });
-  column("loo_rmse_standardized", [](const auto& e) { return e.loo_rmse_standardized; });
-  column("gcv", [](const auto& e) { return e.gcv; });
-  column("gcv_standardized", [](const auto& e) { return e.gcv_standardized; });
+      if (const auto found = value(e)) values.push_back(*found);
+    if (values.empty() || values.size() < errors.size()) continue;
+    const std::string dataset = group + "/" + name;
+    file.write(dataset, values);
+    if (!unit.empty()) file.attribute(dataset, "unit", unit);
+  }
 }
 
 void write_predictions(dist::Hdf5File& file, const data::Dataset& rows,

@@ -41,15 +41,22 @@ std::string unit_of(const data::Preparation& preparation);
 /// they were standardised "deviations of the training targets", else unit_of(). Local.
 std::string prepared_unit(const data::Preparation& preparation);
 
-/// Errors of one ridge, in the targets' own units; what there is of them.
+/// Errors of one ridge, in the targets' own units; what there is of them. Where only the mean over
+/// standardised outputs of different deviations is known (estimates of conjugate gradients),
+/// leave-one-out and GCV stay standardised.
 struct RidgeErrors {
   double ridge = 0;
   Scores scores{};  ///< of the test rows
   std::optional<double> loo_rmse{}, gcv{};
+  bool standardized_only = false;
   std::optional<double> loo_rmse_standardized{}, gcv_standardized{};  ///< where targets were
 };
 /// Leave-one-out and GCV of the fit, converted. Local.
 RidgeErrors errors_of(const krr::Fit& fit, const data::Preparation& preparation);
+
+/// Are errors of all these ridges told in standardised units, for some are known in no other?
+/// Local.
+bool standardized_only(const std::vector<RidgeErrors>& errors);
 
 /// The table of errors: one line a ridge, those columns that the job has, one unit, named above.
 void print_errors(const Session& session, const data::Preparation& preparation,
@@ -59,13 +66,13 @@ void print_errors(const Session& session, const data::Preparation& preparation,
 void print_predictions(const Session& session, const data::Dataset& rows,
                        const Predictions& predictions);
 
-/// Into the JSON record: rmse, mse, r2, ...; `units` names what they are told in.
-void note_scores(Session& session, const Scores& scores, const data::Preparation& preparation);
+/// Into the JSON record: rmse, mse, r2, ..., what there is by class, and `units`.
 void note_errors(Session& session, const RidgeErrors& errors, const data::Preparation& preparation);
 
-/// GROUP/rmse, mse, r2, ..., loo_rmse, gcv: one number a ridge. Collective.
+/// GROUP/rmse, mse, r2, ..., loo_rmse, gcv: one number a ridge; the attribute `unit` names what
+/// they are told in. Collective.
 void write_errors(dist::Hdf5File& file, const std::string& group,
-                  const std::vector<RidgeErrors>& errors);
+                  const std::vector<RidgeErrors>& errors, const data::Preparation& preparation);
 /// /predictions, /rows (places in the file, from 0), /targets where they are known; with classes
 /// /classes, /labels (places in /classes), and /probabilities, /score/accuracy_by_class and
 /// /score/confusion (true, predicted) where there are such. /targets of classes are the labels as

@@ -53,12 +53,36 @@ void widen(ElementType type, const char* bytes, Index count, bool swap, double* 
       return widen<float>(bytes, count, swap, out, stride);
     case ElementType::f8:
       return widen<double>(bytes, count, swap, out, stride);
+    case ElementType::ascii:
+    case ElementType::ucs4:
+      return;  // read_texts() is theirs
+  }
+}
+
+/// A code point in UTF-8.
+void append_utf8(std::string& text, std::uint32_t c) {
+  const auto put = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
+  const auto tail = [&](int shift) { put(0x80 | ((c >> shift) & 0x3F)); };
+  if (c < 0x80) {
+    put(c);
+  } else if (c < 0x800) {
+    put(0xC0 | (c >> 6));
+    tail(0);
+  } else if (c < 0x10000) {
+    put(0xE0 | (c >> 12));
+    tail(6);
+    tail(0);
+  } else {
+    put(0xF0 | ((c >> 18) & 0x07));
+    tail(12);
+    tail(6);
+    tail(0);
   }
 }
 
 /// Product of the extents in bytes; throws where it passes 2^62.
 Index total_bytes(const std::string& path, const ArrayLayout& layout) {
-  Index bytes = element_bytes(layout.type);
+  Index bytes = layout.element_bytes();
   for (Index extent : layout.shape) {
     if (extent > 0 && bytes > (Index{1} << 62) / extent)
       throw InputError("{}: corrupt: its header promises more than 2^62 bytes", path);
@@ -69,8 +93,12 @@ Index total_bytes(const std::string& path, const ArrayLayout& layout) {
 
 }  // namespace
 
-Index element_bytes(ElementType type) {
+Index ArrayLayout::element_bytes() const {
   switch (type) {
+    case ElementType::ascii:
+      return characters;
+    case ElementType::ucs4:
+      return 4 * characters;
     case ElementType::u2:
     case ElementType::i2:
       return 2;
@@ -109,7 +137,7 @@ ImageShape ArrayFile::image() const {
 }
 
 void ArrayFile::convert(Index at, Index count, double* out, Index stride, Index row_of_message) {
-  const Index size = element_bytes(layout_.type);
+  const Index size = layout_.element_bytes();
   raw_.resize(static_cast<std::size_t>(std::min(count * size, kRawBytes)));
   stream_.seek(layout_.offset + at * size);
   const bool swap = layout_.big_endian == (std::endian::native == std::endian::little);
@@ -120,6 +148,23 @@ void ArrayFile::convert(Index at, Index count, double* out, Index stride, Index 
     widen(layout_.type, raw_.data(), part, swap, out + done * stride, stride);
     done += part;
   }
+}
+
+std::vector<std::string> ArrayFile::read_texts(Index first, Index count) {
+  const Index size = layout_.element_bytes();
+  const bool swap = layout_.big_endian == (std::endian::native == std::endian::little);
+  std::vector<char> bytes(static_cast<std::size_t>(size));
+  std::vector<std::string> texts(static_cast<std::size_t>(count));
+  stream_.seek(layout_.offset + first * size);
+  for (auto& text : texts) {
+    stream_.read_exactly(bytes.data(), size, fmt::format("row {}", ++first));
+    if (layout_.type == ElementType::ascii)
+      text.assign(bytes.data(), strnlen(bytes.data(), bytes.size()));
+    for (Index i = 0; layout_.type == ElementType::ucs4 && i < layout_.characters; ++i)
+      if (const auto c = element<std::uint32_t>(bytes.data() + 4 * i, swap); c != 0)
+        append_utf8(text, c);
+  }
+  return texts;
 }
 
 void ArrayFile::read_c(Index first, Index count, double* out, Index stride) {
@@ -155,7 +200,7 @@ void ArrayFile::read(Index first, Index count, double* out, Index stride) {
           throw InputError("{}: row {}, column {} (counted from 1): {} is not a finite number",
                            path(), first + i + 1, j + 1, out[i * stride + j]);
   if (first + count == rows() && stream_.compressed() &&
-      stream_.position() == layout_.offset + rows() * cols_ * element_bytes(layout_.type))
+      stream_.position() == layout_.offset + rows() * cols_ * layout_.element_bytes())
     stream_.expect_end();
 }
 

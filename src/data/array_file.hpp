@@ -8,8 +8,8 @@
 
 namespace mercer::data {
 
-enum class ElementType { u1, i1, u2, i2, u4, i4, u8, i8, f4, f8, boolean };
-Index element_bytes(ElementType type);
+/// ascii and ucs4: texts of fixed length, NumPy's 'S' and 'U'.
+enum class ElementType { u1, i1, u2, i2, u4, i4, u8, i8, f4, f8, boolean, ascii, ucs4 };
 inline bool is_float(ElementType type) {
   return type == ElementType::f4 || type == ElementType::f8;
 }
@@ -17,13 +17,17 @@ inline bool is_float(ElementType type) {
 /// How an array lies in its file.
 struct ArrayLayout {
   ElementType type = ElementType::f8;
+  Index characters = 0;  ///< of a text
   bool big_endian = false;
   bool fortran = false;  ///< first index fastest
   std::vector<Index> shape;
   Index offset = 0;  ///< of the first element
+
+  bool texts() const { return type == ElementType::ascii || type == ElementType::ucs4; }
+  Index element_bytes() const;
 };
 
-/// A numeric array in a file, read as rows x (product of the other extents), in C order whatever
+/// An array in a file, read as rows x (product of the other extents), in C order whatever
 /// the file's. Local. Throws InputError: wrong magic number, header that is none, size that is not
 /// the header's, no rows, NaN and infinity.
 class ArrayFile {
@@ -42,6 +46,8 @@ class ArrayFile {
   /// Rows first ..., row i at out + i stride. Cheap anywhere in a plain file; a compressed one is
   /// read forwards, and in Fortran order once for every call.
   void read(Index first, Index count, double* out, Index stride);
+  /// Rows first ... of an array of texts, one a row, in UTF-8.
+  std::vector<std::string> read_texts(Index first, Index count);
 
  private:
   ArrayFile(ByteStream stream, ArrayLayout layout);

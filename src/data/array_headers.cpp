@@ -7,6 +7,8 @@
 namespace mercer::data {
 namespace {
 
+constexpr Index kLongestText = 1 << 20;  // characters
+
 std::string hex(const unsigned char* bytes, Index count) {
   std::string text;
   for (Index i = 0; i < count; ++i) text += fmt::format("{}{:02x}", i > 0 ? " " : "", bytes[i]);
@@ -45,10 +47,23 @@ void parse_dtype(const std::string& path, std::string_view text, ArrayLayout& la
       layout.big_endian = text[1] == '>';
       return;
     }
+  if (text.size() > 4 && text.front() == '\'' && text.back() == '\'' &&
+      std::strchr("<>|=", text[1]) != nullptr && (text[2] == 'U' || text[2] == 'S')) {
+    const auto characters = parse_whole(text.substr(3, text.size() - 4));
+    if (characters && *characters > 0 && *characters <= kLongestText) {
+      layout.type = text[2] == 'U' ? ElementType::ucs4 : ElementType::ascii;
+      layout.characters = *characters;
+      layout.big_endian = text[1] == '>';
+      return;
+    }
+  }
   throw InputError(
       "{}: elements of type {} cannot be read: real numbers of 4 or 8 bytes or integers "
-      "are needed",
-      path, quoted(text));
+      "are needed{}",
+      path, quoted(text),
+      text == "'|O'" ? " (a pickled array of objects: numpy.save(FILE, x.astype(float)), or "
+                       "astype(str) for labels)"
+                     : "");
 }
 
 std::vector<Index> parse_shape(const std::string& path, std::string_view text) {

@@ -29,7 +29,45 @@ Index checked_size(const std::string& path) {
   return size;
 }
 
+struct Foreign {
+  std::string_view magic;
+  const char* what;  ///< "{}: is ..."
+};
+using namespace std::string_view_literals;
+constexpr Foreign kForeign[] = {
+    {"\xFD"
+     "7zXZ\0"sv,
+     "xz-compressed: unpack it first (xz -d)"},
+    {"BZh"sv, "bzip2-compressed: unpack it first (bzip2 -d)"},
+    {"\x28\xB5\x2F\xFD"sv, "zstd-compressed: unpack it first (zstd -d)"},
+    {"7z\xBC\xAF\x27\x1C"sv, "a 7z archive: unpack it first (7z x)"},
+    {"\x1F\x9D"sv, "packed by compress: unpack it first (uncompress)"},
+    {"PAR1"sv, "a Parquet file: write it as CSV, NPY or HDF5 first (pandas: to_csv)"},
+    {"MATLAB 5.0"sv, "a MATLAB file: write it as HDF5 or NPY first (scipy.io.loadmat, numpy.save)"},
+    {"\xFF\xFE\0\0"sv, "UTF-32 text: UTF-8 is needed (iconv -f UTF-32 -t UTF-8)"},
+    {"\0\0\xFE\xFF"sv, "UTF-32 text: UTF-8 is needed (iconv -f UTF-32 -t UTF-8)"},
+    {"\xFF\xFE"sv, "UTF-16 text: UTF-8 is needed (iconv -f UTF-16 -t UTF-8)"},
+    {"\xFE\xFF"sv, "UTF-16 text: UTF-8 is needed (iconv -f UTF-16 -t UTF-8)"}};
+
+/// Of zip archives: NumPy's, Excel's and others.
+const char* zip_of(const std::string& path) {
+  if (path.ends_with(".npz"))
+    return "a zip archive of arrays (.npz): save each array by itself (numpy.save) and write "
+           "npy:X.npy,y.npy";
+  if (path.ends_with(".xlsx")) return "a spreadsheet (.xlsx): write it as CSV first";
+  return "a zip archive: unpack it first (unzip)";
+}
+
 }  // namespace
+
+void expect_known(const std::string& path, std::string_view start, bool hdf5) {
+  const auto refuse = [&](const char* what) { throw InputError("{}: is {}", path, what); };
+  for (const auto& [magic, what] : kForeign)
+    if (start.starts_with(magic)) refuse(what);
+  if (start.starts_with("PK\x03\x04"sv) || start.starts_with("PK\x05\x06"sv)) refuse(zip_of(path));
+  if (!hdf5 && start.starts_with("\x89HDF\r\n\x1a\n"sv))
+    throw InputError("{}: is an HDF5 file: write h5:{}:/x or h5:{}:/x,/y", path, path, path);
+}
 
 void ByteStream::Close::operator()(void* file) const {
   gzclose(static_cast<gzFile>(file));
@@ -41,8 +79,12 @@ ByteStream::ByteStream(const std::string& path) : path_(path), file_bytes_(check
   if (!file_) throw InputError("{}: cannot be read: {}", path, std::strerror(errno));
   gzbuffer(static_cast<gzFile>(file_.get()), 1u << 18);
   compressed_ = gzdirect(static_cast<gzFile>(file_.get())) == 0;
+  char start[16] = {};
+  const Index got = read(start, sizeof start);
+  expect_known(path, {start, static_cast<std::size_t>(got)});
   if (!compressed_ && path.ends_with(".gz"))
     throw InputError("{}: is not gzip data, although its name ends in .gz", path);
+  seek(0);
 }
 
 Index ByteStream::read(void* to, Index bytes) {

@@ -2,14 +2,20 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "mercer/base/index.hpp"
 
 namespace mercer::data {
 
+/// Throws where `start`, a file's first bytes, are those of a format that no reader takes: xz,
+/// bzip2, zstd, zip (.npz, .xlsx), 7z, compress, UTF-16 and UTF-32, Parquet, MATLAB, or of HDF5
+/// where `hdf5` is false. Says what it is and what to do. Local.
+void expect_known(const std::string& path, std::string_view start, bool hdf5 = false);
+
 /// The bytes of a file, uncompressed on the way where its content is gzip. Local. Everything throws
-/// InputError with the file's name: missing, a folder, empty, named .gz without being gzip, corrupt
-/// (zlib's check sums), truncated.
+/// InputError with the file's name: missing, a folder, empty, named .gz without being gzip, of
+/// another packing or encoding (see expect_known), corrupt (zlib's check sums), truncated.
 class ByteStream {
  public:
   explicit ByteStream(const std::string& path);

@@ -21,10 +21,7 @@ void make_distinct(std::vector<T>& values) {
 }
 
 void expect_few(std::size_t distinct, const std::string& spec) {
-  if (distinct > static_cast<std::size_t>(kMostClasses))
-    throw InputError(
-        "one-hot: {} has more than {} distinct labels: these look like measurements, not labels",
-        spec, kMostClasses);
+  if (distinct > static_cast<std::size_t>(kMostClasses)) refuse_measurements(spec);
 }
 
 /// The distinct values of the target column on all ranks.
@@ -44,6 +41,44 @@ std::vector<double> distinct_values(const LabelColumn& column) {
 }
 
 }  // namespace
+
+void refuse_measurements(const std::string& name) {
+  throw InputError(
+      "one-hot: {} has more than {} distinct labels: these look like measurements, not labels",
+      name, kMostClasses);
+}
+
+void LabelTexts::add(std::string_view text) {
+  numbers_ = numbers_ && parse_number(text).has_value();
+  if (too_many()) return;
+  const auto [place, fresh] =
+      index_.try_emplace(std::string(text), static_cast<Index>(names_.size()));
+  if (fresh) names_.push_back(place->first);
+}
+
+Index LabelTexts::find(std::string_view text) const {
+  const auto found = index_.find(std::string(text));
+  return found == index_.end() ? -1 : found->second;
+}
+
+void LabelTexts::clear() {
+  names_.clear();
+  index_.clear();
+}
+
+std::vector<double> coded(const std::vector<std::string>& column, LabelTexts& texts,
+                          const std::string& name) {
+  std::vector<double> codes;
+  for (std::size_t i = 0; i < column.size(); ++i) {
+    const auto text = trimmed(column[i]);
+    if (text.empty())
+      throw InputError("{}: row {} (counted from 1) has an empty label", name, i + 1);
+    texts.add(text);
+    if (texts.too_many()) refuse_measurements(name);
+    codes.push_back(static_cast<double>(texts.find(text)));
+  }
+  return codes;
+}
 
 Classes classes_of(std::vector<double> labels) {
   for (double& label : labels) label += 0.0;

@@ -38,30 +38,68 @@ std::vector<double> column_sums(const RowBlock<double>& rows, F&& f) {
   return sums;
 }
 
+/// The exponent of a power of two that brings numbers up to `largest` where neither sums nor
+/// squares of them overflow or vanish; 0 where they do not anyway. Scaling by it costs no rounding.
+int extreme_exponent(double largest) {
+  constexpr int kSafe = 400;
+  if (largest == 0) return 0;
+  const int exponent = std::ilogb(largest);
+  return std::abs(exponent) > kSafe ? exponent : 0;
+}
+
+/// x - mean, divided by 2^exponent, without overflow on the way.
+double centred(double x, double mean, int exponent) {
+  if (exponent == 0) return x - mean;
+  if (exponent < 0) return std::scalbn(x - mean, -exponent);
+  return std::scalbn(x, -exponent) - std::scalbn(mean, -exponent);
+}
+
+/// Least and largest number of each column.
+struct Range {
+  std::vector<double> least, most;
+};
+Range column_range(const RowBlock<double>& rows) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Range range{std::vector<double>(at(rows.cols()), infinity),
+              std::vector<double>(at(rows.cols()), -infinity)};
+  for (Index i = 0; i < rows.local_rows(); ++i)
+    for (std::size_t j = 0; j < range.least.size(); ++j) {
+      range.least[j] = std::min(range.least[j], rows.row(i)[j]);
+      range.most[j] = std::max(range.most[j], rows.row(i)[j]);
+    }
+  rows.comm().all_reduce(std::span<double>(range.least), comm::Op::min);
+  rows.comm().all_reduce(std::span<double>(range.most), comm::Op::max);
+  return range;
+}
+
 }  // namespace
 
 Moments column_moments(const RowBlock<double>& rows) {
   const auto n = static_cast<double>(rows.rows());
-  constexpr double infinity = std::numeric_limits<double>::infinity();
-  std::vector<double> least(at(rows.cols()), infinity), most(at(rows.cols()), -infinity);
-  for (Index i = 0; i < rows.local_rows(); ++i)
-    for (std::size_t j = 0; j < least.size(); ++j) {
-      least[j] = std::min(least[j], rows.row(i)[j]);
-      most[j] = std::max(most[j], rows.row(i)[j]);
-    }
-  rows.comm().all_reduce(std::span<double>(least), comm::Op::min);
-  rows.comm().all_reduce(std::span<double>(most), comm::Op::max);
+  const auto [least, most] = column_range(rows);
+  const std::size_t d = least.size();
+  std::vector<int> exponent(d);
+  for (std::size_t j = 0; j < d; ++j)
+    exponent[j] = extreme_exponent(std::max(std::abs(least[j]), std::abs(most[j])));
 
   Moments moments;
-  moments.mean = column_sums(rows, [](double x, Index) { return x; });
-  for (std::size_t j = 0; j < least.size(); ++j)
-    moments.mean[j] = least[j] == most[j] ? least[j] : moments.mean[j] / n;
+  moments.mean =
+      column_sums(rows, [&](double x, Index j) { return centred(x, 0, exponent[at(j)]); });
+  for (std::size_t j = 0; j < d; ++j) {
+    double& mean = moments.mean[j];
+    mean = least[j] == most[j] ? least[j] : std::scalbn(mean / n, exponent[j]);
+    const int most_off = std::max(exponent[j], 0);  // the largest |x - mean|, as far as it matters
+    const double off = std::max(std::abs(centred(most[j], mean, most_off)),
+                                std::abs(centred(least[j], mean, most_off)));
+    exponent[j] = most_off > 0 ? most_off : extreme_exponent(off);
+  }
   moments.deviation = column_sums(rows, [&](double x, Index j) {
-    return (x - moments.mean[at(j)]) * (x - moments.mean[at(j)]);
+    const double y = centred(x, moments.mean[at(j)], exponent[at(j)]);
+    return y * y;
   });
-  for (std::size_t j = 0; j < least.size(); ++j) {
+  for (std::size_t j = 0; j < d; ++j) {
     double& deviation = moments.deviation[j];
-    deviation = std::sqrt(deviation / n);
+    deviation = std::scalbn(std::sqrt(deviation / n), exponent[j]);
     if (!std::isfinite(deviation))
       throw InputError(
           "standardize: the deviation of column {} (counted from 1) overflows: its values "
@@ -77,9 +115,15 @@ Moments column_moments(const RowBlock<double>& rows) {
 
 void standardize(RowBlock<double>& rows, const std::vector<double>& mean,
                  const std::vector<double>& deviation) {
+  std::vector<int> exponent;
+  std::vector<double> scaled;
+  for (double s : deviation) {
+    exponent.push_back(std::max(extreme_exponent(s), 0));
+    scaled.push_back(std::scalbn(s, -exponent.back()));
+  }
   for (Index i = 0; i < rows.local_rows(); ++i)
     for (std::size_t j = 0; j < mean.size(); ++j)
-      rows.row(i)[j] = (rows.row(i)[j] - mean[j]) / deviation[j];
+      rows.row(i)[j] = centred(rows.row(i)[j], mean[j], exponent[j]) / scaled[j];
 }
 
 void unit_norm(RowBlock<double>& rows) {

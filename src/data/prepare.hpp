@@ -6,7 +6,9 @@ namespace mercer::data {
 
 /// Mean and population deviation of each column; 1 for the deviation of a constant column. The same
 /// bits for every number of ranks: sums run over the rows in order, rank after rank, with a second
-/// double for the rounding errors. Collective. Throws InputError where a deviation overflows.
+/// double for the rounding errors, columns of very large or small numbers scaled by a power of two,
+/// so that squares neither overflow nor vanish. Collective. Throws InputError where a deviation
+/// overflows.
 struct Moments {
   std::vector<double> mean, deviation;
   std::vector<Index> constant;  ///< columns, from 0

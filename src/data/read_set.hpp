@@ -37,5 +37,12 @@ std::vector<char> read_mask(const std::string& text, const comm::Communicator& c
 /// panels of 8 MiB; for h5 also its share of the whole dataset.
 StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
                    const comm::Communicator& comm);
+/// Of Format::h5.
+StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choice,
+                    const comm::Communicator& comm);
+
+/// Rank 0's, on all ranks (contents.cpp).
+void broadcast(std::vector<std::string>& texts, const comm::Communicator& comm);
+Contents broadcast(Contents contents, const comm::Communicator& comm);
 
 }  // namespace mercer::data

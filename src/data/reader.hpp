@@ -55,7 +55,7 @@ struct Request {
 /// Any spec but h5, which is read collectively.
 std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request);
 
-std::unique_ptr<Reader> open_npy(const Spec& spec);
+std::unique_ptr<Reader> open_npy(const Spec& spec, const Request& request);
 std::unique_ptr<Reader> open_idx(const Spec& spec);
 std::unique_ptr<Reader> open_cifar(const Spec& spec, const Request& request);
 std::unique_ptr<Reader> open_csv(const std::string& path, const Request& request);

@@ -37,6 +37,25 @@ std::vector<std::string> split_at(const std::string& text, char separator) {
   return parts;
 }
 
+/// Throws where a file's name says that no reader takes it.
+void expect_readable_name(const std::string& text, const std::string& name) {
+  constexpr std::pair<const char*, const char*> known[] = {
+      {".xz", "is xz-compressed: unpack it first (xz -d)"},
+      {".bz2", "is bzip2-compressed: unpack it first (bzip2 -d)"},
+      {".zst", "is zstd-compressed: unpack it first (zstd -d)"},
+      {".npz",
+       "is a zip archive of arrays: save each array by itself (numpy.save) and write "
+       "npy:X.npy,y.npy"},
+      {".zip", "is a zip archive: unpack it first (unzip)"},
+      {".7z", "is a 7z archive: unpack it first (7z x)"},
+      {".xlsx", "is a spreadsheet: write it as CSV first"},
+      {".parquet", "is a Parquet file: write it as CSV, NPY or HDF5 first"},
+      {".pkl", "is a pickle: save its arrays with numpy.save"},
+      {".mat", "is a MATLAB file: write it as HDF5 or NPY first"}};
+  for (const auto& [ending, what] : known)
+    if (name.ends_with(ending)) throw InputError("data '{}': {}", text, what);
+}
+
 /// The format that a file's name tells, as X.npy,y.npy or data.csv.gz do.
 Format format_of_name(const std::string& text) {
   std::string name = text.substr(0, text.find(','));
@@ -44,11 +63,12 @@ Format format_of_name(const std::string& text) {
   if (name.ends_with(".gz")) name.resize(name.size() - 3);
   const auto ends = [&](auto... endings) { return (name.ends_with(endings) || ...); };
   if (ends(".npy")) return Format::npy;
-  if (ends(".csv")) return Format::csv;
+  if (ends(".csv", ".tsv")) return Format::csv;
   if (ends(".libsvm", ".svm")) return Format::libsvm;
   if (ends(".h5", ".hdf5")) return Format::h5;
   if (ends("-ubyte", ".idx")) return Format::idx;
   if (ends(".bin")) return Format::cifar;
+  expect_readable_name(text, name);
   throw InputError("data '{}': the name does not tell the format; write FORMAT:{}, with one of {}",
                    text, text, kKnown);
 }
@@ -58,6 +78,25 @@ bool looks_like_prefix(std::string_view word) {
   for (char c : word)
     if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-') return false;
   return !word.empty();
+}
+
+/// FILE[,d=D][,base=B]: only what follows the last commas and has such a key is one.
+void parse_libsvm(Spec& spec, const std::string& rest) {
+  spec.path = rest;
+  for (;;) {
+    const auto comma = spec.path.rfind(',');
+    if (comma == std::string::npos) break;
+    const std::string part = spec.path.substr(comma + 1);
+    const auto equals = part.find('=');
+    const std::string key = part.substr(0, equals);
+    if (equals == std::string::npos || (key != "d" && key != "base")) break;
+    if (!spec.values.emplace(key, part.substr(equals + 1)).second)
+      throw InputError("data '{}': {} is given twice", spec.text, key);
+    spec.path.resize(comma);
+  }
+  if (spec.whole("base", 0, 0) > 1)
+    throw InputError("data '{}': base = {} has to be 0 or 1", spec.text, spec.whole("base", 0, 0));
+  spec.whole("d", 1, 1);
 }
 
 void parse_files(Spec& spec, const std::string& rest) {
@@ -79,6 +118,8 @@ void parse_files(Spec& spec, const std::string& rest) {
     if (names.size() > 1) spec.targets = names[1];
     if (names.size() > 2 || (names.size() > 1 && spec.targets.empty()))
       throw InputError("data '{}': one file or two, separated by a comma, are needed", spec.text);
+  } else if (spec.format == Format::libsvm) {
+    parse_libsvm(spec, rest);
   } else {
     spec.path = rest;
   }

@@ -17,7 +17,7 @@ struct Spec {
   std::string targets;  ///< path of the targets; h5: dataset; "" where not given
   std::string dataset;  ///< h5: of the inputs
   std::map<std::string, std::string>
-      values;  ///< synthetic: key -> value, checked for misspelt keys
+      values;  ///< synthetic and libsvm: key -> value, checked for misspelt keys
 
   bool synthetic() const { return format >= Format::circle; }
   /// A whole number >= `least` / a finite number; `fallback` where the key is left out (there is no

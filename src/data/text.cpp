@@ -1,5 +1,6 @@
 #include "text.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -10,6 +11,7 @@ namespace {
 
 constexpr std::size_t kBuffer = std::size_t{1} << 18;
 constexpr std::size_t kLongestLine = std::size_t{1} << 28;
+constexpr std::size_t kLookedAt = 4096;  // bytes that tell whether a file is text
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
@@ -51,14 +53,15 @@ std::string quoted(std::string_view text) {
   return shown + (text.size() > longest ? "...'" : "'");
 }
 
-double number_at(const std::string& path, Index row, Index column, std::string_view text) {
+double number_at(const std::string& path, Index row, Index column, std::string_view text,
+                 std::string_view hint) {
   const auto value = parse_number(text);
   if (value && std::isfinite(*value)) return *value;
   const std::string where =
       fmt::format("{}: row {}, column {} (counted from 1): ", path, row, column);
   if (trimmed(text).empty())
     throw InputError("{}the field is empty; every row needs all its numbers", where);
-  if (!value) throw InputError("{}{} is not a number", where, quoted(text));
+  if (!value) throw InputError("{}{} is not a number{}", where, quoted(text), hint);
   throw InputError("{}{} is not a finite number", where, quoted(text));
 }
 
@@ -96,9 +99,23 @@ bool LineReader::next_any(std::string_view& line) {
       buffer_.resize(2 * buffer_.size());
     }
     const auto room = static_cast<Index>(buffer_.size() - end_);
+    const bool start = stream_.position() == 0;
     const Index got = stream_.read(buffer_.data() + end_, room);
     end_ += static_cast<std::size_t>(got);
     at_end_ = got < room;
+    if (start) expect_text();
+  }
+}
+
+void LineReader::expect_text() const {
+  const std::string_view start(buffer_.data(), std::min(end_, kLookedAt));
+  if (start.starts_with("\x93NUMPY"))
+    throw InputError("{}: is an NPY file: write npy:{}", path(), path());
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(start[i]);
+    if (byte >= 32 || (byte >= 9 && byte <= 13) || byte == 27) continue;
+    throw InputError("{}: is no text: byte {} is {:02x}{}", path(), i, byte,
+                     byte == 0 ? " (UTF-16 perhaps: UTF-8 is needed)" : "");
   }
 }
 

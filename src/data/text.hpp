@@ -16,10 +16,14 @@ std::optional<double> parse_number(std::string_view text);
 std::optional<Index> parse_whole(std::string_view text);
 /// For messages: short, printable, in quotes.
 std::string quoted(std::string_view text);
-/// parse_number, or an InputError that says where and what: empty, no number, not finite.
-double number_at(const std::string& path, Index row, Index column, std::string_view text);
+/// parse_number, or an InputError that says where and what: empty, no number (then with `hint`),
+/// not finite.
+double number_at(const std::string& path, Index row, Index column, std::string_view text,
+                 std::string_view hint = {});
 
-/// The lines of a text file that are not blank, without their ends (LF or CR LF). Local.
+/// The lines of a text file that are not blank, without their ends (LF or CR LF). Local. Throws
+/// InputError where the file is no text: NUL or other control characters at its start, or the name
+/// of its format where that is known.
 class LineReader {
  public:
   explicit LineReader(const std::string& path);
@@ -32,6 +36,7 @@ class LineReader {
 
  private:
   bool next_any(std::string_view& line);
+  void expect_text() const;
   ByteStream stream_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0, end_ = 0;  // what of the buffer has not been handed out

@@ -100,15 +100,42 @@ TEST(Preparation, ComesBackFromAFileAsItWas) {
   a.outputs = 2;
   a.csv_target = "price";
   a.standardization = {{0.1, -1e-300, 5}, {1, 2, 1.0 / 3}, {7, 8}, {9, 10}};
+  a.input_names = {"a", "length, mm", "two\nlines and a \\"};
+  a.target_names = {"y1", "y2"};
+  a.csv = {.header = "yes", .index = "none", .columns = 6, .targets = {5, 0}, .index_column = 2};
   data::Preparation b;
   b.one_hot = true;
-  b.classes = 10;
-  for (const auto& written : {a, b}) {
+  b.classes = data::classes_of(std::vector<double>{-1, 1.0 / 3, 60000});
+  b.libsvm_base = 0;
+  data::Preparation c;
+  c.classes = data::classes_of(std::vector<std::string>{"virginica", "", "1\\n"});
+  for (const auto& written : {a, b, c}) {
     auto file = dist::Hdf5File::create(world(), folder / "p.h5");
     data::write(file, written);
     file.finish();
     EXPECT_EQ(data::read_preparation(dist::Hdf5File::open(world(), folder / "p.h5")), written);
   }
+}
+
+TEST(Preparation, OfFilesWithoutNamesHasTheLabelsFromZero) {
+  TemporaryFolder folder;
+  auto file = dist::Hdf5File::create(world(), folder / "old.h5");
+  file.attribute("/", "preparation_scale", 0.5);
+  for (const char* name : {"preparation_unit_norm", "preparation_one_hot"})
+    file.attribute("/", name, Index{1});
+  file.attribute("/", "preparation_dimension", Index{7});
+  for (const char* name : {"preparation_outputs", "preparation_classes"})
+    file.attribute("/", name, Index{3});
+  file.attribute("/", "preparation_csv_target", std::string());
+  file.finish();
+  const auto p = data::read_preparation(dist::Hdf5File::open(world(), folder / "old.h5"));
+  EXPECT_EQ(p.classes.names, (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(p.classes.values, (std::vector<double>{0, 1, 2}));
+  EXPECT_TRUE(p.input_names.empty());
+  EXPECT_EQ(p.libsvm_base, -1);
+  EXPECT_EQ(p.csv.columns, 0);
+  const auto test = folder.write("m.csv", "1,2,3,4,5,6,7,2\n");
+  EXPECT_EQ(data::load_test(test, p, {}, world()).outputs(), 3);
 }
 
 }  // namespace

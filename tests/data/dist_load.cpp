@@ -96,6 +96,10 @@ TEST(Load, SplitsAndLimitsInEveryFormat) {
         EXPECT_EQ(
             test::expect_rows(set.targets, [&](Index i, Index) { return label(file_row(i)); }),
             size);
+        ASSERT_EQ(static_cast<Index>(set.file_rows.size()), set.inputs.local_rows());
+        for (Index i = 0; i < set.inputs.local_rows(); ++i)
+          EXPECT_EQ(set.file_rows[static_cast<std::size_t>(i)],
+                    file_row(set.inputs.first_row() + i));
       };
       check(split.train, train, limit);
       check(*split.test, test, limit_test);
@@ -189,9 +193,10 @@ TEST(Load, ThrowsOnAllRanksAlikeWhereverTheTroubleIs) {
     for (Index i = 0; i < kRows; ++i) text += i == bad ? "1,2.5\n" : "1,2\n";
     data::Options options;
     options.one_hot = true;
-    const auto error = load_error(folder.write("l.csv", text), options);
+    const auto train = folder.write("t.csv", "1,2\n1,3\n");
+    const auto error = load_error(train, options, folder.write("l.csv", text));
     everywhere(error);
-    EXPECT_NE(error.find(fmt::format("row {} (counted", bad + 1)), std::string::npos) << error;
+    EXPECT_NE(error.find(fmt::format("data row {} (counted", bad + 1)), std::string::npos) << error;
   }
   everywhere(load_error("csv:/nowhere/x.csv"));
   everywhere(load_error("npy:/nowhere/x.npy"));

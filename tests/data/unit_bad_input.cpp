@@ -64,7 +64,46 @@ TEST(BadInput, WrongMagicNumbers) {
   expect_parts(load_error("npy:" + png), {png, "magic number 89 50 4e 47", "byte 0", "93 4e"});
   expect_parts(load_error("idx:" + png), {png, "magic number 89 50 4e 47", "byte 0", "00 00"});
   expect_parts(load_error("cifar:" + png), {png, "3073"});
-  expect_parts(load_error("csv:" + png), {png});
+  expect_parts(load_error("csv:" + png), {png, "is no text", "byte"});
+  expect_parts(load_error("libsvm:" + png), {png, "is no text", "byte"});
+}
+
+TEST(BadInput, PackedAndForeignFilesAreNamed) {
+  using namespace std::string_literals;
+  TemporaryFolder folder;
+  const std::pair<std::string, std::string> known[] = {
+      {"\xFD"
+       "7zXZ\0\0\4"s,
+       "xz-compressed"},
+      {"BZh91AY&SY", "bzip2-compressed"},
+      {"\x28\xB5\x2F\xFD\x24\x05"s, "zstd-compressed"},
+      {"PK\3\4\x14\0"s, "zip archive"},
+      {"7z\xBC\xAF\x27\x1C"s, "7z archive"},
+      {"\xFF\xFE"
+       "1\0,\0"s,
+       "UTF-16"},
+      {"\xFE\xFF\0"
+       "1\0,"s,
+       "UTF-16"},
+      {"PAR1....", "Parquet"},
+      {"\x89HDF\r\n\x1a\n", "HDF5 file: write h5:"}};
+  for (const auto& [magic, what] : known)
+    for (const std::string prefix : {"csv:", "npy:", "libsvm:", "idx:", "cifar:", "h5:"}) {
+      if (prefix == "h5:" && what.starts_with("HDF5")) continue;
+      const auto path = folder.write_raw("packed", magic + std::string(64, 'x'));
+      expect_parts(load_error(prefix + path + (prefix == "h5:" ? ":/x" : "")), {path, what});
+    }
+  const auto npz = folder.write_raw("x.npz", "PK\3\4" + std::string(64, 'x'));
+  expect_parts(load_error("npy:" + npz), {npz, ".npz", "numpy.save"});
+  const auto gz = folder.write("twice.csv.gz", "BZh91AY&SY");
+  expect_parts(load_error(gz), {gz, "bzip2"});
+  expect_parts(load_error("x.csv.xz"), {"x.csv.xz", "xz -d"});
+  expect_parts(load_error("x.npz"), {"x.npz", "numpy.save"});
+  expect_parts(load_error("x.csv.bz2"), {"bzip2 -d"});
+  const auto bare = folder.write_raw("bare.csv", "1\0,\0002\0\n\0"s);
+  expect_parts(load_error(bare), {bare, "is no text", "UTF-16"});
+  const auto npy = folder.write_raw("y.npy", any_npy());
+  expect_parts(load_error("csv:" + npy), {npy, "NPY file", "write npy:"});
 }
 
 TEST(BadInput, TruncatedAndOverlongArrays) {
@@ -152,30 +191,55 @@ TEST(BadInput, CsvNamesRowAndColumn) {
   expect_parts(load_error(folder.write("x.csv", "1\n2\n")), {"one column", "none"});
   data::Options options;
   options.csv_target = "price";
-  expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n"), options), {"'price'", "header"});
+  expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n"), options),
+               {"'price'", "header names a, b"});
   expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"'price'", "no header"});
   options.csv_target = "2";
   expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"column 2", "0 to 1"});
+  options.csv_target = "-3";
+  expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"column -3", "-2 to -1"});
+  options.csv_target = "1,-2";
+  expect_parts(load_error(folder.write("x.csv", "1,2,3\n"), options), {"'-2'", "given twice"});
   options.csv_target = "none";
   expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"no targets"});
+  options = {};
+  expect_parts(load_error(folder.write("x.csv", "a,b,a\n1,2,3\n")),
+               {"x.csv", "two columns", "'a'"});
+  options.csv_header = "maybe";
+  expect_parts(load_error(folder.write("x.csv", "1,2\n"), options), {"maybe", "yes, no or auto"});
+  options = {};
+  expect_parts(load_error(folder.write("x.csv", "1;2,5\n3;4,5\n")), {"'2,5'", "point"});
+  expect_parts(load_error(folder.write("x.csv", "a,b\n1,red\n2,blue\n")),
+               {"row 2", "column 2", "'red'", "--one-hot"});
+  for (const std::string text : {"0,1,2\n3,4,5\n6,7,8\n", "0,1\n0.5,2.5\n"})
+    expect_parts(load_error(folder.write("x.csv", text)), {"first row is 0, 1", "--header yes"});
+  options.csv_index = "1";
+  expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n"), options),
+               {"both the target and the index"});
 }
 
 TEST(BadInput, LibsvmNamesRowAndColumn) {
   TemporaryFolder folder;
-  expect_parts(load_error(folder.write("x.svm", "1 1:2\n1 0:3\n")),
-               {"x.svm", "row 2", "column 2", "index 0", "from 1"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n1 0:3\n") + ",base=1"),
+               {"x.svm", "row 2", "index 0", "base=1", "count from 1"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n1 -1:3\n")),
+               {"x.svm", "row 2", "column 2", "index -1"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2 9:1\n") + ",d=8"),
+               {"row 1", "index 9", "d = 8"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n") + ",d=0"), {"d = '0'", "at least 1"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n") + ",base=2"), {"base", "0 or 1"});
+  expect_parts(load_error(folder.write("x.svm", "1 1:2\n2:1\n")), {"row 2", "no label"});
+  expect_parts(load_error(folder.write("x.svm", "1:2\n2:1\n")), {"no targets"});
   expect_parts(load_error(folder.write("x.svm", "1 3:2 2:1\n")), {"row 1", "column 3", "index 2"});
   expect_parts(load_error(folder.write("x.svm", "1 3:2 3:1\n")), {"index 3 after 3"});
-  expect_parts(load_error(folder.write("x.svm", "1 99999999999:1\n")),
-               {"index 99999999999", "dense"});
   expect_parts(load_error(folder.write("x.svm", "1 3:x\n")), {"row 1", "column 2", "'x'"});
   expect_parts(load_error(folder.write("x.svm", "1 3:nan\n")), {"row 1", "column 2", "finite"});
   expect_parts(load_error(folder.write("x.svm", "yes 3:1\n")), {"row 1", "column 1", "'yes'"});
   expect_parts(load_error(folder.write("x.svm", "1 3\n")), {"'3'", "index:value"});
   expect_parts(load_error(folder.write("x.svm", "1\n2\n")), {"no row has a feature"});
   const auto train = folder.write("train.svm", "1 3:1\n"),
-             test = folder.write("test.svm", "1 5:1\n");
-  expect_parts(load_error(train, {}, test), {"test.svm", "row 1", "feature 5", "has 3"});
+             test = folder.write("test.svm", "1 0:1\n");
+  expect_parts(load_error(train, {}, test), {"test.svm", "row 1", "index 0", "training set"});
 }
 
 TEST(BadInput, NotANumberInArrays) {
@@ -216,10 +280,17 @@ TEST(BadInput, LabelsThatAreNoClasses) {
                  {name, "image 3", "byte 6146", "label 10", "0 to 9"});
   data::Options options;
   options.one_hot = true;
-  expect_parts(load_error(folder.write("x.csv", "1,0\n1,1.5\n"), options),
-               {"x.csv", "row 2", "1.5", "whole numbers"});
-  expect_parts(load_error(folder.write("x.csv", "1,0\n1,-1\n"), options), {"row 2", "-1"});
-  expect_parts(load_error(folder.write("x.csv", "1,1e7\n"), options), {"row 1", "65536"});
+  const auto two = folder.write("two.csv", "1,0\n1,1.5\n");
+  expect_parts(load_error(two, options, folder.write("x.csv", "1,0\n1,1\n")),
+               {"x.csv", "data row 2", "label 1,", "0, 1.5"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\n1,2\n"), options),
+               {"x.csv", "every training row", "label 2", "two classes"});
+  std::string many;
+  for (Index i = 0; i <= 65536; ++i) many += fmt::format("1,{}\n", i);
+  expect_parts(load_error(folder.write("x.csv", many), options), {"65536", "measurements"});
+  many.clear();
+  for (Index i = 0; i <= 65536; ++i) many += fmt::format("1,n{}\n", i);
+  expect_parts(load_error(folder.write("x.csv", many), options), {"65536", "measurements"});
   const auto x = folder.write("x.npy", any_npy()), y = folder.write("y.npy", any_npy());
   expect_parts(load_error(x + "," + y, options), {"2 target columns"});
 }
@@ -300,7 +371,8 @@ TEST(BadInput, TestSetsThatDoNotFit) {
   TemporaryFolder folder;
   const auto two = folder.write("two.csv", "1,2,3\n"),
              three = folder.write("three.csv", "1,2,3,4\n");
-  expect_parts(load_error(two, {}, three), {"three.csv", "3 inputs", "has 2"});
+  expect_parts(load_error(two, {}, three),
+               {"three.csv", "has 4 columns", "has 2 inputs", "2 are needed, or 3 with targets"});
   data::Options options;
   options.one_hot = true;
   const auto split = data::load(folder.write("labels.csv", "1,0\n1,1\n"), "", options,
@@ -309,7 +381,7 @@ TEST(BadInput, TestSetsThatDoNotFit) {
   expect_parts(test::input_error([&] {
                  data::load_test(more, split.preparation, {}, comm::Communicator::world());
                }),
-               {"more.csv", "label 4", "0 to 1"});
+               {"more.csv", "data row 1", "label 4", "0, 1"});
 }
 
 }  // namespace

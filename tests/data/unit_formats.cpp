@@ -111,7 +111,7 @@ TEST(Npy, ReadsTargetsOfOneAndOfSeveralColumns) {
   EXPECT_EQ(test::expect_rows(three.targets,
                               [](Index i, Index j) { return static_cast<double>(3 * i + j); }),
             12);
-  EXPECT_EQ(one.classes, 0);
+  EXPECT_TRUE(one.classes.empty());
   EXPECT_TRUE(one.labels.empty());
   EXPECT_EQ(one.hash, three.hash) << "the hash of the inputs does not depend on the targets";
   EXPECT_NE(one.target_hash, three.target_hash);
@@ -186,6 +186,114 @@ TEST(Libsvm, TheTestSetHasTheTrainingSetsDimension) {
       test::expect_rows(split.test->inputs, [](Index, Index j) { return j == 1 ? 5.0 : 0.0; }), 4);
 }
 
+TEST(Libsvm, IndicesCountFromZeroWhereTheTrainingFileHasAnIndexZero) {
+  TemporaryFolder folder;
+  const auto train = folder.write("train.svm", "-1 0:1 2:3\n+1 1:5\n");
+  const auto test =
+      folder.write("test.svm", "1 1:7 2:8\n");  // no index 0: the training file's base
+  const auto split = data::load(train, test, {}, comm::Communicator::world());
+  const double x[2][3] = {{1, 0, 3}, {0, 5, 0}}, z[3] = {0, 7, 8};
+  EXPECT_EQ(test::expect_rows(split.train.inputs, [&](Index i, Index j) { return x[i][j]; }), 6);
+  EXPECT_EQ(test::expect_rows(split.test->inputs, [&](Index, Index j) { return z[j]; }), 3);
+  EXPECT_EQ(split.preparation.libsvm_base, 0);
+  EXPECT_EQ(split.train.notes.back(), "indices count from 0");
+  const auto stated = load_one(folder.write("one.svm", "1 1:7 2:8\n") + ",base=0");
+  EXPECT_EQ(test::expect_rows(stated.inputs, [&](Index, Index j) { return z[j]; }), 3);
+}
+
+TEST(Libsvm, FeaturesBeyondTheTrainingSetsAreSetAsideAndQueriesIgnored) {
+  TemporaryFolder folder;
+  const auto train = folder.write("train.svm", "3 qid:1 1:1 3:2\n2 qid:1 2:4\n");
+  const auto test = folder.write("test.svm", "1 qid:7 2:6 9:5 123456789012:1\n");
+  const auto split = data::load(train, test, {}, comm::Communicator::world());
+  const double x[2][3] = {{1, 0, 2}, {0, 4, 0}}, z[3] = {0, 6, 0}, y[2] = {3, 2};
+  EXPECT_EQ(test::expect_rows(split.train.inputs, [&](Index i, Index j) { return x[i][j]; }), 6);
+  EXPECT_EQ(test::expect_rows(split.train.targets, [&](Index i, Index) { return y[i]; }), 2);
+  EXPECT_EQ(test::expect_rows(split.test->inputs, [&](Index, Index j) { return z[j]; }), 3);
+  EXPECT_EQ(split.train.notes.back(), "the query identifiers (qid) are left out");
+  EXPECT_NE(split.test->notes[1].find("beyond index 3 are left out"), std::string::npos);
+}
+
+TEST(Libsvm, ADeclaredDimensionAndRowsWithoutLabels) {
+  TemporaryFolder folder;
+  const auto wide = load_one("libsvm:" + folder.write("x,1.svm", "1 2:5\n") + ",d=4");
+  EXPECT_EQ(test::expect_rows(wide.inputs, [](Index, Index j) { return j == 1 ? 5.0 : 0.0; }), 4);
+  const auto train = folder.write("train.svm", "1 1:2 2:3\n2 1:5\n");
+  const auto test = folder.write("test.svm", "2:3\n1:2\n");
+  const auto split = data::load(train, test, {.standardize = true}, comm::Communicator::world());
+  EXPECT_EQ(split.test->outputs(), 0);
+  EXPECT_EQ(split.test->rows(), 2);
+  const auto alone = data::load_test(test, split.preparation, {}, comm::Communicator::world());
+  EXPECT_EQ(alone.hash, split.test->hash);
+}
+
+TEST(TestSets, MayBeWithoutTargetsInEveryFormat) {
+  TemporaryFolder folder;
+  const auto x = folder.write(
+      "x.npy", test::npy<double>("<f8", "(4, 2)", 8, [](Index p) { return value(p / 2, p % 2); }));
+  const auto y = folder.write("y.npy", test::npy<double>("<f8", "(4,)", 4, [](Index p) {
+                                return static_cast<double>(p % 2);
+                              }));
+  std::string csv, svm;
+  for (Index i = 0; i < 4; ++i) {
+    csv += fmt::format("{},{}\n", value(i, 0), value(i, 1));
+    svm += fmt::format("1:{} 2:{}\n", value(i, 0), value(i, 1));
+  }
+  for (const std::string& spec : {x, folder.write("x.csv", csv), folder.write("x.svm", svm)})
+    for (bool one_hot : {false, true}) {
+      SCOPED_TRACE(spec);
+      const data::Options options{.standardize = true, .one_hot = one_hot};
+      const auto split = data::load(x + "," + y, spec, options, comm::Communicator::world());
+      EXPECT_EQ(split.test->outputs(), 0);
+      EXPECT_TRUE(split.test->labels.empty());
+      EXPECT_EQ(split.test->hash, split.train.hash);
+      const auto alone =
+          data::load_test(spec, split.preparation, options, comm::Communicator::world());
+      EXPECT_EQ(alone.outputs(), 0);
+      EXPECT_EQ(alone.hash, split.train.hash);
+      // and with targets they are prepared, whether or not they are required
+      data::Options relaxed;
+      relaxed.targets_required = false;
+      const auto known =
+          data::load_test(x + "," + y, split.preparation, relaxed, comm::Communicator::world());
+      EXPECT_EQ(known.target_hash, split.train.target_hash);
+    }
+  const auto images =
+      folder.write("i-ubyte", test::idx({4, 1, 2}, [](Index p) { return static_cast<int>(p); }));
+  const auto labels =
+      folder.write("l-ubyte", test::idx({4}, [](Index p) { return static_cast<int>(p % 2); }));
+  const auto split =
+      data::load(images + "," + labels, images, {.one_hot = true}, comm::Communicator::world());
+  EXPECT_EQ(split.test->outputs(), 0);
+  EXPECT_EQ(split.test->hash, split.train.hash);
+}
+
+TEST(MemoryLimit, RefusesBeforeTheRowsAreAllocated) {
+  TemporaryFolder folder;
+  data::Options options;
+  options.memory_limit = 100e6;
+  const auto x = folder.write(
+      "x.npy", test::npy<double>("<f8", "(4, 2)", 8, [](Index p) { return value(p / 2, p % 2); }));
+  const auto refused = [&](const std::string& spec) -> std::string {
+    try {
+      data::load_inputs(spec, options, comm::Communicator::world());
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::out_of_memory) << error.what();
+      return error.what();
+    }
+    return "";
+  };
+  const auto text = refused(folder.write("x.svm", "1 100000000:1\n"));
+  for (const std::string words :
+       {"x.svm", "1 row of 100000000 features", "95.37 MiB", "--memory-limit"})
+    EXPECT_NE(text.find(words), std::string::npos) << text;
+  EXPECT_NE(refused(folder.write("y.svm", "1 99999999999999:1\n")), "");
+  EXPECT_NE(refused("gaussian:n=10000000,d=10"), "");
+  EXPECT_EQ(refused(x), "");
+  options.memory_limit = 50;  // 8 numbers are 64 bytes
+  EXPECT_NE(refused(x), "");
+}
+
 TEST(Idx, ReadsImagesAndLabels) {
   TemporaryFolder folder;
   const auto pixel = [](Index i, Index j) { return static_cast<double>((31 * i + 5 * j) % 256); };
@@ -199,7 +307,7 @@ TEST(Idx, ReadsImagesAndLabels) {
     EXPECT_EQ(test::expect_rows(set.inputs, pixel), 84);
     EXPECT_EQ(set.image, (data::ImageShape{4, 3, 1}));
     EXPECT_EQ(set.labels, (std::vector<Index>{0, 1, 2, 3, 0, 1, 2}));
-    EXPECT_EQ(set.classes, 4);
+    EXPECT_EQ(set.classes.names, (std::vector<std::string>{"0", "1", "2", "3"}));
     EXPECT_EQ(
         test::expect_rows(set.targets, [](Index i, Index) { return static_cast<double>(i % 4); }),
         7);
@@ -218,7 +326,8 @@ TEST(Cifar, PutsTheChannelsOfAPixelTogether) {
                                   return static_cast<double>((i + 50 * (j % 3) + j / 3) % 256);
                                 }),
               5 * 3072);
-    EXPECT_EQ(set.labels, (std::vector<Index>{0, 2, 4, 6, 8}));
+    EXPECT_EQ(set.labels, (std::vector<Index>{0, 1, 2, 3, 4}));
+    EXPECT_EQ(set.classes.values, (std::vector<double>{0, 2, 4, 6, 8}));
     EXPECT_EQ(set.image, (data::ImageShape{32, 32, 3}));
   }
 }

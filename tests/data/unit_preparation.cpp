@@ -92,6 +92,31 @@ TEST(Standardize, ConstantColumnsAreOnlyCentredEvenWhereTheirMeanIsRounded) {
   for (Index i = 0; i < 3; ++i) EXPECT_EQ(split.train.inputs.row(i)[2], 0);
 }
 
+TEST(Standardize, ColumnsOfTheSmallestAndLargestNumbersHaveTheirDeviation) {
+  // x = s (1, 2, 3): the standardised column is -sqrt(3/2), 0, sqrt(3/2) whatever the scale s is.
+  TemporaryFolder folder;
+  for (const double s : {1e-310, 1e-170, 1e-5, 1e130, 1e200, 5e307}) {
+    SCOPED_TRACE(s);
+    std::string text;
+    for (int i = 1; i <= 3; ++i) text += fmt::format("{},7,{}\n", i * s, i);
+    const auto split = data::load(folder.write("x.csv", text), "", {.standardize = true}, world());
+    const double expected[] = {-std::sqrt(1.5), 0, std::sqrt(1.5)};
+    const double tolerance = s < 1e-300 ? 1e-12 : 1e-14;  // subnormal numbers have fewer digits
+    EXPECT_EQ(test::expect_rows(
+                  split.train.inputs, [&](Index i, Index j) { return j == 0 ? expected[i] : 0.0; },
+                  tolerance),
+              6);
+    EXPECT_EQ(split.train.notes.back(), "1 input is constant, only centred: 2");
+  }
+  // Of both signs: x - mean passes the largest number.
+  const auto path = folder.write("y.csv", "1.7e308,1\n-1.7e308,2\n-1.7e308,3\n");
+  const auto set = data::load(path, "", {.standardize = true}, world()).train;
+  const double expected[] = {std::sqrt(2.0), -std::sqrt(0.5), -std::sqrt(0.5)};
+  EXPECT_EQ(test::expect_rows(
+                set.inputs, [&](Index i, Index) { return expected[i]; }, 1e-14),
+            3);
+}
+
 TEST(UnitNorm, LeavesZeroRowsAndSurvivesTheLargestAndSmallestNumbers) {
   TemporaryFolder folder;
   const auto path = folder.write("x.csv", "0,0\n3,4\n3e300,-4e300\n3e-310,4e-310\n-5,0\n");
@@ -118,23 +143,26 @@ TEST(UnitNorm, ComesAfterScaleAndStandardize) {
   EXPECT_EQ(set.rows(), kRows);
 }
 
-TEST(OneHot, IsOneMinusTheShareOfAClassOverTrainingAndTestLabels) {
+TEST(OneHot, IsOneMinusTheShareOfAClassOverTheTrainingRowsLabels) {
   TemporaryFolder folder;
   const auto train = folder.write("train.csv", "5,0\n6,2\n7,1\n"),
-             test = folder.write("test.csv", "8,4\n");
+             test = folder.write("test.csv", "8,2\n9,2\n");
   const auto split = data::load(train, test, {.standardize = true, .one_hot = true}, world());
   const Index labels[] = {0, 2, 1};
-  EXPECT_EQ(split.train.classes, 5);
+  EXPECT_EQ(split.train.classes.names, (std::vector<std::string>{"0", "1", "2"}));
+  EXPECT_EQ(split.train.classes.values, (std::vector<double>{0, 1, 2}));
+  EXPECT_EQ(split.test->classes, split.train.classes);
   EXPECT_EQ(split.train.labels, (std::vector<Index>{0, 2, 1}));
-  EXPECT_EQ(split.test->labels, (std::vector<Index>{4}));
+  EXPECT_EQ(split.test->labels, (std::vector<Index>{2, 2})) << "one class in the test set is fine";
+  const double mean = 1.0 / 3;
   EXPECT_EQ(test::expect_rows(split.train.targets,
-                              [&](Index i, Index j) { return (labels[i] == j ? 1 : 0) - 0.2; }),
-            15);
-  EXPECT_EQ(
-      test::expect_rows(split.test->targets, [](Index, Index j) { return (j == 4 ? 1 : 0) - 0.2; }),
-      5);
+                              [&](Index i, Index j) { return (labels[i] == j ? 1 : 0) - mean; }),
+            9);
+  EXPECT_EQ(test::expect_rows(split.test->targets,
+                              [&](Index, Index j) { return (j == 2 ? 1 : 0) - mean; }),
+            6);
   EXPECT_TRUE(split.preparation.standardization.target_mean.empty());
-  EXPECT_EQ(split.preparation.outputs, 5);
+  EXPECT_EQ(split.preparation.outputs, 3);
 }
 
 TEST(LoadTest, PreparesNewRowsAsTheTrainingSetWas) {

@@ -58,7 +58,7 @@ class Errors(PipeTest):
             "idx": [self.write("t.idx", idx[:-1]), self.write("m.idx", b"\xff\xff\xff\xff" + idx[4:])],
             "cifar": [self.write("t.bin", bytes(3073 * 2 - 1)), self.write("l.bin", b"\x63" + bytes(3072))],
             "csv": [self.write("t.csv.gz", packed[:-9]), self.write("b.csv.gz", bytes(broken))],
-            "libsvm": [self.write("b.txt", "1 1:0.5 2:\n"), self.write("c.txt", "1 0:3\n")],
+            "libsvm": [self.write("b.txt", "1 1:0.5 2:\n"), self.write("c.txt", "1 -1:3\n")],
         }
         for kind, files in cases.items():
             for file in files:

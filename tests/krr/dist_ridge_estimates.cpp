@@ -79,6 +79,57 @@ TEST_F(Ridges, EstimatesAgreeWithTheExactScoresWithinTheirErrors) {
   EXPECT_EQ(compared, 2 * 2 * 2 * 4);
 }
 
+TEST_F(Ridges, OfAModifiedKernelTheyAreThoseOfTheInductivePredictor) {
+  DistMatrix<double> A(grid, n, n, 16);
+  A.fill(LineKernel{n});
+  const auto pairs = spectral::eigenpairs(std::move(A));
+  const Index k = 14;
+  Index compared = 0, apart = 0;
+  for (const char* g : {"flat", "l1", "inverse", "flat:0.01"}) {
+    auto top = spectral::by_rows(pairs);
+    top.values.resize(static_cast<std::size_t>(k));
+    top.next = pairs.values[static_cast<std::size_t>(k)];
+    Matrix<double> first(top.vectors.rows(), k);
+    std::copy_n(top.vectors.data(), first.size(), first.data());
+    top.vectors = std::move(first);
+    const auto spectrum = msk::SpectrumMap::parse(g).apply(
+        top.values, top.next, false, msk::SpectrumMap::Positivity::nonnegative);
+    auto whole = spectrum;
+    for (Index i = k; i < n; ++i) {
+      whole.lambda.push_back(pairs.values[static_cast<std::size_t>(i)]);
+      whole.g.push_back(whole.lambda.back());
+    }
+    const ModifiedOperator K_g(K, top, spectrum);
+    const SpectralPath<double> path(pairs, whole, Y);
+    for (const auto criterion : {RidgeCriterion::gcv, RidgeCriterion::leave_one_out}) {
+      const bool gcv = criterion == RidgeCriterion::gcv;
+      const auto expected = gcv ? path.gcv(ridges()) : path.leave_one_out(ridges());
+      for (const bool by_pairs : {true, false}) {
+        const auto M = by_pairs ? LowRankPreconditioner::from_pairs(top, spectrum.g)
+                                : LowRankPreconditioner::pivoted_cholesky(K_g, 12, 1);
+        RidgeEstimates estimates(K_g, M, Y, criterion, {.probes = 24, .tolerance = 1e-9});
+        const auto scores = estimates.scores(ridges());
+        ASSERT_EQ(scores.size(), expected.size());
+        for (std::size_t r = 0; r < scores.size(); ++r, ++compared) {
+          const auto& s = scores[r];
+          EXPECT_TRUE(std::abs(s.score - expected[r]) <= 4 * s.error)
+              << g << " " << s.ridge << (by_pairs ? " pairs: " : " sketch: ") << s.score << " +- "
+              << s.error << ", exact " << expected[r];
+          EXPECT_TRUE(s.error <= 0.2 * s.score) << g << " " << s.error / s.score;
+        }
+        // As a matrix of its own K_g has another left-out error.
+        const gram::Operator& fixed = K_g;
+        const auto other = RidgeEstimates(fixed, M, Y, criterion, {.probes = 24, .tolerance = 1e-9})
+                               .scores(ridges());
+        for (std::size_t r = 0; r < scores.size(); ++r)
+          apart += std::abs(other[r].score - expected[r]) > 6 * other[r].error;
+      }
+    }
+  }
+  EXPECT_EQ(compared, 4 * 2 * 2 * 4);
+  EXPECT_GT(apart, 0);
+}
+
 TEST_F(Ridges, WithManyProbesOrTheWholeSpectrumTheyAreClose) {
   for (const auto criterion : {RidgeCriterion::gcv, RidgeCriterion::leave_one_out}) {
     const auto expected = exact(criterion, ridges());

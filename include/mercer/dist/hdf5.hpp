@@ -48,6 +48,11 @@ class Hdf5File {
   /// float16; 0 for integers. Throws as extents().
   double rounding(const std::string& dataset) const;
 
+  /// Whether a dataset holds texts, of fixed or of variable length; false where there is none.
+  bool holds_texts(const std::string& dataset) const;
+  /// Its texts on rank 0 in C order, none on the others. Throws InputError if absent or no texts.
+  std::vector<std::string> read_texts(const std::string& dataset) const;
+
   /// 1-D of values equal on all ranks / read onto all ranks.
   void write(const std::string& dataset, std::span<const double> values);
   std::vector<double> read_vector(const std::string& dataset) const;

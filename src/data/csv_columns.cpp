@@ -1,0 +1,279 @@
+#include "csv_columns.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "notes.hpp"
+
+namespace mercer::data {
+namespace {
+
+constexpr const char* kPandasIndex = "Unnamed: 0";  // where read_csv met an index without a name
+constexpr std::size_t kHeadRows = 16, kHeadBytes = std::size_t{1} << 22;
+
+bool blank(char c) {
+  return c == ' ' || c == '\t';
+}
+
+/// The first rows: two, or as many as fit in kHeadBytes up to kHeadRows.
+std::vector<std::string> head_of(LineReader& lines) {
+  std::vector<std::string> head;
+  std::size_t bytes = 0;
+  std::string_view line;
+  while (head.size() < kHeadRows && (head.size() < 2 || bytes < kHeadBytes) && lines.next(line)) {
+    head.emplace_back(line);
+    bytes += line.size();
+  }
+  if (head.empty()) throw InputError("{}: the file has no rows, only blank lines", lines.path());
+  return head;
+}
+
+bool all_numbers(const std::vector<std::string>& fields) {
+  return std::all_of(fields.begin(), fields.end(),
+                     [](const std::string& f) { return parse_number(f).has_value(); });
+}
+
+/// Of comma, semicolon and tab the one that splits the first two rows alike, a comma only where the
+/// others do not or where it leaves nothing but numbers; blanks where none does and they leave
+/// numbers.
+char find_separator(const std::vector<std::string>& head) {
+  const std::string& last = head[std::min<std::size_t>(1, head.size() - 1)];
+  const auto columns = [&](char separator) {
+    const auto first = fields_of(head[0], separator).size();
+    return first == fields_of(last, separator).size() ? first : std::size_t{0};
+  };
+  if (columns(',') > 1 && all_numbers(fields_of(last, ','))) return ',';
+  for (char separator : {';', '\t', ','})
+    if (columns(separator) > 1) return separator;
+  if (columns(' ') > 1 && all_numbers(fields_of(last, ' '))) return ' ';
+  const auto most = [&](char a, char b) {
+    return fields_of(head[0], a).size() < fields_of(head[0], b).size();
+  };
+  constexpr std::array<char, 3> known{',', ';', '\t'};
+  return *std::max_element(known.begin(), known.end(), most);
+}
+
+/// 0, 1, 2, ... from field `first` on: what pandas writes where columns have no names.
+bool counts_columns(const std::vector<std::string>& fields, std::size_t first) {
+  for (std::size_t j = first; j < fields.size(); ++j)
+    if (fields[j] != std::to_string(j - first)) return false;
+  return fields.size() > first;
+}
+
+bool is_header(const std::string& path, const std::vector<std::string>& head,
+               const std::vector<std::string>& first, const std::string& asked, CsvLayout& layout) {
+  if (asked != "auto") return asked == "yes";
+  const auto number = [](const std::string& f) { return parse_number(f).has_value(); };
+  const auto name = [&](const std::string& f) { return !f.empty() && !number(f); };
+  if (std::none_of(first.begin(), first.end(), number))
+    return std::any_of(first.begin(), first.end(), name);
+  const bool indexed = (first[0].empty() || first[0] == kPandasIndex) && counts_columns(first, 1);
+  if (!indexed && (!counts_columns(first, 0) || head.size() == 1)) return false;
+  bool whole = true;
+  for (std::size_t row = 1; row < head.size(); ++row)
+    for (const auto& field : fields_of(head[row], layout.separator))
+      whole = whole && parse_whole(field).has_value();
+  const bool several = first.size() > 2;
+  if (!indexed && whole == several)
+    throw InputError(
+        "{}: the first row is {}: names of the columns or data? Say it with --header yes or "
+        "--header no",
+        path, shortened(first));
+  const bool header = indexed || several;
+  layout.notes.push_back(fmt::format("the first row, {}, was taken for {} (--header {})",
+                                     shortened(first), header ? "names of the columns" : "data",
+                                     header ? "no takes it for data" : "yes takes it for names"));
+  return header;
+}
+
+void expect_distinct(const std::string& path, const std::vector<std::string>& names) {
+  std::set<std::string_view> seen;
+  for (const auto& name : names)
+    if (!seen.insert(name).second)
+      throw InputError("{}: two columns have the name {}: every name is needed once", path,
+                       quoted(name));
+}
+
+/// Whether the first column is what pandas writes for a table's index: without a name, whole
+/// numbers.
+bool looks_like_index(const std::vector<std::string>& head, const CsvLayout& layout) {
+  if (!layout.header || layout.columns < 2 ||
+      !(layout.names[0].empty() || layout.names[0] == kPandasIndex))
+    return false;
+  for (std::size_t row = 1; row < head.size(); ++row)
+    if (!parse_whole(fields_of(head[row], layout.separator)[0])) return false;
+  return head.size() > 1;
+}
+
+void find_index(const std::string& path, const std::vector<std::string>& head,
+                const std::string& asked, CsvLayout& layout) {
+  if (asked == "none" || (asked == "auto" && !looks_like_index(head, layout))) return;
+  layout.index_column = 0;
+  if (asked != "auto") {
+    const auto columns = columns_named(path, asked, layout, "index");
+    if (columns.size() != 1)
+      throw InputError("{}: the index {}: one column is needed", path, quoted(asked));
+    layout.index_column = columns[0];
+  }
+  const auto& name =
+      layout.header ? layout.names[static_cast<std::size_t>(layout.index_column)] : "";
+  layout.notes.push_back(
+      fmt::format("column {} (counted from 0{}) was set aside as the index of the rows{}",
+                  layout.index_column, name.empty() ? "" : fmt::format(", {}", name),
+                  asked == "auto" ? " (--index none makes it an input)" : ""));
+}
+
+/// Targets as asked for, inputs the rest.
+void choose_columns(const std::string& path, const Request& request, CsvLayout& layout) {
+  const bool last = request.csv_target.empty();
+  if (last)
+    layout.targets = {layout.columns - 1};
+  else if (request.csv_target != "none")
+    layout.targets = columns_named(path, request.csv_target, layout, "target");
+  for (Index target : layout.targets)
+    if (target == layout.index_column)
+      throw InputError("{}: column {} (counted from 0) is both the target and the index", path,
+                       target);
+  for (Index j = 0; j < layout.columns; ++j)
+    if (j != layout.index_column &&
+        std::find(layout.targets.begin(), layout.targets.end(), j) == layout.targets.end())
+      layout.inputs.push_back(j);
+  if (layout.inputs.empty())
+    throw InputError(
+        "{}: has one column, which is the target: no inputs are left (the target "
+        "'none' makes it an input)",
+        path);
+  if (layout.targets.empty()) return;
+  const std::string where = layout.header
+                                ? shortened(layout.targets, layout.names)
+                                : fmt::format("column {} (counted from 0)", layout.targets[0]);
+  if (request.text == Request::Text::left_out)
+    layout.notes.push_back(
+        fmt::format("{}{}{} was taken as the target and is no input (--target none makes it one)",
+                    last ? "the last column, " : "", where, last ? "," : ""));
+  else if (!layout.header && layout.targets.size() == 1)
+    layout.notes.push_back(fmt::format("no header; the target is {}", where));
+}
+
+}  // namespace
+
+bool Fields::next(std::string_view& field) {
+  if (end_) return false;
+  if (separator_ == ' ') {
+    const auto stop = std::find_if(rest_.begin(), rest_.end(), blank);
+    field = {rest_.begin(), stop};
+    rest_ = trimmed({stop, rest_.end()});
+    end_ = rest_.empty();
+    return true;
+  }
+  std::string_view start = rest_;
+  while (!start.empty() && blank(start.front()) && start.front() != separator_)
+    start.remove_prefix(1);
+  if (!start.empty() && start.front() == '"') {
+    const auto kept = rest_;
+    rest_ = start;
+    field = quoted_field();
+    if (field.data() != nullptr) return true;
+    rest_ = kept;  // a quote that is not closed before the separator: part of the text
+  }
+  const auto stop = rest_.find(separator_);
+  end_ = stop == std::string_view::npos;
+  field = trimmed(rest_.substr(0, stop));
+  rest_.remove_prefix(end_ ? rest_.size() : stop + 1);
+  return true;
+}
+
+/// The field in quotes that the rest starts with; one without data where it is none.
+std::string_view Fields::quoted_field() {
+  buffer_.clear();
+  std::size_t i = 1;
+  bool doubled = false;
+  for (;; ++i) {
+    if (i >= rest_.size()) return {};
+    if (rest_[i] != '"') continue;
+    if (i + 1 >= rest_.size() || rest_[i + 1] != '"') break;
+    doubled = true;
+    ++i;
+  }
+  std::string_view field = rest_.substr(1, i - 1);
+  std::size_t after = i + 1;
+  while (after < rest_.size() && rest_[after] != separator_) {
+    if (!blank(rest_[after]) && rest_[after] != '\r') return {};
+    ++after;
+  }
+  end_ = after >= rest_.size();
+  rest_.remove_prefix(end_ ? rest_.size() : after + 1);
+  if (!doubled) return field;
+  for (std::size_t j = 0; j < field.size(); ++j) {
+    buffer_ += field[j];
+    if (field[j] == '"') ++j;
+  }
+  return buffer_;
+}
+
+std::vector<std::string> fields_of(std::string_view line, char separator) {
+  std::vector<std::string> fields;
+  Fields all(line, separator);
+  for (std::string_view field; all.next(field);) fields.emplace_back(trimmed(field));
+  return fields;
+}
+
+std::vector<Index> columns_named(const std::string& path, const std::string& text,
+                                 const CsvLayout& layout, const char* what) {
+  const auto& names = layout.names;
+  const auto column = [&](const std::string& piece) {
+    const auto found = std::find(names.begin(), names.end(), piece);
+    if (found != names.end()) return static_cast<Index>(found - names.begin());
+    const auto number = parse_whole(piece);
+    if (number && *number >= -layout.columns && *number < layout.columns)
+      return *number < 0 ? *number + layout.columns : *number;
+    if (number)
+      throw InputError("{}: there is no {} column {}: its columns are 0 to {}, or -{} to -1", path,
+                       what, *number, layout.columns - 1, layout.columns);
+    throw InputError("{}: there is no {} column {}: {}", path, what, quoted(piece),
+                     layout.header ? fmt::format("the header names {}", shortened(names, 20))
+                                   : "the file has no header, give the column's number from 0");
+  };
+  if (std::find(names.begin(), names.end(), text) != names.end()) return {column(text)};
+  std::vector<Index> columns;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const auto comma = std::min(text.find(',', begin), text.size());
+    const std::string piece(trimmed(std::string_view(text).substr(begin, comma - begin)));
+    columns.push_back(column(piece));
+    if (std::count(columns.begin(), columns.end(), columns.back()) > 1)
+      throw InputError("{}: the {} column {} is given twice", path, what, quoted(piece));
+    begin = comma + 1;
+  }
+  return columns;
+}
+
+CsvLayout lay_out(LineReader& lines, const Request& request) {
+  const std::string& path = lines.path();
+  auto head = head_of(lines);
+  if (head[0].starts_with('#'))  // numpy.savetxt(header=...) writes the names as a comment
+    head[0] = trimmed(std::string_view(head[0]).substr(1));
+  const auto asked = [&](const std::string& option, std::string CsvColumns::*stored) {
+    return option == "auto" && request.training != nullptr ? request.training->csv.*stored : option;
+  };
+  CsvLayout layout;
+  layout.separator = find_separator(head);
+  auto first = fields_of(head[0], layout.separator);
+  layout.columns = static_cast<Index>(first.size());
+  layout.header =
+      is_header(path, head, first, asked(request.csv_header, &CsvColumns::header), layout);
+  if (layout.header) {
+    layout.names = std::move(first);
+    expect_distinct(path, layout.names);
+  }
+  if (request.training != nullptr) {
+    if (looks_like_index(head, layout)) layout.index_column = 0;
+    match_columns(path, request, layout);
+  } else {
+    find_index(path, head, request.csv_index, layout);
+    choose_columns(path, request, layout);
+  }
+  return layout;
+}
+
+}  // namespace mercer::data

@@ -1,0 +1,146 @@
+// The columns of a CSV test set: those of the training set, by name where both have names, else by
+// position.
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "csv_columns.hpp"
+#include "notes.hpp"
+
+namespace mercer::data {
+namespace {
+
+/// Number of target columns that the training set's rows had in their file.
+Index targets_of(const Preparation& training) {
+  if (training.csv.columns > 0) return static_cast<Index>(training.csv.targets.size());
+  return training.one_hot ? 1 : training.outputs;
+}
+
+/// A target other than the training set's was asked for.
+bool asked_otherwise(const Request& request) {
+  return !request.csv_target.empty() && request.csv_target != request.training->csv_target;
+}
+
+/// The columns that are not in `taken`, in their order.
+std::vector<Index> others(Index columns, const std::vector<Index>& taken) {
+  std::vector<char> free(static_cast<std::size_t>(columns), 1);
+  for (Index j : taken) free[static_cast<std::size_t>(j)] = 0;
+  std::vector<Index> rest;
+  for (Index j = 0; j < columns; ++j)
+    if (free[static_cast<std::size_t>(j)] != 0) rest.push_back(j);
+  return rest;
+}
+
+using Positions = std::map<std::string, Index>;
+
+std::vector<Index> find_targets(const std::string& path, const Request& request,
+                                const Positions& positions, CsvLayout& layout) {
+  if (asked_otherwise(request))
+    return request.csv_target == "none" ? std::vector<Index>()
+                                        : columns_named(path, request.csv_target, layout, "target");
+  const auto& names = request.training->target_names;
+  std::vector<Index> targets;
+  std::string missing;
+  for (const auto& name : names) {
+    if (const auto found = positions.find(name); found != positions.end())
+      targets.push_back(found->second);
+    else
+      missing = name;
+  }
+  if (!targets.empty() && targets.size() < names.size())
+    throw InputError("{}: has some of the targets {}, but not {}: all of them are needed, or none",
+                     path, shortened(names), quoted(missing));
+  return targets;
+}
+
+void match_by_name(const std::string& path, const Request& request, CsvLayout& layout) {
+  const Preparation& training = *request.training;
+  Positions positions;
+  for (Index j = 0; j < layout.columns; ++j)
+    positions[layout.names[static_cast<std::size_t>(j)]] = j;
+  layout.targets = find_targets(path, request, positions, layout);
+  for (const auto& name : training.input_names) {
+    const auto found = positions.find(name);
+    if (found == positions.end())
+      throw InputError("{}: has no column {}, an input of the training set: its header names {}",
+                       path, quoted(name), shortened(layout.names, 20));
+    layout.inputs.push_back(found->second);
+  }
+  for (Index target : layout.targets)
+    if (std::find(layout.inputs.begin(), layout.inputs.end(), target) != layout.inputs.end())
+      throw InputError("{}: column {} is an input of the training set and no target", path,
+                       quoted(layout.names[static_cast<std::size_t>(target)]));
+  if (!std::is_sorted(layout.inputs.begin(), layout.inputs.end()))
+    layout.notes.push_back("columns are found by name: their order is not the training set's");
+  auto taken = layout.inputs;
+  taken.insert(taken.end(), layout.targets.begin(), layout.targets.end());
+  if (layout.index_column >= 0) taken.push_back(layout.index_column);
+  if (const auto extra = others(layout.columns, taken); !extra.empty())
+    layout.notes.push_back(
+        fmt::format("sets aside {} of the training set: {}",
+                    extra.size() == 1 ? std::string("a column that is no input")
+                                      : fmt::format("{} columns that are no inputs", extra.size()),
+                    shortened(extra, layout.names)));
+}
+
+/// Inputs and targets among the columns `left`, which are as many as those of the training set
+/// without its index.
+void place_targets(const std::string& path, const Request& request, const std::vector<Index>& left,
+                   CsvLayout& layout) {
+  const Preparation& training = *request.training;
+  const Index count = targets_of(training);
+  if (training.csv.columns > 0) {
+    for (Index target : training.csv.targets) {
+      const bool behind = training.csv.index_column >= 0 && target > training.csv.index_column;
+      layout.targets.push_back(left[static_cast<std::size_t>(target - (behind ? 1 : 0))]);
+    }
+  } else if (!training.csv_target.empty() && training.csv_target != "none") {
+    layout.targets = columns_named(path, training.csv_target, layout, "target");
+  } else {
+    layout.targets.assign(left.end() - count, left.end());
+  }
+}
+
+void match_by_position(const std::string& path, const Request& request, CsvLayout& layout) {
+  const Preparation& training = *request.training;
+  const Index d = training.dimension, targets = targets_of(training);
+  std::vector<Index> left;
+  if (layout.columns == training.csv.columns && training.csv.index_column >= 0)
+    layout.index_column = training.csv.index_column;
+  if (layout.index_column >= 0)
+    left = others(layout.columns, {layout.index_column});
+  else
+    left = others(layout.columns, {});
+  const auto found = static_cast<Index>(left.size());
+  if (asked_otherwise(request)) {
+    if (request.csv_target != "none")
+      layout.targets = columns_named(path, request.csv_target, layout, "target");
+  } else if (found == d + targets) {
+    place_targets(path, request, left, layout);
+  } else if (found == d) {
+    layout.notes.push_back(fmt::format(
+        "has {} columns, as many as the training set has inputs: rows without targets", found));
+  }
+  auto taken = layout.targets;
+  if (layout.index_column >= 0) taken.push_back(layout.index_column);
+  layout.inputs = others(layout.columns, taken);
+  if (static_cast<Index>(layout.inputs.size()) != d)
+    throw InputError(
+        "{}: has {} columns: the training set has {} inputs, so that {} are needed, or {} with "
+        "targets",
+        path, found, d, d, d + std::max<Index>(targets, 1));
+  if (training.csv.columns > 0 && layout.header != !training.input_names.empty())
+    layout.notes.push_back(
+        "columns are taken by position: only one of training and test set has names");
+}
+
+}  // namespace
+
+void match_columns(const std::string& path, const Request& request, CsvLayout& layout) {
+  if (layout.header && !request.training->input_names.empty())
+    match_by_name(path, request, layout);
+  else
+    match_by_position(path, request, layout);
+}
+
+}  // namespace mercer::data

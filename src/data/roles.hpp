@@ -1,0 +1,31 @@
+#pragma once
+
+#include <vector>
+
+#include "read_set.hpp"
+
+namespace mercer::data {
+
+constexpr Index kPanelBytes = Index{1} << 23;
+constexpr char kUnused = -1;
+
+/// For each row of the file, up to the last one needed, the part that it belongs to, or kUnused;
+/// and the parts' sizes.
+struct Roles {
+  std::vector<char> of_row;
+  std::vector<Index> sizes;
+};
+
+/// Throws InputError: a mask of another length, no rows for a part, limits beyond it. Local.
+Roles assign_roles(const Spec& spec, Index rows, const Choice& choice);
+
+/// The rows of `part` that `rank` has, as the file counts them. Local.
+std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPartition partition,
+                             int rank);
+
+/// Throws MemoryError where the rows need more than there may be, before any of them is allocated.
+/// `extra`: rows that are read beside those of the parts. Local, alike on all ranks.
+void expect_memory(const Spec& spec, const Contents& contents, const Roles& roles,
+                   const Choice& choice, Index extra, const comm::Communicator& comm);
+
+}  // namespace mercer::data
