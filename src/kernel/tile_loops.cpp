@@ -1,5 +1,7 @@
 #include "tile_loops.hpp"
 
+#include "mercer/kernel/dispatch.hpp"
+
 namespace mercer::kernel {
 
 namespace baseline {
@@ -28,6 +30,10 @@ const TileLoops& tile_loops() {
     return baseline::loops;
   }();
   return chosen;
+}
+
+std::string instruction_set() {
+  return tile_loops().name;
 }
 
 }  // namespace mercer::kernel
