@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
     BenchJob job;
     CommandLine line("mercer-bench", "gram|eig|train|plan|operator|krylov|cg [options]",
                      "Times Mercer's stages beside what they are built on.");
-    line.add_common(job.common);
+    line.add_common(job.common, Planning::here);
     line.add_kernel();
     auto add = line.group("Benchmarks").add_options();
     add("n", po::value(&job.n)->default_value(8192), "gram: points; train: rows");

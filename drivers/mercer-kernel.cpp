@@ -104,17 +104,18 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const Index seeds = job.full ? network->network.outputs() : 1;
   const Index n = seeds * sets.train.rows(), m = cross ? seeds * sets.test->rows() : n;
   const Index d = sets.train.dimension() + (job.full ? seeds : 0);
-  const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
+  const Index nb =
+      job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, session.shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
   say_notes(session, sets);
 
   const gram::Options assembly{.nb = nb, .over_n = false};
-  const double ranks = session.comm().size();
+  const double ranks = session.target().ranks;
   const double entries = static_cast<double>(n) * static_cast<double>(m);
   forecast::Sizes sizes{.n = n,
                         .d = d,
                         .m = cross ? m : 0,
-                        .shape = grid.shape(),
+                        .shape = session.shape(),
                         .nb = nb,
                         .single = std::is_same_v<T, float>,
                         .kernel = &kernel};

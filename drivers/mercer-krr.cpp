@@ -27,7 +27,7 @@ forecast::Sizes sizes_of(const RidgeJob& job, const gram::Source& kernel, const 
           .d = sets.train.dimension(),
           .c = sets.train.outputs(),
           .m = job.transductive() ? 0 : m,
-          .shape = session.grid().shape(),
+          .shape = session.shape(),
           .nb = nb,
           .single = std::is_same_v<T, float>,
           .kernel = forecast::kernel_of(kernel)};
@@ -121,9 +121,8 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   const auto& train = sets.train;
   if (job.top > train.rows() || job.top == 0 || job.top < -1)
     throw InputError("--top {}: give 1 ... n = {} eigenpairs", job.top, train.rows());
-  const Index nb = job.common.nb > 0
-                       ? job.common.nb
-                       : spectral::recommended_block(train.rows(), session.grid().shape());
+  const Index nb = job.common.nb > 0 ? job.common.nb
+                                     : spectral::recommended_block(train.rows(), session.shape());
   session.begin(train.rows(), train.dimension(), nb, source.text(), train.hash);
   say_notes(session, sets);
   const auto kernel =
@@ -166,7 +165,7 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   if (job.top > N || job.top == 0 || job.top < -1)
     throw InputError("--top {}: give 1 ... n + m = {} eigenpairs", job.top, N);
   const Index nb =
-      job.common.nb > 0 ? job.common.nb : spectral::recommended_block(N, session.grid().shape());
+      job.common.nb > 0 ? job.common.nb : spectral::recommended_block(N, session.shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
   say_notes(session, sets);
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
@@ -250,7 +249,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                                 .d = train.dimension(),
                                 .c = model.alpha.cols(),
                                 .m = test.rows(),
-                                .shape = session.grid().shape(),
+                                .shape = session.shape(),
                                 .kernel = forecast::kernel_of(kernel)}));
   if (session.stop_at_plan(plan)) return 0;
   auto f = session.long_phase("predict", [&](auto progress) {

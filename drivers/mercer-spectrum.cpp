@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "mercer/base/text.hpp"
 #include "mercer/gram/source.hpp"
 #include "mercer/krr/conjugate_gradients.hpp"
 #include "mercer/krr/predict.hpp"
@@ -31,9 +32,9 @@ template <class T>
 struct Result {
   spectral::Eigenpairs<T> pairs;
   std::optional<SpectrumEstimates> estimates{};
-  double accepted = 0;  ///< largest residual
-  dist::RowBlock<double>
-      next_vector{};  ///< of lambda_(k+1), for --start; empty where there is none
+  Accepted accepted{};  ///< largest residual
+  /// Of lambda_(k+1), for --start; empty where there is none.
+  dist::RowBlock<double> next_vector{};
 };
 
 SpectrumEstimates estimate(const Task& task, const gram::Operator& K, Session& session) {
@@ -69,13 +70,14 @@ Result<T> directly(const Task& task, Session& session) {
                        .vectors = !job.values_only,
                        .method = task.way.direct,
                        .seed = job.common.seed,
-                       .say = [&](const std::string& text) { session.say("solver  {}", text); }});
+                       .say = [&](const std::string& text) { session.say("solver  {}", text); },
+                       .reason = task.way.reason});
   });
   if (job.common.check && !job.values_only) {
     const auto again = assemble("check");
     spectral::measure_residuals(again, pairs);
   }
-  return {std::move(pairs), std::move(estimates), job.tolerance};
+  return {std::move(pairs), std::move(estimates), accepted(job, task.way, task.n)};
 }
 
 /// Eigenvectors of --start, with that of lambda_(k+1) where it is there: krylov() converges it too.
@@ -88,8 +90,8 @@ Matrix<double> starting_vectors(const Task& task, const comm::Communicator& comm
   const auto columns = [&](const char* dataset) {
     auto vectors = file.read_rows<double>(dataset);
     if (vectors.rows() > task.n)
-      throw InputError("--start {}: has eigenvectors of {} rows, this job has n = {}",
-                       task.job.start, vectors.rows(), task.n);
+      throw InputError("--start {}: has eigenvectors of {}, this job has n = {}", task.job.start,
+                       counted(vectors.rows(), "row"), task.n);
     if (vectors.rows() < task.n) {
       dist::RowBlock<double> added(comm, task.n - vectors.rows(), vectors.cols());
       std::ranges::fill(added.values(), 0.0);
@@ -114,11 +116,12 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
                                   .tolerance = std::max(kLeastTolerance, 0.5 * job.tolerance),
                                   .block = run.sizes.block,
                                   .basis = run.sizes.basis,
-                                  .seed = job.common.seed};
+                                  .seed = job.common.seed,
+                                  .single_vectors = job.common.single_precision};
   if (job.checkpoints.resume) {
     state = spectral::read_krylov_state(task.checkpoints->open(), task.n, run.sizes);
     options.resume = &state;
-    session.say("resume  {}: {} products", job.checkpoints.path, state.products);
+    session.say("resume  {}: {}", job.checkpoints.path, counted(state.products, "product"));
   } else if (!job.start.empty()) {
     start = starting_vectors(task, session.comm());
     options.start = start.view();
@@ -127,8 +130,8 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
   options.say = [&](const std::string& text) { session.say("solver  {}", text); };
   options.progress = [&](Index products, Index converged, double residual) {
     progress.update(std::min(0.99, static_cast<double>(products) / run.products),
-                    fmt::format("{} products, {} of {} pairs, residual {:.1e}", products, converged,
-                                task.top, residual));
+                    fmt::format("{}, {} of {}, residual {:.1e}", counted(products, "product"),
+                                converged, counted(task.top, "pair"), residual));
   };
   options.checkpoint = [&](const spectral::KrylovState& now) {
     state.products = now.products;
@@ -139,7 +142,7 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
   };
   task.checkpoints->begin();
   auto pairs = spectral::krylov(K, options);
-  if (!pairs.finished) task.checkpoints->interrupted(fmt::format("{} products", pairs.products));
+  if (!pairs.finished) task.checkpoints->interrupted(counted(pairs.products, "product"));
   return pairs;
 }
 
@@ -182,17 +185,17 @@ Result<T> by_products(const Task& task, Session& session) {
   record["storage"] = storage;
   record["stored_share"] = share;
   record["warning"] = top.warning;
-  session.say("solver  krylov: {} products, {} restarts, {:.1f} s", top.products, top.restarts,
-              top.seconds);
+  session.say("solver  krylov: {}, {}", counted(top.products, "product"),
+              counted(top.restarts, "restart"));
   if (!top.warning.empty()) session.warn(top.warning);
   auto pairs = spectral::on_grid<T>(top, task.n, session.grid(), task.nb);
   if (job.values_only) pairs.vectors = dist::DistMatrix<T>(session.grid(), task.n, 0, task.nb);
   pairs.reason = task.way.reason;
-  // Entries in single are off by 3e-8: residuals of K itself are not smaller.
-  constexpr double kSingle = 1e-7;
-  const bool rounded = storage == "single" || storage == "mixed" || std::is_same_v<T, float>;
-  Result<T> result{std::move(pairs), std::move(estimates),
-                   rounded && job.common.check ? std::max(job.tolerance, kSingle) : job.tolerance};
+  Result<T> result{std::move(pairs), std::move(estimates), accepted(job, task.way, task.n)};
+  // The solver's residuals are those of K as it was kept; --check's are those of K itself.
+  if (job.common.check && (storage == "single" || storage == "mixed"))
+    result.accepted =
+        accepted_of_rounded(result.accepted, result.pairs.trace, result.pairs.values.front());
   if (top.next_vector.cols() > 0 && !job.values_only)
     result.next_vector = krr::to_row_block(session.comm(), task.n, top.next_vector.view());
   return result;
@@ -200,7 +203,6 @@ Result<T> by_products(const Task& task, Session& session) {
 
 template <class T>
 int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& session) {
-  const auto& grid = session.grid();
   const auto train = session.phase("load", [&] {
     return job.data.empty() ? data::Dataset{}
                             : data::load_inputs(job.data, job.preparation, session.comm());
@@ -208,8 +210,10 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   const Index n = kernel.is_stored() ? kernel.stored_size(session.comm()) : train.rows();
   if (job.top > n || job.top == 0 || job.top < -1)
     throw InputError("--top {}: give 1 ... n = {} eigenpairs", job.top, n);
-  const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
-  session.begin(n, train.dimension(), nb, kernel.text(), train.hash);
+  const Index nb =
+      job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, session.shape());
+  session.begin(n, train.dimension(), nb, kernel.text(),
+                job.data.empty() ? rows_hash(kernel, session.comm()) : train.hash);
   say_notes(session, train);
   if (!job.data.empty()) (void)verified(session, kernel, train, nullptr);
 
@@ -219,7 +223,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   task.checkpoints = &checkpoints;
   const forecast::Sizes sizes{.n = n,
                               .d = train.dimension(),
-                              .shape = grid.shape(),
+                              .shape = session.shape(),
                               .nb = nb,
                               .single = std::is_same_v<T, float>,
                               .kernel = forecast::kernel_of(kernel)};
@@ -233,8 +237,8 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   const auto result =
       task.way.iterative ? by_products<T>(task, session) : directly<T>(task, session);
   const auto& pairs = result.pairs;
-  print_spectrum(session, pairs);
-  note_spectrum(session, pairs);
+  print_spectrum(session, pairs, result.accepted);
+  note_spectrum(session, pairs, result.accepted);
   if (result.estimates.has_value()) {
     print_estimates(session, *result.estimates);
     note_estimates(session, *result.estimates);
@@ -249,12 +253,13 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
     });
   if (!job.common.plot.empty())
     plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot);
-  const double residual = session.record().residual;
+  const double residual = largest_residual(pairs.residuals);
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
-  const bool ok = entries && (job.values_only || residual <= result.accepted);
-  if (!job.values_only && !(residual <= result.accepted))
-    session.warn(
-        fmt::format("the largest residual {:.2e} exceeds {:.2e}", residual, result.accepted));
+  const bool accepted = pairs.residuals.empty() || residual <= result.accepted.residual;
+  const bool ok = entries && accepted;
+  if (!accepted)
+    session.warn(fmt::format("the largest residual {:.2e} exceeds {:.2e}", residual,
+                             result.accepted.residual));
   return session.finish(ok);
 }
 

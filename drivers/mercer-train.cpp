@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 
+#include "mercer/base/text.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
@@ -83,12 +84,18 @@ int report_training(const TrainJob& job, const net::Network& network, const data
                     Session& session) {
   const auto& history = state.history;
   const double flops = step_flops(job, network, sets.train);
-  const double gflops = 1e-9 * flops / (outcome.seconds_per_step * session.comm().size());
+  // No rate where there was no step to time.
+  const double rank_seconds = outcome.seconds_per_step * session.comm().size();
+  const std::optional<double> gflops =
+      rank_seconds > 0 ? std::optional(1e-9 * flops / rank_seconds) : std::nullopt;
   // The plan was for all steps.
   session.record().flops -= flops * static_cast<double>(job.options.steps - (state.step - first));
   print_history(session, history, sets.preparation);
-  session.say("\n{} after {} steps: {:.4g} s a step, {:.1f} GFLOP/s a rank, {} taken back",
-              train::name(outcome.ending), state.step, outcome.seconds_per_step, gflops,
+  session.say("\n{} after {}{}, {} taken back", train::name(outcome.ending),
+              counted(state.step, "step"),
+              gflops ? fmt::format(": {:.4g} s a step, {:.1f} GFLOP/s a rank",
+                                   outcome.seconds_per_step, *gflops)
+                     : std::string(),
               state.rejected);
   auto& result = session.record().result;
   session.record().method = job.description();
@@ -103,7 +110,10 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   result["rejected"] = state.rejected;
   result["distance"] = history.back().distance;
   result["seconds_per_step"] = outcome.seconds_per_step;
-  result["gflops_per_rank"] = gflops;
+  if (gflops)
+    result["gflops_per_rank"] = *gflops;
+  else
+    result["gflops_per_rank"] = nullptr;
   result["sum_share"] = outcome.sum_share;
   result["bytes_per_step"] = outcome.bytes_per_step;
 
@@ -155,7 +165,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
   const auto kernel = training_kernel(job, analytic, network, {w_0.begin(), w_0.end()});
   const Index nb = job.common.nb > 0
                        ? job.common.nb
-                       : spectral::recommended_block(sets.train.rows(), session.grid().shape());
+                       : spectral::recommended_block(sets.train.rows(), session.shape());
   session.begin(sets.train.rows(), sets.train.dimension(), nb, kernel.text(), sets.train.hash);
   say_notes(session, sets);
   (void)verified(session, kernel, sets.train, nullptr);

@@ -21,7 +21,7 @@ struct CgJob {
 
 void add_options(CommandLine& line, CgJob& job) {
   namespace po = boost::program_options;
-  line.add_common(job.common);
+  line.add_common(job.common, Planning::here);
   line.add_data(job.preparation, job.data, job.second, false);
   line.add_kernel();
   line.group("Benchmarks")

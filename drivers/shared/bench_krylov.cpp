@@ -23,7 +23,7 @@ struct KrylovJob {
 
 void add_options(CommandLine& line, KrylovJob& job) {
   namespace po = boost::program_options;
-  line.add_common(job.common);
+  line.add_common(job.common, Planning::here);
   line.add_data(job.preparation, job.data, job.second, false);
   line.add_kernel();
   auto add = line.group("Benchmarks").add_options();

@@ -226,7 +226,7 @@ int bench_operator(int argc, char** argv, const comm::Communicator& comm) {
   OperatorJob job;
   CommandLine line("mercer-bench", "operator [options]",
                    "Products of K with a block of vectors, however K is kept, beside dgemm.");
-  line.add_common(job.common);
+  line.add_common(job.common, Planning::here);
   line.add_kernel();
   auto add = line.group("Benchmark").add_options();
   add("n", po::value(&job.n)->default_value(8192), "points");

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "shared/bench.hpp"
 #include "shared/forecast.hpp"
@@ -17,7 +18,6 @@ struct PlanJob {
   std::string n = "60000,1000000", ranks, methods = "all", storage = "auto";
   Index d = 784, outputs = 10, predict = 10000, k = 200, rank = 600, columns = 64;
   double iterations = 100;
-  double latency = -1, bandwidth = -1;  ///< of the network, us and GB/s; -1: not given
 };
 
 /// What a table line is about.
@@ -225,12 +225,6 @@ void add_options(CommandLine& line, PlanJob& job) {
   add("rank", po::value(&job.rank)->value_name("R")->default_value(600),
       "of cg's preconditioner; 0: none");
   add("columns", po::value(&job.columns)->value_name("B")->default_value(64), "of product");
-  add("network-latency", po::value(&job.latency)->value_name("US"),
-      "microseconds of a message, where P is not this run's number of ranks (default: 2); where "
-      "given, for every P");
-  add("network-bandwidth", po::value(&job.bandwidth)->value_name("GB/S"),
-      "GB/s that a rank sends while all do (default: 0.25, a network of 200 Gbit/s shared by a "
-      "node's 100 ranks); where given, for every P");
 }
 
 void check(const PlanJob& job) {
@@ -244,42 +238,65 @@ void check(const PlanJob& job) {
   at_least("--rank", static_cast<double>(job.rank), 0);
   at_least("--columns", static_cast<double>(job.columns), 1);
   at_least("--iterations", job.iterations, 0);
-  for (const auto& [option, value] :
-       {std::pair{"--network-latency", job.latency}, {"--network-bandwidth", job.bandwidth}})
-    if (!(value == -1 || (value > 0 && std::isfinite(value))))
-      throw InputError("{} {}: give a positive number", option, value);
 }
 
-/// The machine with P ranks: as measured, or over the network that was stated.
-Machine with_ranks(const Machine& measured, const PlanJob& job, Index ranks) {
-  if (ranks == measured.ranks && job.latency < 0 && job.bandwidth < 0) return measured;
-  return measured.with_network(job.latency < 0 ? kNetworkLatency : 1e-6 * job.latency,
-                               job.bandwidth < 0 ? kNetworkBandwidth : 1e9 * job.bandwidth);
+/// One number of ranks of the table.
+struct Ranks {
+  Target target;
+  TargetMachine there;
+  double limit = 0;  ///< bytes a rank
+};
+
+/// A node has --ranks-per-node ranks, or as many as this machine has cores.
+Ranks ranks_of(const PlanJob& job, Index ranks, const Machine& measured, Session& session) {
+  const auto& comm = session.comm();
+  TargetOptions options = job.common.target;
+  if (ranks != comm.size() || options.ranks_per_node > 0) options.ranks = ranks;
+  Ranks result{target_of(options, "", job.common.threads, comm), {}, job.common.memory_limit};
+  result.there = machine_of(measured, result.target, options);
+  if (result.limit <= 0) result.limit = memory_per_rank(comm, result.target.ranks_per_node);
+  return result;
+}
+
+void print_header(const PlanJob& job, const std::vector<Ranks>& all, double baseline,
+                  const Session& session) {
+  std::string limits;
+  for (const auto& ranks : all) {
+    const auto text = format_bytes(ranks.limit);
+    if (limits.find(text) == std::string::npos) limits += (limits.empty() ? "" : ", ") + text;
+  }
+  session.say(
+      "memory  {} a rank ({}), of it {} before the start", limits,
+      job.common.memory_limit > 0 ? "--memory-limit" : "this machine's, over a node's ranks",
+      format_bytes(baseline));
+  for (const auto& ranks : all) {
+    session.say("ranks   {}", text(ranks.target));
+    for (const auto& line : ranks.there.assumptions) session.say("assumed {}", line);
+  }
+  session.say("d = {}, k = {}, {}, {} predicted; cg: {} iterations, rank {}\n", job.d, job.k,
+              counted(job.outputs, "output"), counted(job.predict, "row"), job.iterations,
+              job.rank);
 }
 
 int forecast_all(const PlanJob& job, const gram::Source& kernel, const Machine& measured,
                  Session& session) {
   const auto chosen = methods(job.methods);
   const auto sizes = sizes_of("--n", job.n, 1e12);
-  const auto ranks = sizes_of(
-      "--ranks", job.ranks.empty() ? std::to_string(session.comm().size()) : job.ranks, 1e6);
   const double baseline = session.plan().peak();
-  const double limit =
-      job.common.memory_limit > 0 ? job.common.memory_limit : memory_per_rank(session.comm());
-  session.say(
-      "memory  {} a rank ({}), of it {} before the start\n"
-      "d = {}, k = {}, {} outputs, {} rows predicted; cg: {} iterations, rank {}\n",
-      format_bytes(limit), job.common.memory_limit > 0 ? "--memory-limit" : "this machine's",
-      format_bytes(baseline), job.d, job.k, job.outputs, job.predict, job.iterations, job.rank);
+  std::vector<Ranks> all;
+  for (const Index P : sizes_of(
+           "--ranks", job.ranks.empty() ? std::to_string(session.comm().size()) : job.ranks, 1e6))
+    all.push_back(ranks_of(job, P, measured, session));
+  print_header(job, all, baseline, session);
   session.say("{:>9} {:>8} {:<9} {:<11} {:>10} {:>12} {:>12} {:<4}  {}", "n", "ranks", "method",
               "store", "time", "memory/rank", "sent/rank", "fits", "stages");
-  auto rows = Json::array();
+  auto rows = Json::array(), targets = Json::array();
+  for (const auto& ranks : all) targets.push_back(json(ranks.target, ranks.there));
   for (const Index n : sizes)
-    for (const Index P : ranks) {
-      const Machine machine = with_ranks(measured, job, P);
-      const auto shape = dist::default_shape(to_int(P, "ranks"));
+    for (const auto& ranks : all) {
+      const auto shape = ranks.target.shape;
       const Case c{job,
-                   machine,
+                   ranks.there.machine,
                    {.n = n,
                     .d = job.d,
                     .c = job.outputs,
@@ -289,7 +306,7 @@ int forecast_all(const PlanJob& job, const gram::Source& kernel, const Machine& 
                     .single = job.common.single_precision,
                     .kernel = &kernel.kernel()},
                    baseline,
-                   limit};
+                   ranks.limit};
       for (const Method& method : chosen) {
         const Forecast f = attempt(c, method);
         print(c, method, f, session);
@@ -297,6 +314,7 @@ int forecast_all(const PlanJob& job, const gram::Source& kernel, const Machine& 
       }
     }
   session.record().result["rows"] = rows;
+  session.record().result["planned_for"] = targets;
   session.record().result["machine"] = measured.json();
   return session.finish();
 }
@@ -308,7 +326,7 @@ int bench_plan(int argc, char** argv, const comm::Communicator& comm) {
   CommandLine line("mercer-bench", "plan [options]",
                    "How far does it go: time and memory a rank of every method, for any n and any "
                    "number\nof ranks, from this machine's measured rates (or those of --machine).");
-  line.add_common(job.common);
+  line.add_common(job.common, Planning::many);
   line.add_kernel();
   add_options(line, job);
   if (!line.parse(argc, argv, comm)) return 0;
@@ -318,7 +336,9 @@ int bench_plan(int argc, char** argv, const comm::Communicator& comm) {
   const auto kernel = line.kernel_source(comm);
   if (kernel.is_stored()) throw InputError("--kernel {}: plan takes a function", kernel.text());
   job.common.dry_run = true;
-  Session session(line, job.common, comm);
+  auto own = job.common;
+  own.target = {};  // what is measured is this machine
+  Session session(line, own, comm);
   session.begin(0, job.d, 0, kernel.text(), 0);
   return forecast_all(job, kernel, session.machine(kernel, job.d), session);
 }

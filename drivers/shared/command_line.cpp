@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -14,6 +15,9 @@
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/net/empirical.hpp"
+#include "mercer/report/plot.hpp"
+#include "mercer/report/record.hpp"
+#include "shared/libraries.hpp"
 #include "shared/plan.hpp"
 
 namespace po = boost::program_options;
@@ -58,15 +62,17 @@ po::options_description& CommandLine::group(const std::string& title) {
   return *groups_.back();
 }
 
-void CommandLine::add_common(CommonOptions& o) {
+void CommandLine::add_common(CommonOptions& o, Planning planning) {
   common_ = &o;
+  planning_ = planning;
   auto add = group("Run").add_options();
   add("config", po::value<std::string>()->value_name("FILE"),
       "INI file with the same names; the command line wins");
-  add("out", po::value(&o.out)->value_name("FILE.h5"), "HDF5 result");
+  add("out", po::value(&o.out)->value_name("FILE.h5"), "HDF5 result (.h5 or .hdf5)");
   add("json", po::value(&o.json)->value_name("FILE"),
       "one JSON record of the run (\"-\": standard output)");
-  add("plot", po::value(&o.plot)->value_name("FILE.svg"), "the picture of the result");
+  add("plot", po::value(&o.plot)->value_name("FILE.svg"),
+      "the picture of the result: .svg, .png or .pdf, by gnuplot");
   add("quiet", po::bool_switch(&o.quiet), "print nothing but errors");
   add("progress", po::value(&o.progress)->value_name("auto|always|never")->default_value("auto"),
       "progress of long stages");
@@ -87,7 +93,29 @@ void CommandLine::add_common(CommonOptions& o) {
       "coefficients for the plan's times, by mercer-bench plan --json (default: measured by "
       "--dry-run)");
   add("help,h", "this text");
-  add("version", "version, commit and libraries");
+  add("version", "version, commit, libraries and the instruction sets in use");
+  if (planning != Planning::here) add_planning(o, planning);
+}
+
+void CommandLine::add_planning(CommonOptions& o, Planning planning) {
+  auto& t = o.target;
+  auto add = group(planning == Planning::one
+                       ? "Another machine, with --dry-run: ranks that compute as one does here"
+                       : "Other machines, of ranks that compute as one does here")
+                 .add_options();
+  if (planning == Planning::one) {
+    add("ranks", po::value(&t.ranks)->value_name("P"),
+        "plan for P ranks (default: --nodes times --ranks-per-node, or this run's)");
+    add("nodes", po::value(&t.nodes)->value_name("N"), "on N nodes");
+  }
+  add("ranks-per-node", po::value(&t.ranks_per_node)->value_name("R"),
+      "ranks of one node (default: as many as fit this machine's cores)");
+  add("latency", po::value(&t.latency)->value_name("S"),
+      "seconds of a message between two nodes (default where there are several: 2e-6, said in the "
+      "plan; what was measured within one node is not taken for a network)");
+  add("bandwidth", po::value(&t.bandwidth)->value_name("B/S"),
+      "bytes a second that a node sends, its ranks together (default where there are several: "
+      "25e9, that is 200 Gbit/s, said in the plan)");
 }
 
 void CommandLine::add_data(data::Options& o, std::string& first, std::string& second,
@@ -117,6 +145,8 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
         "CSV columns that are targets and no inputs: names, positions from 0, or from the end "
         "(-1); "
         "none");
+    add("split", po::value(&o.split)->value_name("MASK.csv[.gz]:S"),
+        "rows whose column S is 1 are left out");
   }
   add("header", po::value(&o.csv_header)->value_name("yes|no|auto")->default_value("auto"),
       "whether CSV's first row names the columns; auto: where it has no number, or is 0, 1, 2, ... "
@@ -160,25 +190,42 @@ void CommandLine::add_kernel() {
       "gaussian exp(-|x-z|^2/(2 H^2)), laplace exp(-|x-z|/H)");
 }
 
+namespace {
+
+/// Of an option that is given more than once the last counts.
+po::parsed_options last_ones(po::parsed_options parsed) {
+  auto& options = parsed.options;
+  for (auto at = options.begin(); at != options.end();) {
+    const bool again =
+        !at->string_key.empty() && std::any_of(at + 1, options.end(), [&](const po::option& later) {
+          return later.string_key == at->string_key;
+        });
+    at = again ? options.erase(at) : at + 1;
+  }
+  return parsed;
+}
+
+}  // namespace
+
 bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   command_ = joined(argc, argv);
   po::options_description all;
   for (const auto& g : groups_) all.add(*g);
   comm::together(comm, [&] {
     try {
-      po::store(
-          po::command_line_parser(argc, argv)
-              .options(all)
-              .positional({})
-              .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing)
-              .run(),
-          values_);
+      po::store(last_ones(po::command_line_parser(argc, argv)
+                              .options(all)
+                              .positional({})
+                              .style(po::command_line_style::unix_style &
+                                     ~po::command_line_style::allow_guessing)
+                              .run()),
+                values_);
       if (values_.count("config") != 0) {
         const auto path = values_["config"].as<std::string>();
         std::ifstream file(path);
         if (!file) throw InputError("--config {}: cannot be read", path);
         try {
-          po::store(po::parse_config_file(file, all), values_);
+          po::store(last_ones(po::parse_config_file(file, all)), values_);
         } catch (const po::error& error) {
           throw InputError("--config {}: {}", path, error.what());
         }
@@ -197,7 +244,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     return false;
   }
   if (values_.count("version") != 0) {
-    if (comm.root()) fmt::print("{} {} ({})\n", program_, version(), git_commit());
+    const auto made_with = libraries_text(libraries());  // collective
+    if (comm.root()) fmt::print("{} {} ({})\n{}", program_, version(), git_commit(), made_with);
     return false;
   }
   if (given("arch") && kernel_.arch.empty())
@@ -205,26 +253,49 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   for (const char* limit : {"limit", "limit-test"})
     if (given(limit) && values_[limit].as<Index>() < 1)
       throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());
-  if (common_ != nullptr) {
-    auto& o = *common_;
-    if (precision_ != "double" && precision_ != "single")
-      throw InputError("--precision {}: give double or single", precision_);
-    o.single_precision = precision_ == "single";
-    if (o.progress != "auto" && o.progress != "always" && o.progress != "never")
-      throw InputError("--progress {}: give auto, always or never", o.progress);
-    if (o.nb < 0) throw InputError("--nb {}: a block size is positive", o.nb);
-    if (o.threads < 1) throw InputError("--threads {}: give at least 1", o.threads);
-    if (!memory_limit_.empty()) {
-      try {
-        o.memory_limit = static_cast<double>(parse_bytes(memory_limit_));
-      } catch (const InputError& error) {
-        throw InputError("--memory-limit: {}", error.what());
-      }
-    }
-    if (data_ != nullptr)
-      data_->memory_limit = o.memory_limit > 0 ? o.memory_limit : memory_per_rank(comm);
-  }
+  if (common_ != nullptr) check_common(comm);
   return true;
+}
+
+/// The options of add_common, names of files included: before any work.
+void CommandLine::check_common(const comm::Communicator& comm) {
+  auto& o = *common_;
+  if (precision_ != "double" && precision_ != "single")
+    throw InputError("--precision {}: give double or single", precision_);
+  o.single_precision = precision_ == "single";
+  if (o.progress != "auto" && o.progress != "always" && o.progress != "never")
+    throw InputError("--progress {}: give auto, always or never", o.progress);
+  if (o.nb < 0) throw InputError("--nb {}: a block size is positive", o.nb);
+  if (o.threads < 1) throw InputError("--threads {}: give at least 1", o.threads);
+  if (!memory_limit_.empty()) {
+    try {
+      o.memory_limit = static_cast<double>(parse_bytes(memory_limit_));
+    } catch (const InputError& error) {
+      throw InputError("--memory-limit: {}", error.what());
+    }
+  }
+  // A plan for another machine reads its rows on this one.
+  const bool elsewhere = o.target.ranks > 0 || o.target.nodes > 0;
+  if (data_ != nullptr)
+    data_->memory_limit = o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm);
+  report::check_name(o.out, o.json);
+  if (!o.plot.empty()) report::picture_format("--plot", o.plot);
+  for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "bandwidth"}) {
+    if (planning_ == Planning::here || values_.count(option) == 0) continue;
+    if (planning_ == Planning::one && !o.dry_run)
+      throw InputError(
+          "--{}: plans for another machine, with --dry-run; a run has the ranks that mpirun starts",
+          option);
+    const auto& any = values_[option].value();
+    const auto* count = boost::any_cast<Index>(&any);
+    const auto* figure = boost::any_cast<double>(&any);
+    if ((count != nullptr && *count < 1) || (figure != nullptr && !(*figure > 0)))
+      throw InputError("--{} {}: give a positive number", option, shown(values_[option]));
+  }
+  const auto& t = o.target;
+  if (planning_ == Planning::one && t.ranks_per_node > 0 && t.ranks == 0 && t.nodes == 0)
+    throw InputError("--ranks-per-node {}: give --ranks or --nodes too", t.ranks_per_node);
+  t.validate();
 }
 
 void CommandLine::adopt(const std::string& text, const std::string& where) {

@@ -13,6 +13,7 @@
 #include "mercer/dist/process_grid.hpp"
 #include "mercer/gram/source.hpp"
 #include "mercer/net/parameters.hpp"
+#include "shared/target.hpp"
 
 namespace mercer::drivers {
 
@@ -29,8 +30,13 @@ struct CommonOptions {
   double memory_limit = 0;  ///< bytes a rank; 0: what the machine has
   bool check = false;
   bool dry_run = false;
-  std::string machine;  ///< a file of coefficients for the plan's times
+  std::string machine;   ///< a file of coefficients for the plan's times
+  TargetOptions target;  ///< the ranks and the network that --dry-run plans for
 };
+
+/// Which machines a driver's plan can be for: one other than this run's, a list of them (the driver
+/// registers --ranks itself), this run's alone.
+enum class Planning { one, many, here };
 
 /// A driver's command line: options in groups, `--config FILE`, `--help`, `--version`, over
 /// Boost.Program_options. Each driver adds the groups that it takes and its own; parse() fills the
@@ -41,14 +47,15 @@ class CommandLine {
   /// `usage`: one line after the program's name; `purpose`: what the program does, for --help.
   CommandLine(std::string program, std::string usage, std::string purpose);
 
-  void add_common(CommonOptions& options);
+  void add_common(CommonOptions& options, Planning planning = Planning::one);
   /// `supervised`: --train and --test; otherwise --data (and `second`: --data2).
   void add_data(data::Options& options, std::string& first, std::string& second, bool supervised);
   void add_kernel();
   /// A group of the driver's own: bind variables with boost::program_options::value(&variable).
   boost::program_options::options_description& group(const std::string& title);
 
-  /// False where --help or --version was answered and there is nothing more to do. Collective.
+  /// False where --help or --version was answered and there is nothing more to do. Of an option
+  /// that is given more than once the last counts; the command line wins over --config. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
   /// Takes options from `text` ("name=value" lines, stored in `where`) as if they had been typed;
@@ -77,6 +84,8 @@ class CommandLine {
   std::vector<std::pair<std::string, std::string>> settings() const;
 
  private:
+  void add_planning(CommonOptions& options, Planning planning);
+  void check_common(const comm::Communicator& comm);
   struct KernelOptions {
     std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image;
     Index depth = 1;
@@ -89,6 +98,7 @@ class CommandLine {
   boost::program_options::variables_map values_;
   CommonOptions* common_ = nullptr;
   data::Options* data_ = nullptr;
+  Planning planning_ = Planning::one;
   std::string precision_ = "double", memory_limit_;
   KernelOptions kernel_;
 };

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "mercer/base/text.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/la/elpa.hpp"
 #include "mercer/spectral/cost.hpp"
@@ -255,7 +256,7 @@ Stage product(const Machine&, const Sizes& sizes, const Operator& op) {
   const double n = real(sizes.n);
   return {
       .name = "product",
-      .method = fmt::format("{} columns, store {}", op.block, gram::name(op.storage)),
+      .method = fmt::format("{}, store {}", counted(op.block, "column"), gram::name(op.storage)),
       .bytes = sizes.data_bytes() + op.bytes,
       .flops = 2 * n * n * real(op.block) + (1 - op.stored_share) * n * n / 2 * entry_flops(sizes),
       .seconds = op.product,
@@ -282,8 +283,8 @@ Stage krylov(const Machine& machine, const Sizes& sizes, const Operator& op, con
   const double orthogonalise = 4 * n * mean * N, small = 30 * m * m * m;
   const double vectors = 2 * n * (m + k) * k;
   Stage stage{.name = "eigensolve"};
-  stage.method =
-      fmt::format("krylov, {} products in blocks of {}", std::lround(N), run.sizes.block);
+  stage.method = fmt::format("krylov, {} in blocks of {}", counted(std::lround(N), "product"),
+                             run.sizes.block);
   stage.bytes =
       sizes.data_bytes() + op.bytes +
       spectral::krylov_bytes(sizes.n, run.k, sizes.shape.rows * sizes.shape.cols, run.sizes);
@@ -332,7 +333,8 @@ Stage conjugate_gradients(const Machine& machine, const Sizes& sizes, const Oper
   const double c = std::max(1.0, real(sizes.c)), products = 1.02 * iterations + 1;
   const double inner = 4 * n * r * c + 12 * n * c * c, sums = 8 * (r + 4 * c) * c;
   Stage stage{.name = "solve"};
-  stage.method = fmt::format("cg, {} iterations, rank {}", std::lround(iterations), rank);
+  stage.method =
+      fmt::format("cg, {}, rank {}", counted(std::lround(iterations), "iteration"), rank);
   stage.bytes = sizes.data_bytes() + op.bytes + descent_bytes(sizes, r);
   stage.flops =
       products * (2 * n * n * c + (1 - op.stored_share) * n * n / 2 * entry_flops(sizes)) +

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "mercer/base/random.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 #include "mercer/la/blas.hpp"
@@ -199,7 +200,7 @@ std::string Machine::text() const {
 }
 
 nlohmann::ordered_json Machine::json() const {
-  nlohmann::ordered_json object{{"ranks", ranks}, {"kernel", kernel}};
+  nlohmann::ordered_json object{{"ranks", ranks}, {"nodes", nodes}, {"kernel", kernel}};
   for (const auto& [name, member] : kNumbers) object[name] = this->*member;
   return object;
 }
@@ -258,6 +259,16 @@ Machine measure_once(const comm::Communicator& comm, const kernel::Kernel* kerne
   return machine;
 }
 
+/// How many machines the ranks lie on. Collective.
+int nodes_of(const comm::Communicator& comm) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node);
+  int rank = 0;
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return comm.all_reduce(rank == 0 ? 1 : 0, comm::Op::sum);
+}
+
 constexpr double Machine::*kTimes[] = {&Machine::convert, &Machine::latency, &Machine::element,
                                        &Machine::row};
 
@@ -272,7 +283,8 @@ Machine measure_machine(const comm::Communicator& comm, const kernel::Kernel* ke
         time ? std::min(machine.*member, again.*member) : std::max(machine.*member, again.*member);
   }
   machine.ranks = comm.size();
-  machine.source = fmt::format("measured on {} ranks", comm.size());
+  machine.nodes = nodes_of(comm);
+  machine.source = fmt::format("measured on {}", counted(comm.size(), "rank"));
   return machine;
 }
 
@@ -297,6 +309,7 @@ Machine read_machine(const comm::Communicator& comm, const std::string& path) {
       machine.*member = found->get<double>();
     }
     machine.ranks = object.value("ranks", 1);
+    machine.nodes = object.value("nodes", 1);
     machine.kernel = object.value("kernel", std::string());
     return machine;
   });

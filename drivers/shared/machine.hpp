@@ -16,8 +16,8 @@ namespace mercer::drivers {
 /// there; entries are those of a three-layer ReLU NTK of 784 inputs.
 struct Machine {
   std::string source = "the reference machine";
-  int ranks = 2;
-  bool network = false;  ///< messages go over a network that was stated, not measured
+  int ranks = 2, nodes = 1;  ///< that were measured, and where they lay
+  bool network = false;      ///< messages go over a network that was stated, not measured
 
   double gemm = 75e9, gemm_single = 158e9;     ///< 1024 cubed
   double skinny = 55e9, skinny_single = 97e9;  ///< 512 x 512 tiles out of memory times 64 columns
@@ -64,9 +64,9 @@ struct Machine {
   nlohmann::ordered_json json() const;
 };
 
-/// Defaults of a network where P predicted is not P measured: 2 us, and 25 GB/s a node (200 Gbit/s)
-/// shared by 100 ranks.
-inline constexpr double kNetworkLatency = 2e-6, kNetworkBandwidth = 0.25e9;
+/// What is assumed of a network that was neither measured nor stated: seconds of a message, and
+/// bytes a second of a node (200 Gbit/s), shared by its ranks.
+inline constexpr double kNetworkLatency = 2e-6, kNodeBandwidth = 25e9;
 
 /// Every coefficient, in about two seconds, by all ranks at once: the least of the slowest rank's
 /// times over two rounds, as others on a shared machine only add to them.

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <fstream>
 
-#include "mercer/base/error.hpp"
 #include "mercer/base/memory.hpp"
+#include "shared/target.hpp"
 
 namespace mercer::drivers {
 
@@ -64,17 +63,15 @@ nlohmann::ordered_json Plan::json() const {
   return rows;
 }
 
-void Plan::require(const comm::Communicator& comm, double limit) const {
-  const bool asked = limit > 0;
-  if (!asked) limit = memory_per_rank(comm);
-  if (peak() <= limit) return;
-  if (comm.root()) fmt::print(stderr, "{}", text());
-  throw MemoryError(
-      "the plan needs {} a rank, more than the {} {}: use more ranks, --precision single, fewer "
-      "rows or a "
-      "smaller --top",
-      format_bytes(peak()), format_bytes(limit),
-      asked ? "of --memory-limit" : "that this machine has for each of its ranks");
+std::string Plan::excess(double limit, const std::string& whose) const {
+  if (peak() <= limit) return "";
+  const auto most = std::ranges::max_element(stages_, {}, &Stage::bytes);
+  return fmt::format(
+      "the plan needs {} a rank{}, more than the {} {}: use more ranks, --precision single, fewer "
+      "rows or a smaller --top",
+      format_bytes(peak()),
+      most == stages_.end() ? std::string() : fmt::format(" in its stage '{}'", most->name),
+      format_bytes(limit), whose);
 }
 
 std::string format_seconds(double seconds) {
@@ -89,21 +86,28 @@ std::string format_seconds(double seconds) {
   return shown(seconds / (365.25 * 86400), "years");
 }
 
-double memory_per_rank(const comm::Communicator& comm) {
-  double total = 0;
+namespace {
+
+/// What this machine can give to its processes, in bytes; 1e18 where it does not say. Local.
+double available_memory() {
   std::ifstream info("/proc/meminfo");
   std::string name;
-  double kilobytes = 0;
+  double kilobytes = 0, total = 0;
   while (info >> name >> kilobytes) {
     if (name == "MemAvailable:") total = kilobytes * 1024;
     info.ignore(256, '\n');
   }
-  MPI_Comm node = MPI_COMM_NULL;
-  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node);
-  int sharing = 1;
-  MPI_Comm_size(node, &sharing);
-  MPI_Comm_free(&node);
-  return comm.all_reduce(total > 0 ? total / sharing : 1e18, comm::Op::min);
+  return total > 0 ? total : 1e18;
+}
+
+}  // namespace
+
+double memory_per_rank(const comm::Communicator& comm) {
+  return memory_per_rank(comm, ranks_here(comm));
+}
+
+double memory_per_rank(const comm::Communicator& comm, int ranks) {
+  return comm.all_reduce(available_memory() / ranks, comm::Op::min);
 }
 
 }  // namespace mercer::drivers

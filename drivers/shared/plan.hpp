@@ -38,9 +38,9 @@ class Plan {
   std::string text() const;
   /// One object a stage: name, method, bytes, flops, seconds, sent.
   nlohmann::ordered_json json() const;
-  /// Throws MemoryError, with the table in the line before it, when the peak exceeds `limit` (bytes
-  /// a rank; 0: this machine's memory shared by its ranks). Collective.
-  void require(const comm::Communicator& comm, double limit) const;
+  /// Empty where the peak is at most `limit` bytes a rank; else one line: which stage exceeds it,
+  /// and what can be done. `whose`: the limit in words, "of --memory-limit".
+  std::string excess(double limit, const std::string& whose) const;
 
  private:
   double baseline_;
@@ -53,5 +53,7 @@ std::string format_seconds(double seconds);
 
 /// Memory of this machine over the ranks that share it, in bytes a rank. Collective.
 double memory_per_rank(const comm::Communicator& comm);
+/// The same for `ranks` ranks on a machine like this one. Collective.
+double memory_per_rank(const comm::Communicator& comm, int ranks);
 
 }  // namespace mercer::drivers

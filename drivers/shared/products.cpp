@@ -33,7 +33,7 @@ void StorageJob::settle(const gram::Source& kernel, bool single_precision) {
 
 double room_for_solver(const Session& session, const forecast::Sizes& sizes) {
   const double asked = session.options().memory_limit;
-  const double limit = asked > 0 ? asked : 0.8 * memory_per_rank(session.comm());
+  const double limit = asked > 0 ? asked : 0.8 * session.memory_limit();
   constexpr double kMargin = 0.05;  // for what is not counted: holes in heaps, buffers of files
   return (1 - kMargin) * limit - session.plan().peak() - sizes.data_bytes();
 }

@@ -4,9 +4,11 @@
 #include <thread>
 
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/la/blas.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/libraries.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -17,21 +19,19 @@ report::ProgressMode mode(const CommonOptions& options) {
                                       : report::ProgressMode::automatic;
 }
 
-dist::GridShape shape(const CommonOptions& options, int ranks) {
-  return options.grid.empty() ? dist::default_shape(ranks) : dist::parse_shape(options.grid, ranks);
+/// The grid of the run itself: --grid is the target's, where that is another machine.
+dist::GridShape own_shape(const CommonOptions& options, const Target& target, int ranks) {
+  return target.other || options.grid.empty() ? dist::default_shape(ranks)
+                                              : dist::parse_shape(options.grid, ranks);
 }
 
 /// Ranks that share this machine, times their threads, beside its cores.
 void warn_if_oversubscribed(const Session& session, int threads) {
-  MPI_Comm node = MPI_COMM_NULL;
-  MPI_Comm_split_type(session.comm().handle(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
-  int sharing = 1;
-  MPI_Comm_size(node, &sharing);
-  MPI_Comm_free(&node);
+  const int sharing = ranks_here(session.comm());
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (cores > 0 && sharing * threads > cores)
-    session.warn(fmt::format("{} ranks x {} threads on {} cores: the run is right but slow",
-                             sharing, threads, cores));
+    session.warn(fmt::format("{} x {} on {}: the run is right but slow", counted(sharing, "rank"),
+                             counted(threads, "thread"), counted(cores, "core")));
 }
 
 /// What this process holds before its job, the rank with most, in steps: what is left of a memory
@@ -49,7 +49,8 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
                  const comm::Communicator& comm)
     : comm_(comm),
       options_(options),
-      grid_(comm, shape(options, comm.size())),
+      target_(target_of(options.target, options.grid, options.threads, comm)),
+      grid_(comm, own_shape(options, target_, comm.size())),
       progress_mode_(mode(options)),
       quiet_(options.quiet || options.json == "-"),
       baseline_(memory_before(comm)) {
@@ -64,7 +65,9 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
   for (const auto& [option, path] :
        {std::pair{"--out", options.out}, {"--json", options.json}, {"--plot", options.plot}})
     if (!path.empty()) report::check_writable(comm, option, path);
-  if (!options.plot.empty()) report::require_gnuplot(comm);
+  if (!options.plot.empty())
+    report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
+  record_.libraries = libraries();
   warn_if_oversubscribed(*this, options.threads);
 }
 
@@ -90,11 +93,15 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
   record_.d = d;
   record_.nb = nb;
   record_.kernel = kernel;
-  record_.data_hash = spectral::hash_text(data_hash);
-  say("{} {} ({})  {} ranks, grid {}, block {}, {} precision, {}", record_.driver, record_.version,
-      record_.git, record_.ranks, record_.grid, nb, record_.precision, record_.started);
+  record_.data_hash = data_hash != 0 ? spectral::hash_text(data_hash) : std::string();
+  say("{} {} ({})  {}, grid {}, block {}, {} precision, {}", record_.driver, record_.version,
+      record_.git, counted(record_.ranks, "rank"), record_.grid, nb, record_.precision,
+      record_.started);
+  say("on      {}", libraries_line(record_.libraries));
   say("kernel  {}", kernel);
-  if (n > 0) say("data    n = {}, d = {}, hash {}", n, d, record_.data_hash);
+  if (n > 0)
+    say("data    n = {}{}{}", n, d > 0 ? fmt::format(", d = {}", d) : std::string(),
+        data_hash != 0 ? ", hash " + record_.data_hash : std::string());
 }
 
 Machine Session::machine(const kernel::Kernel* kernel, Index d) {
@@ -106,8 +113,13 @@ Machine Session::machine(const kernel::Kernel* kernel, Index d) {
         options_.machine, machine.kernel.empty() ? "no kernel" : machine.kernel);
     measure_entries(comm_, *kernel, d, machine);
   }
-  if (options_.dry_run) say("machine {}", machine.text());
-  return machine;
+  if (!options_.dry_run) return machine;
+  const auto there = machine_of(machine, target_, options_.target);
+  say("machine {}", there.machine.text());
+  if (options_.target.given()) say("for     {}", text(target_));
+  for (const auto& line : there.assumptions) say("assumed {}", line);
+  record_.result["planned_for"] = json(target_, there);
+  return there.machine;
 }
 
 Machine Session::machine(const gram::Source& kernel, Index d) {
@@ -124,7 +136,23 @@ double Session::took(const std::string& phase) const {
   return 0;
 }
 
+double Session::memory_limit() const {
+  if (options_.memory_limit > 0) return options_.memory_limit;
+  return target_.other ? memory_per_rank(comm_, target_.ranks_per_node) : memory_per_rank(comm_);
+}
+
+std::string Session::whose_limit() const {
+  if (options_.memory_limit > 0) return "of --memory-limit";
+  return target_.other ? fmt::format(
+                             "that a machine like this one has for each of {} (give "
+                             "--memory-limit for that machine's)",
+                             counted(target_.ranks_per_node, "rank"))
+                       : "that this machine has for each of its ranks";
+}
+
 bool Session::stop_at_plan(const Plan& plan) {
+  const double limit = memory_limit();
+  const std::string excess = plan.excess(limit, whose_limit());
   record_.flops = plan.flops();
   record_.result["peak_memory_bytes_planned"] = plan.peak();
   if (plan.timed()) {
@@ -133,21 +161,22 @@ bool Session::stop_at_plan(const Plan& plan) {
   }
   if (options_.dry_run) {
     say("plan\n{}", plan.text());
-    record_.status = "planned";
+    record_.status = excess.empty() ? "planned" : "refused";
     record_.result["flops_planned"] = plan.flops();
+    record_.result["memory_limit_bytes"] = limit;
     if (!options_.json.empty())
       report::write_json(comm_, options_.json, record_.json(phases_, comm_));
-    return true;
+  } else if (!excess.empty() && comm_.root()) {
+    fmt::print(stderr, "{}", plan.text());
   }
-  plan.require(comm_, options_.memory_limit);
-  return false;
+  if (!excess.empty()) throw MemoryError("{}", excess);
+  return options_.dry_run;
 }
 
-dist::Hdf5File Session::create_result() const {
+dist::Hdf5File Session::create_result() {
   auto file = dist::Hdf5File::create(comm_, options_.out);
-  auto record = record_;
-  record.seconds = clock_.seconds();
-  record.write_attributes(file);
+  record_.seconds_at_write = comm_.all_reduce(clock_.seconds(), comm::Op::max);
+  record_.write_attributes(file);
   return file;
 }
 

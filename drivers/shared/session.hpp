@@ -15,6 +15,7 @@
 #include "shared/command_line.hpp"
 #include "shared/machine.hpp"
 #include "shared/plan.hpp"
+#include "shared/target.hpp"
 
 namespace mercer::drivers {
 
@@ -28,18 +29,29 @@ class Session {
 
   const comm::Communicator& comm() const { return comm_; }
   const dist::ProcessGrid& grid() const { return grid_; }
+  /// What the job is planned for: this run's ranks and grid, or with --dry-run those of --ranks and
+  /// --nodes.
+  const Target& target() const { return target_; }
+  dist::GridShape shape() const { return target_.shape; }
+  /// Bytes a rank that the job may take: --memory-limit, or the machine's memory over the ranks
+  /// that share it. Collective.
+  double memory_limit() const;
   const CommonOptions& options() const { return options_; }
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
-  /// Prints the run's first lines and notes sizes and kernel in the record.
+  /// Prints the run's first lines and notes sizes and kernel in the record. `data_hash`: 0 where
+  /// there are no data.
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
-  /// Prints the plan with --dry-run (true: stop here), or refuses it when it does not fit.
+  /// Prints the plan with --dry-run (true: stop here). Throws MemoryError when it does not fit the
+  /// limit, with --dry-run after the plan is printed and the record written with the status
+  /// "refused". Collective.
   bool stop_at_plan(const Plan& plan);
   Plan plan() const { return Plan(baseline_, plans_time()); }
   /// The coefficients of the plan's times. With --dry-run measured (about a second) or those of
-  /// --machine, where the kernel's entries are measured if the file has another kernel's; the
-  /// reference machine's where nobody looks at times. Collective.
+  /// --machine, where the kernel's entries are measured if the file has another kernel's, and with
+  /// the messages of target() (machine_of); the reference machine's where nobody looks at times.
+  /// Collective.
   Machine machine(const gram::Source& kernel, Index d);
   /// The same without a kernel.
   Machine machine();
@@ -79,17 +91,19 @@ class Session {
     return report::Progress(stage, progress_mode_, comm_.root());
   }
 
-  /// Opens --out and writes the attributes that every result has. Only with --out.
-  dist::Hdf5File create_result() const;
+  /// Opens --out and writes the attributes that every result has. Only with --out. Collective.
+  dist::Hdf5File create_result();
   /// Writes the JSON record and prints the last line. Returns the exit code.
   int finish(bool ok = true);
 
  private:
   bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
   Machine machine(const kernel::Kernel* kernel, Index d);
+  std::string whose_limit() const;
 
   comm::Communicator comm_;
   CommonOptions options_;
+  Target target_;
   dist::ProcessGrid grid_;
   report::Phases phases_;
   report::Record record_;

@@ -1,14 +1,23 @@
 #include "shared/spectrum_job.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/spectral/stored.hpp"
 
 namespace mercer::drivers {
 
 namespace po = boost::program_options;
+
+namespace {
+
+constexpr double kSingle = std::numeric_limits<float>::epsilon();
+
+}  // namespace
 
 void SpectrumJob::add(CommandLine& line) {
   auto& group = line.group("Spectrum");
@@ -45,6 +54,15 @@ bool SpectrumJob::iterative_asked() const {
          checkpoints.asked();
 }
 
+std::string SpectrumJob::asked_by() const {
+  if (solver != "auto") return "--solver " + solver;
+  return storage.chosen()      ? "--storage"
+         : block > 0           ? "--block"
+         : !start.empty()      ? "--start"
+         : checkpoints.asked() ? "--checkpoint"
+                               : "";
+}
+
 void SpectrumJob::settle(const CommandLine& line, const gram::Source& kernel) {
   spectral::parse_method(solver);
   storage.settle(kernel, common.single_precision);
@@ -52,6 +70,12 @@ void SpectrumJob::settle(const CommandLine& line, const gram::Source& kernel) {
   if (block < 0) throw InputError("--block {}: give at least 1 vector", block);
   if (!(tolerance > 0 && tolerance < 1))
     throw InputError("--tol {}: give a number between 0 and 1", tolerance);
+  tolerance_given = line.given("tol");
+  if (common.single_precision && tolerance_given && !(tolerance >= kSingle))
+    throw InputError(
+        "--tol {}: vectors in --precision single have residuals of {:.1e} lambda_1 at best: leave "
+        "--tol out, then what rounding leaves is accepted, or give --precision double",
+        tolerance, kSingle);
   if (direct_asked())
     for (const char* option : {"storage", "block", "start", "checkpoint"})
       if (line.given(option))
@@ -136,13 +160,13 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
   way.direct = spectral::parse_method(job.solver);
   const double room = room_for_solver(session, sizes);
   if (job.direct_asked()) {
-    way.reason = "asked for";
+    way.reason = "asked for by " + job.asked_by();
     return way;
   }
   if (job.iterative_asked()) {
     require_room(session, room);
     way.iterative = true;
-    way.reason = "asked for";
+    way.reason = "asked for by " + job.asked_by();
     size_iterative(job, kernel, sizes, top, room, way);
     if (resume != nullptr) {
       read_sizes(*resume, way);
@@ -154,7 +178,7 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
   }
   const auto choice = spectral::choose(sizes.n, top, !job.values_only, sizes.shape, sizes.single);
   way.direct = choice.method;
-  way.reason = choice.reason;
+  way.reason = "auto: " + choice.reason;
   if (!(job.tolerance >= kLeastTolerance)) return way;
   const Stage assembled = forecast::assemble(reference, sizes);
   const Stage solved = forecast::eigensolve(reference, sizes, way.direct, top, !job.values_only);
@@ -170,10 +194,33 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
   const double iterative = forecast::store(reference, sizes, way.products.cost).seconds +
                            forecast::krylov(reference, sizes, way.products.cost, way.run).seconds;
   way.iterative = !fits || iterative < direct;
-  way.reason = fmt::format("predicted: krylov {}, {} {}{}", format_seconds(iterative),
+  way.reason = fmt::format("auto: predicted krylov {}, {} {}{}", format_seconds(iterative),
                            spectral::name(way.direct), format_seconds(direct),
                            fits ? "" : ", which does not fit the memory");
   return way;
+}
+
+Accepted accepted(const SpectrumJob& job, const SpectrumWay& way, Index n) {
+  if (!job.common.single_precision || job.tolerance_given) return {job.tolerance};
+  if (way.iterative) return {std::max(job.tolerance, kSingle), "vectors in single precision"};
+  return {std::max(job.tolerance, spectral::rounding_residual(n, true)),
+          "rounding in single precision"};
+}
+
+Accepted accepted_of_rounded(const Accepted& of_kept, double trace, double lambda_1) {
+  if (!(lambda_1 > 0 && trace > 0)) return of_kept;
+  return {of_kept.residual + 0.5 * kSingle * std::sqrt(trace / lambda_1),
+          "entries of K kept in single precision"};
+}
+
+std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm) {
+  if (!kernel.is_stored()) return 0;
+  const auto file = dist::Hdf5File::open(comm, kernel.matrix_path());
+  if (!file.has_attribute("/", "data_hash")) return 0;
+  const auto text = file.text_attribute("/", "data_hash");
+  std::uint64_t hash = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), hash, 16);
+  return error == std::errc{} && end == text.data() + text.size() ? hash : 0;
 }
 
 Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& kernel,
@@ -197,7 +244,8 @@ Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& ke
   if (job.estimated()) {
     auto stage = forecast::product(machine, sizes, op);
     stage.name = "estimates";
-    stage.method = fmt::format("{} probes, {} steps", way.probes.probes, way.probes.steps);
+    stage.method = fmt::format("{}, {}", counted(way.probes.probes, "probe"),
+                               counted(way.probes.steps, "step"));
     const double steps = static_cast<double>(way.probes.steps);
     stage.seconds = steps * forecast::product_seconds(machine, sizes, op,
                                                       static_cast<double>(way.probes.probes));

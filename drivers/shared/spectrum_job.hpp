@@ -21,6 +21,7 @@ struct SpectrumJob {
   bool values_only = false;
   std::string solver = "auto";
   double tolerance = 1e-10;
+  bool tolerance_given = false;
 
   StorageJob storage;
   Index block = 0;          ///< vectors of a product; 0: chosen
@@ -39,6 +40,8 @@ struct SpectrumJob {
   bool iterative_asked() const;
   /// Names a direct solver.
   bool direct_asked() const;
+  /// The option that does either, for reasons: "--solver elpa1", "--storage".
+  std::string asked_by() const;
 };
 
 /// How the pairs will be computed: decided before anything is allocated, the same for every number
@@ -56,6 +59,23 @@ struct SpectrumWay {
 /// Collective. Throws MemoryError where the iterative solver is asked for and does not fit.
 SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
                    Index top, const Session& session, const dist::Hdf5File* resume);
+
+/// The largest residual that a run accepts, relative to lambda_1, and why it is not --tol.
+struct Accepted {
+  double residual = 0;
+  std::string why{};  ///< empty: --tol
+};
+/// --tol where it was given; else also what the precision leaves: spectral::rounding_residual for a
+/// direct solver in single, 2^-23 for vectors by krylov that are kept in single (each entry is off
+/// by 2^-24 of itself, and so is K v - lambda v by 2^-24 lambda_1). Local.
+Accepted accepted(const SpectrumJob& job, const SpectrumWay& way, Index n);
+/// The same for exact residuals of pairs of a K whose entries were kept in single: each is off by
+/// 2^-24 of itself, the matrix by 2^-24 |K|_F <= 2^-24 sqrt(lambda_1 trace(K)). Local.
+Accepted accepted_of_rounded(const Accepted& of_kept, double trace, double lambda_1);
+
+/// The hash of the rows that a stored kernel was made of, 0 where its file does not say.
+/// Collective.
+std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm);
 
 /// The stages of the way that was decided. Collective.
 Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& kernel,

@@ -1,21 +1,41 @@
 #include "shared/spectrum_output.hpp"
 
 #include <algorithm>
+#include <cmath>
 
+#include "mercer/base/text.hpp"
 #include "mercer/report/plot.hpp"
 
 namespace mercer::drivers {
 
+double largest_residual(const std::vector<double>& residuals) {
+  if (residuals.empty()) return -1;
+  double largest = 0;
+  for (const double r : residuals)
+    if (!(r <= largest)) largest = std::isnan(r) ? INFINITY : r;
+  return largest;
+}
+
 namespace {
 
-double largest_residual(const std::vector<double>& residuals) {
-  return residuals.empty() ? -1 : *std::ranges::max_element(residuals);
+/// What was measured of the vectors; nothing is said of what was not.
+template <class T>
+std::string measured(const spectral::Eigenpairs<T>& pairs, const Accepted& accepted) {
+  if (pairs.residuals.empty()) return ", no vectors to measure";
+  auto text =
+      fmt::format(", largest residual {:.1e} lambda_1 ({}; accepted up to {:.1e}{})",
+                  largest_residual(pairs.residuals), pairs.residuals_exact ? "exact" : "estimated",
+                  accepted.residual, accepted.why.empty() ? std::string() : ", " + accepted.why);
+  if (pairs.orthogonality >= 0)
+    text += fmt::format(", max |V^T V - I| = {:.1e}", pairs.orthogonality);
+  return text;
 }
 
 }  // namespace
 
 template <class T>
-void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs) {
+void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs,
+                    const Accepted& accepted) {
   session.say("\n{:>6}  {:>14}  {:>10}", "i", "lambda_i", "residual");
   const Index k = pairs.k();
   for (Index i = 0; i < k; ++i) {
@@ -27,20 +47,25 @@ void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs
     session.say("{:>6}  {:>14.8g}  {:>10}", i + 1, pairs.values[at],
                 pairs.residuals.empty() ? "-" : fmt::format("{:.1e}", pairs.residuals[at]));
   }
-  session.say(
-      "\ntrace {:.10g}{}, largest residual {} ({}), max |V^T V - I| = {:.1e}", pairs.trace,
-      pairs.trace_error >= 0 ? fmt::format(" (sum of eigenvalues off by {:.1e})", pairs.trace_error)
-                             : "",
-      pairs.residuals.empty() ? "-" : fmt::format("{:.1e}", largest_residual(pairs.residuals)),
-      pairs.residuals_exact ? "exact" : "estimated", pairs.orthogonality);
+  session.say("\ntrace {:.10g}{}{}", pairs.trace,
+              pairs.trace_error >= 0
+                  ? fmt::format(" (sum of eigenvalues off by {:.1e})", pairs.trace_error)
+                  : "",
+              measured(pairs, accepted));
 }
 
 template <class T>
-void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs) {
+void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
+                   const Accepted& accepted) {
   auto& record = session.record();
   record.method = spectral::name(pairs.method);
   record.residual = largest_residual(pairs.residuals);
   record.orthogonality = pairs.orthogonality;
+  if (!pairs.residuals.empty()) {
+    record.result["residuals"] = pairs.residuals_exact ? "exact" : "estimated";
+    record.result["residual_accepted"] = accepted.residual;
+    if (!accepted.why.empty()) record.result["residual_accepted_for"] = accepted.why;
+  }
   record.result["eigenvalue_max"] = pairs.values.front();
   record.result["eigenvalue_k"] = pairs.values.back();
   record.result["eigenvalue_next"] = pairs.next;
@@ -78,11 +103,12 @@ void plot_spectrum(const Session& session, const std::vector<double>& values,
                         .series = {residual}};
   std::vector<report::Plot> panels{spectrum};
   if (!residual.x.empty()) panels.push_back(accuracy);
-  report::write_svg(session.comm(), path, panels);
+  report::write_picture(session.comm(), path, panels);
 }
 
 void print_estimates(const Session& session, const SpectrumEstimates& e) {
-  session.say("\nestimates of the whole spectrum, from {} probes", e.density.nodes.size());
+  session.say("\nestimates of the whole spectrum, from {}",
+              counted(static_cast<Index>(e.density.nodes.size()), "probe"));
   session.say("  trace                   {:.10g} (exact)", e.trace);
   session.say("  lambda_min              at most {:.4e}; some eigenvalue within {:.1e} of that",
               e.density.smallest, e.density.smallest_residual);
@@ -131,9 +157,11 @@ void write_estimates(dist::Hdf5File& file, const SpectrumEstimates& e) {
   with_error("log_determinant", e.log_determinant);
 }
 
-template void print_spectrum<double>(const Session&, const spectral::Eigenpairs<double>&);
-template void print_spectrum<float>(const Session&, const spectral::Eigenpairs<float>&);
-template void note_spectrum<double>(Session&, const spectral::Eigenpairs<double>&);
-template void note_spectrum<float>(Session&, const spectral::Eigenpairs<float>&);
+template void print_spectrum<double>(const Session&, const spectral::Eigenpairs<double>&,
+                                     const Accepted&);
+template void print_spectrum<float>(const Session&, const spectral::Eigenpairs<float>&,
+                                    const Accepted&);
+template void note_spectrum<double>(Session&, const spectral::Eigenpairs<double>&, const Accepted&);
+template void note_spectrum<float>(Session&, const spectral::Eigenpairs<float>&, const Accepted&);
 
 }  // namespace mercer::drivers

@@ -5,18 +5,23 @@
 
 #include "mercer/spectral/eigenpairs.hpp"
 #include "mercer/spectral/estimates.hpp"
-#include "shared/session.hpp"
+#include "shared/spectrum_job.hpp"
 
 namespace mercer::drivers {
 
-/// The first eigenvalues as a table, and what was measured of all of them.
+/// The largest of the residuals; infinite if one is NaN, -1 where none were measured.
+double largest_residual(const std::vector<double>& residuals);
+
+/// The first eigenvalues as a table, and of all of them what was measured, and what is accepted.
 template <class T>
-void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs);
+void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs,
+                    const Accepted& accepted);
 /// Into the JSON record.
 template <class T>
-void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs);
+void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
+                   const Accepted& accepted);
 
-/// Eigenvalues and residuals against their number, as an SVG. Collective.
+/// Eigenvalues and residuals against their number, as a picture. Collective.
 void plot_spectrum(const Session& session, const std::vector<double>& values,
                    const std::vector<double>& residuals, const std::string& path);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mercer/base/text.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/stored.hpp"
@@ -217,7 +218,7 @@ std::string TrainJob::description() const {
   if (!preconditioned()) return "none: gradient descent";
   std::string text = fmt::format("{}, g = {}", precondition, g);
   text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
-  if (options.refresh > 0) text += fmt::format(", anew every {} steps", options.refresh);
+  if (options.refresh > 0) text += fmt::format(", anew every {}", counted(options.refresh, "step"));
   return text;
 }
 

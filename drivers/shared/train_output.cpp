@@ -150,7 +150,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
     }
     panels.push_back(std::move(panel));
   }
-  report::write_svg(session.comm(), session.options().plot, panels);
+  report::write_picture(session.comm(), session.options().plot, panels);
 }
 
 void write_history(dist::Hdf5File& file, const comm::Communicator& comm,

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "mercer/base/text.hpp"
 #include "mercer/net/empirical.hpp"
 #include "shared/forecast.hpp"
 #include "shared/train_job.hpp"
@@ -22,8 +23,8 @@ template <class T>
 Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& kernel,
           const data::Split& sets, Index nb, Session& session) {
   const auto& o = job.options;
-  const auto shape = session.grid().shape();
-  const double ranks = session.comm().size();
+  const auto shape = session.shape();
+  const double ranks = session.target().ranks;
   const Index n = sets.train.rows(), d = sets.train.dimension();
   const double c = static_cast<double>(sets.train.outputs());
   const double test = sets.test.has_value() ? static_cast<double>(sets.test->rows()) : 0;
@@ -39,7 +40,7 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
   const double copies = job.blocks() ? 8 * static_cast<double>(n) * width / ranks : 0;
   // The sets with their S, w, w_0 and what a result needs of w in double.
   const double p = static_cast<double>(network.parameters());
-  const double own = static_cast<double>(ceil_div(n, session.comm().size()));
+  const double own = static_cast<double>(ceil_div(n, session.target().ranks));
   const double held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
 
   // K is computed in double.
@@ -72,8 +73,9 @@ Plan plan(const TrainJob& job, const net::Network& network, const gram::Source& 
   sizes.single = std::is_same_v<T, float>;
   Stage train = forecast::descent(machine, sizes, static_cast<double>(o.steps),
                                   step_flops(job, network, sets.train), p);
-  train.method = fmt::format("at most {} steps of {} rows", o.steps, o.batch > 0 ? o.batch : n);
-  const double descent = train::descend_bytes<T>(network, ceil_div(rows, session.comm().size()), n,
+  train.method = fmt::format("at most {} of {}", counted(o.steps, "step"),
+                             counted(o.batch > 0 ? o.batch : n, "row"));
+  const double descent = train::descend_bytes<T>(network, ceil_div(rows, session.target().ranks), n,
                                                  top, o, activation_memory(job));
   const double test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
   train.bytes = data + held + descent + test_set;

@@ -86,6 +86,19 @@ Environment::~Environment() {
   if (started_ && !finalized) MPI_Finalize();
 }
 
+std::string mpi_library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  std::string name;
+  for (const char c : std::string(text, static_cast<std::size_t>(length))) {
+    if (c == ',' || c == '\n' || c == '\0') break;
+    const bool blank = c == ' ' || c == '\t';
+    if (!blank || (!name.empty() && name.back() != ' ')) name += blank ? ' ' : c;
+  }
+  return name.empty() ? "unknown MPI" : name;
+}
+
 void abort_run(const char* where, const char* what) {
   int initialized = 0, rank = 0;
   MPI_Initialized(&initialized);

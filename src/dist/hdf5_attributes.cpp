@@ -49,6 +49,12 @@ std::string read_text(hid_t attribute, hid_t type) {
 
 }  // namespace
 
+std::string hdf5_version() {
+  unsigned major = 0, minor = 0, release = 0;
+  if (H5get_libversion(&major, &minor, &release) < 0) return "unknown";
+  return fmt::format("{}.{}.{}", major, minor, release);
+}
+
 void Hdf5File::attribute(const std::string& object, const std::string& name,
                          const std::string& value) {
   const Quiet quiet;

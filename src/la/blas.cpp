@@ -1,13 +1,16 @@
 #include "mercer/la/blas.hpp"
 
 #include <dlfcn.h>
+#include <fmt/format.h>
 
+#include <sstream>
 #include <string>
 
 extern "C" {
 void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
             const double*, const int*, const double*, const int*, const double*, double*,
             const int*);
+void ilaver_(int*, int*, int*);
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
             const float*, const int*, const float*, const int*, const float*, float*, const int*);
 }
@@ -44,10 +47,43 @@ bool set_blas_threads(int threads) {
   return false;
 }
 
-std::string blas_name() {
-  if (auto* config = reinterpret_cast<char* (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_config")))
-    return config();
-  return "unknown BLAS";
+namespace {
+
+/// What the program has of the function `name`, of type F; null where the loaded BLAS is another.
+template <class F>
+F* found(const char* name) {
+  return reinterpret_cast<F*>(dlsym(RTLD_DEFAULT, name));
+}
+
+/// "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ... SkylakeX MAX_THREADS=64" -> its first two words.
+std::string first_words(const std::string& text, int count) {
+  std::istringstream words(text);
+  std::string result, word;
+  while (count-- > 0 && words >> word) result += (result.empty() ? "" : " ") + word;
+  return result;
+}
+
+}  // namespace
+
+BlasBuild blas_build() {
+  BlasBuild build;
+  if (auto* config = found<char*()>("openblas_get_config")) {
+    build.library = first_words(config(), 2);
+    if (auto* core = found<char*()>("openblas_get_corename")) build.kernel = core();
+  } else if (auto* mkl = found<void(char*, int)>("MKL_Get_Version_String")) {
+    std::string text(200, ' ');
+    mkl(text.data(), static_cast<int>(text.size()));
+    build.library = first_words(text, 9);
+  } else if (auto* blis = found<const char*()>("bli_info_get_version_str")) {
+    build.library = std::string("BLIS ") + blis();
+  }
+  return build;
+}
+
+std::string lapack_version() {
+  int major = 0, minor = 0, patch = 0;
+  ilaver_(&major, &minor, &patch);
+  return fmt::format("{}.{}.{}", major, minor, patch);
 }
 
 }  // namespace mercer::la

@@ -184,8 +184,7 @@ void roughen(dist::DistMatrix<T>& A) {
 ElpaBuild probe() {
   start_elpa();
   ElpaBuild build;
-  build.version = fmt::format("{}.{:02} (API {})", ELPA_API_VERSION / 10000,
-                              ELPA_API_VERSION / 100 % 100, ELPA_API_VERSION);
+  build.version = fmt::format("{} (API {})", MERCER_ELPA_VERSION, ELPA_API_VERSION);
   Handle handle;
   describe(handle, {64, 64, 64, 16, MPI_COMM_SELF, 0, 0}, 64);
   if (const int error = handle.setup(); error != ELPA_OK)

@@ -32,6 +32,10 @@ void scale_all(DistMatrix<T>& C, T beta) {
 
 }  // namespace
 
+std::string scalapack_version() {
+  return MERCER_SCALAPACK_VERSION;
+}
+
 template <class T>
 void gemm(Trans ta, Trans tb, T alpha, const DistMatrix<T>& A, const DistMatrix<T>& B, T beta,
           DistMatrix<T>& C) {

@@ -85,9 +85,31 @@ std::string panel_commands(const Plot& plot) {
              plot.log_x ? "10^{%L}" : "%g", plot.log_y ? "10^{%L}" : "%g", curves);
 }
 
-std::string script(const std::string& target, const std::vector<Plot>& panels) {
+/// gnuplot's terminal: a panel of 560 x 420 points of a screen (1/96 inch) in every format, the PNG
+/// with twice as many pixels.
+std::string terminal(PictureFormat format, std::size_t panels) {
+  const double width = 560 * static_cast<double>(panels), height = 420;
+  switch (format) {
+    case PictureFormat::png:
+      return fmt::format(
+          "pngcairo size {},{} enhanced font 'Helvetica,12' fontscale 2 linewidth 2 pointscale 2 "
+          "background rgb 'white'",
+          2 * width, 2 * height);
+    case PictureFormat::pdf:
+      return fmt::format(
+          "pdfcairo size {:.4f}in,{:.4f}in enhanced font 'Helvetica,9' background rgb 'white'",
+          width / 96, height / 96);
+    case PictureFormat::svg:
+      break;
+  }
+  return fmt::format("svg size {},{} dynamic enhanced font 'Helvetica,12' background rgb 'white'",
+                     width, height);
+}
+
+std::string script(const std::string& target, PictureFormat format,
+                   const std::vector<Plot>& panels) {
   std::string text = fmt::format(
-      "set terminal svg size {},420 dynamic enhanced font 'Helvetica,12' background rgb 'white'\n"
+      "set terminal {}\n"
       "set output {}\n"
       "set grid lc rgb '#d0d0d0' lw 0.5\n"
       "set border lc rgb '#606060'\n"
@@ -99,43 +121,76 @@ std::string script(const std::string& target, const std::vector<Plot>& panels) {
       "set ylabel noenhanced\n"
       "set title noenhanced\n"
       "set multiplot layout 1,{}\n",
-      560 * panels.size(), quoted(target), panels.size());
+      terminal(format, panels.size()), quoted(target), panels.size());
   for (const Plot& plot : panels) text += panel_commands(plot);
   return text + "unset multiplot\nunset output\n";
 }
 
+/// Whether gnuplot finished it: it leaves half a picture where it is stopped.
+bool complete(PictureFormat format, const std::string& picture) {
+  switch (format) {
+    case PictureFormat::png:
+      return picture.starts_with("\x89PNG") && picture.find("IEND") != std::string::npos;
+    case PictureFormat::pdf:
+      return picture.starts_with("%PDF") && picture.find("%%EOF") != std::string::npos;
+    case PictureFormat::svg:
+      break;
+  }
+  return picture.ends_with("</svg>\n\n");
+}
+
 }  // namespace
 
-void write_svg(const comm::Communicator& comm, const std::string& path,
-               const std::vector<Plot>& panels) {
+PictureFormat picture_format(const std::string& option, const std::string& path) {
+  if (is_special(path)) return PictureFormat::svg;
+  const std::string suffix = lower_suffix(path);
+  if (suffix == ".svg") return PictureFormat::svg;
+  if (suffix == ".png") return PictureFormat::png;
+  if (suffix == ".pdf") return PictureFormat::pdf;
+  throw InputError("{} {}: give a name that ends in .svg, .png or .pdf", option, path);
+}
+
+void write_picture(const comm::Communicator& comm, const std::string& path,
+                   const std::vector<Plot>& panels) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
+    const PictureFormat format = picture_format("picture", path);
     std::error_code ignored;
     fs::path scratch = fs::temp_directory_path(ignored);
     if (ignored) scratch = ".";
     const std::string stem = scratch / ("mercer-plot-" + std::to_string(getpid()));
-    const std::string commands = stem + ".gp", picture = stem + ".svg", messages = stem + ".log";
-    std::ofstream(commands) << script(picture, panels);
+    const std::string commands = stem + ".gp", picture = stem + ".out", messages = stem + ".log";
+    std::ofstream(commands) << script(picture, format, panels);
     const std::string command = fmt::format("{{ gnuplot {} > {} 2>&1; }} < /dev/null 2> /dev/null",
                                             for_shell(commands), for_shell(messages));
     const int status = std::system(command.c_str());
     std::string said;
     std::getline(std::ifstream(messages) >> std::ws, said);
     std::ostringstream drawing;
-    drawing << std::ifstream(picture).rdbuf();
+    drawing << std::ifstream(picture, std::ios::binary).rdbuf();
     for (const auto& leftover : {commands, messages, picture}) fs::remove(leftover, ignored);
-    if (status != 0 || !drawing.str().ends_with("</svg>\n\n"))
+    if (status != 0 || !complete(format, drawing.str()))
       throw RunError("{}: gnuplot drew nothing: {}", path,
                      said.empty() ? "it says nothing about why" : said);
     publish(path, drawing.str());
   });
 }
 
-void require_gnuplot(const comm::Communicator& comm) {
+void require_gnuplot(const comm::Communicator& comm, PictureFormat format) {
   comm::together(comm, [&] {
-    if (comm.root() && std::system("command -v gnuplot > /dev/null 2>&1") != 0)
+    if (!comm.root()) return;
+    if (std::system("command -v gnuplot > /dev/null 2>&1") != 0)
       throw InputError(
           "--plot: there is no gnuplot on this machine: install it or leave --plot out");
+    const auto draws = [](const char* terminal) {
+      const auto command =
+          fmt::format("gnuplot -e 'set terminal {}' > /dev/null 2>&1 < /dev/null", terminal);
+      return std::system(command.c_str()) == 0;
+    };
+    if (format == PictureFormat::png && !draws("pngcairo"))
+      throw InputError("--plot: this gnuplot draws no PNG (it has no pngcairo): give a .svg");
+    if (format == PictureFormat::pdf && !draws("pdfcairo"))
+      throw InputError("--plot: this gnuplot draws no PDF (it has no pdfcairo): give a .svg");
   });
 }
 

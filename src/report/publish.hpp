@@ -8,6 +8,9 @@ namespace mercer::report {
 /// place is written to, never replaced.
 bool is_special(const std::string& path);
 
+/// The name's ending from its last point on, in small letters: ".svg"; empty where it has none.
+std::string lower_suffix(const std::string& path);
+
 /// Writes `content` to `path` ("-": standard output), whole or not at all: by way of a temporary
 /// name beside it, synced and renamed. Local. Throws RunError naming the path.
 void publish(const std::string& path, const std::string& content);

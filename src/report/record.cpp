@@ -43,6 +43,7 @@ Record::Record() : version(mercer::version()), git(git_commit()), started(now_ut
 void Record::write_attributes(dist::Hdf5File& file) const {
   file.attribute("/", "mercer_version", version);
   file.attribute("/", "git", git);
+  file.attribute("/", "libraries", libraries.dump());
   file.attribute("/", "command", command);
   file.attribute("/", "ranks", Index{ranks});
   file.attribute("/", "grid", grid);
@@ -50,9 +51,10 @@ void Record::write_attributes(dist::Hdf5File& file) const {
   file.attribute("/", "precision", precision);
   file.attribute("/", "kernel", kernel);
   file.attribute("/", "n", n);
-  file.attribute("/", "data_hash", data_hash);
+  file.attribute("/", "data_hash", data_hash.empty() ? std::string("none") : data_hash);
   file.attribute("/", "started", started);
-  file.attribute("/", "seconds", seconds);
+  file.attribute("/", "seconds", seconds_at_write);
+  file.attribute("/", "seconds_cover", std::string("from the start of the run to this file's"));
 }
 
 Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
@@ -63,11 +65,12 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
   record["driver"] = driver;
   record["version"] = version;
   record["git"] = git;
+  record["libraries"] = libraries;
   record["command"] = command;
   record["started"] = started;
   record["config"] = config;
   record["kernel"] = kernel;
-  record["data_hash"] = data_hash;
+  record["data_hash"] = data_hash.empty() ? Json(nullptr) : Json(data_hash);
   record["n"] = n;
   record["d"] = d;
   record["ranks"] = ranks;
@@ -78,6 +81,7 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
   record["method"] = method;
   record["phases"] = times;
   record["seconds"] = number(seconds);
+  if (seconds_at_write >= 0) record["seconds_at_write"] = seconds_at_write;
   record["gflops"] = seconds > 0 ? number(1e-9 * flops / seconds) : Json(nullptr);
   record["peak_memory_bytes"] = comm.all_reduce(peak_memory_bytes(), comm::Op::max);
   record["bytes_sent"] = comm.all_reduce(comm::bytes_sent(), comm::Op::sum);
@@ -97,6 +101,18 @@ void write_text(const comm::Communicator& comm, const std::string& path, const s
   comm::together(comm, [&] {
     if (comm.root()) publish(path, text);
   });
+}
+
+void check_name(const std::string& out, const std::string& json) {
+  if (!out.empty() && !is_special(out)) {
+    const std::string suffix = lower_suffix(out);
+    if (suffix != ".h5" && suffix != ".hdf5")
+      throw InputError("--out {}: is written as HDF5, give a name that ends in .h5 or .hdf5", out);
+  }
+  if (json.empty() || json == "-" || is_special(json)) return;
+  for (const char* other : {".h5", ".hdf5", ".svg", ".png", ".pdf", ".csv", ".npy"})
+    if (lower_suffix(json) == other)
+      throw InputError("--json {}: is written as JSON, give a name that ends in .json", json);
 }
 
 void check_writable(const comm::Communicator& comm, const std::string& option,

@@ -7,6 +7,7 @@
 
 #include "backends.hpp"
 #include "mercer/base/random.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/krylov.hpp"
@@ -105,7 +106,7 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
   if (shape.rows * shape.cols >= needed || methods.empty())
     methods.push_back(Method::scalapack);
   else
-    left_out += fmt::format("; p?syevd's 32-bit workspace needs {} ranks", needed);
+    left_out += fmt::format("; p?syevd's 32-bit workspace needs {}", counted(needed, "rank"));
   if (with_krylov && vectors && 6 * k <= n) methods.push_back(Method::krylov);
   Choice best;
   std::string figures, choice = "least";

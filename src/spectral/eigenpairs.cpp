@@ -11,6 +11,7 @@
 #include "mercer/gram/kernel_operator.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/krylov.hpp"
+#include "mercer/spectral/signs.hpp"
 
 namespace mercer::spectral {
 namespace {
@@ -45,8 +46,12 @@ Index checked_top(const DistMatrix<T>& K, const Options& options) {
 }
 
 Choice resolved(Index n, Index k, dist::GridShape shape, bool single, const Options& options) {
-  if (options.method == Method::automatic) return choose(n, k, options.vectors, shape, single);
-  Choice choice{options.method, 0, "asked for"};
+  if (options.method == Method::automatic) {
+    auto choice = choose(n, k, options.vectors, shape, single);
+    choice.reason = "auto: " + choice.reason;
+    return choice;
+  }
+  Choice choice{options.method, 0, options.reason.empty() ? "asked for" : options.reason};
   const bool elpa = options.method == Method::elpa1 || options.method == Method::elpa2;
   if (elpa && single && !la::elpa_build().single_precision)
     choice = {Method::scalapack, 0,
@@ -143,7 +148,7 @@ Eigenpairs<T> eigenpairs(DistMatrix<T>&& K_in, const Options& options) {
 
   const Choice choice = resolved(n, k, grid.shape(), std::is_same_v<T, float>, options);
   Eigenpairs<T> pairs{
-      {}, 0, DistMatrix<T>(grid, n, 0, nb), {}, false, 0, 0, -1, choice.method, choice.reason, 0};
+      {}, 0, DistMatrix<T>(grid, n, 0, nb), {}, false, -1, 0, -1, choice.method, choice.reason, 0};
   if (n == 0) return pairs;
   const Placement place = placement(choice.method, n, nb, grid.shape());
   if (!place.why.empty()) pairs.reason += "; " + place.why;
@@ -162,11 +167,18 @@ Eigenpairs<T> eigenpairs(DistMatrix<T>&& K_in, const Options& options) {
   pairs.values.assign(top.values.begin(), top.values.begin() + k);
   pairs.next = top.values[static_cast<std::size_t>(count - 1)];
   pairs.vectors = std::move(top.vectors);
+  fix_signs(pairs.vectors);
 
   say("eigenpairs: checking residuals and orthogonality");
   verify(pairs, evidence, top.values, options);
   pairs.seconds = timer.seconds();
   return pairs;
+}
+
+double rounding_residual(Index n, bool single_precision) {
+  const double eps = single_precision ? std::numeric_limits<float>::epsilon()
+                                      : std::numeric_limits<double>::epsilon();
+  return 10 * std::sqrt(static_cast<double>(std::max<Index>(n, 1))) * eps;
 }
 
 std::string name(Method method) {

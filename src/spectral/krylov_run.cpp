@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "mercer/base/random.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/replicated.hpp"
@@ -356,10 +357,10 @@ std::vector<double> KrylovRun::probe_residuals(std::span<const double> values) c
 }
 
 std::string KrylovRun::text() const {
-  return fmt::format("{} products, {} restarts: {} of {} pairs, largest residual {:.1e} lambda_1",
-                     state_.products, state_.restarts,
-                     std::min(target_, state_.locked - state_.settled + state_.converged), target_,
-                     state_.checked_residual);
+  return fmt::format("{}, {}: {} of {}, largest residual {:.1e} lambda_1",
+                     counted(state_.products, "product"), counted(state_.restarts, "restart"),
+                     std::min(target_, state_.locked - state_.settled + state_.converged),
+                     counted(target_, "pair"), state_.checked_residual);
 }
 
 }  // namespace mercer::spectral

@@ -15,11 +15,13 @@ void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
   file.write("/eigenvalues", pairs.values);
   file.write("/eigenvalue_next", std::vector<double>{pairs.next});
   if (pairs.vectors.cols() > 0) file.write("/eigenvectors", pairs.vectors);
-  file.write("/residuals", pairs.residuals);
-  file.attribute("/residuals", "measured",
-                 std::string(pairs.residuals_exact ? "exact" : "estimated"));
+  if (!pairs.residuals.empty()) {
+    file.write("/residuals", pairs.residuals);
+    file.attribute("/residuals", "measured",
+                   std::string(pairs.residuals_exact ? "exact" : "estimated"));
+  }
   file.attribute("/", "trace", pairs.trace);
-  file.attribute("/", "orthogonality", pairs.orthogonality);
+  if (pairs.orthogonality >= 0) file.attribute("/", "orthogonality", pairs.orthogonality);
   file.attribute("/", "method", name(pairs.method));
 }
 
@@ -59,7 +61,8 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   pairs.residuals = file.read_vector("/residuals");
   pairs.residuals_exact = file.text_attribute("/residuals", "measured") == "exact";
   pairs.trace = file.number_attribute("/", "trace");
-  pairs.orthogonality = file.number_attribute("/", "orthogonality");
+  if (file.has_attribute("/", "orthogonality"))
+    pairs.orthogonality = file.number_attribute("/", "orthogonality");
   pairs.method = parse_method(file.text_attribute("/", "method"));
   pairs.reason = "read from " + file.path();
   return pairs;

@@ -9,6 +9,7 @@
 #include "mercer/base/instructions.hpp"
 #include "mercer/base/matrix.hpp"
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/base/version.hpp"
 
 namespace mercer {
@@ -111,6 +112,19 @@ TEST(Version, IsThreeNumbers) {
   int a = -1, b = -1, c = -1;
   char rest = 0;
   EXPECT_EQ(std::sscanf(version().c_str(), "%d.%d.%d%c", &a, &b, &c, &rest), 3) << version();
+}
+
+TEST(Version, NamesCompilerAndProcessor) {
+  EXPECT_NE(compiler().find('.'), std::string::npos) << compiler();
+  EXPECT_FALSE(processor().empty());
+}
+
+TEST(Counts, HaveTheirNounsNumber) {
+  EXPECT_EQ(counted(1, "rank"), "1 rank");
+  EXPECT_EQ(counted(0, "rank"), "0 ranks");
+  EXPECT_EQ(counted(21, "row"), "21 rows");
+  EXPECT_EQ(counted(1, "matrix", "matrices"), "1 matrix");
+  EXPECT_EQ(counted(2, "matrix", "matrices"), "2 matrices");
 }
 
 }  // namespace

@@ -142,8 +142,18 @@ class Errors(PipeTest):
     def test_output_places(self):
         for option in ("--out", "--json", "--plot"):
             with self.subTest(option):
-                self.spectrum([option], CIRCLE, option, "/nowhere/at/all/result")
+                name = {"--out": "result.h5", "--json": "result.json", "--plot": "result.svg"}[option]
+                self.spectrum([option, "No such"], CIRCLE, option, "/nowhere/at/all/" + name)
                 self.spectrum([option], CIRCLE, option, self.directory)
+
+    def test_names_of_results_say_their_format(self):
+        drivers = (("mercer-spectrum", "--data", CIRCLE), ("mercer-krr", "--train", CIRCLE, "--ridge", "1"),
+                   ("mercer-train", "--train", CIRCLE, "--arch", "dense(4) relu dense(1)", "--steps", "1"))
+        for driver in drivers:
+            for option, name, words in (("--out", "p.csv", [".h5 or .hdf5"]), ("--out", "p", [".h5 or .hdf5"]),
+                                        ("--plot", "p.jpg", [".svg, .png or .pdf"]), ("--plot", "p.h5", [".svg"]),
+                                        ("--json", "r.h5", [".json"]), ("--json", "r.svg", [".json"])):
+                self.refuse([f"{option} {name}", *words], *driver, option, name, ranks=0)
 
     def test_a_full_output_place_leaves_nothing(self):
         mount = self.path("small")

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from support import PipeTest
+from support import PipeTest, run
 
 GAUSSIAN = ("--data", "gaussian:n=2500,d=20", "--kernel", "gaussian")
 METHODS = {"eig", "eig-top", "krylov", "cholesky", "cg", "product"}
@@ -80,14 +80,104 @@ class Plans(PipeTest):
         self.assertLess(at[1000000, 10000, "krylov"]["seconds"], at[1000000, 10000, "eig"]["seconds"])
 
     def test_a_slower_network_takes_longer(self):
-        common = ("plan", "--machine", self.machine(), "--n", "100000", "--ranks", "1,100", "--kernel", "gaussian",
-                  "--method", "product", "--storage", "double", "--memory-limit", "1000G")
-        fast = self.record("mercer-bench", *common, "--network-bandwidth", 10)["result"]["rows"]
-        slow = self.record("mercer-bench", *common, "--network-bandwidth", 0.01)["result"]["rows"]
+        common = ("plan", "--machine", self.machine(), "--n", "100000", "--ranks", "1,100", "--ranks-per-node", 10,
+                  "--kernel", "gaussian", "--method", "product", "--storage", "double", "--memory-limit", "1000G")
+        fast = self.record("mercer-bench", *common, "--bandwidth", 1e11)["result"]["rows"]  # 1e10 a rank
+        slow = self.record("mercer-bench", *common, "--bandwidth", 1e8)["result"]["rows"]
         self.assertEqual(fast[0]["seconds"], slow[0]["seconds"])
         self.assertGreater(slow[1]["seconds"], fast[1]["seconds"])
         self.assertAlmostEqual((slow[1]["seconds"] - fast[1]["seconds"])
                                / (slow[1]["bytes_sent_per_rank"] * (1e-7 - 1e-10)), 1, delta=0.1)
+
+    def test_a_laptop_plans_for_a_cluster(self):
+        """Time and memory of 1024 ranks from 1 or 2: shares of the matrix, and messages as they were stated."""
+        machine = ("--machine", self.machine())
+        jobs = (("mercer-spectrum", *GAUSSIAN, "--top", 50, "--solver", "scalapack"),
+                ("mercer-kernel", *GAUSSIAN),
+                ("mercer-krr", "--train", "gaussian:n=2000,d=20", "--test", "gaussian:n=500,d=20", "--kernel", "gaussian",
+                 "--ridge", 0.1, "--solver", "cholesky"),
+                ("mercer-train", "--train", "gaussian:n=2000,d=20", "--arch", "dense(64) relu dense(1)", "--top", 20))
+        for job in jobs:
+            there = (*job, *machine, "--dry-run", "--ranks", 64, "--ranks-per-node", 16, "--memory-limit", "4G")
+            results = [self.record(*there, "--latency", 2e-6, "--bandwidth", b, ranks=r)["result"]
+                       for b, r in ((1.6e10, 2), (1.6e8, 2), (1.6e10, 1))]
+            fast, slow, alone = results
+            for_ = fast["planned_for"]
+            self.assertEqual((for_["ranks"], for_["nodes"], for_["ranks_per_node"], for_["grid"]), (64, 4, 16, "8x8"), job)
+            self.assertEqual((for_["latency"], for_["bandwidth"]), (2e-6, 1e9), job)
+            # What is sent takes 1/(1e7 bytes/s) - 1/(1e9 bytes/s) a byte longer; sums count their own way.
+            sent = sum(s["sent"] for s in fast["plan"])
+            self.assertGreater(slow["seconds_planned"] - fast["seconds_planned"], 0.2 * sent * (1e-7 - 1e-9), job)
+            loading = ("load",)
+            for a, b in zip(fast["plan"], alone["plan"]):
+                self.assertEqual(a["sent"], b["sent"], job)
+                if a["name"] not in loading:
+                    self.assertAlmostEqual(a["seconds"], b["seconds"], msg=str(job))
+            own = self.record(*job, *machine, "--dry-run", ranks=2)["result"]
+            for a, b in zip(fast["plan"], own["plan"]):
+                self.assertLess(a["bytes"], b["bytes"] + 1, job)
+            text = self.succeed(*there, "--latency", 2e-6, "--bandwidth", 1.6e10).out
+            self.assertIn("64 ranks on 4 nodes, 16 a node, grid 8x8", text)
+
+    def test_no_figure_of_one_node_is_taken_for_a_network(self):
+        job = ("mercer-spectrum", *GAUSSIAN, "--top", 50, "--dry-run", "--machine", self.machine(), "--memory-limit", "4G")
+        for_ = self.record(*job, "--nodes", 4, "--ranks-per-node", 8)["result"]["planned_for"]
+        self.assertEqual((for_["ranks"], for_["latency"], for_["bandwidth"]), (32, 2e-6, 25e9 / 8))
+        self.assertTrue(any("--latency" in a for a in for_["assumptions"]))
+        self.assertTrue(any("--bandwidth" in a for a in for_["assumptions"]))
+        text = self.succeed(*job, "--nodes", 4, "--ranks-per-node", 8).out
+        self.assertIn("assumed --bandwidth", text)
+        half = self.record(*job, "--nodes", 4, "--ranks-per-node", 8, "--latency", 1e-6)["result"]["planned_for"]
+        self.assertEqual(half["latency"], 1e-6)
+        self.assertFalse(any("--latency" in a for a in half["assumptions"]))
+        self.assertTrue(any("--bandwidth" in a for a in half["assumptions"]))
+        # On one node the measured figures are right.
+        node = self.record(*job, "--ranks", 8, "--ranks-per-node", 8)["result"]["planned_for"]
+        self.assertEqual((node["nodes"], node["bandwidth"]), (1, Plans.measured["result"]["machine"]["exchange"]))
+        # A file of a machine that was measured across nodes has its own network.
+        record = json.loads(json.dumps(Plans.measured))
+        record["result"]["machine"]["nodes"] = 2
+        with open(self.path("two.json"), "w") as file:
+            json.dump(record, file)
+        net = self.record(*job[:-4], "--machine", self.path("two.json"), "--memory-limit", "4G", "--ranks", 32,
+                          "--ranks-per-node", 8)["result"]["planned_for"]
+        self.assertEqual(net["bandwidth"], record["result"]["machine"]["exchange"])
+
+    def test_machines_that_contradict_themselves_are_refused(self):
+        job = ("mercer-krr", "--train", "circle:n=50,freq=3", "--ridge", "1")
+        self.refuse(["--ranks", "--dry-run"], *job, "--ranks", 64, ranks=0)
+        self.refuse(["--latency", "--dry-run"], *job, "--latency", 1e-6, ranks=0)
+        job = (*job, "--dry-run")
+        self.refuse(["--ranks 0"], *job, "--ranks", 0, ranks=0)
+        self.refuse(["--latency", "positive"], *job, "--latency", -1, ranks=0)
+        self.refuse(["--bandwidth"], *job, "--bandwidth", "nan", ranks=0)
+        self.refuse(["--nodes 3", "take 4"], *job, "--ranks", 64, "--nodes", 3, "--ranks-per-node", 16, ranks=0)
+        self.refuse(["--nodes 8", "--ranks 4"], *job, "--ranks", 4, "--nodes", 8, ranks=0)
+        self.refuse(["--ranks-per-node", "--ranks or --nodes"], *job, "--ranks-per-node", 4, ranks=0)
+        self.refuse(["--grid 2x2", "16 ranks"], *job, "--ranks", 16, "--grid", "2x2", ranks=0)
+        self.refuse(["--ranks"], "mercer-bench", "gram", "--ranks", 16, ranks=0)
+
+    def test_a_dry_run_ends_as_the_run_would(self):
+        """Exit code 3 where the plan does not fit, after the plan; the record says refused."""
+        jobs = (("mercer-spectrum", *GAUSSIAN, "--solver", "elpa1"), ("mercer-kernel", *GAUSSIAN),
+                ("mercer-krr", "--train", "gaussian:n=2500,d=20", "--kernel", "gaussian", "--ridge", 1, "--solver",
+                 "cholesky"),
+                ("mercer-train", "--train", "gaussian:n=2500,d=20", "--arch", "dense(64) relu dense(1)", "--top", 20))
+        for job in jobs:
+            record = self.path("r.json")
+            for dry in ((), ("--dry-run", "--json", record)):
+                result = run(*job, "--memory-limit", "70M", *dry)
+                self.assertEqual(result.code, 3, (job, result.out, result.err))
+                own = [line for line in result.own_errors if "warning" not in line]
+                self.assertEqual(len(own), 1, result.err)
+                self.assertIn("70.00 MiB of --memory-limit", own[0])
+            self.assertIn("stage '", own[0])
+            self.assertIn("memory a rank", result.out)
+            with open(record) as file:
+                self.assertEqual(json.load(file)["status"], "refused")
+        self.machine()
+        self.refuse(["--memory-limit for that machine's"], "mercer-spectrum", *GAUSSIAN, "--solver", "elpa1", "--dry-run",
+                    "--nodes", 1, "--ranks-per-node", 100000, "--machine", self.path("machine.json"), code=3)
 
     def test_wrong_options_are_refused(self):
         plan = ("mercer-bench", "plan")
@@ -95,7 +185,8 @@ class Plans(PipeTest):
         self.refuse(["--n", "many"], *plan, "--n", "many")
         self.refuse(["--ranks", "0"], *plan, "--ranks", "0")
         self.refuse(["--k", "at least 1"], *plan, "--k", "0")
-        self.refuse(["--network-bandwidth"], *plan, "--network-bandwidth", "-3")
+        self.refuse(["--bandwidth"], *plan, "--bandwidth", "-3")
+        self.refuse(["--latency", "positive"], *plan, "--latency", "0")
         self.refuse(["--machine", "nowhere.json"], *plan, "--machine", "nowhere.json")
         with open(self.path("empty.json"), "w") as file:
             json.dump({}, file)

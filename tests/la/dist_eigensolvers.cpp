@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 
+#include "mercer/comm/environment.hpp"
+#include "mercer/dist/hdf5.hpp"
 #include "mercer/la/elpa.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "support/compare.hpp"
@@ -132,10 +135,30 @@ TEST(Syevd, GivesTheTrivialPairsOfZero) {
       G, [](Index i, Index j) { return i == j ? 1.0 : 0.0; }, 1e-13);
 }
 
+TEST(Libraries, TellTheirVersions) {
+  const auto number = [](const std::string& text) {
+    return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) != 0 &&
+           text.find('.') != std::string::npos;
+  };
+  EXPECT_TRUE(number(lapack_version())) << lapack_version();
+  EXPECT_TRUE(number(scalapack_version())) << scalapack_version();
+  EXPECT_TRUE(number(dist::hdf5_version())) << dist::hdf5_version();
+  EXPECT_EQ(comm::mpi_library().find_first_of(",\n"), std::string::npos);
+  EXPECT_GE(comm::mpi_library().size(), 5u);
+  const BlasBuild blas = blas_build();
+  if (blas.library.starts_with("OpenBLAS")) {
+    EXPECT_TRUE(number(blas.library.substr(9))) << blas.library;
+    EXPECT_NE(blas.kernel, "unknown");
+  } else {
+    EXPECT_FALSE(blas.library.empty());
+  }
+}
+
 TEST(Eigensolvers, TellWhatTheElpaBuildCanDo) {
   const ElpaBuild& build = elpa_build();
   EXPECT_FALSE(build.version.empty());
   EXPECT_NE(build.default_kernel.find("2STAGE_REAL"), std::string::npos) << build.default_kernel;
+  EXPECT_NE(build.version.find("20"), std::string::npos) << build.version;  // a year, an interface
   EXPECT_EQ(build.generic_kernels, build.default_kernel.find("GENERIC") != std::string::npos);
 }
 

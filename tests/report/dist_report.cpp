@@ -140,6 +140,9 @@ TEST_F(Report, SaysInJsonWhatTheRunWas) {
   EXPECT_EQ(back["residual"], 1e-14);
   EXPECT_TRUE(back["orthogonality"].is_null());
   EXPECT_TRUE(back["result"]["rmse"].is_null());
+  EXPECT_TRUE(back["data_hash"].is_null());  // no data
+  EXPECT_TRUE(back["libraries"].is_object());
+  EXPECT_FALSE(back.contains("seconds_at_write"));
   EXPECT_EQ(back["status"], "ok");
   EXPECT_GT(back["peak_memory_bytes"].get<std::int64_t>(), 1 << 20);
   EXPECT_EQ(world.broadcast(json["peak_memory_bytes"].dump(), 0), json["peak_memory_bytes"].dump());
@@ -154,7 +157,8 @@ TEST_F(Report, WritesTheRootAttributesOfAResult) {
   record.kernel = "ntk dense relu dense";
   record.n = 7;
   record.data_hash = "0123456789abcdef";
-  record.seconds = 1.5;
+  record.seconds_at_write = 1.5;
+  record.libraries["mpi"] = "Some MPI 1.2";
   auto out = dist::Hdf5File::create(world, file("a.h5"));
   record.write_attributes(out);
   out.finish();
@@ -170,6 +174,8 @@ TEST_F(Report, WritesTheRootAttributesOfAResult) {
   EXPECT_EQ(in.number_attribute("/", "n"), 7);
   EXPECT_EQ(in.text_attribute("/", "data_hash"), record.data_hash);
   EXPECT_EQ(in.number_attribute("/", "seconds"), 1.5);
+  EXPECT_NE(in.text_attribute("/", "seconds_cover").find("from the start"), std::string::npos);
+  EXPECT_EQ(Json::parse(in.text_attribute("/", "libraries"))["mpi"], "Some MPI 1.2");
   const std::string started = in.text_attribute("/", "started");
   EXPECT_EQ(started.size(), 20u) << started;
   EXPECT_EQ(started.substr(0, 2), "20");
@@ -214,7 +220,7 @@ TEST_F(Report, DrawsPanelsIntoOneSvg) {
   auto with_gaps = parabola(20);
   with_gaps.y[3] = kNaN;
   with_gaps.y[4] = -1;  // not on a logarithmic axis
-  report::write_svg(world, file("a b.svg"),
+  report::write_picture(world, file("a b.svg"),
                     {{"First panel", "i", "i^2", true, true, {parabola(20), with_gaps}},
                      {"Second panel", "i", "y", false, false, {parabola(5)}}});
   EXPECT_EQ(files(), 1);
@@ -224,8 +230,41 @@ TEST_F(Report, DrawsPanelsIntoOneSvg) {
     EXPECT_NE(svg.find(text), std::string::npos) << text;
 }
 
+TEST_F(Report, DrawsWhatTheSuffixSays) {
+  const std::vector<report::Plot> panels{{"First panel", "i", "i^2", true, true, {parabola(20)}},
+                                         {"Second panel", "i", "y", false, false, {parabola(5)}}};
+  // The formats' own first bytes.
+  for (const auto& [name, start] : {std::pair{"a.png", "\x89PNG\r\n\x1a\n"}, {"A.PNG", "\x89PNG"},
+                                    {"a.pdf", "%PDF-1."}, {"a.Svg", "<?xml"}}) {
+    report::require_gnuplot(world, report::picture_format("--plot", name));
+    report::write_picture(world, file(name), panels);
+    const std::string picture = read(file(name));
+    EXPECT_EQ(picture.substr(0, std::string(start).size()), start) << name;
+    EXPECT_GT(picture.size(), 2000u) << name;
+  }
+  EXPECT_EQ(files(), 4);
+}
+
+TEST_F(Report, RefusesNamesThatPromiseAnotherFormat) {
+  const auto refusal = [](auto&& call) { return error<InputError>(call); };
+  for (const auto name : {"a.jpg", "a.h5", "a", "svg", "a.svg.gz", "a.csv"})
+    EXPECT_EQ(refusal([&] { report::picture_format("--plot", name); }),
+              std::string("--plot ") + name + ": give a name that ends in .svg, .png or .pdf");
+  for (const auto name : {"p.csv", "p", "p.json", "p.h5.gz", "h5"})
+    EXPECT_NE(refusal([&] { report::check_name(name, ""); }).find(".h5 or .hdf5"), std::string::npos)
+        << name;
+  for (const auto name : {"r.h5", "r.HDF5", "r.svg", "r.png", "r.csv"})
+    EXPECT_NE(refusal([&] { report::check_name("", name); }).find("--json"), std::string::npos)
+        << name;
+  report::check_name("a.h5", "r.json");
+  report::check_name("a.HDF5", "-");
+  report::check_name("/dev/null", "/dev/stdout");
+  report::check_name("", "record");
+  EXPECT_EQ(report::picture_format("--plot", "/dev/null"), report::PictureFormat::svg);
+}
+
 TEST_F(Report, DrawsAPanelWithoutAnyPoint) {
-  report::write_svg(world, file("a.svg"), {{"Nothing", "x", "y", true, true, {parabola(1)}}});
+  report::write_picture(world, file("a.svg"), {{"Nothing", "x", "y", true, true, {parabola(1)}}});
   EXPECT_NE(read(file("a.svg")).find("no data"), std::string::npos);
 }
 
@@ -248,7 +287,7 @@ TEST_F(Report, DrawsCountsOfClassesWithTheirNames) {
 TEST_F(Report, SaysWhyThereIsNoPicture) {
   const auto where = file("no/a.svg");
   const auto text = error<RunError>([&] {
-    report::write_svg(world, where, {{"A", "x", "y", false, false, {parabola(3)}}});
+    report::write_picture(world, where, {{"A", "x", "y", false, false, {parabola(3)}}});
   });
   EXPECT_EQ(text, where + ": cannot be written: No such file or directory");
   // gnuplot is found by PATH: take that away.
@@ -258,7 +297,7 @@ TEST_F(Report, SaysWhyThereIsNoPicture) {
             std::string::npos);
   EXPECT_EQ(
       error<RunError>([&] {
-        report::write_svg(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}});
+        report::write_picture(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}});
       }).find(file("a.svg") + ": gnuplot drew nothing: "),
       0u);
   setenv("PATH", path.c_str(), 1);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 namespace mercer::comm {
 
 /// MPI's life cycle, one object in main: MPI_Init_thread with MPI_THREAD_SERIALIZED (ELPA's OpenMP
@@ -18,6 +20,10 @@ class Environment {
  private:
   bool started_ = false;  ///< by this object, which then finalises it
 };
+
+/// Name and version of the MPI library, "Open MPI v4.1.4": the first words of what it says. Local;
+/// also before MPI_Init.
+std::string mpi_library();
 
 /// Ends the whole run at once with rank and place on stderr: for broken invariants, where the other
 /// ranks cannot be reached in an orderly way. Local.

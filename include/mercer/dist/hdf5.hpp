@@ -11,6 +11,9 @@
 
 namespace mercer::dist {
 
+/// Version of the HDF5 library that is loaded, "1.10.8". Local.
+std::string hdf5_version();
+
 /// A parallel HDF5 file: plain row-major datasets, chunked by whole rows (about 1 MiB), that h5py
 /// opens without Mercer; texts are attributes that h5py shows as str. Every member function is
 /// collective over the file's communicator; trouble on one rank throws on all (InputError for files

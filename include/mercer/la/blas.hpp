@@ -19,7 +19,14 @@ void gemm(Trans ta, Trans tb, T alpha, MatrixView<const T> A, MatrixView<const T
 /// Sets the BLAS threads of this process (two ranks with two OpenBLAS threads each on two
 /// cores run 25 to 60 times slower). Returns false where the loaded BLAS has no such switch.
 bool set_blas_threads(int threads);
-/// Name and version of the loaded BLAS, for reports.
-std::string blas_name();
+
+/// The BLAS that is loaded, as it names itself: no Mercer code depends on which one it is.
+struct BlasBuild {
+  std::string library = "unknown BLAS";  ///< "OpenBLAS 0.3.21"
+  std::string kernel = "unknown";        ///< what it took for this processor, "SkylakeX"
+};
+BlasBuild blas_build();
+/// Version of the LAPACK interface, by ilaver: "3.9.0".
+std::string lapack_version();
 
 }  // namespace mercer::la

@@ -10,7 +10,7 @@ namespace mercer::la {
 /// What the ELPA library that was linked can do; found out by asking and, for single precision, by
 /// solving a small problem (Debian's build links the float functions and returns -13).
 struct ElpaBuild {
-  std::string version;          ///< recorded in every report
+  std::string version;          ///< pkg-config's when Mercer was configured, and the interface's
   std::string default_kernel;   ///< name of the 2-stage back-transformation kernel ELPA would take
   bool generic_kernels = true;  ///< no vectorised kernel: 2-stage is slow
   bool single_precision = false;

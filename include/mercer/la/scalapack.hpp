@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "mercer/dist/dist_matrix.hpp"
@@ -14,6 +15,9 @@
 namespace mercer::la {
 
 using dist::DistMatrix;
+
+/// ScaLAPACK's version as pkg-config gave it when Mercer was configured: the library tells none.
+std::string scalapack_version();
 
 /// C <- alpha op(A) op(B) + beta C (p?gemm); 2 m n k flops.
 template <class T>

@@ -28,14 +28,26 @@ struct Plot {
   std::vector<std::string> names{};
 };
 
-/// Draws the panels side by side into one SVG file, by gnuplot as a child process of rank 0, under
-/// a temporary name that is renamed when complete. Points that a logarithmic axis cannot show are
-/// left out. Throws RunError on all ranks where gnuplot is missing or fails. Collective.
-void write_svg(const comm::Communicator& comm, const std::string& path,
-               const std::vector<Plot>& panels);
+/// What a picture's name asks for: .svg, .png or .pdf, in capitals too; a place that is no file
+/// (/dev/stdout) gets SVG. Throws InputError, naming `option`, for another ending. Local.
+enum class PictureFormat { svg, png, pdf };
+PictureFormat picture_format(const std::string& option, const std::string& path);
 
-/// Throws InputError on all ranks where there is no gnuplot: to be called before the work.
-/// Collective.
-void require_gnuplot(const comm::Communicator& comm);
+/// Draws the panels side by side into one file of the format that `path` ends in, by gnuplot as a
+/// child process of rank 0, under a temporary name that is renamed when complete. Points that a
+/// logarithmic axis cannot show are left out. Throws RunError on all ranks where gnuplot is missing
+/// or fails. Collective.
+void write_picture(const comm::Communicator& comm, const std::string& path,
+                   const std::vector<Plot>& panels);
+
+/// The same under the name that it had when SVG was the only format.
+inline void write_svg(const comm::Communicator& comm, const std::string& path,
+                      const std::vector<Plot>& panels) {
+  write_picture(comm, path, panels);
+}
+
+/// Throws InputError on all ranks where there is no gnuplot, or one that does not draw `format`: to
+/// be called before the work. Collective.
+void require_gnuplot(const comm::Communicator& comm, PictureFormat format = PictureFormat::svg);
 
 }  // namespace mercer::report

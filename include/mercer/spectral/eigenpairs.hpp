@@ -21,19 +21,25 @@ struct Options {
   double tolerance = 1e-12;
   double krylov_tolerance = 1e-10;  ///< Method::krylov: the residuals that it iterates to
   std::function<void(const std::string&)> say = {};  ///< progress, from rank 0; may be empty
+  /// Who chose `method` and why, for Eigenpairs::reason; empty: "asked for". Not for `automatic`,
+  /// which gives its own.
+  std::string reason = {};
 };
 
 /// The eigenpairs of a symmetric positive semidefinite K, descending.
 template <class T>
 struct Eigenpairs {
-  std::vector<double> values{};     ///< lambda_1 >= ... >= lambda_k, on every rank
-  double next = 0;                  ///< lambda_(k+1); at k = n the smallest eigenvalue that is kept
-  dist::DistMatrix<T> vectors;      ///< n x k, column i belongs to values[i]; n x 0 for values only
-  std::vector<double> residuals{};  ///< |K v_i - lambda_i v_i| / lambda_1, measured by Mercer
-  bool residuals_exact = false;     ///< false: estimated from 16 Gaussian probe columns
-  double orthogonality = 0;         ///< max |V^T V - I|
-  double trace = 0;                 ///< of K, before the solve
-  double trace_error = -1;          ///< |trace - sum lambda| / trace when k = n; else -1
+  std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, on every rank
+  double next = 0;               ///< lambda_(k+1); at k = n the smallest eigenvalue that is kept
+  /// n x k, column i belongs to values[i]; n x 0 for values only. Signs by the rule of signs.hpp; a
+  /// basis of equal eigenvalues is any orthonormal one.
+  dist::DistMatrix<T> vectors;
+  /// |K v_i - lambda_i v_i| / lambda_1, measured by Mercer; empty where there were no vectors.
+  std::vector<double> residuals{};
+  bool residuals_exact = false;       ///< false: estimated from 16 Gaussian probe columns
+  double orthogonality = -1;          ///< max |V^T V - I|; -1: not measured, there were no vectors
+  double trace = 0;                   ///< of K, before the solve
+  double trace_error = -1;            ///< |trace - sum lambda| / trace when k = n; else -1
   Method method = Method::automatic;  ///< the one that ran
   std::string reason{};      ///< why: the cost model's figures, or what was refused and why
   double seconds = 0;        ///< solve, redistribution and checks
@@ -76,6 +82,11 @@ struct Plan {
 };
 Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, Index nb,
           bool single_precision);
+
+/// The largest residual that a direct solver may leave by its rounding errors alone, relative to
+/// lambda_1: 10 sqrt(n) eps, eps = 2^-23 or 2^-52, how the errors of n roundings grow that are
+/// independent of one another. Local.
+double rounding_residual(Index n, bool single_precision);
 
 std::string name(Method method);
 /// "auto", "elpa1", "elpa2", "scalapack", "lapack", "krylov". Throws InputError.

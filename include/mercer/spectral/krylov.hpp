@@ -55,6 +55,9 @@ struct KrylovOptions {
   /// that are computed again in every product. Makes the chosen block wider.
   double fixed_columns = 0;
   std::uint64_t seed = 0;
+  /// The vectors are to be kept in single precision: they are rounded to it before residuals and
+  /// |V^T V - I| are measured, so that both are those of what is kept.
+  bool single_vectors = false;
   /// Warm start: this rank's rows of n x any number of vectors (need not be orthonormal; as many
   /// as the basis has room for are used, the first ones); best the k + 1 of warm_start(). The first
   /// block is they and b random columns; from then on the b directions that matter most to the
@@ -80,7 +83,7 @@ struct KrylovOptions {
 struct TopPairs {
   std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, the same bits on every rank
   double next = 0;               ///< lambda_(k+1), to the same tolerance; at k = n as in Eigenpairs
-  Matrix<double> vectors{};      ///< this rank's rows x k
+  Matrix<double> vectors{};      ///< this rank's rows x k; signs by the rule of signs.hpp
   Matrix<double> next_vector{};  ///< of lambda_(k+1), this rank's rows x 1; x 0 at k = n
   std::vector<double> residuals{};  ///< |K v_i - lambda_i v_i| / lambda_1, measured
   bool residuals_exact = false;     ///< false: estimated from 16 Gaussian probe columns

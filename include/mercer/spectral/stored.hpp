@@ -9,7 +9,8 @@
 namespace mercer::spectral {
 
 /// Writes /eigenvalues (k, descending, of K = k/n), /eigenvalue_next, /eigenvectors (n x k; absent
-/// for values only) and /residuals with the attribute `measured` (exact or estimated). Collective.
+/// for values only), /residuals with the attribute `measured` (exact or estimated) and the root
+/// attribute `orthogonality`, these two where they were measured. Collective.
 template <class T>
 void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs);
 
