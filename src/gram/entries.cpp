@@ -63,7 +63,8 @@ void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, c
   require_finite(kernel, x, i0, z, j0, out);
 }
 
-bool to_single(const double* from, Index n, double scale, float* to, SingleSums& sums) {
+void to_single(const double* from, Index n, double scale, float* to, SingleSums& sums,
+               const RowNames& x, Index i0, const RowNames& z, Index j) {
   std::array<double, kLanes> exact{}, kept{};
   const auto add = [&](Index k, Index l) {
     const double value = from[k] * scale;
@@ -78,13 +79,12 @@ bool to_single(const double* from, Index n, double scale, float* to, SingleSums&
   const double sum = std::accumulate(kept.begin(), kept.end(), 0.0);
   sums.exact += std::accumulate(exact.begin(), exact.end(), 0.0);
   sums.kept += sum;
-  return std::isfinite(sum);
-}
-
-void throw_beyond_single() {
-  throw InputError(
-      "kernel matrix: entries are beyond single precision (3.4e38): --precision double, or smaller "
-      "inputs (--scale)");
+  for (k = 0; !std::isfinite(sum) && k < n; ++k)
+    if (!std::isfinite(to[k]))
+      throw InputError(
+          "kernel matrix: the entry of row {} and column {}, {:.3g}, is beyond single precision "
+          "(3.4e38): --precision double, or smaller inputs (--scale)",
+          x.number(i0 + k) + 1, z.number(j) + 1, from[k]);
 }
 
 void require_kept(const SingleSums& sums) {
