@@ -23,12 +23,21 @@ std::string at(const RowNames& names, Index i, const std::string& reason) {
   return fmt::format("{} {}: {}", names.set, names.number(i) + 1, reason);
 }
 
+/// The first of the rows, by its number, that leaves the range of double, and why; empty where none
+/// does. Of all that were prepared together: where many do, the first is worth naming.
+std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of) {
+  Index first = -1;
+  for (Index i = 0; i < of.rows.size(); ++i)
+    if ((first < 0 || of.names.number(i) < of.names.number(first)) &&
+        !kernel.range_error(of.rows, i).empty())
+      first = i;
+  return first < 0 ? "" : at(of.names, first, kernel.range_error(of.rows, first));
+}
+
 [[noreturn]] void throw_not_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i,
                                    const NamedRows& z, Index j, double value) {
-  const auto of_x = kernel.range_error(x.rows, i), of_z = kernel.range_error(z.rows, j);
-  std::string why;
-  if (!of_x.empty()) why = at(x.names, i, of_x);
-  if (!of_z.empty() && of_x.empty()) why = at(z.names, j, of_z);
+  std::string why = first_out_of_range(kernel, x);
+  if (why.empty()) why = first_out_of_range(kernel, z);
   if (why.empty())
     why = fmt::format(
         "the entry of row {} and column {} is {}: beyond double precision (1.8e308), or of numbers "
