@@ -105,8 +105,9 @@ class TileWriter {
         T* to = target.column(c);
         if constexpr (std::is_same_v<T, double>) {
           for (Index r = 0; r < m; ++r) to[r] = from[r] * scale_;
-        } else if (!to_single(from, m, scale_, to, sums_)) {
-          throw_beyond_single();
+        } else {
+          to_single(from, m, scale_, to, sums_, x_names, i - x_begin, z_names,
+                    cols.begin - z_begin + c);
         }
       }
     }

@@ -23,12 +23,21 @@ std::string at(const RowNames& names, Index i, const std::string& reason) {
   return fmt::format("{} {}: {}", names.set, names.number(i) + 1, reason);
 }
 
+/// The first of the rows, by its number, that leaves the range of double, and why; empty where none
+/// does. Of all that were prepared together: where many do, the first is worth naming.
+std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of) {
+  Index first = -1;
+  for (Index i = 0; i < of.rows.size(); ++i)
+    if ((first < 0 || of.names.number(i) < of.names.number(first)) &&
+        !kernel.range_error(of.rows, i).empty())
+      first = i;
+  return first < 0 ? "" : at(of.names, first, kernel.range_error(of.rows, first));
+}
+
 [[noreturn]] void throw_not_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i,
                                    const NamedRows& z, Index j, double value) {
-  const auto of_x = kernel.range_error(x.rows, i), of_z = kernel.range_error(z.rows, j);
-  std::string why;
-  if (!of_x.empty()) why = at(x.names, i, of_x);
-  if (!of_z.empty() && of_x.empty()) why = at(z.names, j, of_z);
+  std::string why = first_out_of_range(kernel, x);
+  if (why.empty()) why = first_out_of_range(kernel, z);
   if (why.empty())
     why = fmt::format(
         "the entry of row {} and column {} is {}: beyond double precision (1.8e308), or of numbers "
@@ -63,7 +72,8 @@ void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, c
   require_finite(kernel, x, i0, z, j0, out);
 }
 
-bool to_single(const double* from, Index n, double scale, float* to, SingleSums& sums) {
+void to_single(const double* from, Index n, double scale, float* to, SingleSums& sums,
+               const RowNames& x, Index i0, const RowNames& z, Index j) {
   std::array<double, kLanes> exact{}, kept{};
   const auto add = [&](Index k, Index l) {
     const double value = from[k] * scale;
@@ -78,13 +88,12 @@ bool to_single(const double* from, Index n, double scale, float* to, SingleSums&
   const double sum = std::accumulate(kept.begin(), kept.end(), 0.0);
   sums.exact += std::accumulate(exact.begin(), exact.end(), 0.0);
   sums.kept += sum;
-  return std::isfinite(sum);
-}
-
-void throw_beyond_single() {
-  throw InputError(
-      "kernel matrix: entries are beyond single precision (3.4e38): --precision double, or smaller "
-      "inputs (--scale)");
+  for (k = 0; !std::isfinite(sum) && k < n; ++k)
+    if (!std::isfinite(to[k]))
+      throw InputError(
+          "kernel matrix: the entry of row {} and column {}, {:.3g}, is beyond single precision "
+          "(3.4e38): --precision double, or smaller inputs (--scale)",
+          x.number(i0 + k) + 1, z.number(j) + 1, from[k]);
 }
 
 void require_kept(const SingleSums& sums) {

@@ -40,11 +40,10 @@ void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, c
 struct SingleSums {
   double exact = 0, kept = 0;
 };
-/// to = from, n entries, in single precision, and adds to the sums. False where an entry is beyond
-/// 3.4e38.
-bool to_single(const double* from, Index n, double scale, float* to, SingleSums& sums);
-/// InputError: finite entries that single precision cannot hold.
-[[noreturn]] void throw_beyond_single();
+/// to = scale from, a column of finite entries in single precision, and adds to the sums. Throws
+/// InputError where one is beyond 3.4e38; `x`, `z`: what its row and column are called.
+void to_single(const double* from, Index n, double scale, float* to, SingleSums& sums,
+               const RowNames& x, Index i0, const RowNames& z, Index j);
 /// Throws InputError where the matrix is so small that it vanishes in single precision: sums that
 /// differ by more than rounding. Of the whole matrix.
 void require_kept(const SingleSums& sums);

@@ -141,8 +141,11 @@ void KernelOperator::State::store() {
                         {in_double.data() + begin, grid.size(t.I), grid.size(t.J), grid.size(t.I)});
         } else {
           evaluate_tile(t, scratch_tile(t));
-          if (!to_single(scratch.data(), grid.entries(t), 1, in_single.data() + begin, sums))
-            throw_beyond_single();
+          const Index m = grid.size(t.I);
+          const RowNames rows = panels.names(t.I), cols = panels.names(t.J);
+          for (Index j = 0; j < grid.size(t.J); ++j)
+            to_single(scratch.data() + j * m, m, 1, in_single.data() + begin + j * m, sums, rows, 0,
+                      cols, j);
         }
         ++done;
         if (options.progress)

@@ -189,10 +189,11 @@ class GeluStep : public SmoothStep {
     f.of.assign(3, std::vector<double>(m));
     for (std::size_t i = 0; i < m; ++i) {
       const double s = rows.s[i], h = std::hypot(1.0, s), e = s / h, F = 1 / h;
-      const double E = e * e, F2 = F * F, rest = F2 * (1 + E), root = std::sqrt(rest);
+      // In F alone, not in F^2, which underflows for large s: root^2 = 1 - E^2 = F^2 (1 + E).
+      const double E = e * e, F2 = F * F, side = std::sqrt(1 + E), root = F * side;
       const double angle = std::atan(E / root);
-      const double gain = 0.25 + (E * F2 * F2 / root + E * root + angle) / (2 * pi);
-      const double slope = 0.25 + (angle + E / root * (F2 * F2 / rest + F2 * F2 + rest)) / (2 * pi);
+      const double gain = 0.25 + (E * F * F2 / side + E * root + angle) / (2 * pi);
+      const double slope = 0.25 + (angle + E * F / side * (1 / (1 + E) + F2 + 1 + E)) / (2 * pi);
       const double p = 1 / std::sqrt(gain);
       f.of[0][i] = e;
       f.of[1][i] = F;

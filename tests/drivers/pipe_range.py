@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from reference import relu_ntk
-from support import PipeTest, read, run
+from support import PipeTest, read
 
 N = 40
 
