@@ -114,9 +114,16 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
                                   .basis = run.sizes.basis,
                                   .seed = job.common.seed};
   if (job.checkpoints.resume) {
-    state = spectral::read_krylov_state(task.checkpoints->open(), task.n, run.sizes);
-    options.resume = &state;
-    session.say("resume  {}: {} products", job.checkpoints.path, state.products);
+    const auto file = task.checkpoints->open();
+    state = spectral::read_krylov_state(file, task.n, run.sizes);
+    session.say("resume  {}: {} products{}", job.checkpoints.path, state.products,
+                task.checkpoints->differences(file));
+    if (is_continued(job, task.way, task.kernel, file)) {
+      options.resume = &state;
+    } else {
+      start = std::move(state.basis);
+      options.start = start.view().block(0, 0, start.rows(), state.columns);
+    }
   } else if (!job.start.empty()) {
     start = starting_vectors(task, session.comm());
     options.start = start.view();

@@ -49,6 +49,7 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
                  const comm::Communicator& comm)
     : comm_(comm),
       options_(options),
+      places_(line, options.dry_run, comm),
       grid_(comm, shape(options, comm.size())),
       progress_mode_(mode(options)),
       quiet_(options.quiet || options.json == "-"),

@@ -14,6 +14,7 @@
 #include "mercer/report/record.hpp"
 #include "shared/command_line.hpp"
 #include "shared/machine.hpp"
+#include "shared/places.hpp"
 #include "shared/plan.hpp"
 
 namespace mercer::drivers {
@@ -23,12 +24,14 @@ namespace mercer::drivers {
 /// Collective.
 class Session {
  public:
-  /// Refuses output places that cannot be written to, before any work.
+  /// Refuses output places that cannot be written to, that the job reads, or that another job
+  /// writes, before any work.
   Session(const CommandLine& line, const CommonOptions& options, const comm::Communicator& comm);
 
   const comm::Communicator& comm() const { return comm_; }
   const dist::ProcessGrid& grid() const { return grid_; }
   const CommonOptions& options() const { return options_; }
+  const Places& places() const { return places_; }
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
@@ -90,6 +93,7 @@ class Session {
 
   comm::Communicator comm_;
   CommonOptions options_;
+  Places places_;
   dist::ProcessGrid grid_;
   report::Phases phases_;
   report::Record record_;
