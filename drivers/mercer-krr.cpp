@@ -229,6 +229,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
     throw InputError("--model {}: was fitted with the kernel {}, which is now {}", job.model,
                      file.text_attribute("/", "kernel"), kernel.text());
   Session session(line, job.common, comm);
+  session.places().require_not_written("--model", job.train);
   const auto [train, test] = session.phase("load", [&] {
     job.preparation.targets_required = false;  // rows to predict may come without
     auto split = data::load(job.train, "", job.preparation, comm);

@@ -119,9 +119,16 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
                                   .seed = job.common.seed,
                                   .single_vectors = job.common.single_precision};
   if (job.checkpoints.resume) {
-    state = spectral::read_krylov_state(task.checkpoints->open(), task.n, run.sizes);
-    options.resume = &state;
-    session.say("resume  {}: {}", job.checkpoints.path, counted(state.products, "product"));
+    const auto file = task.checkpoints->open();
+    state = spectral::read_krylov_state(file, task.n, run.sizes);
+    session.say("resume  {}: {}{}", job.checkpoints.path, counted(state.products, "product"),
+                task.checkpoints->differences(file));
+    if (is_continued(job, task.way, task.kernel, file)) {
+      options.resume = &state;
+    } else {
+      start = std::move(state.basis);
+      options.start = start.view().block(0, 0, start.rows(), state.columns);
+    }
   } else if (!job.start.empty()) {
     start = starting_vectors(task, session.comm());
     options.start = start.view();

@@ -179,7 +179,10 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
       job.identity(network, kernel.text(), sets.train, net::hash<T>(std::span<const T>(w_0)));
   if (job.resume) {
     train::read_checkpoint(comm, job.checkpoint, identity, state, rows);
-    session.say("resume  {}: step {}", job.checkpoint, state.step);
+    const auto differs =
+        dist::differences(dist::Hdf5File::open(comm, job.checkpoint), job.settings(comm.size()));
+    session.say("resume  {}: step {}{}{}", job.checkpoint, state.step, differs.empty() ? "" : ": ",
+                differs);
   }
   preconditioning.prepare(rows, !job.resume, w_0);
   const Index first = state.step;
@@ -202,7 +205,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     };
   if (!job.checkpoint.empty())
     hooks.checkpoint = [&](const train::State<T>& now) {
-      train::write_checkpoint(comm, job.checkpoint, identity, now, rows);
+      train::write_checkpoint(comm, job.checkpoint, identity, now, rows, job.settings(comm.size()));
     };
   hooks.interrupted = signalled;
   hooks.say = [&](const std::string& text) { session.say("train   {}", text); };

@@ -1,9 +1,8 @@
 #include "shared/checkpoints.hpp"
 
 #include <cmath>
-#include <filesystem>
-#include <system_error>
 
+#include "mercer/dist/temporary.hpp"
 #include "shared/signals.hpp"
 
 namespace mercer::drivers {
@@ -39,8 +38,59 @@ void CheckpointJob::settle(const CommandLine& line) {
   products = by_products ? static_cast<Index>(every) : 0;
 }
 
+dist::Identity settings_of(const CommonOptions& common, int ranks) {
+  return {{"ranks", fmt::format("{}", ranks)},
+          {"--grid", common.grid.empty() ? "chosen" : common.grid},
+          {"--nb", common.nb > 0 ? fmt::format("{}", common.nb) : "chosen"}};
+}
+
+namespace {
+
+bool on_as_many(const dist::Hdf5File& file, int ranks) {
+  return file.has_attribute("/", "ranks") &&
+         file.text_attribute("/", "ranks") == fmt::format("{}", ranks);
+}
+
+/// Every entry in double, kept or computed again.
+bool is_exact(gram::Storage storage) {
+  return storage == gram::Storage::in_double || storage == gram::Storage::none;
+}
+
+}  // namespace
+
+ProductPlan resumed_products(const dist::Hdf5File& file, const StorageJob& storage,
+                             const gram::Source& kernel, const forecast::Sizes& sizes,
+                             double room) {
+  const Machine reference;
+  const auto kept = read_storage(file);
+  const auto planned = [&](gram::Storage kind, double bytes) {
+    return plan_products(kernel, sizes, kind, bytes, kept.block, reference);
+  };
+  const bool same = !storage.chosen() || storage.storage() == kept.storage;
+  const int ranks = sizes.shape.rows * sizes.shape.cols;
+  if (same && on_as_many(file, ranks)) return planned(kept.storage, kept.memory_bytes);
+  if (storage.chosen()) return planned(storage.storage(), room);
+  try {
+    return planned(kept.storage, room);
+  } catch (const MemoryError&) {
+    return planned(is_exact(kept.storage) ? gram::Storage::none : gram::Storage::mixed, room);
+  }
+}
+
+bool same_entries(const dist::Hdf5File& file, const gram::Source& kernel, const ProductPlan& plan,
+                  int ranks) {
+  using gram::Storage;
+  const auto kept = read_storage(file);
+  const Storage now = plan.options.storage;
+  if (kernel.is_stored() || (is_exact(kept.storage) && is_exact(now))) return true;
+  if (kept.storage != now) return false;
+  // `mixed` rounds what the memory has room for.
+  return now == Storage::in_single ||
+         (on_as_many(file, ranks) && kept.memory_bytes == plan.options.memory_bytes);
+}
+
 Checkpoints::Checkpoints(const CheckpointJob& job, const comm::Communicator& comm,
-                         dist::Identity identity)
+                         CheckpointIdentity identity)
     : job_(job), comm_(comm), identity_(std::move(identity)) {}
 
 void Checkpoints::begin() {
@@ -52,8 +102,13 @@ dist::Hdf5File Checkpoints::open() const {
   auto file = dist::Hdf5File::open(comm_, job_.path);
   if (!file.has_attribute("/", "checkpoint_identity"))
     throw InputError("--resume: {} is no checkpoint", job_.path);
-  dist::check_identity(file, identity_);
+  dist::check_identity(file, identity_.problem, identity_.settings);
   return file;
+}
+
+std::string Checkpoints::differences(const dist::Hdf5File& file) const {
+  const std::string text = dist::differences(file, identity_.settings);
+  return text.empty() ? "" : ": " + text;
 }
 
 bool Checkpoints::step(const std::function<void(dist::Hdf5File&)>& write) {
@@ -63,9 +118,10 @@ bool Checkpoints::step(const std::function<void(dist::Hdf5File&)>& write) {
                    (job_.seconds > 0 && since_.seconds() >= job_.seconds);
   const int what = comm_.all_reduce(signalled() ? 2 : due ? 1 : 0, comm::Op::max);
   if (what == 0) return false;
-  remove_temporary_files();
+  if (comm_.root()) dist::remove_leftovers(job_.path);  // of killed runs
   auto file = dist::Hdf5File::create(comm_, job_.path);
-  dist::write_identity(file, identity_);
+  dist::write_identity(file, identity_.problem);
+  dist::write_settings(file, identity_.settings);
   write(file);
   file.finish();
   since_.reset();
@@ -76,21 +132,6 @@ bool Checkpoints::step(const std::function<void(dist::Hdf5File&)>& write) {
 void Checkpoints::interrupted(const std::string& done) const {
   throw Error(ExitCode::interrupted,
               fmt::format("interrupted after {}: {} holds it, --resume goes on", done, job_.path));
-}
-
-/// Those that killed runs left.
-void Checkpoints::remove_temporary_files() const {
-  namespace fs = std::filesystem;
-  if (comm_.root()) {
-    const auto prefix = fs::path(job_.path).filename().string() + ".tmp-";
-    const auto parent = fs::path(job_.path).parent_path();
-    std::error_code ignored;
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored))
-      if (entry.path().filename().string().starts_with(prefix)) found.push_back(entry.path());
-    for (const auto& file : found) fs::remove(file, ignored);
-  }
-  comm_.barrier();
 }
 
 }  // namespace mercer::drivers

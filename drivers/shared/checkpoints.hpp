@@ -7,6 +7,7 @@
 
 #include "mercer/base/timer.hpp"
 #include "mercer/dist/identity.hpp"
+#include "shared/products.hpp"
 #include "shared/session.hpp"
 
 namespace mercer::drivers {
@@ -28,15 +29,36 @@ struct CheckpointJob {
   std::string every_ = "600";
 };
 
+/// What a checkpoint belongs to, and what may be another one in the run that goes on.
+struct CheckpointIdentity {
+  dist::Identity problem, settings;
+};
+
+/// The settings that every job has.
+dist::Identity settings_of(const CommonOptions& common, int ranks);
+
+/// How K is kept in the run that goes on from `file`: as --storage says, or as it was; on the same
+/// number of ranks in the same memory as then, which gives the same bits, on another one in `room`
+/// bytes a rank: where K does not fit there, less of it is kept. Throws MemoryError. Collective.
+ProductPlan resumed_products(const dist::Hdf5File& file, const StorageJob& storage,
+                             const gram::Source& kernel, const forecast::Sizes& sizes, double room);
+/// Whether the run that wrote `file` had the entries of K to the same rounding, so that products
+/// with K that it has kept are those of this run; else only its vectors are of use. Collective.
+bool same_entries(const dist::Hdf5File& file, const gram::Source& kernel, const ProductPlan& plan,
+                  int ranks);
+
 /// The checkpoints of one solve. A checkpoint is one HDF5 file, written under a temporary name,
 /// synced and renamed: at any moment PATH is complete, the old one or the new one.
 class Checkpoints {
  public:
   /// Borrows `job`.
-  Checkpoints(const CheckpointJob& job, const comm::Communicator& comm, dist::Identity identity);
+  Checkpoints(const CheckpointJob& job, const comm::Communicator& comm,
+              CheckpointIdentity identity);
 
   /// Opens PATH for --resume. Throws InputError: missing, damaged, another problem's. Collective.
   dist::Hdf5File open() const;
+  /// ": was written with ranks 2; goes on with ranks 3: ...", "" where nothing differs. Collective.
+  std::string differences(const dist::Hdf5File& file) const;
   /// The solver starts: where checkpoints are asked for, signals are noted from now on. (Before
   /// that they end the run at once: there is nothing to keep.)
   void begin();
@@ -47,11 +69,9 @@ class Checkpoints {
   [[noreturn]] void interrupted(const std::string& done) const;
 
  private:
-  void remove_temporary_files() const;
-
   const CheckpointJob& job_;
   comm::Communicator comm_;
-  dist::Identity identity_;
+  CheckpointIdentity identity_;
   Timer since_;
   Index products_ = 0;
 };

@@ -331,6 +331,21 @@ std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   return result;
 }
 
+std::vector<std::pair<std::string, std::string>> CommandLine::file_options() const {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& g : groups_)
+    for (const auto& option : g->options()) {
+      const std::string& name = option->long_name();
+      if (values_.count(name) == 0 || values_[name].empty()) continue;
+      const std::string value = shown(values_[name]), called = option->format_parameter();
+      bool file = value.starts_with("file:") || value.starts_with("table:");
+      for (const char* word : {"FILE", "SPEC", ".h5", ".csv", ".json", ".svg", ".npy"})
+        file = file || called.find(word) != std::string::npos;
+      if (file && !value.empty()) result.emplace_back(name, value);
+    }
+  return result;
+}
+
 arch::Options CommandLine::scales() const {
   const auto& k = kernel_;
   arch::Options a;

@@ -82,6 +82,9 @@ class CommandLine {
   /// The command as typed, and every option with its value in force, for the reports.
   const std::string& command() const { return command_; }
   std::vector<std::pair<std::string, std::string>> settings() const;
+  /// Those among them whose value is called a file in --help (FILE, SPEC, S.h5, ...) or begins
+  /// with file: or table:, by name and value; none that is empty.
+  std::vector<std::pair<std::string, std::string>> file_options() const;
 
  private:
   void add_planning(CommonOptions& options, Planning planning);

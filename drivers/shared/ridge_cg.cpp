@@ -73,14 +73,13 @@ Index chosen_rank(const RidgeJob& job, const gram::Source& kernel, const forecas
   }
 }
 
-/// What is set up beside K, and how large.
+/// What is set up beside K, and how large: of rank `asked`, 0: chosen.
 void size_preconditioner(const RidgeJob& job, const gram::Source& kernel,
-                         const forecast::Sizes& sizes, double room, RidgeWay& way) {
+                         const forecast::Sizes& sizes, double room, Index asked, RidgeWay& way) {
   const bool pairs_there = job.modified() || !job.spectrum.empty();
   way.preconditioner = job.preconditioner != "auto" ? job.preconditioner
                        : pairs_there                ? "eigenpairs"
                                                     : "cholesky";
-  const Index asked = job.rank > 0 ? std::min(job.rank, sizes.n) : 0;
   if (way.preconditioner == "cholesky" || (way.preconditioner == "eigenpairs" && !pairs_there))
     way.rank = asked > 0 ? asked : chosen_rank(job, kernel, sizes, room);
   const bool computed =
@@ -99,9 +98,13 @@ Index pairs_stored(const RidgeJob& job, const comm::Communicator& comm) {
   return file.contains("/eigenvectors") ? file.extents("/eigenvectors").back() : 0;
 }
 
+/// `resume`: the checkpoint to go on from, whose rank is kept; may be null.
 void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forecast::Sizes& sizes,
-                    double room, const Session& session, RidgeWay& way) {
-  size_preconditioner(job, kernel, sizes, room, way);
+                    double room, const Session& session, const dist::Hdf5File* resume,
+                    RidgeWay& way) {
+  const Index asked =
+      resume != nullptr ? static_cast<Index>(resume->number_attribute("/", "cg_rank")) : job.rank;
+  size_preconditioner(job, kernel, sizes, room, std::clamp<Index>(asked, 0, sizes.n), way);
   const Index pairs = way.run.has_value()     ? way.run->k
                       : !job.spectrum.empty() ? pairs_stored(job, session.comm())
                                               : 0;
@@ -117,14 +120,10 @@ void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forec
   Index block = 2 * std::max<Index>(1, sizes.c);  // a residual is measured beside a step's product
   if (way.run.has_value()) block = std::max(block, way.run->sizes.block + 16);
   if (estimated(job)) block = std::max(block, kProbes + sizes.c);
-  way.products = plan_products(kernel, sizes, job.storage.storage(), room - beside, block, {});
-}
-
-void read_sizes(const dist::Hdf5File& file, const gram::Source& kernel,
-                const forecast::Sizes& sizes, RidgeWay& way) {
-  way.rank = static_cast<Index>(file.number_attribute("/", "cg_rank"));
-  const auto kept = read_storage(file);
-  way.products = plan_products(kernel, sizes, kept.storage, kept.memory_bytes, kept.block, {});
+  way.products =
+      resume != nullptr
+          ? resumed_products(*resume, job.storage, kernel, sizes, room - beside)
+          : plan_products(kernel, sizes, job.storage.storage(), room - beside, block, {});
 }
 
 }  // namespace
@@ -139,8 +138,7 @@ RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast:
     require_room(session, room);
     way.iterative = true;
     way.reason = "asked for";
-    size_iterative(job, kernel, sizes, room, session, way);
-    if (resume != nullptr) read_sizes(*resume, kernel, sizes, way);
+    size_iterative(job, kernel, sizes, room, session, resume, way);
     return way;
   }
   if (job.modified() && job.top < 0 && job.spectrum.empty()) return way;  // all pairs
@@ -150,7 +148,7 @@ RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast:
   const bool fits = direct.peak() - sizes.data_bytes() <= room;
   if (fits && sizes.n <= kModerate) return way;
   try {
-    size_iterative(job, kernel, sizes, room, session, way);
+    size_iterative(job, kernel, sizes, room, session, nullptr, way);
   } catch (const MemoryError&) {
     return {};  // where the direct way does not fit either, its plan is refused
   }
@@ -187,25 +185,31 @@ void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::
   plan.stage(forecast::conjugate_gradients(machine, sizes, op, way.rank, ridges * way.iterations));
 }
 
-dist::Identity identity(const RidgeJob& job, const std::string& kernel, const data::Dataset& train,
-                        int ranks) {
+CheckpointIdentity identity(const RidgeJob& job, const std::string& kernel,
+                            const data::Dataset& train, int ranks) {
   const auto whole = [](Index x) { return fmt::format("{}", x); };
-  return {{"checkpoint of", "conjugate gradients"},
-          {"kernel", kernel},
-          {"training rows", whole(train.rows())},
-          {"data hash", spectral::hash_text(train.hash)},
-          {"target hash", spectral::hash_text(train.target_hash)},
-          {"--ridge", job.relative ? job.ridge_relative + " relative" : job.ridge},
-          {"--top", whole(job.top)},
-          {"--g", job.g.empty() ? "none" : job.g},
-          {"--spectrum", job.spectrum.empty() ? "none" : job.spectrum},
-          {"--preconditioner", job.preconditioner},
-          {"--rank", job.rank > 0 ? whole(job.rank) : "chosen"},
-          {"--cg-tol", fmt::format("{:.17g}", job.cg_tolerance)},
-          {"--storage", gram::name(job.storage.storage())},
-          {"--precision", job.common.single_precision ? "single" : "double"},
-          {"--seed", fmt::format("{}", job.common.seed)},
-          {"ranks", fmt::format("{}", ranks)}};
+  std::string ridges = job.ridge;  // what chooses it, or the numbers, however they are typed
+  if (!job.score.has_value())
+    ridges = fmt::format("{}{}", fmt::join(job.ridges, ","), job.relative ? " relative" : "");
+  CheckpointIdentity id;
+  id.problem = {{"checkpoint of", "conjugate gradients"},
+                {"kernel", kernel},
+                {"training rows", whole(train.rows())},
+                {"data hash", spectral::hash_text(train.hash)},
+                {"target hash", spectral::hash_text(train.target_hash)},
+                {"--ridge", ridges},
+                {"--top", job.top < 0 ? "all" : whole(job.top)},
+                {"--g", job.g.empty() ? "none" : job.g},
+                {"--spectrum", job.spectrum.empty() ? "none" : job.spectrum},
+                {"--preconditioner", job.preconditioner},
+                {"--rank", job.rank > 0 ? whole(job.rank) : "chosen"},
+                {"--precision", job.common.single_precision ? "single" : "double"},
+                {"--seed", fmt::format("{}", job.common.seed)}};
+  id.settings = settings_of(job.common, ranks);
+  id.settings.emplace_back("--cg-tol", fmt::format("{}", job.cg_tolerance));
+  id.settings.emplace_back("--max-iterations", whole(job.max_iterations));
+  id.settings.emplace_back("--storage", gram::name(job.storage.storage()));
+  return id;
 }
 
 /// What a checkpoint holds beside identity and sizes: the ridges, how many of them are done, their
@@ -215,6 +219,7 @@ struct IterativeFitting::Resumed {
   Index done = 0;
   Matrix<double> solutions;
   krr::CgState state;
+  bool continued = true;  ///< false: K was rounded otherwise, only the vectors are of use
 };
 
 IterativeFitting::IterativeFitting(const RidgeJob& job, const RidgeWay& way,
@@ -239,8 +244,10 @@ Solution<double> IterativeFitting::solve() {
     resumed_->solutions =
         dist::read_columns(file, "/solutions", n(), resumed_->done * train_.outputs());
     resumed_->state = krr::read_cg_state(file, n());
-    session_.say("resume  {}: ridge {} of {}, {} iterations", job_.checkpoints.path,
-                 resumed_->done + 1, resumed_->ridges.size(), resumed_->state.iterations);
+    resumed_->continued = same_entries(file, kernel_, way_.products, session_.comm().size());
+    session_.say("resume  {}: ridge {} of {}, {} iterations{}", job_.checkpoints.path,
+                 resumed_->done + 1, resumed_->ridges.size(), resumed_->state.iterations,
+                 checkpoints_.differences(file));
   }
   const Products products(kernel_, train_.inputs, nb_, way_.products, session_);
   const gram::Operator& K = products.K();
@@ -410,7 +417,12 @@ void IterativeFitting::fit(const gram::Operator& K, const krr::ModifiedOperator*
     const double gamma = gammas_[static_cast<std::size_t>(r)];
     krr::CgOptions options{.tolerance = job_.cg_tolerance, .max_iterations = job_.max_iterations};
     if (resumed_ != nullptr && r < resumed_->done) options.start = solution_of(r);
-    if (resumed_ != nullptr && r == resumed_->done) options.resume = &resumed_->state;
+    if (resumed_ != nullptr && r == resumed_->done) {
+      if (resumed_->continued)
+        options.resume = &resumed_->state;
+      else
+        options.start = resumed_->state.X.view();
+    }
     options.progress = [&](Index iteration, double residual) {
       const double share = std::log(residual) / std::log(job_.cg_tolerance);
       progress.update(

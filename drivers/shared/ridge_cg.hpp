@@ -25,9 +25,9 @@ RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast:
 void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::Sizes& sizes,
           const Machine& machine);
 
-/// All that changes the numbers of an iterative run.
-dist::Identity identity(const RidgeJob& job, const std::string& kernel, const data::Dataset& train,
-                        int ranks);
+/// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
+CheckpointIdentity identity(const RidgeJob& job, const std::string& kernel,
+                            const data::Dataset& train, int ranks);
 
 /// K by its products -> eigenpairs where g or the preconditioner needs them -> preconditioner ->
 /// ridge, where it is to be chosen -> coefficients by conjugate gradients. Borrows its arguments.

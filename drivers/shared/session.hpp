@@ -14,6 +14,7 @@
 #include "mercer/report/record.hpp"
 #include "shared/command_line.hpp"
 #include "shared/machine.hpp"
+#include "shared/places.hpp"
 #include "shared/plan.hpp"
 #include "shared/target.hpp"
 
@@ -24,7 +25,8 @@ namespace mercer::drivers {
 /// Collective.
 class Session {
  public:
-  /// Refuses output places that cannot be written to, before any work.
+  /// Refuses output places that cannot be written to, that the job reads, or that another job
+  /// writes, before any work.
   Session(const CommandLine& line, const CommonOptions& options, const comm::Communicator& comm);
 
   const comm::Communicator& comm() const { return comm_; }
@@ -37,6 +39,7 @@ class Session {
   /// that share it. Collective.
   double memory_limit() const;
   const CommonOptions& options() const { return options_; }
+  const Places& places() const { return places_; }
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
@@ -104,6 +107,7 @@ class Session {
   comm::Communicator comm_;
   CommonOptions options_;
   Target target_;
+  Places places_;
   dist::ProcessGrid grid_;
   report::Phases phases_;
   report::Record record_;

@@ -141,7 +141,6 @@ void read_sizes(const dist::Hdf5File& file, SpectrumWay& way) {
     return static_cast<Index>(std::llround(file.number_attribute("/", name)));
   };
   way.run.sizes = {count("krylov_block"), count("krylov_basis")};
-  way.products.options = read_storage(file);
 }
 
 }  // namespace
@@ -170,9 +169,8 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
     size_iterative(job, kernel, sizes, top, room, way);
     if (resume != nullptr) {
       read_sizes(*resume, way);
-      auto& options = way.products.options;
-      way.products = plan_products(kernel, sizes, options.storage, options.memory_bytes,
-                                   options.block, reference);
+      way.products =
+          resumed_products(*resume, job.storage, kernel, sizes, room - beside(job, way, sizes));
     }
     return way;
   }
@@ -258,20 +256,28 @@ Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& ke
   return plan;
 }
 
-dist::Identity identity(const SpectrumJob& job, const std::string& kernel,
-                        const data::Dataset& train, Index n, Index top, int ranks) {
+CheckpointIdentity identity(const SpectrumJob& job, const std::string& kernel,
+                            const data::Dataset& train, Index n, Index top, int ranks) {
   const auto whole = [](Index x) { return fmt::format("{}", x); };
-  return {{"checkpoint of", "eigenpairs by krylov"},
-          {"kernel", kernel},
-          {"rows", whole(n)},
-          {"data hash", spectral::hash_text(train.hash)},
-          {"--top", whole(top)},
-          {"--tol", fmt::format("{:.17g}", job.tolerance)},
-          {"--block", job.block > 0 ? whole(job.block) : "chosen"},
-          {"--storage", gram::name(job.storage.storage())},
-          {"--precision", job.common.single_precision ? "single" : "double"},
-          {"--seed", fmt::format("{}", job.common.seed)},
-          {"ranks", fmt::format("{}", ranks)}};
+  CheckpointIdentity id;
+  id.problem = {{"checkpoint of", "eigenpairs by krylov"},
+                {"kernel", kernel},
+                {"rows", whole(n)},
+                {"data hash", spectral::hash_text(train.hash)},
+                {"--top", whole(top)},
+                {"--block", job.block > 0 ? whole(job.block) : "chosen"},
+                {"--precision", job.common.single_precision ? "single" : "double"},
+                {"--seed", fmt::format("{}", job.common.seed)}};
+  id.settings = settings_of(job.common, ranks);
+  id.settings.emplace_back("--tol", fmt::format("{}", job.tolerance));
+  id.settings.emplace_back("--storage", gram::name(job.storage.storage()));
+  return id;
+}
+
+bool is_continued(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& kernel,
+                  const dist::Hdf5File& file) {
+  const double before = parse_numbers("--tol", file.text_attribute("/", "--tol")).at(0);
+  return job.tolerance >= before && same_entries(file, kernel, way.products, file.comm().size());
 }
 
 }  // namespace mercer::drivers

@@ -81,10 +81,15 @@ std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& co
 Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& kernel,
           const forecast::Sizes& sizes, Index top, Session& session);
 
-/// All that changes the numbers of an iterative run.
-dist::Identity identity(const SpectrumJob& job, const std::string& kernel,
-                        const data::Dataset& train, Index n, Index top, int ranks);
+/// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
+CheckpointIdentity identity(const SpectrumJob& job, const std::string& kernel,
+                            const data::Dataset& train, Index n, Index top, int ranks);
 /// What was chosen from the memory that there was, so that a run that goes on chooses the same.
 void write_sizes(dist::Hdf5File& file, const SpectrumWay& way);
+/// Whether the state in `file` can be gone on from as it stands: pairs that are done are accurate
+/// enough, and products with K are those of this run. Otherwise its vectors start a new run.
+/// Collective.
+bool is_continued(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& kernel,
+                  const dist::Hdf5File& file);
 
 }  // namespace mercer::drivers

@@ -7,6 +7,7 @@
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/checkpoints.hpp"
 
 namespace mercer::drivers {
 
@@ -288,6 +289,14 @@ train::Identity TrainJob::identity(const net::Network& network, const std::strin
   id.emplace_back("--directions", traced.empty() ? "none" : traced);
   id.emplace_back("--safeguard", o.safeguard ? "on" : "off");  // last: others switch it off
   return id;
+}
+
+train::Identity TrainJob::settings(int ranks) const {
+  auto list = settings_of(common, ranks);
+  list.emplace_back("--steps", fmt::format("{}", options.steps));
+  list.emplace_back("--tol", fmt::format("{}", options.tolerance));
+  list.emplace_back("--loss", fmt::format("{}", options.loss));
+  return list;
 }
 
 template std::vector<double> TrainJob::start<double>(const net::Network&,

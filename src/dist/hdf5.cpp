@@ -13,6 +13,7 @@
 #include "hdf5_state.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
+#include "mercer/dist/temporary.hpp"
 
 namespace mercer::dist {
 namespace {
@@ -160,8 +161,7 @@ Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path)
 
 Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& path) {
   const Quiet quiet;
-  const std::string temporary =
-      comm.broadcast(path + ".tmp-" + std::to_string(static_cast<long>(::getpid())), 0);
+  const std::string temporary = comm.broadcast(temporary_name(path), 0);
   comm::together(comm, [&] {
     if (comm.root()) claim(path, temporary);
   });

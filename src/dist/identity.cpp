@@ -5,6 +5,13 @@
 #include "mercer/base/error.hpp"
 
 namespace mercer::dist {
+namespace {
+
+bool has(const Identity& list, const std::string& name) {
+  return std::ranges::any_of(list, [&](const auto& pair) { return pair.first == name; });
+}
+
+}  // namespace
 
 void write_identity(Hdf5File& file, const Identity& identity) {
   std::string names;
@@ -22,7 +29,7 @@ void require_same(const std::string& path, const std::string& name, const std::s
                      there, here);
 }
 
-void check_identity(const Hdf5File& file, const Identity& identity) {
+void check_identity(const Hdf5File& file, const Identity& identity, const Identity& settings) {
   for (const auto& [name, value] : identity)
     require_same(file.path(), name,
                  file.has_attribute("/", name) ? file.text_attribute("/", name) : "absent", value);
@@ -30,10 +37,27 @@ void check_identity(const Hdf5File& file, const Identity& identity) {
   for (std::size_t begin = 0; begin < names.size();) {
     const std::size_t end = names.find('\n', begin);
     const std::string name = names.substr(begin, end - begin);
-    if (std::ranges::none_of(identity, [&](const auto& pair) { return pair.first == name; }))
+    if (!has(identity, name) && !has(settings, name))
       require_same(file.path(), name, file.text_attribute("/", name), "absent");
     begin = end == std::string::npos ? names.size() : end + 1;
   }
+}
+
+void write_settings(Hdf5File& file, const Identity& settings) {
+  for (const auto& [name, value] : settings) file.attribute("/", name, value);
+}
+
+std::string differences(const Hdf5File& file, const Identity& settings) {
+  std::string before, now;
+  for (const auto& [name, value] : settings) {
+    if (!file.has_attribute("/", name)) continue;
+    const std::string there = file.text_attribute("/", name);
+    if (there == value) continue;
+    before += fmt::format("{}{} {}", before.empty() ? "" : ", ", name, there);
+    now += fmt::format("{}{} {}", now.empty() ? "" : ", ", name, value);
+  }
+  if (before.empty()) return "";
+  return fmt::format("was written with {}; goes on with {}: other last bits", before, now);
 }
 
 }  // namespace mercer::dist

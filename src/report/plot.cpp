@@ -1,7 +1,6 @@
 #include "mercer/report/plot.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstdlib>
@@ -11,6 +10,7 @@
 
 #include "heat_map.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/dist/temporary.hpp"
 #include "publish.hpp"
 
 namespace mercer::report {
@@ -158,7 +158,7 @@ void write_picture(const comm::Communicator& comm, const std::string& path,
     std::error_code ignored;
     fs::path scratch = fs::temp_directory_path(ignored);
     if (ignored) scratch = ".";
-    const std::string stem = scratch / ("mercer-plot-" + std::to_string(getpid()));
+    const std::string stem = dist::temporary_name(scratch / "mercer-plot");
     const std::string commands = stem + ".gp", picture = stem + ".out", messages = stem + ".log";
     std::ofstream(commands) << script(picture, format, panels);
     const std::string command = fmt::format("{{ gnuplot {} > {} 2>&1; }} < /dev/null 2> /dev/null",

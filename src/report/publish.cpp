@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "mercer/base/error.hpp"
+#include "mercer/dist/temporary.hpp"
 
 namespace mercer::report {
 namespace {
@@ -53,7 +54,7 @@ void publish(const std::string& path, const std::string& content) {
   } else if (is_special(path)) {
     ok = write_to(path, content, false);
   } else {
-    const std::string temporary = path + ".tmp-" + std::to_string(getpid());
+    const std::string temporary = dist::temporary_name(path);
     ok = write_to(temporary, content, true) && std::rename(temporary.c_str(), path.c_str()) == 0;
     const int why = errno;
     if (!ok) std::remove(temporary.c_str());

@@ -12,6 +12,7 @@
 #include "mercer/base/memory.hpp"
 #include "mercer/base/version.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/dist/temporary.hpp"
 #include "publish.hpp"
 
 namespace mercer::report {
@@ -126,7 +127,7 @@ void check_writable(const comm::Communicator& comm, const std::string& option,
     if (std::filesystem::exists(status) && access(path.c_str(), W_OK) != 0)
       throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
     if (is_special(path)) return;  // a byte written to try it would be seen
-    const std::string probe = path + ".tmp-" + std::to_string(getpid());
+    const std::string probe = dist::temporary_name(path);
     const int file = open(probe.c_str(), O_CREAT | O_WRONLY | O_EXCL, 0666);
     // One byte tells whether the place is full.
     const bool ok = file >= 0 && write(file, "\n", 1) == 1 && fsync(file) == 0;

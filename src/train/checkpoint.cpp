@@ -206,7 +206,7 @@ std::vector<double> rows_of(const std::vector<RowSet<T>>& sets) {
 template <class T>
 void write_checkpoint(const comm::Communicator& comm, const std::string& path,
                       const Identity& identity, const State<T>& state,
-                      const std::vector<RowSet<T>>& sets) {
+                      const std::vector<RowSet<T>>& sets, const Identity& settings) {
   if (state.residual.size() > sets.size())
     throw RunError("residuals of {} sets of rows, but there are {}", state.residual.size(),
                    sets.size());
@@ -220,6 +220,7 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
   file.attribute("/", "checkpoint_S", s_hash);
   file.attribute("/", "checkpoint_written_by", "mercer " + version());
   write_identity(file, identity);
+  dist::write_settings(file, settings);
   for (const auto& [name, values] : table(state)) file.write(name, values);
   file.write("/state/set_rows", rows_of(sets));
   each_parameters(state, [&](const char* name, const std::vector<T>& values) {
@@ -262,7 +263,7 @@ void read_checkpoint(const comm::Communicator& comm, const std::string& path,
 #define MERCER_INSTANTIATE(T)                                                                      \
   template void write_checkpoint<T>(const comm::Communicator&, const std::string&,                 \
                                     const Identity&, const State<T>&,                              \
-                                    const std::vector<RowSet<T>>&);                                \
+                                    const std::vector<RowSet<T>>&, const Identity&);               \
   template void read_checkpoint<T>(const comm::Communicator&, const std::string&, const Identity&, \
                                    State<T>&, std::vector<RowSet<T>>&);
 MERCER_INSTANTIATE(double)

@@ -7,6 +7,7 @@
 #include "fingerprint.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/hdf5.hpp"
+#include "mercer/dist/temporary.hpp"
 #include "mercer/spectral/stored.hpp"
 
 namespace mercer::train {
@@ -105,8 +106,8 @@ void remove_leftovers(const comm::Communicator& comm, const std::string& path, b
     std::vector<fs::path> found;
     for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored)) {
       const std::string other = entry.path().filename().string();
-      const bool temporary = starts(other, name + ".tmp-") ||
-                             (starts(other, side) && other.find(".tmp-") != std::string::npos);
+      const bool temporary = (starts(other, name + ".tmp-") || starts(other, side)) &&
+                             dist::is_leftover(entry.path().string());
       const bool old = unused && starts(other, side) && other.size() == side.size() + 16;
       if (temporary || (old && other != used)) found.push_back(entry.path());
     }

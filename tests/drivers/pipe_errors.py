@@ -185,5 +185,13 @@ class Errors(PipeTest):
             self.spectrum(["ragged.csv"], "csv:" + self.write("ragged.csv", "1,2\n3\n"), ranks=ranks)
 
 
+class Architectures(PipeTest):
+    def test_nested_without_end(self):
+        for depth in (501, 20000):
+            text = "dense " + "res(" * depth + "relu dense" + ")" * depth + " relu dense"
+            self.refuse(["res( ) lie around this one", "character 2007"], "mercer-kernel", "--data", "gaussian:n=4,d=2",
+                        "--arch", text, ranks=0)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

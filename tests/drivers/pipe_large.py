@@ -199,8 +199,9 @@ class Checkpoints(PipeTest):
                             os.remove(left)
 
     def test_a_checkpoint_of_another_problem_is_refused(self):
-        for driver, change in (("mercer-spectrum", {"--top": "20", "--tol": "1e-6", "--block": "16"}),
-                               ("mercer-krr", {"--ridge": "0.1", "--cg-tol": "1e-3"})):
+        for driver, change in (("mercer-spectrum", {"--top": "20", "--block": "16", "--seed": "4", "--bandwidth": "2"}),
+                               ("mercer-krr", {"--ridge": "0.1", "--preconditioner": "cholesky", "--seed": "4",
+                                               "--kernel": "gaussian"})):
             checkpoint = self.path("c.h5")
             job = (*self.JOBS[driver], "--checkpoint", checkpoint)
             self.succeed(driver, *job, "--checkpoint-every", "1p", "--limit", "300", ranks=0)
@@ -211,14 +212,73 @@ class Checkpoints(PipeTest):
                         words[words.index(option) + 1] = value
                     else:
                         words += [option, value]
-                    self.refuse(["--resume", option], driver, *words, "--limit", "300", "--resume", ranks=0)
+                    named = {"--seed": "hash", "--bandwidth": "kernel", "--kernel": "kernel"}.get(option, option)
+                    self.refuse(["--resume", named, " there and "], driver, *words, "--limit", "300", "--resume", ranks=0)
             self.refuse(["--resume", "rows", "300", "299"], driver, *job, "--limit", "299", "--resume", ranks=0)
-            self.refuse(["--resume", "ranks"], driver, *job, "--limit", "300", "--resume")
             self.refuse(["none.h5"], driver, *self.JOBS[driver], "--checkpoint", "none.h5", "--resume", ranks=0)
             with open(checkpoint, "r+b") as file:
                 file.truncate(os.path.getsize(checkpoint) // 2)
             self.refuse(["c.h5"], driver, *job, "--limit", "300", "--resume", ranks=0)
             os.remove(checkpoint)
+
+
+    def residual_of_ridge_regression(self, X, y, out):
+        """|y - (K + gamma I) alpha|/|y| with the Laplace kernel of bandwidth 2, by NumPy."""
+        distance = np.sqrt(np.maximum(((X[:, None] - X[None]) ** 2).sum(-1), 0))
+        alpha, gamma = read(out, "/alpha")[:, 0], read(out, "/ridge")[0]
+        return np.linalg.norm(y - np.exp(-distance / 2) @ alpha / len(X) - gamma * alpha) / np.linalg.norm(y)
+
+    def test_conjugate_gradients_go_on_with_what_leaves_the_problem_the_same(self):
+        rng = np.random.default_rng(8)
+        X = rng.normal(size=(300, 5))
+        y = np.sin(X[:, 0]) + X[:, 1]
+        spec = f"{self.npy('x.npy', X)},{self.npy('y.npy', y)}"
+        c, out = self.path("c.h5"), self.path("out.h5")
+        job = ("--train", spec, "--kernel", "laplace", "--bandwidth", "2", "--solver", "cg", "--checkpoint", c,
+               "--checkpoint-every", "1p", "--out", out)
+        plain, sketch = ("--preconditioner", "none"), ("--preconditioner", "cholesky", "--rank", "20")
+        for kind, ranks, first, more, said in (
+                (plain, 1, "1e-3", ("--cg-tol", "1e-10"), ["ranks 2", "ranks 1", "--cg-tol 0.001", "--cg-tol 1e-10"]),
+                (sketch, 3, "1e-3", ("--cg-tol", "1e-9", "--storage", "none"), ["ranks 2", "ranks 3", "--storage none"]),
+                (sketch, 2, "1e-12", ("--cg-tol", "1e-4", "--max-iterations", "500"), ["--cg-tol 1e-12", "--max-iterations 500"]),
+                (plain, 3, "1e-6", ("--cg-tol", "1e-9", "--storage", "double"), ["--storage single", "--storage double"]),
+                (("--preconditioner", "eigenpairs", "--rank", "20"), 3, "1e-3", ("--cg-tol", "1e-9"), ["ranks 3"])):
+            with self.subTest(kind=kind, ranks=ranks, more=more):
+                storage = ("--storage", "single") if "double" in more else ()
+                self.succeed("mercer-krr", *job, *kind, *storage, "--ridge", "1e-5", "--cg-tol", first)
+                result = self.succeed("mercer-krr", *job, *kind, *more, "--ridge", "0.00001", "--resume", ranks=ranks)
+                line = [text for text in result.out.splitlines() if text.startswith("resume")]
+                self.assertEqual(len(line), 1)
+                for word in ("was written with", "goes on with", *said):
+                    self.assertIn(word, line[0])
+                self.assertLessEqual(self.residual_of_ridge_regression(X, y, out), 1.001 * float(more[1]) + 1e-13)
+
+    def test_eigenpairs_go_on_with_what_leaves_the_problem_the_same(self):
+        rng = np.random.default_rng(9)
+        X = rng.normal(size=(400, 6))
+        spec, c, out = self.npy("x.npy", X), self.path("c.h5"), self.path("out.h5")
+        distance = np.sqrt(np.maximum(((X[:, None] - X[None]) ** 2).sum(-1), 0))
+        K = np.exp(-distance / 2) / 400
+        exact = np.linalg.eigvalsh(K)[::-1][:12]
+        job = ("--data", spec, "--kernel", "laplace", "--bandwidth", "2", "--top", "12", "--solver", "krylov", "--block", "4",
+               "--checkpoint", c, "--checkpoint-every", "2p", "--out", out)
+        for ranks, first, more, said in (
+                (3, ("--tol", "1e-10"), ("--tol", "1e-10"), ["ranks 2", "ranks 3"]),
+                (1, ("--tol", "1e-10"), ("--tol", "1e-4"), ["--tol 1e-10", "--tol 0.0001"]),
+                (3, ("--tol", "1e-3"), ("--tol", "1e-11"), ["--tol 0.001", "--tol 1e-11"]),
+                (2, ("--tol", "1e-6", "--storage", "single"), ("--tol", "1e-10", "--storage", "none"), ["--storage single"]),
+                (2, ("--tol", "1e-10", "--storage", "none"), ("--tol", "1e-10", "--nb", "8", "--grid", "1x2"), ["--nb 8"])):
+            with self.subTest(ranks=ranks, first=first, more=more):
+                self.succeed("mercer-spectrum", *job, *first)
+                result = self.succeed("mercer-spectrum", *job, *more, "--resume", ranks=ranks)
+                line = [text for text in result.out.splitlines() if text.startswith("resume")]
+                self.assertEqual(len(line), 1)
+                for word in ("was written with", "goes on with", *said):
+                    self.assertIn(word, line[0])
+                values, V = read(out, "/eigenvalues"), read(out, "/eigenvectors")
+                tolerance = float(more[1]) * exact[0] + 1e-15
+                self.assertLessEqual(np.abs(values - exact).max(), tolerance)  # Weyl: no more than the residuals
+                self.assertLessEqual(np.linalg.norm(K @ V - V * values, axis=0).max(), tolerance)
 
 
 class Ridge(PipeTest):

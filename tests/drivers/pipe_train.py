@@ -127,6 +127,21 @@ class Train(PipeTest):
                 for name in os.listdir(self.directory):
                     os.remove(self.path(name))
 
+    def test_more_steps_on_another_number_of_ranks_go_on_from_a_checkpoint(self):
+        whole, checkpoint, out = self.path("whole.h5"), self.path("c.h5"), self.path("parts.h5")
+        job = (*TRAIN, *ARCH, "--top", "8", "--checkpoint", checkpoint, "--checkpoint-every", "10")
+        self.succeed("mercer-train", *TRAIN, *ARCH, "--top", "8", "--steps", "60", "--out", whole)
+        self.succeed("mercer-train", *job, "--steps", "20")
+        for ranks in (3, 1):
+            with self.subTest(ranks=ranks):
+                steps = 40 if ranks == 3 else 60
+                result = self.succeed("mercer-train", *job, "--steps", steps, "--tol", "1e-9", "--out", out, "--resume", ranks=ranks)
+                for word in (f"step {steps - 20}", "was written with ranks", f"goes on with ranks {ranks}", f"--steps {steps}"):
+                    self.assertIn(word, result.out)
+        a, b = parameters(whole), parameters(out)
+        for name, value in a.items():
+            self.assertLessEqual(np.abs(value - b[name]).max(), 1e-9 * np.abs(value).max(), name)
+
     def test_the_plan_is_shown_and_nothing_is_done(self):
         out = self.path("none.h5")
         result = self.succeed("mercer-train", *TRAIN, *ARCH, "--top", "12", "--dry-run", "--out", out)

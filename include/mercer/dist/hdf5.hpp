@@ -26,7 +26,8 @@ std::string hdf5_version();
 /// leave the others waiting. A file that is read is opened by every rank on its own, each reading
 /// its rows.
 ///
-/// Writing goes to a temporary name beside the target (PATH.tmp-...); finish() flushes, syncs and
+/// Writing goes to a temporary name beside the target (dist/temporary.hpp), which no other run has;
+/// finish() flushes, syncs and
 /// renames. A file that is destroyed unfinished is removed: nothing half-written is ever left. The
 /// destructor is collective.
 class Hdf5File {

@@ -13,8 +13,8 @@ using dist::Identity;
 /// Writes PATH: the state, the identity, and S by reference: S of the sets lies in a file beside it
 /// (PATH.S-<hash of its bits>), written when S is new, whose hash PATH holds. Each file is written
 /// under a temporary name, synced and renamed, S first; the S that is no longer referred to is
-/// removed last, as are temporary files that killed runs left: PATH belongs to one run at a time.
-/// So at any moment PATH is a complete checkpoint, the old one or the new one.
+/// removed last, as are temporary files that killed runs left: PATH belongs to one run at a time
+/// (dist::PathLock). So at any moment PATH is a complete checkpoint, the old one or the new one.
 ///
 /// PATH: attributes checkpoint_version, _precision, _hash (of all but S), _S, _identity (its
 /// names), and the identity's values under their own names; /state/w and /state/velocity (p x 1),
@@ -23,13 +23,15 @@ using dist::Identity;
 /// record after the other, /history/directions_count numbers each). Everything to the bit, float as
 /// float32.
 ///
+/// `settings`: what the run that goes on may have otherwise (dist::write_settings).
+///
 /// Collective. Bytes: that of the state and, when new, of S; S is hashed every time (n k/P numbers
 /// a rank). Memory: nothing of its size. Throws InputError where the place cannot be written to,
 /// RunError.
 template <class T>
 void write_checkpoint(const comm::Communicator& comm, const std::string& path,
                       const Identity& identity, const State<T>& state,
-                      const std::vector<RowSet<T>>& sets);
+                      const std::vector<RowSet<T>>& sets, const Identity& settings = {});
 
 /// Reads PATH into `state` and the S of each set (n and first set). Throws InputError: missing,
 /// truncated, damaged (the hashes tell), written by another version, another problem's (the first

@@ -1,0 +1,256 @@
+"""Where results go: never over what a job reads, nor over what another job is writing."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import numpy as np
+
+from support import BIN, MPIEXEC, PipeTest, read, run
+
+ARCH = ("--arch", "dense(8) relu dense(1)")
+OUTPUTS = ("--out", "--json", "--plot", "--csv", "--checkpoint")
+
+
+def file_options(driver, *words):
+    """The options of --help whose value is a file's."""
+    found = re.findall(r"^ +(--[a-z0-9-]+) ([^ ]+)", run(driver, *words, "--help", ranks=0).out, re.M)
+    return {name for name, value in found if re.search(r"FILE|SPEC|\.h5|\.csv|\.json|\.svg|\.npy", value)}
+
+
+class Overwriting(PipeTest):
+    def setUp(self):
+        super().setUp()
+        rng = np.random.default_rng(3)
+        self.rows = rng.normal(size=(24, 3))
+        table = np.c_[self.rows, np.sin(self.rows[:, 0])]
+        for name in ("m.csv", "t.csv"):
+            np.savetxt(self.path(name), table, delimiter=",", header="a,b,c,y", comments="")
+        self.npy("x.npy", self.rows)
+        self.npy("y.npy", table[:, 3])
+        np.savetxt(self.path("mask.csv"), np.arange(24) % 4 == 0, fmt="%d")
+        np.savetxt(self.path("g.csv"), [[1e-9, 1e-9], [1, 1]], delimiter=",")
+
+    def made(self, name, driver, *arguments):
+        self.succeed(driver, *arguments, "--out", self.path(name), ranks=0)
+        return self.path(name)
+
+    def untouched(self, words, path, driver, *arguments):
+        with open(path, "rb") as file:
+            before = file.read()
+        self.refuse(words, driver, *arguments, ranks=0)
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def jobs(self):
+        """driver -> option that reads -> (file, the job that reads it)."""
+        m, t = self.path("m.csv"), self.path("t.csv")
+        data, train = ("--data", f"csv:{m}"), ("--train", f"csv:{m}")
+        ridge, weights = ("--ridge", "1e-3"), self.made("w.h5", "mercer-train", "--train", f"csv:{m}", *ARCH, "--steps", "1")
+        matrix = self.made("k.h5", "mercer-kernel", *data, "--target", "y")
+        pairs = self.made("s.h5", "mercer-spectrum", *data)
+        trained = self.made("a.h5", "mercer-spectrum", *data, *ARCH, "--bias-std", "0")
+        model = self.made("r.h5", "mercer-krr", *train, *ridge)
+        config, machine, mask, g = self.path("c.ini"), self.path("p.json"), self.path("mask.csv"), self.path("g.csv")
+        with open(config, "w", encoding="ascii") as file:
+            file.write("seed=1\n")
+        with open(machine, "w", encoding="ascii") as file:
+            file.write("{}\n")
+
+        def common(job):
+            return {"--config": (config, (*job, "--config", config)), "--machine": (machine, (*job, "--machine", machine))}
+        empirical = ("--kernel", "empirical", "--parameters", weights)
+        return {
+            "mercer-bench": {"--machine": (machine, ("plan", "--machine", machine))},
+            "mercer-kernel": {"--data": (m, data), "--data2": (t, (*data, "--data2", f"csv:{t}")),
+                              "--parameters": (weights, (*data, *empirical)), **common(data)},
+            "mercer-spectrum": {"--data": (m, data), "--parameters": (weights, (*data, *empirical)),
+                                "--start": (pairs, (*data, "--top", "2", "--start", pairs)),
+                                "--kernel": (matrix, ("--kernel", f"file:{matrix}")), **common(data)},
+            "mercer-krr": {"--train": (m, (*train, *ridge)), "--test": (t, (*train, "--test", f"csv:{t}", *ridge)),
+                           "--split": (mask, (*train, *ridge, "--split", f"{mask}:0")),
+                           "--spectrum": (pairs, (*train, *ridge, "--spectrum", pairs)),
+                           "--model": (model, ("--model", model, "--test", f"csv:{t}")),
+                           "--parameters": (weights, (*train, *ridge, *empirical)),
+                           "--kernel": (matrix, (*train, *ridge, "--kernel", f"file:{matrix}")),
+                           "--g": (g, (*train, *ridge, "--top", "3", "--g", f"table:{g}")), **common((*train, *ridge))},
+            "mercer-train": {"--train": (m, (*train, *ARCH)), "--test": (t, (*train, "--test", f"csv:{t}", *ARCH)),
+                             "--split": (mask, (*train, *ARCH, "--split", f"{mask}:0")),
+                             "--init-parameters": (weights, (*train, *ARCH, "--init-parameters", weights)),
+                             "--parameters": (weights, (*train, *ARCH, *empirical, "--top", "3")),
+                             "--spectrum": (trained, (*train, *ARCH, "--spectrum", trained)),
+                             "--g": (g, (*train, *ARCH, "--top", "3", "--g", f"table:{g}")), **common((*train, *ARCH))},
+        }
+
+    def test_no_output_goes_over_a_file_that_the_job_reads(self):
+        self.checked = 0
+        for driver, jobs in self.jobs().items():
+            taken = file_options(driver, *(["plan"] if driver == "mercer-bench" else []))
+            if driver == "mercer-bench":  # of its inputs it reads one that matters
+                taken &= {"--machine", "--json"}
+            # An option that is new has a line above, or is an output.
+            unknown = taken - set(jobs) - set(OUTPUTS) - {"--data2"}
+            self.assertEqual(unknown, set(), f"{driver}: no job here reads or writes these")
+            for option, (path, job) in jobs.items():
+                for output in OUTPUTS:
+                    if output not in taken or (driver, output) == ("mercer-kernel", "--plot"):
+                        continue
+                    with self.subTest(driver=driver, reads=option, writes=output):
+                        self.untouched([output, option], path, driver, *job, output, path)
+                        self.checked += 1
+        self.assertGreater(self.checked, 70)
+
+    def test_links_and_other_spellings_are_the_same_file(self):
+        m = self.path("m.csv")
+        os.symlink(m, self.path("symbolic.h5"))
+        os.link(m, self.path("hard.h5"))
+        os.symlink(self.directory, self.path("folder"))
+        job = ("--train", f"csv:{m}", "--ridge", "1e-3")
+        for name in ("symbolic.h5", "hard.h5", "folder/m.csv", "./m.csv", "folder/.//m.csv", "m.csv"):
+            with self.subTest(name):
+                self.untouched(["--out", "--train"], m, "mercer-krr", *job, "--out", name if name == "m.csv" else self.path(name))
+        for spec, path in ((f"npy:{self.path('x.npy')},{self.path('y.npy')}", self.path("y.npy")),
+                           (f"{self.path('x.npy')},{self.path('y.npy')}", self.path("x.npy"))):
+            with self.subTest(spec):
+                self.untouched(["--json", "--train"], path, "mercer-krr", "--train", spec, "--ridge", "1e-3", "--json", path)
+        comma = self.path("a,b.csv")
+        os.rename(self.path("t.csv"), comma)
+        self.untouched(["--plot", "--test"], comma, "mercer-krr", *job, "--test", f"csv:{comma}", "--plot", comma)
+
+    def test_every_output_has_a_file_of_its_own(self):
+        os.symlink(self.directory, self.path("folder"))
+        job = ("--train", f"csv:{self.path('m.csv')}", "--ridge", "1e-3", "--solver", "cg")
+        for first, second in (("--out", "--json"), ("--out", "--plot"), ("--json", "--plot"), ("--out", "--checkpoint")):
+            for name in ("new", "folder/new"):
+                with self.subTest(first=first, second=second, name=name):
+                    self.refuse([first, second], "mercer-krr", *job, first, self.path("new"), second, self.path(name), ranks=0)
+        train = ("--train", f"csv:{self.path('m.csv')}", *ARCH)
+        self.refuse(["--csv", "--json"], "mercer-train", *train, "--csv", "x", "--json", "x", ranks=0)
+
+    def test_the_rows_of_a_stored_model_are_kept(self):
+        m = self.path("m.csv")
+        model = self.made("r.h5", "mercer-krr", "--train", f"csv:{m}", "--ridge", "1e-3")
+        for output in ("--out", "--json"):
+            self.untouched([output, "--model", m], m, "mercer-krr", "--model", model, "--test", f"csv:{self.path('t.csv')}",
+                           output, m)
+
+    def test_an_earlier_result_is_replaced_and_devices_take_anything(self):
+        out = self.path("r.h5")
+        job = ("--train", f"csv:{self.path('m.csv')}", "--ridge", "1e-3", "--out", out, "--json", "/dev/null")
+        for _ in range(2):
+            self.succeed("mercer-krr", *job)
+            self.assertEqual(read(out, "/ridge")[0], 1e-3)
+        self.assertEqual(sorted(os.listdir(self.directory)), sorted(["m.csv", "t.csv", "x.npy", "y.npy", "mask.csv", "g.csv",
+                                                                    "r.h5"]))
+        # A dry run writes no result and disturbs nobody who does.
+        self.succeed("mercer-train", "--train", f"csv:{self.path('m.csv')}", *ARCH, "--csv", "/dev/null", "--json", "/dev/null",
+                     "--steps", "1")
+
+
+class TwoJobs(PipeTest):
+    """The second of two jobs with one file to write."""
+
+    LONG = {
+        "mercer-krr": ("--train", "gaussian:n=3000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--solver", "cg",
+                       "--ridge", "1e-2,1e-6", "--preconditioner", "none", "--storage", "none", "--checkpoint-every", "1p"),
+        "mercer-train": ("--train", "circle:n=512,freq=5", "--arch", "dense(512) relu dense(1)", "--bias-std", "1", "--top",
+                         "20", "--steps", "4000", "--checkpoint-every", "5"),
+    }
+
+    def start(self, driver, *arguments):
+        process = subprocess.Popen([MPIEXEC, "-n", "2", os.path.join(BIN, driver), *arguments], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(lambda: process.poll() is None and process.kill())
+        return process
+
+    def wait_for(self, path, process):
+        deadline = time.monotonic() + 60
+        while not os.path.exists(path):
+            self.assertIsNone(process.poll(), process.stderr.read() if process.poll() is not None else "")
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.005)
+
+    def test_is_told_of_the_first_which_goes_on(self):
+        for driver, job in self.LONG.items():
+            with self.subTest(driver):
+                c, out, record = self.path("c.h5"), self.path("r.h5"), self.path("r.json")
+                first = self.start(driver, *job, "--checkpoint", c, "--out", out, "--json", record)
+                self.wait_for(c, first)
+                for ranks in (0, 2):
+                    second = run(driver, *job, "--checkpoint", c, "--out", self.path("2.h5"), ranks=ranks)
+                    own = second.own_errors
+                    self.assertEqual((second.code, len(own)), (2, 1), second.err)
+                    for word in ("--checkpoint", c, "being written by another job (pid ", " on ", " since "):
+                        self.assertIn(word, own[0])
+                for option, path in (("--out", out), ("--json", record)):
+                    second = run(driver, *job, "--checkpoint", self.path("2.c.h5"), option, path, ranks=0)
+                    self.assertEqual(second.code, 2, second.err)
+                    self.assertIn(f"{option} {path}: is being written by another job", second.err)
+                self.assertIsNone(first.poll(), "the first job ended before it was disturbed")
+                first.send_signal(signal.SIGUSR1)
+                error = first.stderr.read()
+                self.assertEqual(first.wait(timeout=60), 130, error)
+                left = set(os.listdir(self.directory))
+                self.assertTrue(all(name.startswith("c.h5") and "tmp" not in name and "lock" not in name for name in left), left)
+                for name in left:
+                    os.remove(self.path(name))
+
+    def test_may_write_beside_the_first(self):
+        job = ("--train", "gaussian:n=600,d=4", "--kernel", "gaussian", "--ridge", "1e-4", "--solver", "cg",
+               "--preconditioner", "none", "--checkpoint-every", "1p")
+        both = [self.start("mercer-krr", *job, "--checkpoint", self.path(f"{i}c.h5"), "--out", self.path(f"{i}r.h5"))
+                for i in range(2)]
+        for process in both:
+            error = process.stderr.read()
+            self.assertEqual(process.wait(timeout=120), 0, error)
+        np.testing.assert_array_equal(read(self.path("0r.h5"), "/alpha"), read(self.path("1r.h5"), "/alpha"))
+        self.assertEqual(sorted(os.listdir(self.directory)), ["0c.h5", "0r.h5", "1c.h5", "1r.h5"])
+
+    def test_a_killed_job_stands_in_nobodys_way(self):
+        job, c = self.LONG["mercer-krr"], self.path("c.h5")
+        first = self.start("mercer-krr", *job, "--checkpoint", c)
+        self.wait_for(c, first)
+        ranks = subprocess.run(["pgrep", "-P", str(first.pid), "mercer-krr"], capture_output=True, text=True,
+                               check=False).stdout.split()
+        for rank in ranks:
+            os.kill(int(rank), signal.SIGKILL)
+        first.wait(timeout=60)
+        # What another machine, and an earlier version, may have left.
+        for name in ("c.h5.tmp-17", "c.h5.tmp-00000000-1-2-0"):
+            with open(self.path(name), "wb") as file:
+                file.write(b"x")
+        os.utime(self.path("c.h5.tmp-00000000-1-2-0"), (1, 1))
+        self.succeed("mercer-krr", "--train", "gaussian:n=100,d=3", "--ridge", "1e-2", "--solver", "cg", "--checkpoint", c,
+                     "--checkpoint-every", "1p")
+        self.assertEqual(os.listdir(self.directory), ["c.h5"])
+
+    def test_a_signal_leaves_no_lock(self):
+        for sent in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+            with self.subTest(sent):
+                out = self.path("r.h5")
+                job = ("--data", "gaussian:n=4000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--top", "100", "--out", out)
+                process = self.start("mercer-spectrum", *job)
+                self.wait_for(out + ".lock", process)
+                time.sleep(0.2)
+                process.send_signal(sent)
+                process.stderr.read()
+                self.assertNotEqual(process.wait(timeout=60), 0)
+                self.assertEqual(os.listdir(self.directory), [])
+
+    def test_a_plan_is_made_beside_a_run(self):
+        job, c = self.LONG["mercer-krr"], self.path("c.h5")
+        first = self.start("mercer-krr", *job, "--checkpoint", c)
+        self.wait_for(c, first)
+        plan = self.succeed("mercer-krr", *job, "--checkpoint", c, "--dry-run", ranks=0)
+        self.assertIn("plan", plan.out)
+        first.send_signal(signal.SIGTERM)
+        first.stderr.read()
+        first.wait(timeout=60)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
