@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <sstream>
 
 #include "hdf5_state.hpp"
 #include "mercer/base/error.hpp"
@@ -144,38 +143,6 @@ void read_slabs(hid_t dataset, const std::string& path, const std::string& name,
   }
 }
 
-/// Local: the texts of a 1-D dataset, a zero after each.
-std::string text_lines(hid_t file, const std::string& path, const std::string& name) {
-  if (!exists(file, name)) throw InputError("{}: has no dataset '{}'", path, name);
-  const Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
-  if (!dataset.ok()) throw InputError("{}: '{}' is not a dataset", path, name);
-  const Handle type(H5Dget_type(dataset), H5Tclose);
-  const auto sizes = extents_of(dataset);
-  if (H5Tget_class(type) != H5T_STRING || sizes.size() != 1)
-    throw InputError("{}: the dataset '{}' does not hold a list of texts", path, name);
-  const auto damaged = [&](herr_t status) {
-    if (status < 0)
-      throw InputError("{}: the dataset '{}' cannot be read: the file is damaged", path, name);
-  };
-  const auto n = static_cast<std::size_t>(sizes[0]);
-  std::string lines;
-  if (H5Tis_variable_str(type) > 0) {
-    std::vector<char*> texts(n, nullptr);
-    damaged(n == 0 ? 0 : H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()));
-    for (char* text : texts) {
-      lines += std::string(text == nullptr ? "" : text) + '\0';
-      H5free_memory(text);
-    }
-    return lines;
-  }
-  const std::size_t length = H5Tget_size(type);
-  std::string texts(n * length, '\0');
-  damaged(n == 0 ? 0 : H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts.data()));
-  for (std::size_t i = 0; i < n; ++i)
-    lines += std::string(texts.substr(i * length, length).c_str()) + '\0';
-  return lines;
-}
-
 Index product(const std::vector<Index>& extents, std::size_t from) {
   Index result = 1;
   for (std::size_t d = from; d < extents.size(); ++d) result *= extents[d];
@@ -238,18 +205,6 @@ void Hdf5File::write(const std::string& dataset, std::span<const std::string> te
   state_->reserve(static_cast<Index>(padded.size()));
   const Writer writer(*this, state_->comm, state_->file, dataset, type, {n});
   writer.rows(0, state_->comm.root() ? n : 0, padded.data());
-}
-
-std::vector<std::string> Hdf5File::read_texts(const std::string& dataset) const {
-  const Quiet quiet;
-  std::vector<std::string> texts;
-  const std::string joined = comm::together(state_->comm, [&]() -> std::string {
-    if (!state_->comm.root()) return {};
-    return text_lines(state_->file, path(), dataset);
-  });
-  std::istringstream lines(state_->comm.broadcast(joined, 0));
-  for (std::string text; std::getline(lines, text, '\0');) texts.push_back(text);
-  return texts;
 }
 
 void Hdf5File::write(const std::string& dataset, Index n, std::span<const Index> own) {

@@ -164,8 +164,9 @@ TEST_F(Hdf5, GivesBackTextsAndWholeNumbers) {
   EXPECT_NE(error<RunError>([&] { out.write("/rows", n + world.size(), own); }), "");
   out.finish();
   const auto in = Hdf5File::open(world, file("t.h5"));
-  EXPECT_EQ(in.read_texts("/classes"), names);
-  EXPECT_EQ(in.read_texts("/none"), std::vector<std::string>());
+  const std::vector<std::string> none;
+  EXPECT_EQ(in.read_texts("/classes"), world.root() ? names : none);
+  EXPECT_EQ(in.read_texts("/none"), none);
   EXPECT_EQ(in.extents("/rows"), std::vector<Index>{n});
   EXPECT_EQ(in.read_vector("/table"),
             (std::vector<double>{0, 0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6}));

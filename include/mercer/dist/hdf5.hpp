@@ -55,8 +55,6 @@ class Hdf5File {
   /// 1-D of UTF-8 texts, equal on all ranks, padded with zeros to one length (HDF5 writes texts of
   /// any length on one process only): h5py shows them by dataset.asstr()[()].
   void write(const std::string& dataset, std::span<const std::string> texts);
-  /// Texts of either kind onto all ranks. Throws InputError if absent or no 1-D of texts.
-  std::vector<std::string> read_texts(const std::string& dataset) const;
   /// 1-D of n whole numbers, of which this rank holds those of its rows (RowPartition of n).
   void write(const std::string& dataset, Index n, std::span<const Index> own);
   /// 2-D. `precision` of the dataset follows T; row blocks also of T = Index.
