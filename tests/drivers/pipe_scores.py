@@ -1,13 +1,12 @@
 """What mercer-krr and mercer-train say that predictions are worth, against NumPy: stored models, units, classes,
 rows without targets."""
 
-import os
 import unittest
 
 import h5py
 import numpy as np
 
-from support import PipeTest, read, run
+from support import PipeTest, read
 
 RNG = np.random.default_rng(11)
 N, M, D = 60, 37, 3
@@ -39,9 +38,9 @@ def left_out_errors(A, Y, gamma):
     return inverse @ Y / np.diag(inverse)[:, None]
 
 
-def softmax(F):
-    P = np.exp(F - F.max(1, keepdims=True))
-    return P / P.sum(1, keepdims=True)
+def log_softmax(F):
+    F = F - F.max(1, keepdims=True)
+    return F - np.log(np.exp(F).sum(1, keepdims=True))
 
 
 class Scores(PipeTest):
@@ -213,14 +212,13 @@ class Scores(PipeTest):
                              self.npy_set("d", Z, test_labels), *KERNEL, *EIGENPAIRS, "--one-hot", "--out", out)["result"]
         gamma = read(out, "/ridge")[0]
         left_out = Y - left_out_errors(X, Y, gamma)
-        b = np.logspace(-2, 4, 200001)
-        b = b[np.argmin([-(targets * np.log(softmax(x * left_out))).sum() for x in np.logspace(-2, 4, 2001)]) * 100]
-        for step in np.logspace(-2, -9, 8):  # pattern search: independent of derivatives
-            grid = b * (1 + step * np.arange(-12, 13))
-            b = grid[np.argmin([-(targets * np.log(softmax(x * left_out))).sum() for x in grid])]
+        grid = np.logspace(-2, 4, 2001)
+        for step in (*np.logspace(-3, -8, 6), None):  # pattern search: without derivatives
+            b = grid[np.argmin([-(targets * log_softmax(x * left_out)).sum() for x in grid])]
+            grid = b * (1 + (step or 0) * np.arange(-15, 16))
         F = gaussian(Z, X) / N @ np.linalg.solve(gaussian(X, X) / N + gamma * np.eye(N), Y)
         P = read(out, "/probabilities")
-        np.testing.assert_allclose(P, softmax(b * F), atol=1e-6)
+        np.testing.assert_allclose(P, np.exp(log_softmax(b * F)), atol=1e-6)
         np.testing.assert_allclose(P.sum(1), 1, atol=1e-13)
         np.testing.assert_array_equal(P.argmax(1), read(out, "/predictions").argmax(1))
         self.assertAlmostEqual(result["log_loss"], -np.log(P[np.arange(M), test_labels]).mean(), delta=1e-12)
@@ -263,8 +261,30 @@ class Scores(PipeTest):
             units = result["units"]
             self.assertEqual([units[key] for key in ("rmse", "loo_rmse", "mse", "gcv")],
                              ["target", "target", "target^2", "target^2"])
+            with h5py.File(out) as file:
+                self.assertEqual([file[f"path/{name}"].attrs["unit"] for name in ("rmse", "loo_rmse", "gcv")],
+                                 ["target", "target", "target^2"])
             for key in ("rmse_standardized", "loo_rmse_standardized"):
                 self.assertEqual(units[key], "deviation of the training targets")
+
+    def test_estimates_of_outputs_of_different_deviations_stay_standardised_beside_a_standardised_test_error(self):
+        Y, YZ = (np.stack([curve(A), 1e-3 * A[:, 2] ** 2], 1) for A in (X, Z))
+        out = self.path("r.h5")
+        arguments = ["--train", self.npy_set("a", X, Y), "--test", self.npy_set("b", Z, YZ), *KERNEL, "--standardize",
+                     *EIGENPAIRS, "--solver", "cg", "--out", out]
+        unit, titles, rows = self.table(*arguments)
+        self.assertIn("deviations of the training targets", unit)
+        self.assertEqual(titles, ["ridge", "test_rmse", "test_R^2", "leave-one-out"])
+        error = (read(out, "/predictions") - YZ) / Y.std(0)
+        place = RIDGES.index(float(read(out, "/ridge")[0]))
+        self.assertAlmostEqual(rows[place, 1], np.sqrt((error**2).mean()), delta=1e-6)
+        S, W = (X - X.mean(0)) / X.std(0), (Y - Y.mean(0)) / Y.std(0)
+        loo = [np.sqrt((left_out_errors(S, W, gamma) ** 2).mean()) for gamma in RIDGES]
+        np.testing.assert_allclose(rows[:, 3], loo, rtol=0.2)
+        units = self.record("mercer-krr", *arguments)["result"]["units"]
+        self.assertEqual((units["rmse"], units["loo_rmse"]), ("target", "deviation of the training targets"))
+        with h5py.File(out) as file:
+            self.assertEqual(file["path/loo_rmse"].attrs["unit"], "deviation of the training targets")
 
     def table(self, *arguments):
         """Titles and columns of the printed table of errors, and the line above it."""
