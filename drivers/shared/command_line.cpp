@@ -113,7 +113,7 @@ void CommandLine::add_planning(CommonOptions& o, Planning planning) {
   add("latency", po::value(&t.latency)->value_name("S"),
       "seconds of a message between two nodes (default where there are several: 2e-6, said in the "
       "plan; what was measured within one node is not taken for a network)");
-  add("bandwidth", po::value(&t.bandwidth)->value_name("B/S"),
+  add("network-bandwidth", po::value(&t.bandwidth)->value_name("B/S"),
       "bytes a second that a node sends, its ranks together (default where there are several: "
       "25e9, that is 200 Gbit/s, said in the plan)");
 }
@@ -280,7 +280,7 @@ void CommandLine::check_common(const comm::Communicator& comm) {
     data_->memory_limit = o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm);
   report::check_name(o.out, o.json);
   if (!o.plot.empty()) report::picture_format("--plot", o.plot);
-  for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "bandwidth"}) {
+  for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "network-bandwidth"}) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)
       throw InputError(

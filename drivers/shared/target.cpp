@@ -15,8 +15,9 @@ void TargetOptions::validate() const {
        {std::pair{"ranks", ranks}, {"nodes", nodes}, {"ranks-per-node", ranks_per_node}})
     if (value < 0 || value > 100'000'000)
       throw InputError("--{} {}: give a whole number of at least 1", name, value);
-  for (const auto& [name, value, unit] : {std::tuple{"latency", latency, "seconds of a message"},
-                                          {"bandwidth", bandwidth, "bytes a second of a node"}})
+  for (const auto& [name, value, unit] :
+       {std::tuple{"latency", latency, "seconds of a message"},
+        {"network-bandwidth", bandwidth, "bytes a second of a node"}})
     if (!(value >= 0 && std::isfinite(value)))
       throw InputError("--{} {}: give {}, a positive number", name, value, unit);
   if (ranks > 0 && nodes > 0) {
@@ -77,10 +78,11 @@ TargetMachine machine_of(const Machine& measured, const Target& target,
       assume(
           fmt::format("--latency {:g} s, a usual network's: none was given or measured", latency));
     if (options.bandwidth <= 0)
-      assume(fmt::format(
-          "--bandwidth {:g} bytes/s a node, a usual network's (200 Gbit/s): none was given or "
-          "measured",
-          node));
+      assume(
+          fmt::format("--network-bandwidth {:g} bytes/s a node, a usual network's (200 Gbit/s): "
+                      "none was given or "
+                      "measured",
+                      node));
     if (target.nodes > 1) assume("every message goes from node to node");
   } else if (target.ranks > 1 && measured.ranks == 1) {
     assume("messages within a node as on Mercer's reference machine: 1 rank has none to measure");

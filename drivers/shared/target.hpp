@@ -10,7 +10,7 @@
 
 namespace mercer::drivers {
 
-/// What --ranks, --nodes, --ranks-per-node, --latency and --bandwidth say; 0: not given.
+/// What --ranks, --nodes, --ranks-per-node, --latency and --network-bandwidth say; 0: not given.
 struct TargetOptions {
   Index ranks = 0, nodes = 0, ranks_per_node = 0;
   double latency = 0;    ///< seconds of a message between two nodes
@@ -42,10 +42,10 @@ struct TargetMachine {
   Machine machine;
   std::vector<std::string> assumptions;
 };
-/// Rates of a rank: `measured`'s. Messages: those of --latency and --bandwidth, a node's bandwidth
-/// shared by its ranks; else, within one node, those that were measured; else, where `measured`'s
-/// ranks lay on several nodes, its own; else kNetworkLatency and kNodeBandwidth. Whatever was not
-/// stated or measured is among the assumptions. Local.
+/// Rates of a rank: `measured`'s. Messages: those of --latency and --network-bandwidth, a node's
+/// bandwidth shared by its ranks; else, within one node, those that were measured; else, where
+/// `measured`'s ranks lay on several nodes, its own; else kNetworkLatency and kNodeBandwidth.
+/// Whatever was not stated or measured is among the assumptions. Local.
 TargetMachine machine_of(const Machine& measured, const Target& target,
                          const TargetOptions& options);
 

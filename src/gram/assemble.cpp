@@ -78,19 +78,25 @@ Matrix<double> own_rows(const RowBlock<double>& X, Range local) {
   return rows;
 }
 
+enum class Part { lower, all };
+
+/// What errors call a column: of a symmetric matrix a row of the same set.
+const char* column_name(Part part) {
+  return part == Part::lower ? "row" : "column";
+}
+
 /// Evaluates tiles of k into K's local storage, times `scale`, in T. Throws InputError where one is
 /// not finite.
 template <class T>
 class TileWriter {
  public:
-  /// `cols`: what errors call a column.
-  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale, const char* cols)
-      : kernel_(kernel), K_(K), scale_(scale), cols_(cols) {}
+  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale, Part part)
+      : kernel_(kernel), K_(K), scale_(scale), part_(part) {}
 
   /// Local rows x columns of K; `x` and `z` start at the given local row and column.
   void write(Range rows, Range cols, const Rows& x, Index x_begin, const Rows& z, Index z_begin) {
     const auto x_names = names_of(K_.row_map(), x_begin, "row");
-    const auto z_names = names_of(K_.col_map(), z_begin, cols_);
+    const auto z_names = names_of(K_.col_map(), z_begin, column_name(part_));
     for (Index i = rows.begin; i < rows.end; i += kTileRows) {
       const Index m = std::min(kTileRows, rows.end - i);
       MatrixView<T> target = K_.local().block(i, cols.begin, m, cols.size());
@@ -106,8 +112,8 @@ class TileWriter {
         if constexpr (std::is_same_v<T, double>) {
           for (Index r = 0; r < m; ++r) to[r] = from[r] * scale_;
         } else {
-          to_single(from, m, scale_, to, sums_, x_names, i - x_begin, z_names,
-                    cols.begin - z_begin + c);
+          to_single(from, m, scale_, to, x_names, i - x_begin, z_names, cols.begin - z_begin + c);
+          add_to_sums(from, to, {i, i + m}, K_.col_map().global({cols.begin + c}));
         }
       }
     }
@@ -122,6 +128,15 @@ class TileWriter {
   }
 
  private:
+  /// Local rows `rows` of a column: its diagonal entry where K is symmetric, all of them else.
+  void add_to_sums(const double* from, const float* to, Range rows, GlobalIndex column) {
+    if (part_ == Part::all) {
+      for (Index r = 0; r < rows.size(); ++r) sums_.add(scale_ * from[r], to[r]);
+      return;
+    }
+    const Index i = K_.row_map().local(column).value - rows.begin;
+    if (K_.row_map().mine(column) && i >= 0 && i < rows.size()) sums_.add(scale_ * from[i], to[i]);
+  }
   MatrixView<double> scratch(Index m, Index n) {
     if (scratch_.size() < m * n) scratch_ = Matrix<double>(m, n);
     return {scratch_.data(), m, n, std::max<Index>(1, m)};
@@ -129,7 +144,7 @@ class TileWriter {
   const kernel::Kernel& kernel_;
   DistMatrix<T>& K_;
   double scale_;
-  const char* cols_;
+  Part part_;
   SingleSums sums_;
   Matrix<double> scratch_;
 };
@@ -166,8 +181,6 @@ DistMatrix<T> allocate(const ProcessGrid& grid, Index rows, Index cols, Index nb
   });
 }
 
-enum class Part { lower, all };
-
 /// Fills K(i, j) = scale k(z_i, x_j), in panels of rows and columns that fit the memory budget.
 template <class T>
 void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBlock<double>& X,
@@ -186,8 +199,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const auto row_panels = parts(most_rows, rows_a_panel, K.nb());
   const auto col_panels = parts(most_cols, cols_a_panel, K.nb());
 
-  const char* cols_name = part == Part::lower ? "row" : "column";
-  TileWriter<T> writer(kernel, K, scale, cols_name);
+  TileWriter<T> writer(kernel, K, scale, part);
   const auto mine = [active](Range panel, Index local) {
     return active ? Range{std::min(panel.begin, local), std::min(panel.end, local)} : Range{};
   };
@@ -202,7 +214,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
                                      (ceil_div(row_panel.end, K.nb()) * K.grid().rows()) * K.nb())
         continue;
       const Range cols = mine(col_panel, K.local_cols());
-      const auto x = prepared(kernel, X, K.col_map(), cols, cols_name);
+      const auto x = prepared(kernel, X, K.col_map(), cols, column_name(part));
       comm::together(all, [&] {
         for (const Range& strip : parts(cols.size(), kStripCols, K.nb())) {
           const Range c{cols.begin + strip.begin, cols.begin + strip.end};

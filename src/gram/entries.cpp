@@ -72,28 +72,29 @@ void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, c
   require_finite(kernel, x, i0, z, j0, out);
 }
 
-void to_single(const double* from, Index n, double scale, float* to, SingleSums& sums,
-               const RowNames& x, Index i0, const RowNames& z, Index j) {
-  std::array<double, kLanes> exact{}, kept{};
-  const auto add = [&](Index k, Index l) {
-    const double value = from[k] * scale;
-    to[k] = static_cast<float>(value);
-    exact[static_cast<std::size_t>(l)] += std::fabs(value);
-    kept[static_cast<std::size_t>(l)] += std::fabs(static_cast<double>(to[k]));
+void to_single(const double* from, Index n, double scale, float* to, const RowNames& x, Index i0,
+               const RowNames& z, Index j) {
+  std::array<float, kLanes> lane{};
+  const auto keep = [&](Index k, Index l) {
+    to[k] = static_cast<float>(from[k] * scale);
+    lane[static_cast<std::size_t>(l)] += to[k];
   };
   Index k = 0;
   for (; k + kLanes <= n; k += kLanes)
-    for (Index l = 0; l < kLanes; ++l) add(k + l, l);
-  for (; k < n; ++k) add(k, 0);
-  const double sum = std::accumulate(kept.begin(), kept.end(), 0.0);
-  sums.exact += std::accumulate(exact.begin(), exact.end(), 0.0);
-  sums.kept += sum;
-  for (k = 0; !std::isfinite(sum) && k < n; ++k)
+    for (Index l = 0; l < kLanes; ++l) keep(k + l, l);
+  for (; k < n; ++k) keep(k, 0);
+  if (std::isfinite(std::accumulate(lane.begin(), lane.end(), 0.0F))) return;
+  for (k = 0; k < n; ++k)
     if (!std::isfinite(to[k]))
       throw InputError(
           "kernel matrix: the entry of row {} and column {}, {:.3g}, is beyond single precision "
           "(3.4e38): --precision double, or smaller inputs (--scale)",
           x.number(i0 + k) + 1, z.number(j) + 1, from[k]);
+}
+
+void SingleSums::add(double value, float as_kept) {
+  exact += std::fabs(value);
+  kept += std::fabs(static_cast<double>(as_kept));
 }
 
 void require_kept(const SingleSums& sums) {

@@ -36,16 +36,19 @@ void require_finite(const kernel::Kernel& kernel, const NamedRows& x, Index i0, 
 void evaluate_tile(const kernel::Kernel& kernel, const NamedRows& x, Index i0, const NamedRows& z,
                    Index j0, MatrixView<double> out);
 
-/// Sums of |value| over entries as they are and as they are kept in single precision.
+/// to = scale from, a column of finite entries in single precision. Throws InputError where one is
+/// beyond 3.4e38; `x`, `z`: what its row and column are called.
+void to_single(const double* from, Index n, double scale, float* to, const RowNames& x, Index i0,
+               const RowNames& z, Index j);
+
+/// Sums of |value| over entries as they are and as they are kept in single precision: of the
+/// diagonal, which has the largest, or of the whole of a matrix that has none.
 struct SingleSums {
   double exact = 0, kept = 0;
+  void add(double value, float as_kept);
 };
-/// to = scale from, a column of finite entries in single precision, and adds to the sums. Throws
-/// InputError where one is beyond 3.4e38; `x`, `z`: what its row and column are called.
-void to_single(const double* from, Index n, double scale, float* to, SingleSums& sums,
-               const RowNames& x, Index i0, const RowNames& z, Index j);
 /// Throws InputError where the matrix is so small that it vanishes in single precision: sums that
-/// differ by more than rounding. Of the whole matrix.
+/// differ by more than rounding. Of all ranks.
 void require_kept(const SingleSums& sums);
 
 }  // namespace mercer::gram

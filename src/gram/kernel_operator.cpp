@@ -143,9 +143,12 @@ void KernelOperator::State::store() {
           evaluate_tile(t, scratch_tile(t));
           const Index m = grid.size(t.I);
           const RowNames rows = panels.names(t.I), cols = panels.names(t.J);
-          for (Index j = 0; j < grid.size(t.J); ++j)
-            to_single(scratch.data() + j * m, m, 1, in_single.data() + begin + j * m, sums, rows, 0,
-                      cols, j);
+          for (Index j = 0; j < grid.size(t.J); ++j) {
+            const double* from = scratch.data() + j * m;
+            float* to = in_single.data() + begin + j * m;
+            to_single(from, m, 1, to, rows, 0, cols, j);
+            if (t.I == t.J) sums.add(from[j], to[j]);
+          }
         }
         ++done;
         if (options.progress)

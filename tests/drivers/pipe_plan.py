@@ -82,8 +82,8 @@ class Plans(PipeTest):
     def test_a_slower_network_takes_longer(self):
         common = ("plan", "--machine", self.machine(), "--n", "100000", "--ranks", "1,100", "--ranks-per-node", 10,
                   "--kernel", "gaussian", "--method", "product", "--storage", "double", "--memory-limit", "1000G")
-        fast = self.record("mercer-bench", *common, "--bandwidth", 1e11)["result"]["rows"]  # 1e10 a rank
-        slow = self.record("mercer-bench", *common, "--bandwidth", 1e8)["result"]["rows"]
+        fast = self.record("mercer-bench", *common, "--network-bandwidth", 1e11)["result"]["rows"]  # 1e10 a rank
+        slow = self.record("mercer-bench", *common, "--network-bandwidth", 1e8)["result"]["rows"]
         self.assertEqual(fast[0]["seconds"], slow[0]["seconds"])
         self.assertGreater(slow[1]["seconds"], fast[1]["seconds"])
         self.assertAlmostEqual((slow[1]["seconds"] - fast[1]["seconds"])
@@ -99,7 +99,7 @@ class Plans(PipeTest):
                 ("mercer-train", "--train", "gaussian:n=2000,d=20", "--arch", "dense(64) relu dense(1)", "--top", 20))
         for job in jobs:
             there = (*job, *machine, "--dry-run", "--ranks", 64, "--ranks-per-node", 16, "--memory-limit", "4G")
-            results = [self.record(*there, "--latency", 2e-6, "--bandwidth", b, ranks=r)["result"]
+            results = [self.record(*there, "--latency", 2e-6, "--network-bandwidth", b, ranks=r)["result"]
                        for b, r in ((1.6e10, 2), (1.6e8, 2), (1.6e10, 1))]
             fast, slow, alone = results
             for_ = fast["planned_for"]
@@ -116,7 +116,7 @@ class Plans(PipeTest):
             own = self.record(*job, *machine, "--dry-run", ranks=2)["result"]
             for a, b in zip(fast["plan"], own["plan"]):
                 self.assertLess(a["bytes"], b["bytes"] + 1, job)
-            text = self.succeed(*there, "--latency", 2e-6, "--bandwidth", 1.6e10).out
+            text = self.succeed(*there, "--latency", 2e-6, "--network-bandwidth", 1.6e10).out
             self.assertIn("64 ranks on 4 nodes, 16 a node, grid 8x8", text)
 
     def test_no_figure_of_one_node_is_taken_for_a_network(self):
@@ -124,13 +124,13 @@ class Plans(PipeTest):
         for_ = self.record(*job, "--nodes", 4, "--ranks-per-node", 8)["result"]["planned_for"]
         self.assertEqual((for_["ranks"], for_["latency"], for_["bandwidth"]), (32, 2e-6, 25e9 / 8))
         self.assertTrue(any("--latency" in a for a in for_["assumptions"]))
-        self.assertTrue(any("--bandwidth" in a for a in for_["assumptions"]))
+        self.assertTrue(any("--network-bandwidth" in a for a in for_["assumptions"]))
         text = self.succeed(*job, "--nodes", 4, "--ranks-per-node", 8).out
-        self.assertIn("assumed --bandwidth", text)
+        self.assertIn("assumed --network-bandwidth", text)
         half = self.record(*job, "--nodes", 4, "--ranks-per-node", 8, "--latency", 1e-6)["result"]["planned_for"]
         self.assertEqual(half["latency"], 1e-6)
         self.assertFalse(any("--latency" in a for a in half["assumptions"]))
-        self.assertTrue(any("--bandwidth" in a for a in half["assumptions"]))
+        self.assertTrue(any("--network-bandwidth" in a for a in half["assumptions"]))
         # On one node the measured figures are right.
         node = self.record(*job, "--ranks", 8, "--ranks-per-node", 8)["result"]["planned_for"]
         self.assertEqual((node["nodes"], node["bandwidth"]), (1, Plans.measured["result"]["machine"]["exchange"]))
@@ -150,7 +150,7 @@ class Plans(PipeTest):
         job = (*job, "--dry-run")
         self.refuse(["--ranks 0"], *job, "--ranks", 0, ranks=0)
         self.refuse(["--latency", "positive"], *job, "--latency", -1, ranks=0)
-        self.refuse(["--bandwidth"], *job, "--bandwidth", "nan", ranks=0)
+        self.refuse(["--network-bandwidth"], *job, "--network-bandwidth", "nan", ranks=0)
         self.refuse(["--nodes 3", "take 4"], *job, "--ranks", 64, "--nodes", 3, "--ranks-per-node", 16, ranks=0)
         self.refuse(["--nodes 8", "--ranks 4"], *job, "--ranks", 4, "--nodes", 8, ranks=0)
         self.refuse(["--ranks-per-node", "--ranks or --nodes"], *job, "--ranks-per-node", 4, ranks=0)
@@ -185,7 +185,7 @@ class Plans(PipeTest):
         self.refuse(["--n", "many"], *plan, "--n", "many")
         self.refuse(["--ranks", "0"], *plan, "--ranks", "0")
         self.refuse(["--k", "at least 1"], *plan, "--k", "0")
-        self.refuse(["--bandwidth"], *plan, "--bandwidth", "-3")
+        self.refuse(["--network-bandwidth"], *plan, "--network-bandwidth", "-3")
         self.refuse(["--latency", "positive"], *plan, "--latency", "0")
         self.refuse(["--machine", "nowhere.json"], *plan, "--machine", "nowhere.json")
         with open(self.path("empty.json"), "w") as file:
