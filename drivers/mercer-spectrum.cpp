@@ -259,7 +259,8 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
       file.finish();
     });
   if (!job.common.plot.empty())
-    plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot);
+    session.phase("plot",
+                  [&] { plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot); });
   const double residual = largest_residual(pairs.residuals);
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
   const bool accepted = pairs.residuals.empty() || residual <= result.accepted.residual;

@@ -41,7 +41,7 @@ void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
 
 /// What --out holds.
 template <class T>
-void write_result(const Session& session, const TrainJob& job, const net::Network& network,
+void write_result(Session& session, const TrainJob& job, const net::Network& network,
                   const train::State<T>& state, const data::Split& sets,
                   const Predictions& predictions) {
   auto file = session.create_result();
@@ -86,16 +86,15 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   const double flops = step_flops(job, network, sets.train);
   // No rate where there was no step to time.
   const double rank_seconds = outcome.seconds_per_step * session.comm().size();
-  const std::optional<double> gflops =
-      rank_seconds > 0 ? std::optional(1e-9 * flops / rank_seconds) : std::nullopt;
+  const double gflops = rank_seconds > 0 ? 1e-9 * flops / rank_seconds : NAN;
   // The plan was for all steps.
   session.record().flops -= flops * static_cast<double>(job.options.steps - (state.step - first));
   print_history(session, history, sets.preparation);
   session.say("\n{} after {}{}, {} taken back", train::name(outcome.ending),
               counted(state.step, "step"),
-              gflops ? fmt::format(": {:.4g} s a step, {:.1f} GFLOP/s a rank",
-                                   outcome.seconds_per_step, *gflops)
-                     : std::string(),
+              rank_seconds > 0 ? fmt::format(": {:.4g} s a step, {:.1f} GFLOP/s a rank",
+                                             outcome.seconds_per_step, gflops)
+                               : std::string(),
               state.rejected);
   auto& result = session.record().result;
   session.record().method = job.description();
@@ -110,10 +109,7 @@ int report_training(const TrainJob& job, const net::Network& network, const data
   result["rejected"] = state.rejected;
   result["distance"] = history.back().distance;
   result["seconds_per_step"] = outcome.seconds_per_step;
-  if (gflops)
-    result["gflops_per_rank"] = *gflops;
-  else
-    result["gflops_per_rank"] = nullptr;
+  result["gflops_per_rank"] = gflops;  // NaN is null
   result["sum_share"] = outcome.sum_share;
   result["bytes_per_step"] = outcome.bytes_per_step;
 

@@ -166,11 +166,11 @@ class Plans(PipeTest):
         for job in jobs:
             record = self.path("r.json")
             for dry in ((), ("--dry-run", "--json", record)):
-                result = run(*job, "--memory-limit", "70M", *dry)
+                result = run(*job, "--memory-limit", "30M", *dry)
                 self.assertEqual(result.code, 3, (job, result.out, result.err))
                 own = [line for line in result.own_errors if "warning" not in line]
                 self.assertEqual(len(own), 1, result.err)
-                self.assertIn("70.00 MiB of --memory-limit", own[0])
+                self.assertIn("30.00 MiB of --memory-limit", own[0])
             self.assertIn("stage '", own[0])
             self.assertIn("memory a rank", result.out)
             with open(record) as file:

@@ -228,8 +228,7 @@ class Spectrum(PipeTest):
         some = self.pairs("some.h5", *split)
         self.assertEqual(some[1].shape, (40, 40))
         self.assertLess(np.abs(some[0] - self.pairs("rest.h5", "--data", rest, "--kernel", "gaussian")[0]).max(), 1e-14)
-        some = self.pairs("some.h5", "--split", self.path("mask.csv") + ":0", *split[:2], *split[4:])
-        self.assertEqual(some[0].shape, (60,))
+        self.refuse(["no test rows"], "mercer-spectrum", *split[:2], "--split", self.path("mask.csv") + ":0", ranks=0)
 
     def test_pictures_are_what_their_names_say(self):
         for name, start in (("s.png", b"\x89PNG"), ("s.pdf", b"%PDF"), ("s.SVG", b"<?xml")):

@@ -221,8 +221,8 @@ TEST_F(Report, DrawsPanelsIntoOneSvg) {
   with_gaps.y[3] = kNaN;
   with_gaps.y[4] = -1;  // not on a logarithmic axis
   report::write_picture(world, file("a b.svg"),
-                    {{"First panel", "i", "i^2", true, true, {parabola(20), with_gaps}},
-                     {"Second panel", "i", "y", false, false, {parabola(5)}}});
+                        {{"First panel", "i", "i^2", true, true, {parabola(20), with_gaps}},
+                         {"Second panel", "i", "y", false, false, {parabola(5)}}});
   EXPECT_EQ(files(), 1);
   const std::string svg = read(file("a b.svg"));
   EXPECT_NE(svg.find("<svg"), std::string::npos);
@@ -234,8 +234,10 @@ TEST_F(Report, DrawsWhatTheSuffixSays) {
   const std::vector<report::Plot> panels{{"First panel", "i", "i^2", true, true, {parabola(20)}},
                                          {"Second panel", "i", "y", false, false, {parabola(5)}}};
   // The formats' own first bytes.
-  for (const auto& [name, start] : {std::pair{"a.png", "\x89PNG\r\n\x1a\n"}, {"A.PNG", "\x89PNG"},
-                                    {"a.pdf", "%PDF-1."}, {"a.Svg", "<?xml"}}) {
+  for (const auto& [name, start] : {std::pair{"a.png", "\x89PNG\r\n\x1a\n"},
+                                    {"A.PNG", "\x89PNG"},
+                                    {"a.pdf", "%PDF-1."},
+                                    {"a.Svg", "<?xml"}}) {
     report::require_gnuplot(world, report::picture_format("--plot", name));
     report::write_picture(world, file(name), panels);
     const std::string picture = read(file(name));
@@ -251,7 +253,8 @@ TEST_F(Report, RefusesNamesThatPromiseAnotherFormat) {
     EXPECT_EQ(refusal([&] { report::picture_format("--plot", name); }),
               std::string("--plot ") + name + ": give a name that ends in .svg, .png or .pdf");
   for (const auto name : {"p.csv", "p", "p.json", "p.h5.gz", "h5"})
-    EXPECT_NE(refusal([&] { report::check_name(name, ""); }).find(".h5 or .hdf5"), std::string::npos)
+    EXPECT_NE(refusal([&] { report::check_name(name, ""); }).find(".h5 or .hdf5"),
+              std::string::npos)
         << name;
   for (const auto name : {"r.h5", "r.HDF5", "r.svg", "r.png", "r.csv"})
     EXPECT_NE(refusal([&] { report::check_name("", name); }).find("--json"), std::string::npos)

@@ -43,7 +43,8 @@ void expect_exact(const DistMatrix<T>& V, const test::MinMatrix& A, double resid
   for (Index j = 0; j < V.local_cols(); ++j) {
     const Index m = V.col_map().global({j}).value;
     const auto v = exact(A, m);
-    const double gap = A.eigenvalue(m) - A.eigenvalue(m + 1);  // the smaller one: values fall faster
+    const double gap =
+        A.eigenvalue(m) - A.eigenvalue(m + 1);  // the smaller one: values fall faster
     const double allowed = 4 * residual * A.eigenvalue(0) / gap;
     for (Index i = 0; i < V.local_rows(); ++i) {
       const auto row = static_cast<std::size_t>(V.row_map().global({i}).value);
@@ -78,7 +79,8 @@ TEST(Signs, AreThoseOfTheClosedFormInSinglePrecision) {
   const auto world = Communicator::world();
   const ProcessGrid grid(world);
   const test::MinMatrix A{90};
-  for (const Method method : {Method::automatic, Method::scalapack, Method::lapack, Method::krylov}) {
+  for (const Method method :
+       {Method::automatic, Method::scalapack, Method::lapack, Method::krylov}) {
     SCOPED_TRACE(name(method));
     DistMatrix<float> K(grid, A.n, A.n, 16);
     K.fill(A);
@@ -104,7 +106,9 @@ TEST(Signs, AreThoseOfTheClosedFormForVectorsByRowsAndTheNextOne) {
       for (Index i = 0; i < pairs.vectors.rows(); ++i) {
         const double mine = m < 5 ? pairs.vectors(i, m) : pairs.next_vector(i, 0);
         EXPECT_NEAR(mine, v[static_cast<std::size_t>(products.first_row() + i)], allowed);
-        if (single && m < 5) EXPECT_EQ(mine, static_cast<double>(static_cast<float>(mine)));
+        if (single && m < 5) {
+          EXPECT_EQ(mine, static_cast<double>(static_cast<float>(mine)));
+        }
       }
     }
     const double floor = single ? 1e-9 : 0;  // what single keeps is measured, not what was before
@@ -121,10 +125,12 @@ TEST(Signs, AreDecidedByTheLowestRowAmongTheLargest) {
   // Columns: the largest is negative; a lower row is within 1e-3 and negative, positive; not within
   // it; zero; NaN.
   constexpr Index n = 7;
-  const std::vector<std::vector<double>> columns{
-      {0.1, 0.2, -0.9, 0.3, 0, 0, 0.1},    {0.1, -0.8995, 0.2, 0.9, 0, 0, 0.1},
-      {0.1, 0.8995, 0.2, -0.9, 0, 0, 0.1}, {0.1, 0.8985, 0.2, -0.9, 0, 0, 0.1},
-      {0, 0, 0, 0, 0, 0, 0},               {nan, nan, nan, nan, nan, nan, nan}};
+  const std::vector<std::vector<double>> columns{{0.1, 0.2, -0.9, 0.3, 0, 0, 0.1},
+                                                 {0.1, -0.8995, 0.2, 0.9, 0, 0, 0.1},
+                                                 {0.1, 0.8995, 0.2, -0.9, 0, 0, 0.1},
+                                                 {0.1, 0.8985, 0.2, -0.9, 0, 0, 0.1},
+                                                 {0, 0, 0, 0, 0, 0, 0},
+                                                 {nan, nan, nan, nan, nan, nan, nan}};
   const std::vector<double> flips{-1, -1, 1, -1, 1, 1};
   int compared = 0;
   for (const auto shape : test::grid_shapes(world.size())) {
