@@ -194,7 +194,7 @@ class Empirical(PipeTest):
             self.refuse_weights(["t.h5", "layer0/W"], self.path("t.h5"))
 
     def test_options_that_contradict_the_weights(self):
-        w = self.weights("w.h5", network(np.random.default_rng(5), [2, 4, 1]))
+        w = self.weights("w.h5", network(np.random.default_rng(5), [2, 4, 1]), weight_std=1.5, bias_std=0.25)
         self.refuse_weights(["--arch", "dense(5)", "dense(4)"], w, "--arch", "dense(5) relu dense(1)")
         self.refuse_weights(["--depth"], w, "--depth", 2)
         self.refuse_weights(["--weight-std"], w, "--weight-std", 1)
