@@ -86,7 +86,7 @@ class Files(PipeTest):
             if missing:
                 unlisted[" ".join(job)] = missing
         self.assertGreater(seen, 15 * len(jobs))
-        self.assertEqual(unlisted, {})
+        self.assertEqual(sorted(set(sum(unlisted.values(), []))), [], "not on the page; by job: " + str(list(unlisted)))
 
     def run_lines(self, heading):
         """The variables that the python lines below a heading of the page leave behind."""
