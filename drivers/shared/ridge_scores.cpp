@@ -13,6 +13,7 @@ namespace {
 
 constexpr Index kShownClasses = 12;  // of a printed confusion matrix
 constexpr Index kListedClasses = 50;
+constexpr std::size_t kCell = 10;  // bytes of a class's name over its column
 
 /// The numbers that predicted_classes() takes: only their count matters for names.
 std::vector<double> numbers_of(const data::Classes& classes) {
@@ -206,12 +207,16 @@ void print_predictions(const Session& session, const data::Dataset& rows,
     return;
   }
   const bool matrix = confusion.has_matrix() && classes <= kShownClasses;
-  std::size_t width = 5;
-  for (Index t = 0; t < classes; ++t) width = std::max(width, shortened(name(t), 20).size());
+  std::size_t width = 5, cell = 6;
+  for (Index t = 0; t < classes; ++t) {
+    width = std::max(width, shortened(name(t), 20).size());
+    cell = std::max(cell, shortened(name(t), kCell).size());
+  }
   std::string header = fmt::format("\n{:<{}}  {:>8}  {:>10}", "class", width, "rows", "accuracy");
   if (matrix) {
     header += "   predicted as";
-    for (Index p = 0; p < classes; ++p) header += fmt::format(" {:>8}", shortened(name(p), 8));
+    for (Index p = 0; p < classes; ++p)
+      header += fmt::format("  {:>{}}", shortened(name(p), kCell), cell);
   }
   session.say("{}", header);
   const auto accuracies = confusion.accuracy_by_class();
@@ -221,7 +226,7 @@ void print_predictions(const Session& session, const data::Dataset& rows,
                     shown(accuracies[static_cast<std::size_t>(t)], "{:.4f}"));
     if (matrix) {
       line += std::string(15, ' ');
-      for (Index p = 0; p < classes; ++p) line += fmt::format(" {:>8}", confusion(t, p));
+      for (Index p = 0; p < classes; ++p) line += fmt::format("  {:>{}}", confusion(t, p), cell);
     }
     session.say("{}", line);
   }
