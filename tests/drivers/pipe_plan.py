@@ -90,7 +90,7 @@ class Plans(PipeTest):
                                / (slow[1]["bytes_sent_per_rank"] * (1e-7 - 1e-10)), 1, delta=0.1)
 
     def test_a_laptop_plans_for_a_cluster(self):
-        """Time and memory of 1024 ranks from 1 or 2: shares of the matrix, and messages as they were stated."""
+        """Time and memory of 64 ranks from 1 or 2: shares of the matrix, and messages as they were stated."""
         machine = ("--machine", self.machine())
         jobs = (("mercer-spectrum", *GAUSSIAN, "--top", 50, "--solver", "scalapack"),
                 ("mercer-kernel", *GAUSSIAN),
@@ -108,10 +108,12 @@ class Plans(PipeTest):
             # What is sent takes 1/(1e7 bytes/s) - 1/(1e9 bytes/s) a byte longer; sums count their own way.
             sent = sum(s["sent"] for s in fast["plan"])
             self.assertGreater(slow["seconds_planned"] - fast["seconds_planned"], 0.2 * sent * (1e-7 - 1e-9), job)
-            loading = ("load",)
+            measured = {"load"}  # here and now
+            if job[0] == "mercer-train":  # its kernel's entries are not in the file
+                measured.add("assemble")
             for a, b in zip(fast["plan"], alone["plan"]):
                 self.assertEqual(a["sent"], b["sent"], job)
-                if a["name"] not in loading:
+                if a["name"] not in measured:
                     self.assertAlmostEqual(a["seconds"], b["seconds"], msg=str(job))
             own = self.record(*job, *machine, "--dry-run", ranks=2)["result"]
             for a, b in zip(fast["plan"], own["plan"]):

@@ -48,6 +48,11 @@ class Train(PipeTest):
                     error = np.abs(f[ranks] - f[1]).max() / np.abs(f[1]).max()
                     self.assertTrue(error <= 1e-9, error)
 
+    def test_no_rate_is_said_of_no_step(self):
+        common = ("mercer-train", *TRAIN, *ARCH, "--steps", 0)
+        self.assertNotRegex(self.succeed(*common).out, r"GFLOP/s|\binf\b|\bnan\b")
+        self.assertIsNone(self.record(*common)["result"]["gflops_per_rank"])
+
     def test_the_result_and_the_record_are_complete(self):
         plot, csv = self.path("r.svg"), self.path("r.csv")
         out, result = self.train("r", "--top", "12", "--directions", "1,2,7,20", "--trace-kernel", "--steps", "60",
