@@ -129,18 +129,28 @@ void match_by_position(const std::string& path, const Request& request, CsvLayou
         "{}: has {} columns: the training set has {} inputs, so that {} are needed, or {} with "
         "targets",
         path, found, d, d, d + std::max<Index>(targets, 1));
-  if (training.csv.columns > 0 && layout.header != !training.input_names.empty())
-    layout.notes.push_back(
-        "columns are taken by position: only one of training and test set has names");
+}
+
+/// Names that say no more than positions do: pandas numbers columns that have none.
+bool names_are_numbers(const std::vector<std::string>& names, Index index_column) {
+  for (Index j = 0; j < static_cast<Index>(names.size()); ++j)
+    if (j != index_column && !parse_whole(names[static_cast<std::size_t>(j)])) return false;
+  return true;
 }
 
 }  // namespace
 
 void match_columns(const std::string& path, const Request& request, CsvLayout& layout) {
-  if (layout.header && !request.training->input_names.empty())
+  const auto& theirs = request.training->input_names;
+  const bool names = layout.header && !names_are_numbers(layout.names, layout.index_column);
+  const bool training_names = !theirs.empty() && !names_are_numbers(theirs, -1);
+  if (names == training_names && layout.header && !theirs.empty())
     match_by_name(path, request, layout);
   else
     match_by_position(path, request, layout);
+  if (names != training_names && request.training->csv.columns > 0)
+    layout.notes.push_back(
+        "columns are taken by position: only one of training and test set has names");
 }
 
 }  // namespace mercer::data

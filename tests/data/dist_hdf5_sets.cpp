@@ -65,6 +65,10 @@ TEST(Hdf5Sets, AreReadSplitAndLimited) {
             5);
   EXPECT_EQ(test::expect_rows(split.test->inputs, [](Index i, Index j) { return input(3 * i, j); }),
             20);
+  ASSERT_EQ(static_cast<Index>(split.test->file_rows.size()), split.test->inputs.local_rows());
+  for (Index i = 0; i < split.test->inputs.local_rows(); ++i)
+    EXPECT_EQ(split.test->file_rows[static_cast<std::size_t>(i)],
+              3 * (split.test->inputs.first_row() + i));
 
   options = {};
   options.limit = 9;

@@ -32,7 +32,7 @@ TEST(RealData, Mnist) {
   ASSERT_EQ(split.test->rows(), 10000);
   ASSERT_EQ(split.train.dimension(), 784);
   EXPECT_EQ(split.train.image, (data::ImageShape{28, 28, 1}));
-  EXPECT_EQ(split.train.classes, 10);
+  EXPECT_EQ(split.train.classes.size(), 10);
   // The well-known mean of the training pixels, 0.1307 of 255, and the frequencies of 0 to 9.
   EXPECT_NEAR(total(split.train.inputs) / (60000.0 * 784 * 255), 0.1306605, 1e-7);
   std::vector<Index> frequency(10, 0);
@@ -70,7 +70,7 @@ TEST(RealData, Cifar) {
   ASSERT_EQ(split.test->rows(), 1000);
   ASSERT_EQ(split.train.dimension(), 3072);
   EXPECT_EQ(split.train.image, (data::ImageShape{32, 32, 3}));
-  EXPECT_EQ(split.train.classes, 10);
+  EXPECT_EQ(split.train.classes.size(), 10);
   if (world().root()) {  // data_batch_1 starts with a frog (6), two trucks (9), a deer (4)
     EXPECT_EQ(split.train.labels[0], 6);
     EXPECT_EQ(split.train.labels[1], 9);

@@ -199,6 +199,25 @@ TEST(CsvColumns, OfATestSetWithoutNamesAreFoundByPosition) {
   }
 }
 
+TEST(CsvColumns, OfNumberedHeadersAreFoundByPositionInFilesWithNames) {
+  TemporaryFolder folder;
+  const std::string rows = "10.5,11.5,-10.5\n20.5,21.5,-20.5\n";
+  const auto numbers = folder.write("int.csv", "0,1,2\n" + rows);
+  const auto names = folder.write("abc.csv", "a,b,y\n" + rows);
+  for (const auto& [train, test] : {std::pair(numbers, names), {names, numbers}}) {
+    const auto split = data::load(train, test, {}, world());
+    expect_values(split.train, 2);
+    expect_values(*split.test, 2);
+    EXPECT_EQ(split.test->outputs(), 1);
+    EXPECT_TRUE(says(*split.test, "by position")) << all_notes(*split.test);
+  }
+  data::Options options;
+  options.csv_header = "yes";
+  const auto other = folder.write("210.csv", "2,1,0\n-10.5,11.5,10.5\n-20.5,21.5,20.5\n");
+  const auto split = data::load(numbers, other, options, world());
+  expect_values(*split.test, 2);
+}
+
 TEST(CsvColumns, NoTargetIsTakenFromAModelsOptions) {
   // The training file's last column is not the last of a test file without targets.
   TemporaryFolder folder;

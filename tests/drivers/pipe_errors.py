@@ -82,9 +82,10 @@ class Errors(PipeTest):
 
     def test_labels_that_are_no_classes(self):
         x = self.npy("x.npy", np.random.default_rng(0).normal(size=(8, 2)))
-        y = self.npy("y.npy", np.array([0, 1, 2.5, 1, 0, 1, 2, 0]))
-        self.refuse(["whole number"], "mercer-krr", "--train", f"npy:{x},{y}", "--test", f"npy:{x},{y}",
-                    "--one-hot", "--ridge", "1")
+        y = self.npy("y.npy", np.array([0, 1, 2.5, 1, 0, 1, 2.5, 0]))
+        other = self.npy("z.npy", np.array([0, 1, 2.5, 1, 0, 1, 2, 0]))
+        self.refuse(["data row 7", "label 2,", "0, 1, 2.5"], "mercer-krr", "--train", f"npy:{x},{y}", "--test",
+                    f"npy:{x},{other}", "--one-hot", "--ridge", "1")
 
     def test_sizes(self):
         self.spectrum(["n=0"], "circle:n=0,freq=1")

@@ -2,6 +2,7 @@
 
 import unittest
 
+import h5py
 import numpy as np
 
 from reference import ridge
@@ -78,8 +79,7 @@ class Tables(PipeTest):
         }
         for name, train in cases.items():
             with self.subTest(name):
-                test = self.table("ti.csv", rest, "0,1,2,3") if name == "int" else plain
-                f, said = self.fit(train, test, ranks=1 if name == "tabs" else 3)
+                f, said = self.fit(train, plain, ranks=1 if name == "tabs" else 3)
                 self.agree(f, reference)
                 self.assertIn("from 90 rows", said)
 
@@ -118,6 +118,26 @@ class Tables(PipeTest):
         self.refuse(["tr.csv", "row 2", "'no'", "--one-hot"], "mercer-krr", "--train", train, *JOB)
         single = self.table("s.csv", (*X[:N].T, [4] * N))
         self.refuse(["s.csv", "every training row", "4"], "mercer-krr", "--train", single, *JOB, "--one-hot")
+
+    def test_labels_that_are_texts_in_arrays_and_hdf5(self):
+        which = np.arange(120) % 3
+        names = np.array(["virginica", "setosa", "\u00fcbrig"])[which]
+        order = np.array([1, 0, 2])[which]  # by bytes: setosa, virginica, \u00fcbrig
+        reference = predicted(X[N:], np.eye(3)[order[:N]] - 1 / 3)
+        with h5py.File(self.path("set.h5"), "w") as file:
+            file["x"], file["z"] = X[:N], X[N:]
+            file["kind"] = [n.encode() for n in names[:N]]  # of variable length
+            file.create_dataset("fixed", data=np.array([n.encode() for n in names[:N]], "S12"))
+        x = self.npy("x.npy", X[:N])
+        test = "npy:" + self.npy("z.npy", X[N:]) + "," + self.npy("zk.npy", names[N:])
+        for train in (f"npy:{x},{self.npy('k.npy', names[:N])}", f"h5:{self.path('set.h5')}:/x,/kind",
+                      f"h5:{self.path('set.h5')}:/x,/fixed"):
+            with self.subTest(train):
+                f, _ = self.fit(train, test, "--one-hot")
+                self.agree(f, reference)
+                self.refuse(["names", "--one-hot"], "mercer-krr", "--train", train, *JOB)
+                self.assertIn("names and are left out",
+                              self.succeed("mercer-spectrum", "--data", train, "--top", "2").out)
 
     def test_labels_that_are_regressed_are_said(self):
         train = self.table("tr.csv", (*X[:N].T, np.arange(N) % 3), "a,b,c,kind")
