@@ -127,6 +127,25 @@ dist::DistMatrix<T> Fitting<T>::assemble() {
 }
 
 template <class T>
+bool Fitting<T>::room_for_pairs(Index k) const {
+  const double limit = session_.options().memory_limit;
+  if (limit <= 0 || k <= top()) return true;  // --top itself is in the plan that was accepted
+  RidgeJob more = job_;
+  more.top = k;
+  Plan plan = session_.plan();
+  plan_direct(plan, more,
+              {.n = n(),
+               .d = train_.dimension(),
+               .c = train_.outputs(),
+               .shape = session_.grid().shape(),
+               .nb = assembly_.nb,
+               .single = std::is_same_v<T, float>,
+               .kernel = forecast::kernel_of(kernel_)},
+              {});
+  return plan.peak() <= limit;
+}
+
+template <class T>
 msk::CutPairs<spectral::Eigenpairs<T>> Fitting<T>::eigenpairs(const msk::SpectrumMap& g) {
   using Pairs = spectral::Eigenpairs<T>;
   auto options = msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative);
@@ -151,9 +170,13 @@ msk::CutPairs<spectral::Eigenpairs<T>> Fitting<T>::eigenpairs(const msk::Spectru
   // changes.
   const bool all = job_.score.has_value() || job_.ridges.size() > 1;
   const auto method = job_.eigensolver();
+  Index most = n();
+  while (!all && !room_for_pairs(most)) most = std::max(options.top, most - most / 8 - 1);
   const msk::SolveOptions how{
       .pairs = all ? n() : 0,
-      .tolerance = method == spectral::Method::krylov ? spectral::Options{}.krylov_tolerance : 0};
+      .most = most,
+      .tolerance = method == spectral::Method::krylov ? spectral::Options{}.krylov_tolerance : 0,
+      .where = "--memory-limit leaves room for no more"};
   return msk::solve_and_cut<Pairs>(g, options, how, [&](Index k, double tolerance, const Pairs*) {
     auto K = assemble();
     return session_.phase("eigensolve", [&] {

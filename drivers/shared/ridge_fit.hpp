@@ -82,6 +82,8 @@ class Fitting {
   Index top() const { return job_.top < 0 ? n() : job_.top; }
   dist::DistMatrix<T> assemble();
   msk::CutPairs<spectral::Eigenpairs<T>> eigenpairs(const msk::SpectrumMap& g);
+  /// Does --memory-limit leave room for k pairs?
+  bool room_for_pairs(Index k) const;
   std::vector<double> gammas(double mean_diagonal) const;
   Solution<T> by_cholesky();
   void by_modified_cholesky(Solution<T>& solution);

@@ -93,10 +93,12 @@ class SpectralPath {
   ///   e_i = Y_i - (H Y)_i + H_ii alpha_i/P_ii = alpha_i/P_ii + gamma (B_i - A_ii alpha_i/P_ii),
   /// the second form without the first one's cancellation. At g = identity alpha = B and P = A, and
   /// e_i = B_i/A_ii is exactly that of refitting without row i, with the ridge gamma n/(n - 1) of
-  /// the n - 1 rows' K. For another g it is an estimate: S stays that of all rows (seen: 1 % off
-  /// where g is continuous at lambda_k, up to 10 % where it jumps there). Infinite where K_g +
-  /// gamma I is not positive definite to working precision. 2 n^2 (c + 1) flops a ridge, twice that
-  /// for another g. Collective.
+  /// the n - 1 rows' K. For another g it is an estimate: S stays that of all rows. Against
+  /// refitting on four sets it was off by less than 1 % where g is continuous at lambda_k and by up
+  /// to 8 % where it jumps there, for gamma up to 0.1 trace(K)/n; by up to 1.3 % and 18 % at
+  /// trace(K)/n; by more where the targets lie in the modes next to the jump itself. Infinite where
+  /// K_g + gamma I is not positive definite to working precision. 2 n^2 (c + 1) flops a ridge,
+  /// twice that for another g. Collective.
   std::vector<double> leave_one_out(std::span<const double> ridges) const;
   /// e of one ridge, n x c by rows as Y, in Y's units: row i's left-out prediction is Y_i - e_i.
   /// Collective. Throws as fit().
