@@ -281,7 +281,8 @@ class Scores(PipeTest):
         self.assertAlmostEqual(rows[place, 1], np.sqrt((error**2).mean()), delta=1e-6)
         S, W = (X - X.mean(0)) / X.std(0), (Y - Y.mean(0)) / Y.std(0)
         loo = [np.sqrt((left_out_errors(S, W, gamma) ** 2).mean()) for gamma in RIDGES]
-        np.testing.assert_allclose(rows[:, 3], loo, rtol=0.2)
+        np.testing.assert_allclose(rows[:2, 3], loo[:2], rtol=0.1)  # by 32 probes: rough at small ridges
+        np.testing.assert_allclose(rows[:, 3], read(out, "/search/score"), rtol=1e-7)
         units = self.record("mercer-krr", *arguments)["result"]["units"]
         self.assertEqual((units["rmse"], units["loo_rmse"]), ("target", "deviation of the training targets"))
         with h5py.File(out) as file:
@@ -380,7 +381,8 @@ class Scores(PipeTest):
 
     # Training
 
-    TRAIN = ["--arch", "dense(32) relu dense", "--steps", "20", "--lr", "auto"]
+    TRAIN = ["--arch", "dense(32) relu dense(1)", "--steps", "20"]
+    CLASSES = ["--arch", "dense(32) relu dense(3)", "--steps", "20"]
 
     def test_training_tells_the_units_of_its_losses_and_errors(self):
         out, y, yz = self.path("t.h5"), curve(X), curve(Z)
@@ -409,7 +411,7 @@ class Scores(PipeTest):
         self.assertEqual(read(out, "/predictions").shape, (M, 1))
         labels, test_labels = noisy_labels(X), noisy_labels(Z)
         result = self.record("mercer-train", "--train", self.npy_set("c", X, labels), "--test",
-                             self.npy_set("d", Z, test_labels), "--one-hot", *self.TRAIN, "--out", out)["result"]
+                             self.npy_set("d", Z, test_labels), "--one-hot", *self.CLASSES, "--out", out)["result"]
         counts = np.zeros((3, 3), int)
         np.add.at(counts, (test_labels, read(out, "/predictions").argmax(1)), 1)
         self.assertEqual(result["confusion"], counts.tolist())
