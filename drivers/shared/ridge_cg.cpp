@@ -137,7 +137,7 @@ RidgeWay decide(const RidgeJob& job, const gram::Source& kernel, const forecast:
   if (job.iterative_asked()) {
     require_room(session, room);
     way.iterative = true;
-    way.reason = "asked for";
+    way.reason = "asked for by " + job.iterative_asked_by();
     size_iterative(job, kernel, sizes, room, session, resume, way);
     return way;
   }

@@ -109,16 +109,16 @@ void RidgeJob::settle(const CommandLine& line) {
   if (max_iterations < 1) throw InputError("--max-iterations {}: give at least 1", max_iterations);
   checkpoints.settle(line);
   const bool holdout = score == krr::RidgeCriterion::holdout;
-  iterative_asked_ = solver == "cg" || holdout;
+  iterative_asked_by_ = solver == "cg" ? "--solver cg" : holdout ? "--ridge holdout" : "";
   for (const char* option :
        {"storage", "preconditioner", "rank", "cg-tol", "max-iterations", "checkpoint"}) {
     if (!line.given(option)) continue;
     if (direct_asked()) throw InputError("--{}: belongs to --solver cg, not to {}", option, solver);
-    iterative_asked_ = true;
+    if (!iterative_asked()) iterative_asked_by_ = std::string("--") + option;
   }
   if (holdout && direct_asked())
     throw InputError("--ridge holdout: is chosen with --solver cg, not with {}", solver);
-  if (!iterative_asked_) return;
+  if (!iterative_asked()) return;
   if (transductive())
     throw InputError("--predict transductive: is direct, conjugate gradients are inductive");
   if (modified() && top == -1 && spectrum.empty())

@@ -45,7 +45,9 @@ struct RidgeJob {
     return score.has_value() || modified() || !spectrum.empty() || ridges.size() > 1;
   }
   /// Asks for something that only conjugate gradients have.
-  bool iterative_asked() const { return iterative_asked_; }
+  bool iterative_asked() const { return !iterative_asked_by_.empty(); }
+  /// The first option that asks for it; empty where none does.
+  const std::string& iterative_asked_by() const { return iterative_asked_by_; }
   bool direct_asked() const { return solver != "auto" && solver != "cg"; }
   /// Of the direct path's eigenpairs.
   spectral::Method eigensolver() const;
@@ -60,7 +62,7 @@ struct RidgeJob {
  private:
   /// Reads --ridge and --ridge-relative. Throws InputError.
   void parse_ridges();
-  bool iterative_asked_ = false;
+  std::string iterative_asked_by_;
 };
 
 }  // namespace mercer::drivers

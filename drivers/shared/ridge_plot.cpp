@@ -111,7 +111,7 @@ void plot(const Session& session, const Solution<T>& solution,
     panels.push_back(confusion_panel(*confusion, test->classes));
   else if (test != nullptr && predictions.scores.known())
     panels.push_back(prediction_panel(predictions.values, *test, preparation));
-  report::write_svg(session.comm(), session.options().plot, panels);
+  report::write_picture(session.comm(), session.options().plot, panels);
 }
 
 template void plot<double>(const Session&, const Solution<double>&, const std::vector<RidgeErrors>&,

@@ -160,7 +160,7 @@ int run(Index largest, const std::string& svg) {
                            report::Style::linespoints});
   }
   plot.series.push_back({"n^{-1/2}", sizes, slope, report::Style::lines});
-  if (!svg.empty()) report::write_svg(grid.all(), svg, {plot});
+  if (!svg.empty()) report::write_picture(grid.all(), svg, {plot});
   if (root) std::printf("%s\n", ok ? "passed: both within [-0.7, -0.35]" : "FAILED");
   return ok ? 0 : 1;
 }

@@ -276,14 +276,14 @@ TEST_F(Report, DrawsCountsOfClassesWithTheirNames) {
   counts.cells = {{12345, 67}, {0, 0}};
   counts.names = {"it's", "b_{1}"};
   const report::Plot curve{"Curve", "x", "y", true, true, {parabola(20)}};
-  report::write_svg(world, file("c.svg"), {counts, curve});
+  report::write_picture(world, file("c.svg"), {counts, curve});
   const std::string svg = read(file("c.svg"));
   for (const char* text :
        {"Counts", "predicted", "true", ">12345<", ">67<", ">0<", "it's", "b_{1}", "Curve"})
     EXPECT_NE(svg.find(text), std::string::npos) << text;
   counts.cells.assign(60, std::vector<double>(60, 1));
   counts.names.assign(60, "a name that is longer than a tic can be");
-  report::write_svg(world, file("d.svg"), {counts});
+  report::write_picture(world, file("d.svg"), {counts});
   EXPECT_EQ(read(file("d.svg")).find("a name that"), std::string::npos);
 }
 

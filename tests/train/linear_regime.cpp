@@ -122,7 +122,7 @@ int run(Index largest_width, std::uint64_t seeds, const std::string& svg) {
   std::vector<double> slope;
   for (const double w : widths) slope.push_back(0.5 * error[1][0] * std::sqrt(widths[0] / w));
   plot.series.push_back({"width^{-1/2}", widths, slope, report::Style::lines});
-  if (!svg.empty()) report::write_svg(grid.all(), svg, {plot});
+  if (!svg.empty()) report::write_picture(grid.all(), svg, {plot});
   if (root) std::printf("%s\n", ok ? "passed: both within [-0.65, -0.35]" : "FAILED");
   return ok ? 0 : 1;
 }

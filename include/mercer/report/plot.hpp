@@ -40,12 +40,6 @@ PictureFormat picture_format(const std::string& option, const std::string& path)
 void write_picture(const comm::Communicator& comm, const std::string& path,
                    const std::vector<Plot>& panels);
 
-/// The same under the name that it had when SVG was the only format.
-inline void write_svg(const comm::Communicator& comm, const std::string& path,
-                      const std::vector<Plot>& panels) {
-  write_picture(comm, path, panels);
-}
-
 /// Throws InputError on all ranks where there is no gnuplot, or one that does not draw `format`: to
 /// be called before the work. Collective.
 void require_gnuplot(const comm::Communicator& comm, PictureFormat format = PictureFormat::svg);
