@@ -218,6 +218,12 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
 
 /// Predictions of a stored model for new rows.
 int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicator& comm) {
+  for (const char* option :
+       {"train", "ridge", "ridge-relative", "top", "g", "predict", "solver", "spectrum", "storage",
+        "preconditioner", "rank", "cg-tol", "max-iterations", "checkpoint", "precision", "check"})
+    if (line.given(option))
+      throw InputError("--{}: belongs to a fit, --model {} is one that is done: leave it out",
+                       option, job.model);
   const auto file = dist::Hdf5File::open(comm, job.model);
   const auto model = read_model(file);
   line.adopt(model.options, job.model);
@@ -232,7 +238,14 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
   session.places().require_not_written("--model", job.train);
   const auto [train, test] = session.phase("load", [&] {
     job.preparation.targets_required = false;  // rows to predict may come without
-    auto split = data::load(job.train, "", job.preparation, comm);
+    auto split = [&] {
+      try {
+        return data::load(job.train, "", job.preparation, comm);
+      } catch (const InputError& error) {
+        throw InputError("--model {}: its training rows, {}, are needed again: {}", job.model,
+                         job.train, error.what());
+      }
+    }();
     auto rows = data::load_test(job.test.empty() ? job.train : job.test, model.preparation,
                                 job.preparation, comm);
     return std::pair(std::move(split.train), std::move(rows));

@@ -250,11 +250,30 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   }
   if (given("arch") && kernel_.arch.empty())
     throw InputError("--arch: is empty: give layers, e.g. \"dense relu dense\", or --depth");
+  for (const auto& [name, value] : values_)
+    if (const auto* text = boost::any_cast<std::string>(&value.value());
+        text != nullptr && text->empty() && !value.defaulted())
+      throw InputError("--{}: is empty: give its value, or leave it out", name);
   for (const char* limit : {"limit", "limit-test"})
     if (given(limit) && values_[limit].as<Index>() < 1)
       throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());
+  check_kernel();
   if (common_ != nullptr) check_common(comm);
   return true;
+}
+
+/// An option of another kernel would have no effect. (Where --arch is that of a network, the
+/// layers' options belong to that, whatever the kernel.)
+void CommandLine::check_kernel() const {
+  const auto& kind = kernel_.kind;
+  const bool radial = kind == "gaussian" || kind == "laplace";
+  if (given("bandwidth") && !radial)
+    throw InputError("--bandwidth: belongs to --kernel gaussian and laplace, not to {}", kind);
+  const bool network = program_ == "mercer-train" || program_ == "mercer-bench";
+  if (network || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
+  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std"})
+    if (given(option))
+      throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
 }
 
 /// The options of add_common, names of files included: before any work.

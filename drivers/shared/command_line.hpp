@@ -89,6 +89,7 @@ class CommandLine {
  private:
   void add_planning(CommonOptions& options, Planning planning);
   void check_common(const comm::Communicator& comm);
+  void check_kernel() const;
   struct KernelOptions {
     std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image;
     Index depth = 1;

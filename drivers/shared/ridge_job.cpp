@@ -24,8 +24,8 @@ void RidgeJob::add(CommandLine& line) {
   add("top", po::value(&top)->value_name("K")->default_value(-1, "n"),
       "how many eigenvalues g changes; more where g jumps within an eigenspace that K cuts");
   add("g", po::value(&g)->value_name("NAME|EXPR")->implicit_value("flat"),
-      "flat, flat:c, identity, power:p, inverse, table:FILE, or an expression in l (lambda_i), lk "
-      "(lambda_(k+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
+      "flat: lk, flat:c: c lk, identity: l, power:p: lk (l/lk)^p, inverse: 1, table:FILE, or an "
+      "expression in l (lambda_i), lk (lambda_(K+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
   add("predict", po::value(&predict)->value_name("NAME")->default_value("inductive"),
       "inductive (Nystrom, any number of test rows) or transductive (test rows take part in the "
       "spectrum)");

@@ -10,6 +10,7 @@ namespace {
 
 constexpr Index kDrawnRows = 4000;
 
+/// g of the eigenvalues is drawn where it changes some.
 report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
   report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
       g{.label = "g(lambda_i)", .x = {}, .y = {}};
@@ -24,7 +25,7 @@ report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
           .y_label = "eigenvalue of K",
           .log_x = true,
           .log_y = true,
-          .series = {lambda, g}};
+          .series = spectrum.g == spectrum.lambda ? std::vector{lambda} : std::vector{lambda, g}};
 }
 
 /// Leave-one-out and test rmse, both in the targets' own units, or both standardised.

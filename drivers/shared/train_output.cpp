@@ -116,13 +116,12 @@ void plot_history(const Session& session, const std::vector<Record>& history,
     loss.series.push_back({.label = "test rows", .x = x, .y = column(history, &Record::loss_test)});
   panels.push_back(std::move(loss));
   if (!directions.empty()) {
-    report::Plot panel{
-        .title = "Residual by direction: points measured, lines r_t = (I - eta n K S)^t r_0",
-        .x_label = "step",
-        .y_label = "|v_i^T r_t|",
-        .log_x = true,
-        .log_y = true,
-        .series = {}};
+    report::Plot panel{.title = "Residual by direction (lines: linear theory)",
+                       .x_label = "step",
+                       .y_label = "|v_i^T r_t|",
+                       .log_x = true,
+                       .log_y = true,
+                       .series = {}};
     // Directions that the targets have a part in; the others would show rounding.
     const auto& r_0 = history.front().directions;
     std::vector<std::size_t> present;

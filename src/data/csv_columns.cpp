@@ -141,9 +141,9 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
       layout.inputs.push_back(j);
   if (layout.inputs.empty())
     throw InputError(
-        "{}: has one column, which is the target: no inputs are left (the target "
-        "'none' makes it an input)",
-        path);
+        "{}: {}: no inputs are left (the target 'none' makes inputs of all columns)", path,
+        layout.columns == 1 ? "has one column, which is the target"
+                            : fmt::format("none of its {} columns is an input", layout.columns));
   if (layout.targets.empty()) return;
   const std::string where = layout.header
                                 ? shortened(layout.targets, layout.names)

@@ -78,7 +78,12 @@ class LibsvmReader : public Reader {
           "name makes them count from 0)",
           spec.path, least_row,
           known == 1 ? "the training set's indices" : "by base=1 its indices");
-    if (base_ == 0) contents_.notes.push_back("indices count from 0");
+    if (base_ == 0)
+      contents_.notes.push_back("indices count from 0");
+    else if (known < 0 && !spec.values.contains("base"))
+      contents_.notes.push_back(
+          "indices are taken to count from 1, none is 0 (base=0 behind the file's name makes them "
+          "count from 0)");
   }
 
   /// The training set's; else what is declared, or the largest index.

@@ -78,9 +78,12 @@ template <class T>
     throw RunError(
         "{} + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
         "smallest "
-        "eigenvalue of {} is about {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
+        "eigenvalue of {} is about {:.2g}; a ridge of {:.2g} would do{}",
         problem.name, problem.ridge, problem.name,
-        la::smallest_eigenvalue(L) - shift - problem.ridge, enough, enough / problem.mean_diagonal);
+        la::smallest_eigenvalue(L) - shift - problem.ridge, enough,
+        problem.mean_diagonal > 0
+            ? fmt::format(" (relative: {:.2g})", enough / problem.mean_diagonal)
+            : "");
   }
   throw RunError(
       "{} + gamma I is not positive definite at gamma = {:.3g}, nor with any ridge up to {:.2g}",

@@ -49,10 +49,10 @@ Derivatives derivatives(const RowBlock<double>& F, std::span<const Index> labels
     const auto f = F.row(i);
     const double label = f[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])];
     softmax(f, b, p);
-    double mean = 0, wanted = n / (n + c) * label, spread = 0;
+    double mean = 0, wanted = n / (n + 1) * label, spread = 0;
     for (std::size_t j = 0; j < p.size(); ++j) {
       mean += p[j] * f[j];
-      wanted += f[j] / (n + c);
+      wanted += f[j] / (c * (n + 1));
     }
     for (std::size_t j = 0; j < p.size(); ++j) spread += p[j] * (f[j] - mean) * (f[j] - mean);
     sums[0] += mean - wanted;

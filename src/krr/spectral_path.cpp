@@ -288,8 +288,9 @@ void SpectralPath<T>::check_admissible(std::span<const double> ridges) const {
         std::max(1.01 * positive, kSafe * resolution<T>(Y_.rows(), std::abs(mean_diagonal))));
     throw RunError(
         "K_g + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
-        "smallest eigenvalue of K_g is {:.2g}; a ridge of {:.2g} would do (relative: {:.2g})",
-        ridge, *least, enough, enough / mean_diagonal);
+        "smallest eigenvalue of K_g is {:.2g}; a ridge of {:.2g} would do{}",
+        ridge, *least, enough,
+        mean_diagonal > 0 ? fmt::format(" (relative: {:.2g})", enough / mean_diagonal) : "");
   }
 }
 

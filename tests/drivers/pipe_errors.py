@@ -128,6 +128,30 @@ class Errors(PipeTest):
         self.refuse(["--data"], "mercer-spectrum")
         self.refuse(["gram"], "mercer-bench", "everything")
 
+    def test_options_without_a_value_or_an_effect(self):
+        for option in ("--out", "--json", "--plot", "--arch", "--kernel"):
+            self.spectrum([option, "empty"], CIRCLE, option, "")
+        self.krr(["--g", "empty"], "--ridge", "1", "--g", "")
+        self.spectrum(["--bandwidth", "ntk"], CIRCLE, "--bandwidth", "3")
+        for kernel, option, value in (("gaussian", "--depth", "3"), ("laplace", "--activation", "erf"), ("linear", "--weight-std", "3"),
+                                      ("gaussian", "--bias-std", "1"), ("file:k.h5", "--arch", "dense relu dense")):
+            self.spectrum([option, kernel], CIRCLE, "--kernel", kernel, option, value)
+        self.spectrum(["none of its 2 columns"], "csv:" + self.write("two.csv", "1,2\n3,4\n"), "--target", "0,1")
+
+    def test_a_stored_model_takes_no_options_of_a_fit_and_names_the_rows_that_it_misses(self):
+        x, y = self.npy("x.npy", np.arange(12.0).reshape(6, 2)), self.npy("y.npy", np.arange(6.0))
+        model = self.path("m.h5")
+        self.succeed("mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1e-2", "--out", model)
+        for option, value in (("--ridge", "5"), ("--ridge", "loo"), ("--ridge-relative", "1"), ("--train", f"npy:{x}"), ("--top", "2"),
+                              ("--g", "l1"), ("--predict", "transductive"), ("--solver", "cg"), ("--precision", "single"),
+                              ("--spectrum", "s.h5"), ("--storage", "none"), ("--checkpoint", "c.h5")):
+            with self.subTest(option):
+                self.refuse([option, "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", option, value)
+        self.refuse(["--check", "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", "--check")
+        self.succeed("mercer-krr", "--model", model, "--test", f"npy:{x}")
+        os.rename(x, self.path("moved.npy"))
+        self.refuse(["m.h5", "training rows", x], "mercer-krr", "--model", model, "--test", f"npy:{self.path('moved.npy')}")
+
     def test_spectrum_maps(self):
         for g, word in (("l-1", "negative"), ("0/0*l", ""), ("l+*2", ""), ("steep", ""), ("power:x", "power"),
                         ("table:none.csv", "none.csv")):

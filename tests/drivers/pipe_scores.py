@@ -207,7 +207,7 @@ class Scores(PipeTest):
     def test_probabilities_are_those_of_a_temperature_fitted_to_leave_one_out_predictions(self):
         labels, test_labels = noisy_labels(X), noisy_labels(Z)
         Y = np.eye(3)[labels] - 1 / 3
-        targets = (np.eye(3)[labels] * N + 1) / (N + 3)
+        targets = (np.eye(3)[labels] * N + 1 / 3) / (N + 1)
         out = self.path("r.h5")
         result = self.record("mercer-krr", "--train", self.npy_set("c", X, labels), "--test",
                              self.npy_set("d", Z, test_labels), *KERNEL, *EIGENPAIRS, "--one-hot", "--out", out)["result"]

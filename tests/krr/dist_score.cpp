@@ -141,14 +141,15 @@ struct Alike {
   std::vector<Index> labels;
 };
 
-TEST(Score, ATemperatureGivesEqualRowsTheProbabilityOfLaplacesRule) {
+TEST(Score, ATemperatureGivesEqualRowsTheirShareWithOneRowMore) {
   const auto world = comm::Communicator::world();
   for (const Index c : {2, 3, 10})
     for (const double s : {1.0, 1e-6, 3e4})
       for (const Index right : {5, 8, 9}) {
         const Index n = 9;
         const Alike rows(world, n, c, right, s);
-        const double p = static_cast<double>(right + 1) / static_cast<double>(n + c);
+        const double p =
+            (static_cast<double>(right) + 1 / static_cast<double>(c)) / static_cast<double>(n + 1);
         const double expected = s / std::log(p / (1 - p) * static_cast<double>(c - 1));
         const double found = fit_temperature(rows.F, rows.labels);
         EXPECT_NEAR(found / expected, 1, 1e-9) << c << " " << s << " " << right;
@@ -187,7 +188,7 @@ TEST(Score, TheTemperatureIsTheLeastOfItsLoss) {
   std::vector<Index> labels;
   for (Index i = 0; i < F.local_rows(); ++i)
     labels.push_back((F.first_row() + i) % 11 == 0 ? 0 : (F.first_row() + i) % 3);
-  const auto loss = [&](double T) {  // with Platt's targets: n/(n + c) of it is the log loss
+  const auto loss = [&](double T) {  // with one row more, of any class alike
     double sum = 0;
     for (Index i = 0; i < F.local_rows(); ++i) {
       double total = 0, mean = 0;
@@ -197,7 +198,7 @@ TEST(Score, TheTemperatureIsTheLeastOfItsLoss) {
       }
       const double own =
           F.row(i)[static_cast<std::size_t>(labels[static_cast<std::size_t>(i)])] / T;
-      sum += std::log(total) - (n * own + mean) / (n + c);
+      sum += std::log(total) - (n * own + mean / c) / (n + 1);
     }
     return world.all_reduce(sum, comm::Op::sum) / n;
   };

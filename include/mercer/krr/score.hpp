@@ -90,9 +90,10 @@ double log_loss(const dist::RowBlock<double>& F, std::span<const Index> labels, 
 
 /// The temperature of largest likelihood (Guo, Pleiss, Sun and Weinberger, ICML 2017), from
 /// predictions F of rows that the predictor has not seen, for instance its leave-one-out
-/// predictions of the n training rows, and their labels. As in Platt's calibration (1999) the
-/// targets are not 0 and 1 but 1/(n + c) and (n + 1)/(n + c): rows that are all predicted right
-/// would take T = 0. The loss
+/// predictions of the n training rows, and their labels. One row more
+/// is counted whose label may be any class alike, spread over the n rows (Platt 1999 does so with
+/// one row a class): t_ij = (n [j = label_i] + 1/c)/(n + 1), since rows that are all predicted
+/// right would take T = 0. The loss
 ///     (1/n) sum_i [log sum_j exp(b f_ij) - b sum_j t_ij f_ij],   b = 1/T,
 /// is convex in b; its least value over b >= 0 is found by Newton's method inside a bracket, to
 /// 1e-12 of b. Infinite where no b > 0 is better than b = 0. Collective, about 20 passes of O(n c).
