@@ -298,7 +298,8 @@ TYPED_TEST(FitTest, GcvIsItsDenseFormula) {
       double own = 0;
       for (Index i = 0; i < n; ++i) own += std::pow(ridge * R(i, o), 2);
       EXPECT_NEAR(fit[0].gcv_by_output[static_cast<std::size_t>(o)],
-                  static_cast<double>(n) * own / (trace * trace), 2e3 * this->eps * expected * c);
+                  static_cast<double>(n) * own / (trace * trace),
+                  2e3 * this->eps * expected * static_cast<double>(c));
     }
   });
 }
