@@ -15,8 +15,6 @@
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/net/empirical.hpp"
-#include "mercer/report/plot.hpp"
-#include "mercer/report/record.hpp"
 #include "shared/libraries.hpp"
 #include "shared/plan.hpp"
 
@@ -297,8 +295,6 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   const bool elsewhere = o.target.ranks > 0 || o.target.nodes > 0;
   if (data_ != nullptr)
     data_->memory_limit = o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm);
-  report::check_name(o.out, o.json);
-  if (!o.plot.empty()) report::picture_format("--plot", o.plot);
   for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "network-bandwidth"}) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)

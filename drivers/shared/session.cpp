@@ -55,6 +55,8 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
       progress_mode_(mode(options)),
       quiet_(options.quiet || options.json == "-"),
       baseline_(memory_before(comm)) {
+  report::check_name(options.out, options.json);
+  if (!options.plot.empty()) report::picture_format("--plot", options.plot);
   la::set_blas_threads(options.threads);
   record_.driver = line.program();
   record_.command = line.command();

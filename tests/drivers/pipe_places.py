@@ -2,11 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 import unittest
 
+import h5py
 import numpy as np
 
 from support import BIN, MPIEXEC, PipeTest, read, run
@@ -66,9 +68,11 @@ class Overwriting(PipeTest):
         return {
             "mercer-bench": {"--machine": (machine, ("plan", "--machine", machine))},
             "mercer-kernel": {"--data": (m, data), "--data2": (t, (*data, "--data2", f"csv:{t}")),
-                              "--parameters": (weights, (*data, *empirical)), **common(data)},
+                              "--parameters": (weights, (*data, *empirical)),
+                              "--split": (mask, (*data, "--split", f"{mask}:0")), **common(data)},
             "mercer-spectrum": {"--data": (m, data), "--parameters": (weights, (*data, *empirical)),
                                 "--start": (pairs, (*data, "--top", "2", "--start", pairs)),
+                                "--split": (mask, (*data, "--split", f"{mask}:0")),
                                 "--kernel": (matrix, ("--kernel", f"file:{matrix}")), **common(data)},
             "mercer-krr": {"--train": (m, (*train, *ridge)), "--test": (t, (*train, "--test", f"csv:{t}", *ridge)),
                            "--split": (mask, (*train, *ridge, "--split", f"{mask}:0")),
@@ -131,11 +135,14 @@ class Overwriting(PipeTest):
         self.refuse(["--csv", "--json"], "mercer-train", *train, "--csv", "x", "--json", "x", ranks=0)
 
     def test_the_rows_of_a_stored_model_are_kept(self):
-        m = self.path("m.csv")
-        model = self.made("r.h5", "mercer-krr", "--train", f"csv:{m}", "--ridge", "1e-3")
-        for output in ("--out", "--json"):
-            self.untouched([output, "--model", m], m, "mercer-krr", "--model", model, "--test", f"csv:{self.path('t.csv')}",
-                           output, m)
+        rows, table = self.path("rows.h5"), self.path("m.json")
+        with h5py.File(rows, "w") as file:
+            file["x"], file["y"] = self.rows, self.rows[:, 0]
+        shutil.copy(self.path("m.csv"), table)
+        for output, kept, spec in (("--out", rows, f"h5:{rows}:/x,/y"), ("--json", table, f"csv:{table}")):
+            model = self.made("r.h5", "mercer-krr", "--train", spec, "--ridge", "1e-3")
+            self.untouched([output, "--model", kept], kept, "mercer-krr", "--model", model, "--test", "npy:" + self.path("x.npy"),
+                           output, kept)
 
     def test_an_earlier_result_is_replaced_and_devices_take_anything(self):
         out = self.path("r.h5")
@@ -153,11 +160,12 @@ class Overwriting(PipeTest):
 class TwoJobs(PipeTest):
     """The second of two jobs with one file to write."""
 
-    LONG = {
+    LONG = {  # minutes of work each: nobody waits for their end
         "mercer-krr": ("--train", "gaussian:n=3000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--solver", "cg",
-                       "--ridge", "1e-2,1e-6", "--preconditioner", "none", "--storage", "none", "--checkpoint-every", "1p"),
+                       "--ridge", "1e-9,1e-10,1e-11,1e-12", "--cg-tol", "1e-14", "--max-iterations", "5000", "--preconditioner",
+                       "none", "--storage", "none", "--checkpoint-every", "1p"),
         "mercer-train": ("--train", "circle:n=512,freq=5", "--arch", "dense(512) relu dense(1)", "--bias-std", "1", "--top",
-                         "20", "--steps", "4000", "--checkpoint-every", "5"),
+                         "20", "--steps", "1000000", "--checkpoint-every", "5"),
     }
 
     def start(self, driver, *arguments):
@@ -232,7 +240,7 @@ class TwoJobs(PipeTest):
         for sent in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
             with self.subTest(sent):
                 out = self.path("r.h5")
-                job = ("--data", "gaussian:n=4000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--top", "100", "--out", out)
+                job = ("--data", "gaussian:n=6000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--solver", "elpa1", "--out", out)
                 process = self.start("mercer-spectrum", *job)
                 self.wait_for(out + ".lock", process)
                 time.sleep(0.2)
