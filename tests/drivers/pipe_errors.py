@@ -130,13 +130,13 @@ class Errors(PipeTest):
 
     def test_options_without_a_value_or_an_effect(self):
         for option in ("--out", "--json", "--plot", "--arch", "--kernel"):
-            self.spectrum([option, "empty"], CIRCLE, option, "")
-        self.krr(["--g", "empty"], "--ridge", "1", "--g", "")
-        self.spectrum(["--bandwidth", "ntk"], CIRCLE, "--bandwidth", "3")
+            self.spectrum([option, "empty"], CIRCLE, option, "", ranks=0)
+        self.krr(["--g", "empty"], "--ridge", "1", "--g", "", ranks=0)
+        self.spectrum(["--bandwidth", "ntk"], CIRCLE, "--bandwidth", "3", ranks=0)
         for kernel, option, value in (("gaussian", "--depth", "3"), ("laplace", "--activation", "erf"), ("linear", "--weight-std", "3"),
                                       ("gaussian", "--bias-std", "1"), ("file:k.h5", "--arch", "dense relu dense")):
-            self.spectrum([option, kernel], CIRCLE, "--kernel", kernel, option, value)
-        self.spectrum(["none of its 2 columns"], "csv:" + self.write("two.csv", "1,2\n3,4\n"), "--target", "0,1")
+            self.spectrum([option, kernel], CIRCLE, "--kernel", kernel, option, value, ranks=0)
+        self.spectrum(["none of its 2 columns"], "csv:" + self.write("two.csv", "1,2\n3,4\n"), "--target", "0,1", ranks=0)
 
     def test_a_stored_model_takes_no_options_of_a_fit_and_names_the_rows_that_it_misses(self):
         x, y = self.npy("x.npy", np.arange(12.0).reshape(6, 2)), self.npy("y.npy", np.arange(6.0))
@@ -146,7 +146,7 @@ class Errors(PipeTest):
                               ("--g", "l1"), ("--predict", "transductive"), ("--solver", "cg"), ("--precision", "single"),
                               ("--spectrum", "s.h5"), ("--storage", "none"), ("--checkpoint", "c.h5")):
             with self.subTest(option):
-                self.refuse([option, "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", option, value)
+                self.refuse([option, "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", option, value, ranks=0)
         self.refuse(["--check", "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", "--check")
         self.succeed("mercer-krr", "--model", model, "--test", f"npy:{x}")
         os.rename(x, self.path("moved.npy"))
