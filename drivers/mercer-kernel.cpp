@@ -141,7 +141,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   if (job.full && cross) seeded_z = net::seeded_rows(sets.test->inputs, seeds);
   const auto& X = job.full ? seeded_x : sets.train.inputs;
   const auto& Z = !cross ? X : job.full ? seeded_z : sets.test->inputs;
-  session.warn_of_kernel_error(source, X);
+  session.check_range(source, X);
   const auto K = session.long_phase("assemble", [&](auto progress) {
     auto options = assembly;
     options.progress = progress;

@@ -139,7 +139,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
     session.say("solver  {} ({})", way.iterative ? "cg" : "direct", way.reason);
   if (session.stop_at_plan(plan(job, way, kernel, sizes, session))) return 0;
 
-  session.warn_of_kernel_error(kernel, train.inputs);
+  session.check_range(kernel, train.inputs);
   const gram::Options assembly{.panel_bytes = panel_bytes(session, sizes), .nb = nb};
   if (way.iterative) {
     IterativeFitting fitting(job, way, kernel, train, nb, checkpoints, session);
@@ -171,12 +171,12 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
   if (session.stop_at_plan(plan(job, {}, kernel, sizes, session))) return 0;
 
-  session.warn_of_kernel_error(kernel, sets.train.inputs);
+  session.check_range(kernel, sets.train.inputs);
   const auto g = msk::SpectrumMap::parse(job.modified() ? job.g : "identity");
   double ridge = job.ridges.front();
   if (job.relative) {
     auto K = gram::assemble<T>(kernel.kernel(), sets.train.inputs, session.grid(), {.nb = nb});
-    ridge *= la::trace(K) / static_cast<double>(sets.train.rows());
+    ridge = job.gammas(la::trace(K) / static_cast<double>(sets.train.rows())).front();
   }
   typename krr::Transductive<T>::Options options;
   options.gram.nb = nb;

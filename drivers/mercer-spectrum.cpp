@@ -240,7 +240,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   before.reset();
   if (session.stop_at_plan(plan(job, task.way, kernel, sizes, task.top, session))) return 0;
 
-  session.warn_of_kernel_error(kernel, train.inputs);
+  session.check_range(kernel, train.inputs);
   const auto result =
       task.way.iterative ? by_products<T>(task, session) : directly<T>(task, session);
   const auto& pairs = result.pairs;

@@ -169,6 +169,7 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
   session.say("S       {}", job.description());
   if (session.stop_at_plan(plan<T>(job, network, kernel, sets, nb, session))) return 0;
 
+  session.check_range(kernel, sets.train.inputs);
   Preconditioning<T> preconditioning(job, network, kernel, sets.train, session);
   auto rows = preconditioning.rows();
   const auto identity =

@@ -53,6 +53,17 @@ bool same_file(const std::string& a, const std::string& b) {
   return !here && !there && canonical(a) == canonical(b);
 }
 
+/// A job that starts anew would overwrite what an interrupted one has kept.
+void refuse_losing(const std::string& checkpoint) {
+  std::error_code ignored;
+  const auto bytes = fs::file_size(checkpoint, ignored);
+  if (!ignored && bytes > 0)
+    throw InputError(
+        "--checkpoint {}: is there already: give --resume to go on from it, or another name, or "
+        "remove it to start anew",
+        checkpoint);
+}
+
 /// Every file that there is among the parts of a SPEC ("csv:FILE", "npy:X,Y", "h5:FILE:/x,/y",
 /// "MASK.csv:3"): from one of its colons and commas to another one.
 std::vector<std::string> files_in(const std::string& spec) {
@@ -95,6 +106,7 @@ Places::Places(const CommandLine& line, bool dry_run, const comm::Communicator& 
       if (dry_run && option != "--json") continue;
       if (auto& lock = locks_.emplace_back(option, path); lock.held()) files.push_back(lock.file());
       dist::remove_leftovers(path);
+      if (option == "--checkpoint" && !line.given("resume")) refuse_losing(path);
     }
     remove_if_killed(files);
   });

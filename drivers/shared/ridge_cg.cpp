@@ -265,9 +265,7 @@ Solution<double> IterativeFitting::solve() {
   const gram::Operator& A = K_g.has_value() ? static_cast<const gram::Operator&>(*K_g) : K;
   const auto M = preconditioner(A, solution.spectrum);
   solution.preconditioner = M.text();
-  gammas_ = job_.ridges;
-  if (job_.relative)
-    for (double& gamma : gammas_) gamma *= solution.mean_diagonal;
+  gammas_ = job_.gammas(solution.mean_diagonal);
   if (resumed_ != nullptr)
     gammas_ = resumed_->ridges;
   else if (job_.score.has_value())
@@ -412,6 +410,7 @@ void IterativeFitting::fit(const gram::Operator& K, const krr::ModifiedOperator*
   const auto solution_of = [&](Index r) { return solutions.view().block(0, r * c, own, c); };
   if (resumed_ != nullptr)
     std::copy_n(resumed_->solutions.data(), resumed_->solutions.size(), solutions.data());
+  solution.resumed = resumed_ != nullptr;
   checkpoints_.begin();
   for (Index r = 0; r < ridges; ++r) {
     const double gamma = gammas_[static_cast<std::size_t>(r)];

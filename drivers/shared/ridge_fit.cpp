@@ -189,27 +189,20 @@ msk::CutPairs<spectral::Eigenpairs<T>> Fitting<T>::eigenpairs(const msk::Spectru
 }
 
 template <class T>
-std::vector<double> Fitting<T>::gammas(double mean_diagonal) const {
-  auto gammas = job_.ridges;
-  if (job_.relative)
-    for (double& gamma : gammas) gamma *= mean_diagonal;
-  return gammas;
-}
-
-template <class T>
 Solution<T> Fitting<T>::by_cholesky() {
   Solution<T> solution;
   auto K = assemble();
   solution.mean_diagonal = la::trace(K) / static_cast<double>(n());
   solution.fits.push_back(session_.phase("solve", [&] {
-    return krr::fit_cholesky(std::move(K), train_.targets, gammas(solution.mean_diagonal).front());
+    return krr::fit_cholesky(std::move(K), train_.targets,
+                             job_.gammas(solution.mean_diagonal).front());
   }));
   return solution;
 }
 
 template <class T>
 void Fitting<T>::by_modified_cholesky(Solution<T>& solution) {
-  for (const double gamma : gammas(solution.mean_diagonal)) {
+  for (const double gamma : job_.gammas(solution.mean_diagonal)) {
     auto K = assemble();
     solution.fits.push_back(session_.phase("solve", [&] {
       return krr::fit_modified(std::move(K), *solution.pairs, solution.spectrum, train_.targets,
@@ -223,7 +216,7 @@ void Fitting<T>::along_path(Solution<T>& solution) {
   const auto scope = session_.phases().time("solve");
   using Path = krr::SpectralPath<T>;
   const Path path(*solution.pairs, solution.spectrum, train_.targets);
-  auto ridges = gammas(solution.mean_diagonal);
+  auto ridges = job_.gammas(solution.mean_diagonal);
   if (job_.score.has_value()) {
     const auto chosen = path.select(
         *job_.score == krr::RidgeCriterion::gcv ? Path::Score::gcv : Path::Score::leave_one_out);

@@ -39,7 +39,8 @@ struct Solution {
   double mean_diagonal = 0;        ///< trace(K)/n
 
   // Of conjugate gradients.
-  std::vector<CgRun> runs{};                ///< one a ridge
+  std::vector<CgRun> runs{};  ///< one a ridge
+  bool resumed = false;       ///< iterations count those before --resume, products this run's alone
   std::string preconditioner{}, storage{};  ///< as they say of themselves
   double stored_share = 1;                  ///< of K
   std::vector<krr::RidgeScore> tried{};     ///< where the ridge was chosen
@@ -84,7 +85,6 @@ class Fitting {
   msk::CutPairs<spectral::Eigenpairs<T>> eigenpairs(const msk::SpectrumMap& g);
   /// Does --memory-limit leave room for k pairs?
   bool room_for_pairs(Index k) const;
-  std::vector<double> gammas(double mean_diagonal) const;
   Solution<T> by_cholesky();
   void by_modified_cholesky(Solution<T>& solution);
   void along_path(Solution<T>& solution);

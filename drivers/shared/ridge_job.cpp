@@ -136,4 +136,17 @@ void RidgeJob::settle(const gram::Source& kernel) {
         "test rows together: leave file: and --spectrum out");
 }
 
+std::vector<double> RidgeJob::gammas(double mean_diagonal) const {
+  if ((relative || score.has_value()) && mean_diagonal == 0)
+    throw InputError(
+        "--{} {}: is measured in trace(K)/n, and K is zero: the rows are zero in every input (a "
+        "column that is constant is so after --standardize); give inputs that vary, a --bias-std, "
+        "or --ridge G",
+        relative ? "ridge-relative" : "ridge", relative ? ridge_relative : ridge);
+  auto gammas = ridges;
+  if (relative)
+    for (double& gamma : gammas) gamma *= mean_diagonal;
+  return gammas;
+}
+
 }  // namespace mercer::drivers

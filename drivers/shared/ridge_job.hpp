@@ -48,6 +48,9 @@ struct RidgeJob {
   bool iterative_asked() const { return !iterative_asked_by_.empty(); }
   /// The first option that asks for it; empty where none does.
   const std::string& iterative_asked_by() const { return iterative_asked_by_; }
+  /// The ridges that are given, for a kernel matrix of this trace(K)/n. Throws InputError where
+  /// ridges that follow it, relative ones or those of a choice, have no scale: K = 0. Local.
+  std::vector<double> gammas(double mean_diagonal) const;
   bool direct_asked() const { return solver != "auto" && solver != "cg"; }
   /// Of the direct path's eigenpairs.
   spectral::Method eigensolver() const;

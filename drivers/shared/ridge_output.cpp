@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mercer/base/text.hpp"
 #include "mercer/data/preparation_file.hpp"
 
 namespace mercer::drivers {
@@ -15,9 +16,12 @@ std::string score_unit(const RidgeJob& job, const data::Preparation& preparation
 template <class T>
 bool print_solution(const Session& session, const Solution<T>& solution, const std::string& unit) {
   const auto& fit = solution.fits[solution.best];
-  session.say("\nridge {:.6e} = {:.4e} trace(K)/n; residual of the solve {:.1e} ({})", fit.ridge,
-              fit.ridge / solution.mean_diagonal, fit.residual,
-              fit.residual_exact ? "exact" : "estimated");
+  const std::string relative =
+      solution.mean_diagonal != 0
+          ? fmt::format(" = {:.4e} trace(K)/n", fit.ridge / solution.mean_diagonal)
+          : "; K is zero";
+  session.say("\nridge {:.6e}{}; residual of the solve {:.1e} ({})", fit.ridge, relative,
+              fit.residual, fit.residual_exact ? "exact" : "estimated");
   if (!solution.edge.empty()) session.say("edge    {}", solution.edge);
   if (!solution.estimates.empty()) session.say("scores  {}", solution.estimates);
   if (solution.chosen.has_value())
@@ -26,9 +30,10 @@ bool print_solution(const Session& session, const Solution<T>& solution, const s
   bool converged = true;
   for (std::size_t r = 0; r < solution.runs.size(); ++r) {
     const auto& run = solution.runs[r];
-    session.say("cg      ridge {:.3e}: {} iterations, {} products, residual {:.1e}, M = {}",
-                solution.fits[r].ridge, run.iterations, run.products, solution.fits[r].residual,
-                solution.preconditioner);
+    session.say("cg      ridge {:.3e}: {}{}, {}{}, residual {:.1e}, M = {}", solution.fits[r].ridge,
+                counted(run.iterations, "iteration"), solution.resumed ? " in all" : "",
+                counted(run.products, "product"), solution.resumed ? " in this run" : "",
+                solution.fits[r].residual, solution.preconditioner);
     if (!run.converged) session.warn(run.stagnation);
     converged = converged && run.converged;
   }
@@ -44,7 +49,7 @@ void note_solution(Session& session, const Solution<T>& solution, const std::str
   if (solution.pairs.has_value()) record.orthogonality = solution.pairs->orthogonality;
   auto& result = record.result;
   result["ridge"] = fit.ridge;
-  result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
+  if (solution.mean_diagonal != 0) result["ridge_relative"] = fit.ridge / solution.mean_diagonal;
   if (fit.loo_rmse >= 0) result["loo_exact"] = fit.loo_exact;
   if (solution.searched_to > 0) {
     result["ridge_searched"] = {solution.searched_from, solution.searched_to};
@@ -61,6 +66,7 @@ void note_solution(Session& session, const Solution<T>& solution, const std::str
   const auto& run = solution.runs[solution.best];
   result["iterations"] = run.iterations;
   result["products"] = run.products;
+  if (solution.resumed) result["products_counted"] = "since --resume";
   result["converged"] = run.converged;
   result["stagnation"] = run.stagnation;
   result["preconditioner"] = solution.preconditioner;

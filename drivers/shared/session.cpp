@@ -79,9 +79,9 @@ void Session::warn(const std::string& text) const {
     fmt::print(stderr, "{}: warning: {}\n", record_.driver, text);
 }
 
-void Session::warn_of_kernel_error(const gram::Source& source,
-                                   const dist::RowBlock<double>& X) const {
+void Session::check_range(const gram::Source& source, const dist::RowBlock<double>& X) const {
   if (source.is_stored()) return;
+  gram::require_normal(source.kernel(), X);
   const double error = gram::kernel_error_estimate(source.kernel(), X);
   if (!(error <= 1e-8))
     warn(fmt::format(
@@ -97,9 +97,9 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
   record_.nb = nb;
   record_.kernel = kernel;
   record_.data_hash = data_hash != 0 ? spectral::hash_text(data_hash) : std::string();
-  say("{} {} ({})  {}, grid {}, block {}, {} precision, {}", record_.driver, record_.version,
-      record_.git, counted(record_.ranks, "rank"), record_.grid, nb, record_.precision,
-      record_.started);
+  say("{} {} ({})  {}, grid {}{}, {} precision, {}", record_.driver, record_.version, record_.git,
+      counted(record_.ranks, "rank"), record_.grid, nb > 0 ? fmt::format(", block {}", nb) : "",
+      record_.precision, record_.started);
   say("on      {}", libraries_line(record_.libraries));
   say("kernel  {}", kernel);
   if (n > 0)

@@ -71,9 +71,9 @@ class Session {
     }
   }
   void warn(const std::string& text) const;
-  /// Warns where the quadrature of tanh, softplus or sigmoid is off by more than 1e-8 at the
-  /// variances of these rows.
-  void warn_of_kernel_error(const gram::Source& source, const dist::RowBlock<double>& X) const;
+  /// Throws InputError where the entries of these rows underflow; warns where the quadrature of tanh,
+  /// softplus or sigmoid is off by more than 1e-8 at their variances. Collective.
+  void check_range(const gram::Source& source, const dist::RowBlock<double>& X) const;
 
   /// Runs `body` as the named phase and returns what it returns.
   template <class Body>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "mercer/krr/score.hpp"
@@ -107,7 +108,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
   std::vector<report::Plot> panels;
   report::Plot loss{
       .title = "Loss: mean of r^2, r in " + prepared_unit(preparation),
-      .x_label = "step",
+      .x_label = "step (logarithmic: without step 0)",
       .y_label = "loss",
       .log_x = true,
       .log_y = true,
@@ -117,7 +118,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
   panels.push_back(std::move(loss));
   if (!directions.empty()) {
     report::Plot panel{.title = "Residual by direction (lines: linear theory)",
-                       .x_label = "step",
+                       .x_label = "step (logarithmic: without step 0)",
                        .y_label = "|v_i^T r_t|",
                        .log_x = true,
                        .log_y = true,
@@ -128,6 +129,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
     for (std::size_t d = 0; d < directions.size(); ++d)
       if (r_0[d] > 1e-6 * *std::ranges::max_element(r_0)) present.push_back(d);
     int colour = 0;
+    double smallest = std::numeric_limits<double>::infinity();
     for (const std::size_t place : thinned(present.size(), kCurves)) {
       const std::size_t d = present[place];
       report::Series measured{.label = fmt::format("i = {}", directions[d]),
@@ -140,13 +142,13 @@ void plot_history(const Session& session, const std::vector<Record>& history,
         measured.y.push_back(record.directions[d]);
         theory.y.push_back(record.predicted[d]);
       }
-      // The prediction soon is far below anything that a finite network reaches.
-      const double floor = 0.1 * *std::ranges::min_element(measured.y);
-      for (double& y : theory.y)
-        if (y < floor) y = 0;
+      for (const double y : measured.y)
+        if (y > 0) smallest = std::min(smallest, y);
       panel.series.push_back(std::move(theory));
       panel.series.push_back(std::move(measured));
     }
+    // The prediction soon is far below anything that a finite network reaches.
+    if (std::isfinite(smallest)) panel.y_from = 0.1 * smallest;
     panels.push_back(std::move(panel));
   }
   report::write_picture(session.comm(), session.options().plot, panels);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -310,12 +312,43 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
   return F;
 }
 
-double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
-  const double mine = comm::together(X.comm(), [&] {
-    return prepare(kernel, own_rows(X, {0, X.local_rows()}), names_from(X.first_row(), "row"))
-        ->error_estimate();
+namespace {
+
+/// The largest of `figure` over this rank's rows, prepared a tile of them at a time, and over the
+/// ranks.
+double largest(const kernel::Kernel& kernel, const RowBlock<double>& X,
+               const std::function<double(const Rows&)>& figure) {
+  double mine = 0;
+  comm::together(X.comm(), [&] {
+    for (Index i = 0; i < X.local_rows(); i += kTileRows) {
+      const Index end = std::min(i + kTileRows, X.local_rows());
+      const auto names = names_from(X.first_row() + i, "row");
+      mine = std::max(mine, figure(*prepare(kernel, own_rows(X, {i, end}), names)));
+    }
   });
   return X.comm().all_reduce(mine, comm::Op::max);
+}
+
+}  // namespace
+
+double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  return largest(kernel, X, [](const Rows& rows) { return rows.error_estimate(); });
+}
+
+void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  const double entry = largest(kernel, X, [&](const Rows& rows) {
+    std::vector<double> diagonal(static_cast<std::size_t>(rows.size()));
+    kernel.diagonal(rows, 0, rows.size(), diagonal.data());
+    return std::ranges::max(diagonal);
+  });
+  double input = 0;
+  for (const double x : X.values()) input = std::max(input, std::abs(x));
+  input = X.comm().all_reduce(input, comm::Op::max);
+  if (input > 0 && entry < std::numeric_limits<double>::min())
+    throw InputError(
+        "kernel matrix: its largest entry is {:.1e}, below the smallest normal double (2.2e-308): "
+        "larger inputs (the largest is {:.1e}), as by --scale or --standardize, or a --bias-std",
+        entry, input);
 }
 
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "heat_map.hpp"
@@ -49,22 +51,55 @@ bool can_be_shown(const Plot& plot, double x, double y) {
   return std::isfinite(x) && std::isfinite(y) && (!plot.log_x || x > 0) && (!plot.log_y || y > 0);
 }
 
+/// What one axis shows.
+struct Extent {
+  double low = std::numeric_limits<double>::infinity(), high = -low;
+  void add(double value) { low = std::min(low, value), high = std::max(high, value); }
+};
+
+/// Commands for the axis 'x' or 'y'. Where logarithmic is asked for: its range is that of the data,
+/// not of whole decades; over less than one decade it is linear, so that it has labels.
+std::string axis(char name, bool logarithmic, const Extent& of, double margin) {
+  const double decades = of.high > 0 ? std::log10(of.high / of.low) : 0;
+  if (!logarithmic || !(decades > 1))
+    return fmt::format(
+        "unset logscale {0}\nset format {0} '%g'\nset {0}range [*:*]\nset {0}tics auto\n", name);
+  std::string tics = "auto";
+  if (decades < 3) {
+    tics.clear();
+    for (int decade = static_cast<int>(std::floor(std::log10(of.low)));
+         decade <= std::log10(of.high); ++decade)
+      for (const int digit : {1, 2, 5})
+        tics += fmt::format("{}{}e{}", tics.empty() ? "(" : ", ", digit, decade);
+    tics += ")";
+  }
+  const double beyond = std::pow(10, margin * decades);
+  return fmt::format(
+      "set logscale {0}\nset format {0} '{1}'\nset {0}range [{2:.6g}:{3:.6g}]\nset {0}tics {4}\n",
+      name, decades < 3 ? "%g" : "10^{%L}", of.low / beyond, of.high * beyond, tics);
+}
+
 std::string panel_commands(const Plot& plot) {
   if (!plot.cells.empty()) return heat_map_commands(plot);
   std::string data, curves;
   int shown = 0;
+  Extent of_x, of_y;
   for (std::size_t s = 0; s < plot.series.size(); ++s) {
     const Series& series = plot.series[s];
     std::string points;
     for (std::size_t i = 0; i < series.x.size(); ++i)
-      if (can_be_shown(plot, series.x[i], series.y[i]))
+      if (can_be_shown(plot, series.x[i], series.y[i])) {
         points += fmt::format("{:.10g} {:.10g}\n", series.x[i], series.y[i]);
+        of_x.add(series.x[i]);
+        of_y.add(series.y[i]);
+      }
     if (points.empty()) continue;
     data += fmt::format("$series{} << END\n{}END\n", s, points);
     curves += fmt::format("{}$series{} using 1:2 with {} lc rgb '{}' {}", shown++ ? ", " : "", s,
                           drawn_as(series.style), colour_of(series, s),
                           series.label.empty() ? "notitle" : "title " + quoted(series.label));
   }
+  if (plot.y_from > 0) of_y.low = std::max(of_y.low, plot.y_from);
   if (shown == 0) {
     data = "set label 1 'no data' at graph 0.5, 0.5 center\n";
     curves = "[1:10] [1:10] NaN notitle";
@@ -74,15 +109,11 @@ std::string panel_commands(const Plot& plot) {
              "set title {} font ',14'\n"
              "set xlabel {}\n"
              "set ylabel {}\n"
-             "{} logscale x\n"
-             "{} logscale y\n"
-             "set format x '{}'\n"
-             "set format y '{}'\n"
+             "{}{}"
              "plot {}\n"
              "unset label 1\n",
              quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label),
-             plot.log_x ? "set" : "unset", plot.log_y ? "set" : "unset",
-             plot.log_x ? "10^{%L}" : "%g", plot.log_y ? "10^{%L}" : "%g", curves);
+             axis('x', plot.log_x, of_x, 0), axis('y', plot.log_y, of_y, 0.04), curves);
 }
 
 /// gnuplot's terminal: a panel of 560 x 420 points of a screen (1/96 inch) in every format, the PNG

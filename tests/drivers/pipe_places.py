@@ -227,6 +227,7 @@ class TwoJobs(PipeTest):
         for rank in ranks:
             os.kill(int(rank), signal.SIGKILL)
         first.wait(timeout=60)
+        os.remove(c)  # another problem's checkpoint
         # What another machine, and an earlier version, may have left.
         for name in ("c.h5.tmp-17", "c.h5.tmp-00000000-1-2-0"):
             with open(self.path(name), "wb") as file:
@@ -248,6 +249,26 @@ class TwoJobs(PipeTest):
                 process.stderr.read()
                 self.assertNotEqual(process.wait(timeout=60), 0)
                 self.assertEqual(os.listdir(self.directory), [])
+
+    def test_a_checkpoint_is_not_begun_anew_without_a_word(self):
+        c = self.path("c.h5")
+        for driver, job in (("mercer-krr", ("--train", "gaussian:n=100,d=3", "--ridge", "1e-2", "--solver", "cg")),
+                            ("mercer-spectrum", ("--data", "gaussian:n=100,d=3", "--top", "3", "--storage", "double")),
+                            ("mercer-train", ("--train", "circle:n=20,freq=2", "--arch", "dense(8) relu dense(1)", "--steps", "4"))):
+            with self.subTest(driver):
+                every = "1" if driver == "mercer-train" else "1p"
+                job = (*job, "--checkpoint", c, "--checkpoint-every", every)
+                self.succeed(driver, *job, ranks=0)
+                with open(c, "rb") as file:
+                    kept = file.read()
+                self.refuse(["--checkpoint " + c, "--resume", "remove it"], driver, *job)
+                with open(c, "rb") as file:
+                    self.assertEqual(file.read(), kept)
+                self.succeed(driver, *job, "--dry-run", ranks=0)  # writes nothing
+                self.succeed(driver, *job, "--resume", ranks=0)
+                os.remove(c)
+        open(c, "wb").close()  # as mktemp makes it
+        self.succeed("mercer-krr", "--train", "gaussian:n=100,d=3", "--ridge", "1e-2", "--solver", "cg", "--checkpoint", c, ranks=0)
 
     def test_a_plan_is_made_beside_a_run(self):
         job, c = self.LONG["mercer-krr"], self.path("c.h5")

@@ -40,6 +40,35 @@ class Range(PipeTest):
         self.refuse(words, "mercer-train", "--train", f"npy:{data},{self.y}", "--arch", "dense(8) relu " * 200 + "dense(1)",
                     "--weight-std", "100", "--precondition", "kernel", "--steps", "1")
 
+    def test_a_matrix_that_underflows_is_refused_and_says_how_to_scale(self):
+        data = self.data(self.X * 1e-160)
+        train = ["mercer-krr", "--train", f"npy:{data},{self.y}"]
+        words = ["kernel matrix", "2.2e-308", "--scale"]
+        self.refuse(words, "mercer-kernel", "--data", data, "--out", self.path("K.h5"))
+        self.refuse(words, "mercer-spectrum", "--data", data)
+        self.refuse(words, *train, "--ridge-relative", "1e-3")
+        for more in (("--solver", "cg"), ("--top", "3", "--g", "l1"), ("--predict", "transductive", "--test", f"npy:{data},{self.y}")):
+            self.refuse(words, *train, "--ridge", "1e-3", *more, ranks=0)
+        self.refuse(words, "mercer-train", "--train", f"npy:{data},{self.y}", "--arch", "dense(8) relu dense(1)", "--top", "3",
+                    "--steps", "1", ranks=0)
+        # The same rows with a bias, or to another scale: numbers as always.
+        self.succeed("mercer-spectrum", "--data", data, "--bias-std", "1", "--top", "1", ranks=0)
+        self.succeed("mercer-spectrum", "--data", data, "--standardize", "--top", "3", ranks=0)
+
+    def test_a_ridge_relative_to_nothing_is_refused(self):
+        data = self.data(np.zeros((N, 3)))
+        train = ["mercer-krr", "--train", f"npy:{data},{self.y}"]
+        for more in (("--ridge-relative", "1e-3"), ("--ridge", "loo"), ("--ridge", "gcv", "--solver", "cg"),
+                     ("--ridge-relative", "1", "--predict", "transductive", "--test", f"npy:{data},{self.y}")):
+            self.refuse([more[0] + " " + more[1], "K is zero", "--bias-std"], *train, *more, ranks=0)
+        one = f"npy:{self.npy('X1.npy', self.X[:1])},{self.npy('y1.npy', np.ones((1, 1)))}"
+        self.refuse(["--ridge loo", "K is zero", "--standardize"], "mercer-krr", "--train", one, "--standardize", "--ridge",
+                    "loo", ranks=0)
+        for solver in ("auto", "cg"):  # a ridge in the kernel's own unit does: alpha = Y/gamma
+            result = self.record(*train, "--ridge", "1e-3", "--solver", solver, ranks=0)["result"]
+            self.assertEqual(result["ridge"], 1e-3)
+            self.assertNotIn("ridge_relative", result)
+
     def test_a_row_that_is_too_large_is_named(self):
         X = self.X.copy()
         X[16] *= 1e200

@@ -271,6 +271,35 @@ TEST_F(Report, DrawsAPanelWithoutAnyPoint) {
   EXPECT_NE(read(file("a.svg")).find("no data"), std::string::npos);
 }
 
+TEST_F(Report, LogarithmicAxesShowTheRangeOfTheValuesWithLabels) {
+  const auto drawn = [&](std::vector<double> y, double from = 0) {
+    report::Plot plot{.title = "A", .x_label = "x", .y_label = "y", .log_y = true, .series = {}};
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      if (i == 0) plot.series.emplace_back();
+      plot.series[0].x.push_back(300 + static_cast<double>(i));
+      plot.series[0].y.push_back(y[i]);
+    }
+    plot.y_from = from;
+    report::write_picture(world, file("a.svg"), {plot});
+    return read(file("a.svg"));
+  };
+  const auto has = [](const std::string& svg, const std::string& label) {
+    return svg.find("> " + label + "<") != std::string::npos ||
+           svg.find(">" + label + "<") != std::string::npos;
+  };
+  const auto narrow = drawn({0.31, 0.42, 0.57});  // linear
+  EXPECT_TRUE(has(narrow, "0.4") && has(narrow, "0.5"));
+  EXPECT_FALSE(has(narrow, "1"));
+  const auto middle = drawn({0.03, 0.9});  // 1, 2, 5 of a decade
+  EXPECT_TRUE(has(middle, "0.05") && has(middle, "0.1") && has(middle, "0.5"));
+  EXPECT_FALSE(has(middle, "2"));
+  const auto wide = drawn({1e-7, 2.0});  // powers of ten
+  EXPECT_NE(wide.find(">-6<"), std::string::npos);
+  EXPECT_EQ(wide.find(">-8<"), std::string::npos);
+  const auto cut = drawn({1e-30, 1e-4, 2.0}, 1e-5);
+  EXPECT_EQ(cut.find(">-6<"), std::string::npos);
+}
+
 TEST_F(Report, DrawsCountsOfClassesWithTheirNames) {
   report::Plot counts{.title = "Counts", .x_label = "predicted", .y_label = "true", .series = {}};
   counts.cells = {{12345, 67}, {0, 0}};

@@ -51,6 +51,10 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 /// beyond rounding (quadrature of tanh, softplus, sigmoid). Collective.
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
+/// Throws InputError where all of K underflows: inputs that are not zero, and no k(x, x) that is a
+/// normal number, so that no entry has its digits. O(n d/P) and n/P diagonal entries. Collective.
+void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
+
 /// Bytes a rank that assembling takes beside K itself, for the memory plan. Local.
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options);

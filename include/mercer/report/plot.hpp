@@ -19,6 +19,7 @@ struct Series {
 /// One panel.
 struct Plot {
   std::string title, x_label, y_label;
+  /// Logarithmic where the values span more than a decade; linear otherwise, as without them.
   bool log_x = false, log_y = false;
   std::vector<Series> series;
   /// A square table of counts in place of curves, drawn as a heat map: row by row from the top, and
@@ -26,6 +27,8 @@ struct Plot {
   /// where they are legible.
   std::vector<std::vector<double>> cells{};
   std::vector<std::string> names{};
+  /// Where a logarithmic y axis starts, above the lowest values; 0: with them.
+  double y_from = 0;
 };
 
 /// What a picture's name asks for: .svg, .png or .pdf, in capitals too; a place that is no file
