@@ -15,7 +15,9 @@
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/net/empirical.hpp"
+#include "shared/agreement.hpp"
 #include "shared/libraries.hpp"
+#include "shared/places.hpp"
 #include "shared/plan.hpp"
 
 namespace po = boost::program_options;
@@ -233,6 +235,7 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
       rethrow(error);
     }
   });
+  require_same_options(comm, program_, settings());
   if (values_.count("help") != 0) {
     if (comm.root()) {
       std::ostringstream text;
@@ -255,9 +258,20 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   for (const char* limit : {"limit", "limit-test"})
     if (given(limit) && values_[limit].as<Index>() < 1)
       throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());
+  require_same_files(comm);
   check_kernel();
   if (common_ != nullptr) check_common(comm);
   return true;
+}
+
+void CommandLine::require_same_files(const comm::Communicator& comm) const {
+  std::vector<std::pair<std::string, std::string>> reads, writes;
+  for (const auto& [name, value] : file_options())
+    if (is_read(name))
+      reads.emplace_back("--" + name, value);
+    else if (name == "out" || name == "checkpoint")  // by all ranks; other files by rank 0
+      writes.emplace_back("--" + name, value);
+  drivers::require_same_files(comm, reads, writes);
 }
 
 /// An option of another kernel would have no effect. (Where --arch is that of a network, the

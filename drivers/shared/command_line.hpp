@@ -88,6 +88,7 @@ class CommandLine {
 
  private:
   void add_planning(CommonOptions& options, Planning planning);
+  void require_same_files(const comm::Communicator& comm) const;
   void check_common(const comm::Communicator& comm);
   void check_kernel() const;
   struct KernelOptions {

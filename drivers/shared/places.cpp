@@ -22,10 +22,6 @@ constexpr std::string_view kRead[] = {
     "init-parameters", "kernel",   "machine", "model", "parameters",
     "split",           "spectrum", "start",   "test",  "train"};
 
-bool is_read(const std::string& option) {
-  return std::ranges::find(kRead, option) != std::end(kRead);
-}
-
 /// Device and number of a regular file; nothing where there is none.
 std::optional<std::pair<dev_t, ino_t>> file_at(const std::string& path) {
   struct stat status {};
@@ -64,8 +60,12 @@ void refuse_losing(const std::string& checkpoint) {
         checkpoint);
 }
 
-/// Every file that there is among the parts of a SPEC ("csv:FILE", "npy:X,Y", "h5:FILE:/x,/y",
-/// "MASK.csv:3"): from one of its colons and commas to another one.
+}  // namespace
+
+bool is_read(const std::string& option) {
+  return std::ranges::find(kRead, option) != std::end(kRead);
+}
+
 std::vector<std::string> files_in(const std::string& spec) {
   constexpr std::size_t kMostCuts = 40;  // an expression for g may have many
   std::vector<std::size_t> cuts{0};
@@ -80,8 +80,6 @@ std::vector<std::string> files_in(const std::string& spec) {
     }
   return files;
 }
-
-}  // namespace
 
 Places::Places(const CommandLine& line, bool dry_run, const comm::Communicator& comm)
     : comm_(comm) {

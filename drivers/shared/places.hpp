@@ -12,6 +12,12 @@ namespace mercer::drivers {
 /// The files that a job writes, refused where one is a file that the job reads, or one that another
 /// job is writing: before any work, so that nothing is lost.
 ///
+/// Every file that there is among the parts of a SPEC ("csv:FILE", "npy:X,Y", "h5:FILE:/x,/y",
+/// "MASK.csv:3"): from one of its colons and commas to another one. Local.
+std::vector<std::string> files_in(const std::string& spec);
+/// Whether the option, without dashes, names files that are only read. Local.
+bool is_read(const std::string& option);
+
 /// The options that name files are those whose value is called so in --help (FILE, SPEC, a name
 /// that ends as files do), and values such as file:K.h5 or table:g.csv. The ones that are only read
 /// are listed in places.cpp; every other one counts as written, so that an option that is missing

@@ -8,6 +8,7 @@
 #include "mercer/la/blas.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/spectral/stored.hpp"
+#include "shared/agreement.hpp"
 #include "shared/libraries.hpp"
 
 namespace mercer::drivers {
@@ -71,6 +72,7 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
   if (!options.plot.empty())
     report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
   record_.libraries = libraries();
+  require_same_machine(comm, record_.libraries);
   warn_if_oversubscribed(*this, options.threads);
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mercer/comm/communicator.hpp"
+#include "mercer/comm/same.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer {
@@ -33,6 +34,35 @@ class Comm : public testing::Test {
 TEST_F(Comm, LetsNobodyThrowWhereNobodyFailed) {
   EXPECT_EQ(error([&] { comm::agree_or_throw(world, true, ExitCode::failed, "never"); }), "");
   EXPECT_EQ(comm::together(world, [&] { return me; }), me);
+}
+
+TEST_F(Comm, NamesTheFirstFactThatTheLowestDifferingRankHasOtherwise) {
+  using comm::Fact;
+  const std::vector<Fact> alike{{"--a", "1"}, {"--b", ""}};
+  EXPECT_TRUE(comm::same(world, alike));
+  EXPECT_EQ(error([&] { comm::require_same(world, alike, "advice"); }), "");
+  EXPECT_EQ(error([&] { comm::require_same(world, {}, "advice"); }), "");
+  if (P == 1) return;
+  const auto text = [&](const std::vector<Fact>& mine) {
+    return error([&] { comm::require_same(world, mine, "advice"); });
+  };
+  const bool last = me == P - 1;
+  const std::string of_last = " on rank " + std::to_string(P - 1) + ": advice";
+  const std::string tail(300, 'x');
+  const std::vector<Fact> other{{"--a", "1"}, {"--b", "2"}},
+      more{{"--a", "1"}, {"--b", ""}, {"--c", "3"}};
+  EXPECT_EQ(text(last ? other : alike),
+            "2: the ranks differ: --b is empty on rank 0 and 2" + of_last);
+  EXPECT_EQ(text(last ? more : alike),
+            "2: the ranks differ: --c is absent on rank 0 and 3" + of_last);
+  EXPECT_EQ(text(last ? alike : more),
+            "2: the ranks differ: --c is 3 on rank 0 and absent" + of_last);
+  EXPECT_NE(text({{"--a", tail + (last ? "y" : "z")}}).find("2: the ranks differ: --a is xxx"),
+            std::string::npos);
+  EXPECT_EQ(text(last ? std::vector<Fact>{{"--b", ""}, {"--a", "1"}} : alike),
+            "2: the ranks differ in what they are given: advice");
+  const auto each = text({{"--a", std::to_string(me)}});
+  EXPECT_EQ(each, "2: the ranks differ: --a is 0 on rank 0 and 1 on rank 1: advice");
 }
 
 TEST_F(Comm, LetsAllThrowWhatTheLowestFailingRankSays) {
