@@ -15,8 +15,8 @@ namespace mercer::drivers {
 // result has to be the same on all; each of these throws InputError on all ranks that names what
 // differs. Collective.
 
-/// Options by name and value, the program and its commit, and the environment that decides how BLAS,
-/// ELPA and glibc compute.
+/// Options by name and value, the program and its commit, and the environment that decides how
+/// BLAS, ELPA and glibc compute.
 void require_same_options(const comm::Communicator& comm, const std::string& program,
                           const std::vector<std::pair<std::string, std::string>>& options);
 

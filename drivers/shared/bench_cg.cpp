@@ -129,7 +129,7 @@ int bench_cg(int argc, char** argv, const comm::Communicator& comm) {
 
   gram::OperatorOptions options;
   options.memory_bytes =
-      0.5 * (job.common.memory_limit > 0 ? job.common.memory_limit : memory_per_rank(comm));
+      0.5 * (job.common.memory_limit > 0 ? job.common.memory_limit : memory_per_rank(comm).bytes);
   options.block = c;
   if (job.common.single_precision) options.storage = gram::Storage::in_single;
   const auto stored = gram::plan_operator(kernel.kernel(), n, set.dimension(), c,

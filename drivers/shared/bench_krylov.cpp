@@ -97,8 +97,8 @@ class Comparison {
   spectral::TopPairs run_krylov(const dist::RowBlock<double>& X, Index k, Taken& taken) {
     gram::OperatorOptions store;
     store.storage = gram::parse_storage(job_.storage);
-    store.memory_bytes =
-        job_.common.memory_limit > 0 ? job_.common.memory_limit : memory_per_rank(session_.comm());
+    store.memory_bytes = job_.common.memory_limit > 0 ? job_.common.memory_limit
+                                                      : memory_per_rank(session_.comm()).bytes;
     const gram::KernelOperator K(kernel_.kernel(), X, session_.grid(), store);
     spectral::TopPairs pairs;
     taken.seconds.push_back(seconds(session_.comm(), [&] {

@@ -254,7 +254,7 @@ Ranks ranks_of(const PlanJob& job, Index ranks, const Machine& measured, Session
   if (ranks != comm.size() || options.ranks_per_node > 0) options.ranks = ranks;
   Ranks result{target_of(options, "", job.common.threads, comm), {}, job.common.memory_limit};
   result.there = machine_of(measured, result.target, options);
-  if (result.limit <= 0) result.limit = memory_per_rank(comm, result.target.ranks_per_node);
+  if (result.limit <= 0) result.limit = memory_per_rank(comm, result.target.ranks_per_node).bytes;
   return result;
 }
 

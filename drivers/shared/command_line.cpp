@@ -19,6 +19,7 @@
 #include "shared/libraries.hpp"
 #include "shared/places.hpp"
 #include "shared/plan.hpp"
+#include "shared/start_guard.hpp"
 
 namespace po = boost::program_options;
 
@@ -308,7 +309,8 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   // A plan for another machine reads its rows on this one.
   const bool elsewhere = o.target.ranks > 0 || o.target.nodes > 0;
   if (data_ != nullptr)
-    data_->memory_limit = o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm);
+    data_->memory_limit =
+        o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm).bytes;
   for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "network-bandwidth"}) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)
@@ -490,6 +492,7 @@ extern "C" void leave_interrupted(int) {
 
 int run(int argc, char** argv, const std::string& program,
         const std::function<int(const comm::Communicator&)>& body) {
+  guard_start();
   try {
     comm::Environment mpi(argc, argv);
     const auto world = comm::Communicator::world();
@@ -500,7 +503,9 @@ int run(int argc, char** argv, const std::string& program,
     } catch (const Error& error) {  // thrown alike on all ranks
       code = static_cast<int>(error.code());
       if (world.root()) fmt::print(stderr, "{}: {}\n", program, error.what());
-    } catch (const std::exception& error) {  // nobody agreed on this one: the others cannot know
+    } catch (const std::bad_alloc&) {  // nobody agreed on these: the others cannot know
+      comm::abort_run(program.c_str(), "out of memory", static_cast<int>(ExitCode::out_of_memory));
+    } catch (const std::exception& error) {
       comm::abort_run(program.c_str(), error.what());
     }
     std::fflush(nullptr);

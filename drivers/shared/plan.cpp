@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 
-#include "mercer/base/memory.hpp"
 #include "shared/target.hpp"
 
 namespace mercer::drivers {
@@ -86,28 +84,19 @@ std::string format_seconds(double seconds) {
   return shown(seconds / (365.25 * 86400), "years");
 }
 
-namespace {
-
-/// What this machine can give to its processes, in bytes; 1e18 where it does not say. Local.
-double available_memory() {
-  std::ifstream info("/proc/meminfo");
-  std::string name;
-  double kilobytes = 0, total = 0;
-  while (info >> name >> kilobytes) {
-    if (name == "MemAvailable:") total = kilobytes * 1024;
-    info.ignore(256, '\n');
-  }
-  return total > 0 ? total : 1e18;
-}
-
-}  // namespace
-
-double memory_per_rank(const comm::Communicator& comm) {
+MemoryRoom memory_per_rank(const comm::Communicator& comm) {
   return memory_per_rank(comm, ranks_here(comm));
 }
 
-double memory_per_rank(const comm::Communicator& comm, int ranks) {
-  return comm.all_reduce(available_memory() / ranks, comm::Op::min);
+MemoryRoom memory_per_rank(const comm::Communicator& comm, int ranks) {
+  MemoryRoom mine = machine_room();
+  mine.bytes /= ranks;
+  if (auto own = process_room(); own.bytes < mine.bytes) mine = std::move(own);
+  mine.bytes += static_cast<double>(resident_memory_bytes());
+  const double least = comm.all_reduce(mine.bytes, comm::Op::min);
+  const int speaker =
+      comm.all_reduce(mine.bytes <= least ? comm.rank() : comm.size(), comm::Op::min);
+  return {least, comm.broadcast(std::move(mine.whose), std::min(speaker, comm.size() - 1))};
 }
 
 }  // namespace mercer::drivers

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "mercer/base/memory.hpp"
 #include "mercer/comm/communicator.hpp"
 
 namespace mercer::drivers {
@@ -51,9 +52,10 @@ class Plan {
 /// "0.25 s", "12.3 s", "4.5 min", "3.2 h", "12 days".
 std::string format_seconds(double seconds);
 
-/// Memory of this machine over the ranks that share it, in bytes a rank. Collective.
-double memory_per_rank(const comm::Communicator& comm);
+/// What each rank may hold in all, and what sets it: what the machine and the job's control group
+/// leave over the ranks that share them, and ulimit -v and -d of each. Collective.
+MemoryRoom memory_per_rank(const comm::Communicator& comm);
 /// The same for `ranks` ranks on a machine like this one. Collective.
-double memory_per_rank(const comm::Communicator& comm, int ranks);
+MemoryRoom memory_per_rank(const comm::Communicator& comm, int ranks);
 
 }  // namespace mercer::drivers

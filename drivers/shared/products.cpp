@@ -32,8 +32,8 @@ void StorageJob::settle(const gram::Source& kernel, bool single_precision) {
 }
 
 double room_for_solver(const Session& session, const forecast::Sizes& sizes) {
-  const double asked = session.options().memory_limit;
-  const double limit = asked > 0 ? asked : 0.8 * session.memory_limit();
+  const double share = session.options().memory_limit > 0 ? 1 : 0.8;  // of what nobody promised
+  const double limit = share * session.memory_limit();
   constexpr double kMargin = 0.05;  // for what is not counted: holes in heaps, buffers of files
   return (1 - kMargin) * limit - session.plan().peak() - sizes.data_bytes();
 }

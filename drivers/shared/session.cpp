@@ -5,6 +5,7 @@
 
 #include "mercer/base/memory.hpp"
 #include "mercer/base/text.hpp"
+#include "mercer/comm/together.hpp"
 #include "mercer/la/blas.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/spectral/stored.hpp"
@@ -33,6 +34,20 @@ void warn_if_oversubscribed(const Session& session, int threads) {
   if (cores > 0 && sharing * threads > cores)
     session.warn(fmt::format("{} x {} on {}: the run is right but slow", counted(sharing, "rank"),
                              counted(threads, "thread"), counted(cores, "core")));
+}
+
+/// OpenBLAS maps a buffer at its first product and, where ulimit does not let it, tries again for
+/// ever: the first product is made here, where there is room for it.
+void reserve_for_blas(const comm::Communicator& comm) {
+  constexpr double kBuffer = 132.0 * (1 << 20);  // 128 MiB, and what goes with them
+  comm::together(comm, [&] {
+    const auto room = process_room();
+    if (room.bytes < kBuffer)
+      throw MemoryError("{} leaves {} to this process, and BLAS needs {} for its buffers: raise it",
+                        room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
+    Matrix<double> A(64, 64, 1.0), C(64, 64, 0.0);
+    la::gemm<double>(la::Trans::no, la::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
+  });
 }
 
 /// What this process holds before its job, the rank with most, in steps: what is left of a memory
@@ -71,6 +86,7 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
     if (!path.empty()) report::check_writable(comm, option, path);
   if (!options.plot.empty())
     report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
+  reserve_for_blas(comm);
   record_.libraries = libraries();
   require_same_machine(comm, record_.libraries);
   warn_if_oversubscribed(*this, options.threads);
@@ -142,22 +158,28 @@ double Session::took(const std::string& phase) const {
 }
 
 double Session::memory_limit() const {
-  if (options_.memory_limit > 0) return options_.memory_limit;
-  return target_.other ? memory_per_rank(comm_, target_.ranks_per_node) : memory_per_rank(comm_);
+  return memory_room().bytes;
 }
 
-std::string Session::whose_limit() const {
-  if (options_.memory_limit > 0) return "of --memory-limit";
-  return target_.other ? fmt::format(
-                             "that a machine like this one has for each of {} (give "
-                             "--memory-limit for that machine's)",
-                             counted(target_.ranks_per_node, "rank"))
-                       : "that this machine has for each of its ranks";
+MemoryRoom Session::memory_room() const {
+  const double asked = options_.memory_limit;
+  if (target_.other)
+    return asked > 0
+               ? MemoryRoom{asked, "of --memory-limit"}
+               : MemoryRoom{memory_per_rank(comm_, target_.ranks_per_node).bytes,
+                            fmt::format("that a machine like this one has for each of {} (give "
+                                        "--memory-limit for that machine's)",
+                                        counted(target_.ranks_per_node, "rank"))};
+  const auto room = memory_per_rank(comm_);
+  // What the machine has free may grow; what a control group or ulimit allows does not.
+  const bool firm = room.whose != "this machine";
+  if (asked > 0 && (asked <= room.bytes || !firm)) return {asked, "of --memory-limit"};
+  return {room.bytes, fmt::format("that {} leaves to each rank", room.whose)};
 }
 
 bool Session::stop_at_plan(const Plan& plan) {
-  const double limit = memory_limit();
-  const std::string excess = plan.excess(limit, whose_limit());
+  const auto [limit, whose] = memory_room();
+  const std::string excess = plan.excess(limit, whose);
   record_.flops = plan.flops();
   record_.result["peak_memory_bytes_planned"] = plan.peak();
   if (plan.timed()) {

@@ -35,8 +35,8 @@ class Session {
   /// --nodes.
   const Target& target() const { return target_; }
   dist::GridShape shape() const { return target_.shape; }
-  /// Bytes a rank that the job may take: --memory-limit, or the machine's memory over the ranks
-  /// that share it. Collective.
+  /// Bytes a rank that the job may take: --memory-limit, or what the machine, the job's control
+  /// group and ulimit leave to each rank. Collective.
   double memory_limit() const;
   const CommonOptions& options() const { return options_; }
   const Places& places() const { return places_; }
@@ -71,8 +71,8 @@ class Session {
     }
   }
   void warn(const std::string& text) const;
-  /// Throws InputError where the entries of these rows underflow; warns where the quadrature of tanh,
-  /// softplus or sigmoid is off by more than 1e-8 at their variances. Collective.
+  /// Throws InputError where the entries of these rows underflow; warns where the quadrature of
+  /// tanh, softplus or sigmoid is off by more than 1e-8 at their variances. Collective.
   void check_range(const gram::Source& source, const dist::RowBlock<double>& X) const;
 
   /// Runs `body` as the named phase and returns what it returns.
@@ -102,7 +102,8 @@ class Session {
  private:
   bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
   Machine machine(const kernel::Kernel* kernel, Index d);
-  std::string whose_limit() const;
+  /// memory_limit(), and whose it is, in words for Plan::excess(). Collective.
+  MemoryRoom memory_room() const;
 
   comm::Communicator comm_;
   CommonOptions options_;

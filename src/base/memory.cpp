@@ -1,10 +1,14 @@
 #include "mercer/base/memory.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #include "mercer/base/error.hpp"
@@ -12,16 +16,93 @@
 namespace mercer {
 namespace {
 
-std::int64_t status_field(std::string_view name) {
-  std::ifstream status("/proc/self/status");
+/// The number behind `name` in a file of lines "name number"; nothing where there is none.
+std::optional<double> field(const std::string& file, std::string_view name) {
+  std::ifstream lines(file);
   std::string line;
-  while (std::getline(status, line))
+  while (std::getline(lines, line))
     if (line.compare(0, name.size(), name) == 0)
-      return std::strtoll(line.c_str() + name.size(), nullptr, 10) * 1024;
-  return 0;
+      return std::strtod(line.c_str() + name.size(), nullptr);
+  return std::nullopt;
+}
+
+/// The file's only number; nothing where there is none ("max").
+std::optional<double> number_in(const std::string& file) {
+  std::ifstream text(file);
+  double value = 0;
+  if (text >> value) return value;
+  return std::nullopt;
+}
+
+std::int64_t status_field(std::string_view name) {
+  return static_cast<std::int64_t>(1024 * field("/proc/self/status", name).value_or(0));
+}
+
+void take_less(MemoryRoom& room, double bytes, const std::string& whose) {
+  if (bytes < room.bytes) room = {std::max(bytes, 0.0), whose};
+}
+
+/// The names of a version's files.
+struct GroupFiles {
+  const char *limit, *held, *reclaimable;
+};
+constexpr GroupFiles kFirst{"memory.limit_in_bytes", "memory.usage_in_bytes",
+                            "total_inactive_file"};
+constexpr GroupFiles kSecond{"memory.max", "memory.current", "inactive_file"};
+
+/// Of the group at `mount`/`path` and of those above it. (In a container the mount may be the
+/// group itself: the path then leads nowhere, and its last part counts.)
+void take_groups(MemoryRoom& room, const std::string& mount, std::string path,
+                 const GroupFiles& names) {
+  for (;;) {
+    const std::string group = mount + path + "/";
+    if (const auto limit = number_in(group + names.limit); limit && *limit < 1e18) {
+      const double held = number_in(group + names.held).value_or(0);
+      const double cache = field(group + "memory.stat", names.reclaimable).value_or(0);
+      take_less(room, *limit - std::max(held - cache, 0.0),
+                fmt::format("the control group {}", path.empty() ? "/" : path));
+    }
+    if (path.empty()) return;
+    path.resize(path.rfind('/'));
+  }
 }
 
 }  // namespace
+
+MemoryRoom machine_room(const std::string& root) {
+  MemoryRoom room;
+  if (const auto kilobytes = field(root + "/proc/meminfo", "MemAvailable:"))
+    take_less(room, 1024 * *kilobytes, "this machine");
+  std::ifstream groups(root + "/proc/self/cgroup");
+  const std::string mount = root + "/sys/fs/cgroup";
+  for (std::string line; std::getline(groups, line);) {  // "4:memory:/job_7", "0::/job_7"
+    const auto first = line.find(':'), second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const auto controllers = fmt::format(",{},", line.substr(first + 1, second - first - 1));
+    std::string path = line.substr(second + 1);
+    if (path == "/") path.clear();
+    if (controllers == ",,") {
+      take_groups(room, mount, path, kSecond);
+      take_groups(room, mount + "/unified", path, kSecond);
+    } else if (controllers.find(",memory,") != std::string::npos) {
+      take_groups(room, mount + "/memory", path, kFirst);
+    }
+  }
+  return room;
+}
+
+MemoryRoom process_room() {
+  MemoryRoom room;
+  const auto take = [&](auto which, std::string_view used, const char* whose) {
+    rlimit limit{};
+    if (::getrlimit(which, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+      take_less(room, static_cast<double>(limit.rlim_cur) - static_cast<double>(status_field(used)),
+                whose);
+  };
+  take(RLIMIT_AS, "VmSize:", "ulimit -v");
+  take(RLIMIT_DATA, "VmData:", "ulimit -d");
+  return room;
+}
 
 std::int64_t peak_memory_bytes() {
   return status_field("VmHWM:");

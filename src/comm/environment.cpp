@@ -99,13 +99,13 @@ std::string mpi_library() {
   return name.empty() ? "unknown MPI" : name;
 }
 
-void abort_run(const char* where, const char* what) {
+void abort_run(const char* where, const char* what, int code) {
   int initialized = 0, rank = 0;
   MPI_Initialized(&initialized);
   if (initialized) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   std::fprintf(stderr, "mercer: rank %d: %s: %s\n", rank, where, what);
   std::fflush(stderr);
-  if (initialized) MPI_Abort(MPI_COMM_WORLD, 1);
+  if (initialized) MPI_Abort(MPI_COMM_WORLD, code);
   std::abort();
 }
 

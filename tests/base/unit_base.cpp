@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstdint>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <string>
 
@@ -64,6 +68,62 @@ TEST(Memory, SeesItsOwnProcessGrow) {
   EXPECT_GE(resident_memory_bytes(), before + (60 << 20));
   EXPECT_GE(peak_memory_bytes(), resident_memory_bytes());
   EXPECT_EQ(touched(17, 3), 1.0);
+}
+
+/// A tree of /proc and /sys as another machine may show it.
+class Tree {
+ public:
+  Tree() { std::filesystem::create_directories(root); }
+  ~Tree() { std::filesystem::remove_all(root); }
+  void file(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(root + name).parent_path());
+    std::ofstream(root + name) << text;
+  }
+  const std::string root = testing::TempDir() + "mercer-tree-" + std::to_string(getpid());
+};
+
+TEST(Memory, TheMachineHasWhatItsControlGroupsLeave) {
+  constexpr double M = 1 << 20;
+  const Tree tree;
+  EXPECT_EQ(machine_room(tree.root).bytes, 1e18);  // says nothing
+  tree.file("/proc/meminfo", "MemTotal: 2000 kB\nMemAvailable:   1048576 kB\n");
+  EXPECT_EQ(machine_room(tree.root).bytes, 1024 * M);
+  EXPECT_EQ(machine_room(tree.root).whose, "this machine");
+  // Version 2: a job in a user's group; "max" is no limit.
+  tree.file("/proc/self/cgroup", "0::/user/job\n");
+  tree.file("/sys/fs/cgroup/user/job/memory.max", "max\n");
+  EXPECT_EQ(machine_room(tree.root).whose, "this machine");
+  tree.file("/sys/fs/cgroup/user/memory.max", std::to_string(500 << 20));
+  tree.file("/sys/fs/cgroup/user/memory.current", std::to_string(300 << 20));
+  tree.file("/sys/fs/cgroup/user/memory.stat",
+            "anon 5\ninactive_file " + std::to_string(100 << 20) + "\n");
+  EXPECT_EQ(machine_room(tree.root).bytes, (500 - 300 + 100) * M);
+  EXPECT_EQ(machine_room(tree.root).whose, "the control group /user");
+  // Version 1, beside it; the mount of a container may be the group itself.
+  tree.file("/proc/self/cgroup", "12:cpu,cpuacct:/a\n4:hugetlb,memory:/a/b\n0::/user/job\n");
+  tree.file("/sys/fs/cgroup/memory/memory.limit_in_bytes", std::to_string(200 << 20));
+  tree.file("/sys/fs/cgroup/memory/memory.usage_in_bytes", std::to_string(50 << 20));
+  EXPECT_EQ(machine_room(tree.root).bytes, 150 * M);
+  EXPECT_EQ(machine_room(tree.root).whose, "the control group /");
+  tree.file("/sys/fs/cgroup/memory/a/b/memory.limit_in_bytes", std::to_string(60 << 20));
+  tree.file("/sys/fs/cgroup/memory/a/b/memory.usage_in_bytes", std::to_string(70 << 20));
+  EXPECT_EQ(machine_room(tree.root).bytes, 0);
+  EXPECT_EQ(machine_room(tree.root).whose, "the control group /a/b");
+  tree.file("/proc/self/cgroup", "broken\n:\n4:memory\n");
+  EXPECT_EQ(machine_room(tree.root).bytes, 1024 * M);
+}
+
+TEST(Memory, AProcessHasWhatUlimitLeaves) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_DATA, &before), 0);
+  rlimit held = before;
+  held.rlim_cur = rlim_t{8} << 30;
+  ASSERT_EQ(setrlimit(RLIMIT_DATA, &held), 0);
+  const auto room = process_room();
+  EXPECT_EQ(room.whose, "ulimit -d");
+  EXPECT_LT(room.bytes, 8.0 * (1 << 30));
+  EXPECT_GT(room.bytes, 4.0 * (1 << 30));
+  setrlimit(RLIMIT_DATA, &before);
 }
 
 TEST(ToInt, PassesWhatFitsAndNamesWhatDoesNot) {

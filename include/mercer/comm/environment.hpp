@@ -26,7 +26,7 @@ class Environment {
 std::string mpi_library();
 
 /// Ends the whole run at once with rank and place on stderr: for broken invariants, where the other
-/// ranks cannot be reached in an orderly way. Local.
-[[noreturn]] void abort_run(const char* where, const char* what);
+/// ranks cannot be reached in an orderly way. `code`: mpirun's exit code. Local.
+[[noreturn]] void abort_run(const char* where, const char* what, int code = 1);
 
 }  // namespace mercer::comm
