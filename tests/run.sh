@@ -9,8 +9,8 @@
 # Without them those tests are skipped and named at the end; with CI=true that is a failure.
 #
 # Results depend in their last digits on the processor: on OpenBLAS's kernel, on the instruction set of
-# Mercer's own loops, on glibc's functions. The programs of the labels unit and dist (on 2 ranks) are
-# therefore run again as on older processors, unless OPTIONS OF CTEST ask for a part of the tests.
+# Mercer's own loops, on glibc's functions. The programs of the labels unit and dist (on 2 ranks) that
+# compute are therefore run again as on older processors, unless OPTIONS OF CTEST ask for a part.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source jobscripts/packages.sh
@@ -66,8 +66,8 @@ skipped=$({
   sed -n 's/^\[  SKIPPED \] \([A-Za-z][^ ,]*\.[^ ,]*\).*$/\1/p' "$build/Testing/Temporary/LastTest.log"
 } | sort -u)
 [[ -z $skipped ]] || printf '== skipped:\n%s\n' "$skipped"
-# The same programs as on another processor (but for the one that measures this processor's speed):
-# NAME VARIABLE=VALUE...
+# The same programs as on another processor, but for those that pass messages, read files or measure this
+# processor's speed: NAME VARIABLE=VALUE...
 has() { # FLAG...: of this processor
   local flag
   for flag; do grep -qwm1 "$flag" /proc/cpuinfo || return 1; done
@@ -77,7 +77,7 @@ again_as_on() {
   shift
   echo "== again as on $name: $*"
   env "$@" ctest --test-dir "$build" --output-on-failure --parallel "$side_by_side" \
-    -L '^(unit|dist)$' -R '^unit_|_on_2$' -E '^dist_machines' | tee -a "$build/ctest.log" || rc=$?
+    -L '^(unit|dist)$' -R '^unit_|_on_2$' -E '^(own_init|dist_comm|dist_report|dist_machines|real_data)_' | tee -a "$build/ctest.log" || rc=$?
 }
 if (($# == 0)) && [[ $(uname -m) == x86_64 ]]; then
   # Neither AVX2 nor FMA, in Mercer's loops, OpenBLAS and glibc; AVX2 without AVX-512; and AVX-512

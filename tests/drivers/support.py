@@ -18,9 +18,12 @@ DATA = os.environ.get("MERCER_DATA_DIR", "")
 
 
 # After the first rank that exits with non-zero, mpirun sends SIGCONT, SIGTERM and SIGKILL to the others, and sleeps a
-# second before each of the last two although they end by themselves within milliseconds. A program without mpirun
-# starts Open MPI's daemon beside itself. The runs below do without both, but for those that ask for `defaults`.
+# second before each of the last two, although Mercer's ranks wait for one another and end together. A program without
+# mpirun starts Open MPI's daemon beside itself. The runs below do without both, but for those that ask for `defaults`,
+# and where a sanitizer looks for leaks at the end.
 QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0", "OMPI_MCA_ess_singleton_isolated": "1"}
+if "ASAN_OPTIONS" in os.environ:
+    QUICK = {}
 
 
 class Run:
