@@ -206,8 +206,11 @@ class Errors(PipeTest):
         self.refuse(["none.h5"], "mercer-krr", "--model", "none.h5", "--test", CIRCLE)
 
     def test_errors_are_the_same_on_one_and_on_many_ranks(self):
+        file = self.write("ragged.csv", "1,2\n3\n")
         for ranks in (1, 3, 5):
-            self.spectrum(["ragged.csv"], "csv:" + self.write("ragged.csv", "1,2\n3\n"), ranks=ranks)
+            self.spectrum(["ragged.csv"], "csv:" + file, ranks=ranks)
+        for ranks in (0, 2, 4):
+            self.spectrum(["ragged.csv"], "csv:" + file, ranks=ranks, defaults=True)
 
 
 class Architectures(PipeTest):

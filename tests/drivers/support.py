@@ -17,6 +17,15 @@ GOLDEN = os.environ.get("MERCER_GOLDEN_DIR", "")
 DATA = os.environ.get("MERCER_DATA_DIR", "")
 
 
+# After the first rank that exits with non-zero, mpirun sends SIGCONT, SIGTERM and SIGKILL to the others, and sleeps a
+# second before each of the last two, although Mercer's ranks wait for one another and end together. A program without
+# mpirun starts Open MPI's daemon beside itself. The runs below do without both, but for those that ask for `defaults`,
+# and where a sanitizer looks for leaks at the end.
+QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0", "OMPI_MCA_ess_singleton_isolated": "1"}
+if "ASAN_OPTIONS" in os.environ:
+    QUICK = {}
+
+
 class Run:
     def __init__(self, process):
         self.code = process.returncode
@@ -29,12 +38,13 @@ class Run:
         return [line for line in self.err.splitlines() if line.startswith("mercer")]
 
 
-def run(driver, *arguments, ranks=2, timeout=300, cwd=None):
-    """One run of a driver; never longer than `timeout` seconds. 0 ranks: without mpirun, which takes a second or
-    two to end after a non-zero exit."""
+def run(driver, *arguments, ranks=2, timeout=300, cwd=None, defaults=False):
+    """One run of a driver; never longer than `timeout` seconds. 0 ranks: without mpirun. `defaults`: with Open MPI's
+    own settings where QUICK has others."""
     launcher = [MPIEXEC, "-n", str(ranks)] if ranks > 0 else []
     command = [*launcher, os.path.join(BIN, driver), *map(str, arguments)]
-    return Run(subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd))
+    return Run(subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd,
+                              env=os.environ if defaults else os.environ | QUICK))
 
 
 class PipeTest(unittest.TestCase):
@@ -56,10 +66,10 @@ class PipeTest(unittest.TestCase):
         """The JSON record of a run that must succeed."""
         return json.loads(self.succeed(driver, *arguments, "--json", "-", **options).out)
 
-    def refuse(self, words, driver, *arguments, code=2, ranks=2):
+    def refuse(self, words, driver, *arguments, code=2, ranks=2, defaults=False):
         """The run ends with `code` and exactly one line of Mercer's own, which holds every one of `words`."""
         before = sorted(os.listdir(self.directory))
-        result = run(driver, *arguments, ranks=ranks, timeout=60, cwd=self.directory)
+        result = run(driver, *arguments, ranks=ranks, timeout=60, cwd=self.directory, defaults=defaults)
         shown = f"{driver} {' '.join(map(str, arguments))}\n{result.out}\n{result.err}"
         self.assertEqual(result.code, code, shown)
         own = [line for line in result.own_errors if "warning" not in line]

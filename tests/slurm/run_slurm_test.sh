@@ -40,7 +40,7 @@ check() { # WHAT COMMAND...
   local what=$1
   shift
   if "$@"; then
-    echo "ok: $what"
+    echo "ok: $what ($SECONDS s)"
     ok=$((ok + 1))
   else
     echo "FAILED: $what ($*)"
@@ -54,7 +54,7 @@ state() { # JOB: "COMPLETED 0:0"
 is_state() { [[ $(state "$1") == "$2" ]]; }
 has_ended() { [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY) ]]; }
 ended_as() { # JOB "STATE CODE"
-  cluster_wait 20 is_state "$1" "$2" || { echo "job $1: $(state "$1"), not $2"; return 1; }
+  cluster_wait 60 is_state "$1" "$2" || { echo "job $1: $(state "$1"), not $2"; return 1; }
 }
 submit() { # LOG SCRIPT ARGUMENTS...: from Mercer's folder, as a user does; prints the job's number
   local log=$1 script=$2
@@ -64,13 +64,13 @@ submit() { # LOG SCRIPT ARGUMENTS...: from Mercer's folder, as a user does; prin
 run_job() { # the same, and waits for its end
   local job
   job=$(submit "$@")
-  cluster_wait 120 has_ended "$job" || true
+  cluster_wait 240 has_ended "$job" || true
   echo "$job"
 }
 
 cluster_start "$work/cluster"
 echo "ok: $(sinfo -V) runs on $(uname -n), $(sinfo -h -o '%c cpus')"
-exports=MERCER_BIN=$bin
+exports=MERCER_BIN=$bin,OMPI_MCA_mpi_yield_when_idle=1 # other tests run beside this one
 (($(env -u OMP_NUM_THREADS nproc) >= 2)) || exports+=,MERCER_OVERSUBSCRIBE=1
 
 job=$(run_job "$work/krr.log" krr.sbatch --train circle:n=200,freq=3 --test circle:n=50,freq=3 \
@@ -92,30 +92,30 @@ check "a job without programs fails with exit code 2" ended_as "$job" "FAILED 2:
 check "and says what to do" says "$work/missing.log" "no /nonexistent/mercer-spectrum: build Mercer first"
 
 rc=0
-timeout 100 srun -n 2 --mpi=none "$bin/mercer-spectrum" --data circle:n=20,freq=1 --out "$work/singleton.h5" \
+timeout 200 srun -n 2 --mpi=none "$bin/mercer-spectrum" --data circle:n=20,freq=1 --out "$work/singleton.h5" \
   >"$work/singleton.log" 2>&1 || rc=$?
 check "srun without PMIx is refused" test "$rc" -ne 0 -a "$rc" -ne 124
 check "and the line says so" says "$work/singleton.log" "srun started 2 separate copies"
 check "and nothing was written" test ! -e "$work/singleton.h5"
 
 rc=0
-(cd "$home" && SLURM_SUBMIT_DIR=$home MERCER_BIN=$bin timeout 100 srun -n 2 --mpi=none bash jobscripts/krr.sbatch) \
+(cd "$home" && SLURM_SUBMIT_DIR=$home MERCER_BIN=$bin timeout 200 srun -n 2 --mpi=none bash jobscripts/krr.sbatch) \
   >"$work/script.log" 2>&1 || rc=$?
 check "srun on a job script is refused" test "$rc" -eq 2
 check "and the line says so" says "$work/script.log" "started 2 times by srun"
 
 # A training job that is warned before its time limit writes a checkpoint, is queued again, and ends
 # with the parameters of a run that was left alone.
-training=(--train circle:n=256,freq=5 --arch "dense(1024) relu dense(1)" --bias-std 1 --top 20 --steps 6000 --safety 0.5)
+training=(--train circle:n=256,freq=5 --arch "dense(1024) relu dense(1)" --bias-std 1 --top 20 --steps 2000 --safety 0.5)
 job=$(run_job "$work/whole.log" train.sbatch "${training[@]}" --checkpoint "$work/whole.checkpoint.h5" --out "$work/whole.h5")
 check "train.sbatch completed" ended_as "$job" "COMPLETED 0:0"
 job=$(submit "$work/train.log" train.sbatch "${training[@]}" --checkpoint "$work/train.checkpoint.h5" \
   --checkpoint-every 50 --out "$work/train.h5")
-check "a long training job has written a checkpoint" cluster_wait 60 test -e "$work/train.checkpoint.h5"
+check "a long training job has written a checkpoint" cluster_wait 120 test -e "$work/train.checkpoint.h5"
 scancel --batch --signal=USR1 "$job"
-check "the job was queued again" cluster_wait 60 says "$work/train.log" "queueing job $job again"
-check "it went on from its checkpoint" cluster_wait 120 says "$work/train.log" "going on from $work/train.checkpoint.h5"
-check "and completed" cluster_wait 120 is_state "$job" "COMPLETED 0:0"
+check "the job was queued again" cluster_wait 120 says "$work/train.log" "queueing job $job again"
+check "it went on from its checkpoint" cluster_wait 240 says "$work/train.log" "going on from $work/train.checkpoint.h5"
+check "and completed" cluster_wait 240 is_state "$job" "COMPLETED 0:0"
 check "with the parameters of the undisturbed run, to the bit" "$python" "$here/read_results.py" same "$work/train.h5" "$work/whole.h5"
 
 # What Slurm does 120 s before the time limit: USR1 to the batch shell. A stand-in for a driver that
@@ -130,7 +130,7 @@ STUB
 chmod +x "$work/bin/mercer-krr"
 # shellcheck disable=SC2031
 job=$(exports=${exports/"$bin"/$work/bin} && submit "$work/signal.log" krr.sbatch)
-check "both ranks of a long job are up" cluster_wait 60 test -e "$work/ready.0" -a -e "$work/ready.1"
+check "both ranks of a long job are up" cluster_wait 120 test -e "$work/ready.0" -a -e "$work/ready.1"
 scancel --batch --signal=USR1 "$job"
 check "USR1 reached both ranks, exit code 130 came back" ended_as "$job" "FAILED 130:0"
 check "rank 0 was told" test -e "$work/signalled.0"
