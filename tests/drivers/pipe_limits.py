@@ -9,7 +9,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import BIN, MPIEXEC, PipeTest
+from support import BIN, MPIEXEC, QUICK, PipeTest
 
 KINDS = {"-d": resource.RLIMIT_DATA, "-v": resource.RLIMIT_AS}
 
@@ -19,7 +19,7 @@ class Limits(PipeTest):
         launcher = [MPIEXEC, "-n", str(ranks)] if ranks else []
         limit = mebibytes << 20
         return subprocess.run([*launcher, os.path.join(BIN, driver), *options], capture_output=True, text=True, timeout=60,
-                              check=False, preexec_fn=lambda: resource.setrlimit(KINDS[kind], (limit, limit)))
+                              check=False, env=os.environ | QUICK, preexec_fn=lambda: resource.setrlimit(KINDS[kind], (limit, limit)))
 
     def refuse_within(self, words, *run, **options):
         result = self.run_within(*run, **options)

@@ -8,7 +8,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import BIN, MPIEXEC, PipeTest, read
+from support import BIN, MPIEXEC, QUICK, PipeTest, read
 
 CIRCLE = ("--train", "circle:n=64,freq=2")
 RIDGE = ("--ridge", "1e-2")
@@ -35,7 +35,8 @@ class Ranks(PipeTest):
         command = [MPIEXEC]
         for number, (count, launcher, driver, options) in enumerate(ranks):
             command += ([":"] if number else []) + ["-n", str(count), *launcher, os.path.join(BIN, driver), *options]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.directory, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.directory, check=False,
+                                env=os.environ | QUICK)
         return result, [line for line in result.stderr.splitlines() if line.startswith("mercer")]
 
     def differ(self, words, *ranks):
