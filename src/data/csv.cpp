@@ -138,8 +138,10 @@ class CsvReader : public Reader {
     if (next_ == 0 && !layout_.header)
       return " (--header yes takes the first row for names of the columns)";
     if (!is_target(column))
-      return " (an input is a number: a column of names becomes columns of 0 and 1, by "
-             "pandas.get_dummies for instance, or is left out of the file)";
+      return fmt::format(
+          " (inputs are numbers: names become columns of 0 and 1, by pandas.get_dummies for "
+          "instance; --index {} sets the column aside)",
+          column);
     return test_ ? "" : " (--one-hot makes names classes)";
   }
 
@@ -161,8 +163,8 @@ class CsvReader : public Reader {
       if (values > before) ++rows;
     }
     throw InputError(
-        "{}: {}: {}; {} in all: fill in the values that are missing, or leave out these rows "
-        "or columns (pandas: fillna, dropna)",
+        "{}: {}: {}; {}: fill in what is missing, or leave out these rows or columns (pandas: "
+        "fillna, dropna)",
         lines_.path(), place_in(row, column + 1, name(column)),
         field.empty() ? "the field is empty" : quoted(field) + " is no finite number",
         values == 1

@@ -165,13 +165,15 @@ void drop_trailing(LineReader& lines, const std::vector<std::string>& head, cons
                           layout.trailing));
 }
 
-/// Whether the first column is what pandas writes for a table's index: without a name, whole
-/// numbers.
+/// Whether the first column is what pandas and R write for a table's index: without a name, whole
+/// numbers, or texts of which none is a number.
 bool looks_like_index(const std::vector<std::string>& head, const CsvLayout& layout) {
   if (!layout.header || layout.columns < 2 || !is_unnamed_index(layout.names[0])) return false;
-  for (std::size_t row = 1; row < head.size(); ++row)
-    if (!parse_whole(fields_of(head[row], layout.separator)[0])) return false;
-  return head.size() > 1;
+  const auto below = rows_below(head, layout);
+  const auto whole = [](const auto& row) { return parse_whole(row[0]).has_value(); };
+  const auto text = [](const auto& row) { return !is_missing(row[0]) && !parse_number(row[0]); };
+  return !below.empty() && (std::all_of(below.begin(), below.end(), whole) ||
+                            std::all_of(below.begin(), below.end(), text));
 }
 
 void find_index(const std::string& path, const std::vector<std::string>& head,

@@ -91,6 +91,8 @@ TEST(CsvColumns, AnIndexWithoutANameIsSetAside) {
   // A table that was shuffled or cut; a column that measures something; one by its name or place.
   EXPECT_EQ(train_of(folder.write("s.csv", ",a,y\n317,1,2\n12,3,4\n")).dimension(), 1);
   EXPECT_EQ(train_of(folder.write("m.csv", ",a,y\n0.5,1,2\n1.5,3,4\n")).dimension(), 2);
+  EXPECT_EQ(train_of(folder.write("d.csv", ",a,y\n2020-01-01,1,2\n2020-01-02,3,4\n")).dimension(),
+            1);
   const auto named = folder.write("i.csv", "a,id,b,y\n10.5,7,11.5,-10.5\n");
   for (const std::string index : {"id", "1", "-3"}) {
     options.csv_index = index;
