@@ -36,7 +36,7 @@ struct Options {
   std::string csv_header = "auto";
   /// CSV's column that numbers the rows and is no input: "none", a name or a position, or "auto":
   /// the first one where the header has no name for it (or pandas' "Unnamed: 0") and it holds
-  /// whole numbers.
+  /// whole numbers, or nothing that is a number.
   std::string csv_index = "auto";
   std::uint64_t seed = 0;  ///< of synthetic sets
   /// Bytes a rank for the rows; more are refused before they are allocated. 0: no limit.
