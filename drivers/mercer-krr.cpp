@@ -216,16 +216,33 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   return session.finish(ok);
 }
 
-/// Predictions of a stored model for new rows.
-int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicator& comm) {
+/// What was typed beside --model has an effect. Throws InputError.
+void expect_no_fit(const RidgeJob& job, const CommandLine& line) {
   for (const char* option :
        {"train", "ridge", "ridge-relative", "top", "g", "predict", "solver", "spectrum", "storage",
         "preconditioner", "rank", "cg-tol", "max-iterations", "checkpoint", "precision", "check"})
     if (line.given(option))
       throw InputError("--{}: belongs to a fit, --model {} is one that is done: leave it out",
                        option, job.model);
+  for (const char* option :
+       {"split", "index", "limit", "scale", "standardize", "unit-norm", "one-hot"})
+    if (line.given(option))
+      throw InputError(
+          "--{}: decides how the training rows were read or prepared, and --model {} knows: leave "
+          "it out",
+          option, job.model);
+  if (job.preparation.csv_target == "none")
+    throw InputError(
+        "--target none: --model {} knows its targets, and test rows may be without: leave it out",
+        job.model);
+}
+
+/// Predictions of a stored model for new rows.
+int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicator& comm) {
+  expect_no_fit(job, line);
   const auto file = dist::Hdf5File::open(comm, job.model);
   const auto model = read_model(file);
+  const bool target = line.given("target"), header = line.given("header");
   line.adopt(model.options, job.model);
   job.train = model.train;
   auto kernel = line.kernel_source(comm);
@@ -237,17 +254,23 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
   Session session(line, job.common, comm);
   session.places().require_not_written("--model", job.train);
   const auto [train, test] = session.phase("load", [&] {
-    job.preparation.targets_required = false;  // rows to predict may come without
+    auto options = job.preparation;
+    options.targets_required = false;
+    options.limit_test = -1;
+    if (target) options.csv_target.clear();  // what was typed is the test file's
+    if (header) options.csv_header = "auto";
     auto split = [&] {
       try {
-        return data::load(job.train, "", job.preparation, comm);
+        return data::load(job.train, "", options, comm);
       } catch (const InputError& error) {
         throw InputError("--model {}: its training rows, {}, are needed again: {}", job.model,
                          job.train, error.what());
       }
     }();
-    auto rows = data::load_test(job.test.empty() ? job.train : job.test, model.preparation,
-                                job.preparation, comm);
+    options = job.preparation;
+    if (!job.test.empty()) options.split.clear();  // the mask is the training file's
+    auto rows =
+        data::load_test(job.test.empty() ? job.train : job.test, model.preparation, options, comm);
     return std::pair(std::move(split.train), std::move(rows));
   });
   const auto hash = spectral::hash_text(train.hash);
@@ -255,7 +278,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
     throw InputError("--model {}: was trained on other rows than {} holds now (hash {}, now {})",
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
-  say_notes(session, train, &test);
+  say_notes_of_model(session, train, test);
   kernel = verified(session, kernel, train, &test, false);
   Plan plan = session.plan();
   plan.stage(forecast::predict(session.machine(kernel, train.dimension()),

@@ -136,8 +136,10 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
     add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
         "CSV columns of the targets, separated by commas: names, positions from 0, or from the end "
         "(-1); none");
-    add("split", po::value(&o.split)->value_name("MASK.csv[.gz]:S"),
-        "rows whose column S is 1 are the test set");
+    add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
+        "CSV or NPY file of one row a row of the training file: those with 1 or True in its column "
+        "COL "
+        "(name, position from 0, or from the end) are the test set");
   } else {
     add("data", po::value(&first)->value_name("SPEC"), "data set");
     add("data2", po::value(&second)->value_name("SPEC"),
@@ -146,12 +148,16 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
         "CSV columns that are targets and no inputs: names, positions from 0, or from the end "
         "(-1); "
         "none");
-    add("split", po::value(&o.split)->value_name("MASK.csv[.gz]:S"),
-        "rows whose column S is 1 are left out");
+    add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
+        "CSV or NPY file of one row a row of the data: those with 1 or True in its column COL "
+        "(name, "
+        "position from 0, or from the end) are left out");
   }
   add("header", po::value(&o.csv_header)->value_name("yes|no|auto")->default_value("auto"),
       "whether CSV's first row names the columns; auto: where it has no number, or is 0, 1, 2, ... "
-      "over columns that are not whole numbers");
+      "over columns that are not whole numbers, or other growing whole numbers over columns "
+      "without "
+      "any");
   add("index", po::value(&o.csv_index)->value_name("COL|none|auto")->default_value("auto"),
       "CSV column that numbers the rows and is no input; auto: a first one without a name");
   add("limit", po::value(&o.limit)->value_name("N"), "at most the first N training rows");

@@ -65,11 +65,14 @@ report::Plot prediction_panel(const dist::RowBlock<double>& predictions, const d
   const auto f = dist::all_rows(predictions);
   const auto y = dist::all_rows(targets);
   report::Series points{.label = "test rows", .x = {}, .y = {}, .style = report::Style::points};
-  for (Index i = 0; i < std::min(f.cols(), kDrawnRows); ++i)
+  for (Index i = 0, drawn = 0; i < f.cols() && drawn < kDrawnRows; ++i) {
+    if (std::isnan(y(0, i))) continue;  // a row without targets
+    ++drawn;
     for (Index c = 0; c < f.rows(); ++c) {
       points.x.push_back(y(c, i));
       points.y.push_back(f(c, i));
     }
+  }
   const auto [low, high] = std::ranges::minmax_element(points.x);
   const std::vector<double> ends{*low, *high};
   report::Series equal{.label = "prediction = target", .x = ends, .y = ends, .colour = 6};

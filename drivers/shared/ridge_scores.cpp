@@ -5,6 +5,9 @@
 #include <functional>
 #include <numeric>
 
+#include "mercer/comm/together.hpp"
+#include "mercer/dist/redistribute.hpp"
+
 namespace mercer::drivers {
 
 using dist::RowBlock;
@@ -23,11 +26,43 @@ std::vector<double> numbers_of(const data::Classes& classes) {
   return places;
 }
 
-/// Rows of test targets in their own units.
-RowBlock<double> own_targets(const data::Dataset& rows, const data::Preparation& preparation) {
-  auto targets = rows.targets.copy();
+/// Test targets in their own units.
+RowBlock<double> own_units(RowBlock<double> targets, const data::Preparation& preparation) {
   data::to_target_units(preparation.standardization, targets);
   return targets;
+}
+
+/// Those rows that have targets, over the ranks anew.
+struct Known {
+  RowBlock<double> predictions, targets;
+  std::vector<Index> labels;  ///< of the local rows; empty without classes
+};
+
+/// Rows `which` of all, the same list on every rank. Collective.
+RowBlock<double> chosen(const RowBlock<double>& rows, const std::vector<Index>& which) {
+  const auto& comm = rows.comm();
+  auto result = comm::together(
+      comm, [&] { return RowBlock<double>(comm, static_cast<Index>(which.size()), rows.cols()); });
+  const auto first = which.begin() + result.first_row();
+  const std::vector<Index> own(first, first + result.local_rows());
+  const auto fetched = dist::fetch_rows(rows, std::span<const Index>(own));
+  std::copy_n(fetched.data(), fetched.size(), result.values().begin());
+  return result;
+}
+
+Known known_rows(const RowBlock<double>& predictions, const data::Dataset& rows) {
+  if (rows.known_rows == rows.rows()) return {predictions.copy(), rows.targets.copy(), rows.labels};
+  std::vector<Index> which;
+  for (Index i = 0; i < rows.targets.local_rows(); ++i)
+    if (rows.known(i)) which.push_back(rows.targets.first_row() + i);
+  which = predictions.comm().all_gather(std::span<const Index>(which));
+  Known known{chosen(predictions, which), chosen(rows.targets, which), {}};
+  if (rows.classes.empty()) return known;
+  RowBlock<double> labels(predictions.comm(), rows.rows(), 1);
+  std::ranges::copy(rows.labels, labels.values().begin());
+  const auto kept = chosen(labels, which);
+  for (const double label : kept.values()) known.labels.push_back(static_cast<Index>(label));
+  return known;
 }
 
 /// A mean square over standardised outputs, in the targets' own units; nullopt where it is known by
@@ -95,22 +130,29 @@ Predictions evaluate(RowBlock<double> values, const data::Dataset& rows,
   const auto& standardization = preparation.standardization;
   Predictions result{.values = std::move(values), .probabilities = {}, .scores = {}};
   Scores& scores = result.scores;
-  if (temperature.has_value()) {
+  scores.predicted = rows.rows();
+  if (temperature.has_value())
     result.probabilities = krr::probabilities(result.values, *temperature);
-    if (rows.outputs() > 0)
-      scores.log_loss = krr::log_loss(result.values, rows.labels, *temperature);
+  if (rows.outputs() == 0) {
+    data::to_target_units(standardization, result.values);
+    return result;
   }
-  if (rows.outputs() > 0 && !standardization.target_deviation.empty())
-    scores.rmse_standardized = krr::rmse(result.values, rows.targets);
+  auto known = known_rows(result.values, rows);
+  scores.rows = rows.known_rows;
+  if (temperature.has_value())
+    scores.log_loss = krr::log_loss(known.predictions, known.labels, *temperature);
+  if (!standardization.target_deviation.empty())
+    scores.rmse_standardized = krr::rmse(known.predictions, known.targets);
   data::to_target_units(standardization, result.values);
-  if (rows.outputs() == 0) return result;
-  const auto targets = own_targets(rows, preparation);
-  scores.mse = krr::mse(result.values, targets);
+  data::to_target_units(standardization, known.predictions);
+  const auto targets = own_units(std::move(known.targets), preparation);
+  scores.mse = krr::mse(known.predictions, targets);
   scores.rmse = std::sqrt(*scores.mse);
-  scores.r2 = krr::r_squared(result.values, targets);
+  scores.r2 = krr::r_squared(known.predictions, targets);
   if (!rows.classes.empty()) {
-    const auto predicted = krr::predicted_classes(result.values, numbers_of(rows.classes));
-    scores.confusion.emplace(result.values.comm(), predicted, rows.labels, rows.classes.size());
+    const auto predicted = krr::predicted_classes(known.predictions, numbers_of(rows.classes));
+    scores.confusion.emplace(known.predictions.comm(), predicted, known.labels,
+                             rows.classes.size());
     scores.accuracy = scores.confusion->accuracy();
   }
   return result;
@@ -198,6 +240,9 @@ void print_predictions(const Session& session, const data::Dataset& rows,
     session.say("\n{} rows without targets predicted", rows.rows());
     return;
   }
+  if (predictions.scores.rows < rows.rows())
+    session.say("\n{} of {} test rows have targets and are scored; all are predicted",
+                predictions.scores.rows, rows.rows());
   if (!predictions.scores.confusion.has_value()) return;
   const auto& confusion = *predictions.scores.confusion;
   const Index classes = confusion.classes();
@@ -237,6 +282,8 @@ void print_predictions(const Session& session, const data::Dataset& rows,
 void note_errors(Session& session, const RidgeErrors& errors,
                  const data::Preparation& preparation) {
   auto& result = session.record().result;
+  const Scores& scores = errors.scores;
+  if (scores.known() && scores.rows < scores.predicted) result["rows_scored"] = scores.rows;
   for (const auto& [name, unit, value] : figures(preparation, errors.standardized_only)) {
     const auto found = value(errors);
     if (!found.has_value()) continue;
@@ -279,13 +326,15 @@ void write_predictions(dist::Hdf5File& file, const data::Dataset& rows,
   if (predictions.probabilities.cols() > 0) file.write("/probabilities", predictions.probabilities);
   if (rows.outputs() == 0) return;
   if (classes.empty()) {
-    file.write("/targets", own_targets(rows, preparation));
+    file.write("/targets", own_units(rows.targets.copy(), preparation));
     return;
   }
   RowBlock<double> labels(rows.inputs.comm(), rows.rows(), 1);
   const auto numbers = numbers_of(classes);
-  for (Index i = 0; i < labels.local_rows(); ++i)
-    labels.row(i)[0] = numbers[static_cast<std::size_t>(rows.labels[static_cast<std::size_t>(i)])];
+  for (Index i = 0; i < labels.local_rows(); ++i) {
+    const Index label = rows.labels[static_cast<std::size_t>(i)];
+    labels.row(i)[0] = label < 0 ? NAN : numbers[static_cast<std::size_t>(label)];
+  }
   file.write("/targets", labels);
   file.write("/labels", rows.rows(), std::span<const Index>(rows.labels));
   if (!predictions.scores.confusion.has_value()) return;

@@ -10,8 +10,10 @@
 
 namespace mercer::drivers {
 
-/// What predictions of rows with targets are worth. All empty for rows without targets.
+/// What predictions of rows with targets are worth. All empty where no row has any.
 struct Scores {
+  Index rows = 0;  ///< that have targets, and are scored
+  Index predicted = 0;
   std::optional<double> mse, rmse, r2;      ///< in the targets' own units; r2 has none
   std::optional<double> rmse_standardized;  ///< over the training deviations, where standardised
   std::optional<double> accuracy;           ///< where targets are classes
@@ -28,7 +30,8 @@ struct Predictions {
 };
 
 /// `values`: predictions in prepared units, m x c, by rows like those of `rows`. `temperature`: of
-/// class probabilities (krr::probabilities()), if there is one. Collective, O(m c).
+/// class probabilities (krr::probabilities()), if there is one. Rows with targets are scored.
+/// Collective, O(m c).
 Predictions evaluate(dist::RowBlock<double> values, const data::Dataset& rows,
                      const data::Preparation& preparation,
                      std::optional<double> temperature = std::nullopt);
@@ -61,12 +64,13 @@ bool standardized_only(const std::vector<RidgeErrors>& errors);
 /// The table of errors: one line a ridge, those columns that the job has, one unit, named above.
 void print_errors(const Session& session, const data::Preparation& preparation,
                   const std::vector<RidgeErrors>& errors);
-/// Accuracy of each class, and the confusion matrix of a dozen classes at most; nothing without
-/// classes. Or the number of rows that were predicted, where they have no targets.
+/// How many rows have targets, where not all of them have. Accuracy of each class, and the
+/// confusion matrix of a dozen classes at most; nothing without classes.
 void print_predictions(const Session& session, const data::Dataset& rows,
                        const Predictions& predictions);
 
-/// Into the JSON record: rmse, mse, r2, ..., what there is by class, and `units`.
+/// Into the JSON record: rmse, mse, r2, ..., what there is by class, and `units`; `rows_scored`
+/// where some rows have no targets.
 void note_errors(Session& session, const RidgeErrors& errors, const data::Preparation& preparation);
 
 /// GROUP/rmse, mse, r2, ..., loo_rmse, gcv: one number a ridge; the attribute `unit` names what
@@ -76,7 +80,8 @@ void write_errors(dist::Hdf5File& file, const std::string& group,
 /// /predictions, /rows (places in the file, from 0), /targets where they are known; with classes
 /// /classes, /labels (places in /classes), and /probabilities, /score/accuracy_by_class and
 /// /score/confusion (true, predicted) where there are such. /targets of classes are the labels as
-/// the file has them, where these are numbers; where they are names, /labels again. Collective.
+/// the file has them, where these are numbers; where they are names, /labels again. Of a row
+/// without targets, beside others that have them, /targets are NaN and its label is -1. Collective.
 void write_predictions(dist::Hdf5File& file, const data::Dataset& rows,
                        const data::Preparation& preparation, const Predictions& predictions);
 

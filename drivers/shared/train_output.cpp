@@ -19,12 +19,22 @@ namespace {
 constexpr std::size_t kLines = 20;  // of the table
 constexpr std::size_t kCurves = 7;  // of the plot: as many as there are colours
 
+/// Columns `which` of A.
 template <class T>
-Matrix<T> converted(MatrixView<const double> A) {
-  Matrix<T> B(A.rows, A.cols);
-  for (Index j = 0; j < A.cols; ++j)
-    for (Index i = 0; i < A.rows; ++i) B(i, j) = static_cast<T>(A(i, j));
+Matrix<T> converted(MatrixView<const double> A, const std::vector<Index>& which) {
+  Matrix<T> B(A.rows, static_cast<Index>(which.size()));
+  for (Index j = 0; j < B.cols(); ++j)
+    for (Index i = 0; i < A.rows; ++i)
+      B(i, j) = static_cast<T>(A(i, which[static_cast<std::size_t>(j)]));
   return B;
+}
+
+/// The local rows that have targets.
+std::vector<Index> known_rows(const data::Dataset& set) {
+  std::vector<Index> which;
+  for (Index i = 0; i < set.inputs.local_rows(); ++i)
+    if (set.known(i)) which.push_back(i);
+  return which;
 }
 
 /// Places of about `count` of `size` records: the first, the last, and between them evenly by
@@ -57,10 +67,10 @@ template <class T>
 TestLoss<T>::TestLoss(const net::Network& network, const data::Dataset& test)
     : comm_(test.inputs.comm()),
       evaluator_(network, test.inputs.local_rows(), kTestMemory),
-      X_(converted<T>(test.inputs.transposed())),
-      Y_(converted<T>(test.targets.transposed())),
-      F_(test.outputs(), test.inputs.local_rows()),
-      count_(static_cast<double>(test.rows() * test.outputs())) {}
+      X_(converted<T>(test.inputs.transposed(), known_rows(test))),
+      Y_(converted<T>(test.targets.transposed(), known_rows(test))),
+      F_(test.outputs(), X_.cols()),
+      count_(static_cast<double>(test.known_rows * test.outputs())) {}
 
 template <class T>
 double TestLoss<T>::operator()(std::span<const T> w) {

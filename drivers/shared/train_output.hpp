@@ -8,7 +8,8 @@
 
 namespace mercer::drivers {
 
-/// Mean of r^2 over the rows and outputs of a test set, in the precision of training.
+/// Mean of r^2 over the outputs of those rows of a test set that have targets, in the precision of
+/// training.
 template <class T>
 class TestLoss {
  public:

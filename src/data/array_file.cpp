@@ -188,7 +188,22 @@ void ArrayFile::read_fortran(Index first, Index count, double* out, Index stride
   }
 }
 
-void ArrayFile::read(Index first, Index count, double* out, Index stride) {
+void ArrayFile::refuse_infinite(Index row, Index column, double value) {
+  constexpr Index kPanel = Index{1} << 16;
+  std::vector<double> panel(static_cast<std::size_t>(kPanel));
+  Index found = 0;
+  for (Index at = 0, end = rows() * cols_; at < end; at += kPanel) {
+    const Index count = std::min(kPanel, end - at);
+    convert(at, count, panel.data(), 1, 0);
+    found += std::count_if(panel.begin(), panel.begin() + count,
+                           [](double x) { return !std::isfinite(x); });
+  }
+  throw InputError("{}: row {}, column {} (counted from 1): {} is not a finite number{}", path(),
+                   row + 1, column + 1, value,
+                   found > 1 ? fmt::format(", one of {} in this file", found) : "");
+}
+
+void ArrayFile::read(Index first, Index count, double* out, Index stride, bool nan) {
   if (layout_.fortran)
     read_fortran(first, count, out, stride);
   else
@@ -196,9 +211,8 @@ void ArrayFile::read(Index first, Index count, double* out, Index stride) {
   if (is_float(layout_.type))
     for (Index i = 0; i < count; ++i)
       for (Index j = 0; j < cols_; ++j)
-        if (!std::isfinite(out[i * stride + j]))
-          throw InputError("{}: row {}, column {} (counted from 1): {} is not a finite number",
-                           path(), first + i + 1, j + 1, out[i * stride + j]);
+        if (const double x = out[i * stride + j]; !std::isfinite(x) && !(nan && std::isnan(x)))
+          refuse_infinite(first + i, j, x);
   if (first + count == rows() && stream_.compressed() &&
       stream_.position() == layout_.offset + rows() * cols_ * layout_.element_bytes())
     stream_.expect_end();

@@ -44,8 +44,8 @@ class ArrayFile {
   ImageShape image() const;
 
   /// Rows first ..., row i at out + i stride. Cheap anywhere in a plain file; a compressed one is
-  /// read forwards, and in Fortran order once for every call.
-  void read(Index first, Index count, double* out, Index stride);
+  /// read forwards, and in Fortran order once for every call. NaN is an error unless `nan`.
+  void read(Index first, Index count, double* out, Index stride, bool nan = false);
   /// Rows first ... of an array of texts, one a row, in UTF-8.
   std::vector<std::string> read_texts(Index first, Index count);
 
@@ -53,6 +53,8 @@ class ArrayFile {
   ArrayFile(ByteStream stream, ArrayLayout layout);
   void read_c(Index first, Index count, double* out, Index stride);
   void read_fortran(Index first, Index count, double* out, Index stride);
+  /// Of the whole file.
+  [[noreturn]] void refuse_infinite(Index row, Index column, double value);
   /// `count` elements at element `at` of the file, to out, out + stride, ...
   void convert(Index at, Index count, double* out, Index stride, Index row_of_message);
 

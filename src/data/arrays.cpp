@@ -58,7 +58,7 @@ class ArrayReader : public Reader {
   void read(Index first, Index count, double* rows) override {
     const Index width = inputs_.cols() + (targets_ ? targets_->cols() : codes_.empty() ? 0 : 1);
     inputs_.read(first, count, rows, width);
-    if (targets_) targets_->read(first, count, rows + inputs_.cols(), width);
+    if (targets_) targets_->read(first, count, rows + inputs_.cols(), width, true);
     for (Index i = 0; !codes_.empty() && i < count; ++i)
       rows[i * width + inputs_.cols()] = codes_[static_cast<std::size_t>(first + i)];
   }

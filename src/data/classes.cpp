@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "mercer/comm/together.hpp"
 #include "notes.hpp"
@@ -69,10 +70,12 @@ void LabelTexts::clear() {
 std::vector<double> coded(const std::vector<std::string>& column, LabelTexts& texts,
                           const std::string& name) {
   std::vector<double> codes;
-  for (std::size_t i = 0; i < column.size(); ++i) {
-    const auto text = trimmed(column[i]);
-    if (text.empty())
-      throw InputError("{}: row {} (counted from 1) has an empty label", name, i + 1);
+  for (const auto& field : column) {
+    const auto text = trimmed(field);
+    if (is_missing(text)) {
+      codes.push_back(std::numeric_limits<double>::quiet_NaN());
+      continue;
+    }
     texts.add(text);
     if (texts.too_many()) refuse_measurements(name);
     codes.push_back(static_cast<double>(texts.find(text)));
@@ -137,6 +140,10 @@ std::vector<Index> find_labels(const LabelColumn& column, const Classes& classes
     std::vector<Index> labels(at(targets.local_rows()));
     for (Index i = 0; i < targets.local_rows(); ++i) {
       const double value = targets.row(i)[0];
+      if (std::isnan(value)) {
+        labels[at(i)] = -1;
+        continue;
+      }
       const bool named = !column.names.empty();
       const auto name = static_cast<std::size_t>(named ? value : 0);
       labels[at(i)] = named ? of_name[name] : classes.find(value);

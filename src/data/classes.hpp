@@ -34,7 +34,7 @@ class LabelTexts {
 /// The error of too_many().
 [[noreturn]] void refuse_measurements(const std::string& name);
 
-/// Texts as numbers of a target column: places in `texts.names()`.
+/// Texts as numbers of a target column: places in `texts.names()`, NaN where one is missing.
 std::vector<double> coded(const std::vector<std::string>& column, LabelTexts& texts,
                           const std::string& name);
 
@@ -47,12 +47,12 @@ struct LabelColumn {
   const std::string& spec;
 };
 
-/// The distinct labels of all rows. Collective. Memory: a copy of the rank's labels and the labels
-/// of all ranks. Throws InputError: several columns, more than kMostClasses labels.
+/// The distinct labels of all rows, which have one. Collective. Memory: a copy of the rank's labels
+/// and the labels of all ranks. Throws InputError: several columns, more than kMostClasses labels.
 Classes find_classes(const LabelColumn& column);
 
-/// Of the local rows, the index into `classes`. Collective. Throws InputError where a label is none
-/// of them, with the row among the file's data rows, counted from 1.
+/// Of the local rows, the index into `classes`, -1 for NaN. Collective. Throws InputError where a
+/// label is none of them, with the row among the file's data rows, counted from 1.
 std::vector<Index> find_labels(const LabelColumn& column, const Classes& classes);
 
 }  // namespace mercer::data

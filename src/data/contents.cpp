@@ -37,10 +37,12 @@ void broadcast(std::vector<std::string>& texts, const comm::Communicator& comm) 
 }
 
 Contents broadcast(Contents contents, const comm::Communicator& comm) {
-  std::array<Index, 11> n{
-      contents.rows,        contents.dimension,        contents.outputs,    contents.image.height,
-      contents.image.width, contents.image.channels,   contents.classes,    contents.everywhere,
-      contents.csv.columns, contents.csv.index_column, contents.libsvm_base};
+  std::array<Index, 12> n{contents.rows,        contents.dimension,
+                          contents.outputs,     contents.image.height,
+                          contents.image.width, contents.image.channels,
+                          contents.classes,     contents.everywhere,
+                          contents.csv.columns, contents.csv.index_column,
+                          contents.libsvm_base, static_cast<Index>(contents.csv.first)};
   comm.broadcast(std::span<Index>(n), 0);
   contents.rows = n[0];
   contents.dimension = n[1];
@@ -51,11 +53,12 @@ Contents broadcast(Contents contents, const comm::Communicator& comm) {
   contents.csv.columns = n[8];
   contents.csv.index_column = n[9];
   contents.libsvm_base = n[10];
+  contents.csv.first = static_cast<CsvColumns::First>(n[11]);
   contents.csv.header = comm.broadcast(contents.csv.header, 0);
   contents.csv.index = comm.broadcast(contents.csv.index, 0);
   broadcast(contents.csv.targets, comm);
-  for (auto* texts :
-       {&contents.input_names, &contents.target_names, &contents.label_names, &contents.notes})
+  for (auto* texts : {&contents.input_names, &contents.target_names, &contents.label_names,
+                      &contents.notes, &contents.warnings})
     broadcast(*texts, comm);
   return contents;
 }

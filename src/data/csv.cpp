@@ -1,6 +1,7 @@
 // CSV: one row a line, the same number of fields in every row; which of them are inputs and targets
 // is csv_columns.cpp's matter.
 #include <cmath>
+#include <limits>
 
 #include "classes.hpp"
 #include "csv_columns.hpp"
@@ -18,8 +19,8 @@ class CsvReader : public Reader {
  public:
   CsvReader(const std::string& path, const Request& request)
       : lines_(path), layout_(lay_out(lines_, request)), test_(request.training != nullptr) {
-    contents_.csv = {request.csv_header, request.csv_index, layout_.columns, layout_.targets,
-                     layout_.index_column};
+    contents_.csv = {request.csv_header, request.csv_index,    layout_.columns,
+                     layout_.targets,    layout_.index_column, layout_.first};
     count_rows(request);
     describe();
     restart();
@@ -49,10 +50,13 @@ class CsvReader : public Reader {
     restart();
     while ((request.max_rows < 0 || contents_.rows < request.max_rows) && lines_.next(line_)) {
       ++contents_.rows;
+      if (!names && !(relaxed && numbers)) continue;
+      const auto field = label_field();
+      if (is_missing(field)) continue;
       if (names)
-        texts_.add(label_field());
-      else if (relaxed && numbers)
-        numbers = is_number_or_empty(label_field());
+        texts_.add(field);
+      else
+        numbers = parse_number(field) || parse_truth(field);
     }
     if (contents_.rows == 0) throw InputError("{}: no rows, only a header", lines_.path());
     const bool known = test_ && !request.training->classes.empty();
@@ -61,10 +65,6 @@ class CsvReader : public Reader {
     if (texts_.too_many()) refuse_measurements(lines_.path());
     if (!numbers) layout_.notes.push_back("the target holds names and is left out");
     if (!numbers || (relaxed && test_ && request.training->outputs == 0)) layout_.targets.clear();
-  }
-
-  static bool is_number_or_empty(std::string_view field) {
-    return field.empty() || parse_number(field).has_value();
   }
 
   /// Of the present line.
@@ -81,6 +81,7 @@ class CsvReader : public Reader {
     contents_.dimension = static_cast<Index>(layout_.inputs.size());
     contents_.outputs = static_cast<Index>(layout_.targets.size());
     contents_.notes = layout_.notes;
+    contents_.warnings = layout_.warnings;
     contents_.label_names = texts_.names();
     place_.assign(at(layout_.columns), kSkipped);
     Index place = 0;
@@ -98,31 +99,77 @@ class CsvReader : public Reader {
       if (column >= layout_.columns || place_[at(column)] == kSkipped) continue;
       row[place_[at(column)]] = value(column, trimmed(field));
     }
-    if (column != layout_.columns)
-      throw InputError("{}: row {} (counted from 1) has {} columns, the first row has {}",
-                       lines_.path(), lines_.number(), column, layout_.columns);
+    if (column != layout_.columns + layout_.trailing)
+      throw InputError("{}: row {} (counted from 1) has {} columns, the first row has {}{}",
+                       lines_.path(), lines_.number(), column, layout_.columns + layout_.trailing,
+                       layout_.header && column == layout_.columns + 1
+                           ? " (a name is missing in the header, or a separator is too much)"
+                           : "");
   }
 
-  double value(Index column, std::string_view field) const {
-    const bool target = place_[at(column)] >= contents_.dimension;
-    if (target && !texts_.empty() && !field.empty()) {
+  bool is_target(Index column) const { return place_[at(column)] >= contents_.dimension; }
+
+  double value(Index column, std::string_view field) {
+    const bool target = is_target(column), label = target && !texts_.empty();
+    const auto number = label ? std::nullopt : parse_number(field);
+    if (number && std::isfinite(*number)) return *number;
+    if (is_missing(field)) {
+      if (target) return std::numeric_limits<double>::quiet_NaN();
+      refuse_missing(column, std::string(field));
+    }
+    if (label) {
       const Index code = texts_.find(field);
       if (code < 0)
         throw InputError("{}: changed while it was read: row {} has another label", lines_.path(),
                          lines_.number());
       return static_cast<double>(code);
     }
-    if (const auto number = parse_number(field); number && std::isfinite(*number)) return *number;
-    std::string hint;
-    if (!field.empty() && !parse_number(field)) {
-      if (target && !test_) hint = " (--one-hot makes names classes)";
-      if (layout_.separator == ';' && field.find(',') != std::string_view::npos)
-        hint = " (decimals are written with a point)";
-      if (next_ == 0 && !layout_.header && hint.empty())
-        hint = " (--header yes takes the first row for names of the columns)";
-    }
-    number_at(lines_.path(), lines_.number(), column + 1, field, hint);
+    if (const auto truth = parse_truth(field)) return *truth;
+    number_at(lines_.path(), lines_.number(), column + 1, field, hint(column, field), name(column));
     return 0;
+  }
+
+  /// How what is no number is mended.
+  std::string hint(Index column, std::string_view field) const {
+    if (parse_number(field)) return "";  // infinite
+    if (field.find(',') != std::string_view::npos &&
+        field.find_first_not_of("0123456789.,+-eE") == std::string_view::npos)
+      return " (decimals are written with a point, thousands without a separator)";
+    if (next_ == 0 && !layout_.header)
+      return " (--header yes takes the first row for names of the columns)";
+    if (!is_target(column))
+      return fmt::format(
+          " (inputs are numbers: names become columns of 0 and 1, by pandas.get_dummies for "
+          "instance; --index {} sets the column aside)",
+          column);
+    return test_ ? "" : " (--one-hot makes names classes)";
+  }
+
+  std::string_view name(Index column) const {
+    return layout_.header ? std::string_view(layout_.names[at(column)]) : std::string_view();
+  }
+
+  /// An input of the present row has no value: how many there are is counted, in all rows.
+  [[noreturn]] void refuse_missing(Index column, const std::string& field) {
+    const Index row = lines_.number();
+    Index values = 0, rows = 0;
+    restart();
+    for (Index i = 0; i < contents_.rows && lines_.next(line_); ++i) {
+      const Index before = values;
+      Fields fields(line_, layout_.separator);
+      Index j = 0;
+      for (std::string_view f; fields.next(f) && j < layout_.columns; ++j)
+        if (place_[at(j)] != kSkipped && !is_target(j) && is_missing(f)) ++values;
+      if (values > before) ++rows;
+    }
+    throw InputError(
+        "{}: {}: {}; {}: fill in what is missing, or leave out these rows or columns (pandas: "
+        "fillna, dropna)",
+        lines_.path(), place_in(row, column + 1, name(column)),
+        field.empty() ? "the field is empty" : quoted(field) + " is no finite number",
+        values == 1
+            ? std::string("1 input is missing")
+            : fmt::format("{} inputs in {} row{} are missing", values, rows, rows == 1 ? "" : "s"));
   }
 
   void restart() {

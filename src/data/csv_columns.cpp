@@ -34,53 +34,81 @@ bool all_numbers(const std::vector<std::string>& fields) {
                      [](const std::string& f) { return parse_number(f).has_value(); });
 }
 
-/// Of comma, semicolon and tab the one that splits the first two rows alike, a comma only where the
-/// others do not or where it leaves nothing but numbers; blanks where none does and they leave
-/// numbers.
-char find_separator(const std::vector<std::string>& head) {
-  const std::string& last = head[std::min<std::size_t>(1, head.size() - 1)];
-  const auto columns = [&](char separator) {
-    const auto first = fields_of(head[0], separator).size();
-    return first == fields_of(last, separator).size() ? first : std::size_t{0};
-  };
-  if (columns(',') > 1 && all_numbers(fields_of(last, ','))) return ',';
-  for (char separator : {';', '\t', ','})
-    if (columns(separator) > 1) return separator;
-  if (columns(' ') > 1 && all_numbers(fields_of(last, ' '))) return ' ';
-  const auto most = [&](char a, char b) {
-    return fields_of(head[0], a).size() < fields_of(head[0], b).size();
-  };
-  constexpr std::array<char, 3> known{',', ';', '\t'};
-  return *std::max_element(known.begin(), known.end(), most);
+/// The fields of the first rows below the first one.
+std::vector<std::vector<std::string>> rows_below(const std::vector<std::string>& head,
+                                                 const CsvLayout& layout) {
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t row = 1; row < head.size(); ++row)
+    rows.push_back(fields_of(head[row], layout.separator));
+  return rows;
 }
 
-/// 0, 1, 2, ... from field `first` on: what pandas writes where columns have no names.
-bool counts_columns(const std::vector<std::string>& fields, std::size_t first) {
-  for (std::size_t j = first; j < fields.size(); ++j)
-    if (fields[j] != std::to_string(j - first)) return false;
-  return fields.size() > first;
+/// Whole numbers, each larger than the one before it, by `step` where that is given.
+bool grows(const std::vector<std::string>& fields, Index step = 0) {
+  for (std::size_t j = 0; j < fields.size(); ++j) {
+    const auto value = parse_whole(fields[j]), last = parse_whole(fields[j > 0 ? j - 1 : 0]);
+    if (!value || (j > 0 && (step > 0 ? *value - *last != step : *value <= *last))) return false;
+  }
+  return true;
+}
+
+/// Nothing stands over whole numbers, and something over every other column.
+bool names_all_but_index(const std::vector<std::string>& first,
+                         const std::vector<std::vector<std::string>>& below) {
+  return first.size() > 1 && is_unnamed_index(first[0]) && !below.empty() &&
+         std::none_of(first.begin() + 1, first.end(), is_missing) &&
+         std::all_of(below.begin(), below.end(),
+                     [](const auto& row) { return parse_whole(row[0]).has_value(); });
+}
+
+/// Every input of the training set is named, and nothing else but its targets.
+bool names_training_columns(const std::vector<std::string>& first, const Preparation* training) {
+  if (training == nullptr || training->input_names.empty()) return false;
+  const std::set<std::string_view> found(first.begin(), first.end());
+  std::set<std::string_view> names(training->input_names.begin(), training->input_names.end());
+  const bool inputs = std::includes(found.begin(), found.end(), names.begin(), names.end());
+  names.insert(training->target_names.begin(), training->target_names.end());
+  return inputs && found.size() == first.size() &&
+         std::includes(names.begin(), names.end(), found.begin(), found.end());
 }
 
 bool is_header(const std::string& path, const std::vector<std::string>& head,
-               const std::vector<std::string>& first, const std::string& asked, CsvLayout& layout) {
+               const std::vector<std::string>& first, const std::string& asked,
+               const Preparation* training, CsvLayout& layout) {
   if (asked != "auto") return asked == "yes";
   const auto number = [](const std::string& f) { return parse_number(f).has_value(); };
   const auto name = [&](const std::string& f) { return !f.empty() && !number(f); };
   if (std::none_of(first.begin(), first.end(), number))
     return std::any_of(first.begin(), first.end(), name);
-  const bool indexed = (first[0].empty() || first[0] == kPandasIndex) && counts_columns(first, 1);
-  if (!indexed && (!counts_columns(first, 0) || head.size() == 1)) return false;
-  bool whole = true;
-  for (std::size_t row = 1; row < head.size(); ++row)
-    for (const auto& field : fields_of(head[row], layout.separator))
-      whole = whole && parse_whole(field).has_value();
+  const auto below = rows_below(head, layout);
+  const auto whole_numbers = [&](auto&& which) {
+    return which(below.begin(), below.end(), [&](const auto& row) {
+      return which(row.begin(), row.end(),
+                   [](const auto& f) { return parse_whole(f).has_value(); });
+    });
+  };
+  const auto all = [](auto begin, auto end, auto is) { return std::all_of(begin, end, is); };
+  const auto any = [](auto begin, auto end, auto is) { return std::any_of(begin, end, is); };
   const bool several = first.size() > 2;
-  if (!indexed && whole == several)
+  const bool sure = (is_unnamed_index(first[0]) && counts_columns(first, 1)) ||
+                    names_all_but_index(first, below) ||
+                    (several && names_training_columns(first, training)) ||
+                    (several && !counts_columns(first, 0) && below.size() > 1 && grows(first) &&
+                     !whole_numbers(any));
+  if (!sure && (!counts_columns(first, 0) || head.size() == 1)) {
+    if (several && grows(first, 1))
+      layout.warnings.push_back(fmt::format(
+          "{}: the first row, {}, looks like names of the columns and was taken for data (--header "
+          "yes takes it for names, --header no for data)",
+          path, shortened(first)));
+    return false;
+  }
+  if (!sure && whole_numbers(all) == several)
     throw InputError(
         "{}: the first row is {}: names of the columns or data? Say it with --header yes or "
         "--header no",
         path, shortened(first));
-  const bool header = indexed || several;
+  const bool header = sure || several;
   layout.notes.push_back(fmt::format("the first row, {}, was taken for {} (--header {})",
                                      shortened(first), header ? "names of the columns" : "data",
                                      header ? "no takes it for data" : "yes takes it for names"));
@@ -95,15 +123,57 @@ void expect_distinct(const std::string& path, const std::vector<std::string>& na
                        quoted(name));
 }
 
-/// Whether the first column is what pandas writes for a table's index: without a name, whole
-/// numbers.
+/// Of the first rows: does the first column count them, or hold whole numbers?
+CsvColumns::First first_column(const std::vector<std::string>& head, const CsvLayout& layout) {
+  constexpr std::size_t kLeast = 3;  // rows that count is no chance
+  std::vector<std::string> column;
+  for (std::size_t row = layout.header ? 1 : 0; row < head.size(); ++row)
+    column.push_back(fields_of(head[row], layout.separator)[0]);
+  if (column.size() >= kLeast && grows(column, 1)) return CsvColumns::First::counted;
+  const bool whole = std::all_of(column.begin(), column.end(),
+                                 [](const auto& f) { return parse_whole(f).has_value(); });
+  return whole ? CsvColumns::First::whole_numbers : CsvColumns::First::other;
+}
+
+/// Takes columns off the end that are empty in every row and have no name. A test set keeps as many
+/// columns as its training set has: the last may be targets that are not known.
+void drop_trailing(LineReader& lines, const std::vector<std::string>& head, const Request& request,
+                   std::vector<std::string>& first, CsvLayout& layout) {
+  const Index kept = request.training != nullptr ? request.training->csv.columns : 0;
+  const auto last_is_empty = [&](std::string_view line) {
+    const auto fields = fields_of(line, layout.separator);
+    return static_cast<Index>(fields.size()) == layout.columns + layout.trailing &&
+           fields[static_cast<std::size_t>(layout.columns) - 1].empty();
+  };
+  const auto every_row = [&] {
+    lines.rewind();
+    for (std::string_view line; lines.next(line);)
+      if (!last_is_empty(line)) return false;
+    return true;
+  };
+  while (layout.columns > 1 && layout.columns > kept && head.size() > 1 && first.back().empty() &&
+         std::all_of(head.begin(), head.end(), last_is_empty) && every_row()) {
+    --layout.columns;
+    ++layout.trailing;
+    first.pop_back();
+  }
+  if (layout.trailing > 0)
+    layout.notes.push_back(
+        layout.trailing == 1
+            ? std::string("the lines end with a separator: nothing is read behind it")
+            : fmt::format("the lines end with {} separators: nothing is read behind them",
+                          layout.trailing));
+}
+
+/// Whether the first column is what pandas and R write for a table's index: without a name, whole
+/// numbers, or texts of which none is a number.
 bool looks_like_index(const std::vector<std::string>& head, const CsvLayout& layout) {
-  if (!layout.header || layout.columns < 2 ||
-      !(layout.names[0].empty() || layout.names[0] == kPandasIndex))
-    return false;
-  for (std::size_t row = 1; row < head.size(); ++row)
-    if (!parse_whole(fields_of(head[row], layout.separator)[0])) return false;
-  return head.size() > 1;
+  if (!layout.header || layout.columns < 2 || !is_unnamed_index(layout.names[0])) return false;
+  const auto below = rows_below(head, layout);
+  const auto whole = [](const auto& row) { return parse_whole(row[0]).has_value(); };
+  const auto text = [](const auto& row) { return !is_missing(row[0]) && !parse_number(row[0]); };
+  return !below.empty() && (std::all_of(below.begin(), below.end(), whole) ||
+                            std::all_of(below.begin(), below.end(), text));
 }
 
 void find_index(const std::string& path, const std::vector<std::string>& head,
@@ -116,6 +186,7 @@ void find_index(const std::string& path, const std::vector<std::string>& head,
       throw InputError("{}: the index {}: one column is needed", path, quoted(asked));
     layout.index_column = columns[0];
   }
+  layout.first = CsvColumns::First::other;
   const auto& name =
       layout.header ? layout.names[static_cast<std::size_t>(layout.index_column)] : "";
   layout.notes.push_back(
@@ -144,6 +215,12 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
         "{}: {}: no inputs are left (the target 'none' makes inputs of all columns)", path,
         layout.columns == 1 ? "has one column, which is the target"
                             : fmt::format("none of its {} columns is an input", layout.columns));
+  if (layout.first == CsvColumns::First::counted && layout.inputs.size() > 1 &&
+      layout.inputs[0] == 0)
+    layout.notes.push_back(
+        fmt::format("column 0 (counted from 0){} numbers the rows and is an input (--index 0 sets "
+                    "it aside)",
+                    layout.header ? fmt::format(", {},", layout.names[0]) : ""));
   if (layout.targets.empty()) return;
   const std::string where = layout.header
                                 ? shortened(layout.targets, layout.names)
@@ -157,6 +234,36 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
 }
 
 }  // namespace
+
+bool is_unnamed_index(std::string_view name) {
+  return name.empty() || name == kPandasIndex;
+}
+
+bool counts_columns(const std::vector<std::string>& fields, std::size_t first) {
+  for (std::size_t j = first; j < fields.size(); ++j)
+    if (fields[j] != std::to_string(j - first)) return false;
+  return fields.size() > first;
+}
+
+/// Of comma, semicolon and tab the one that splits the first two rows alike, a comma only where the
+/// others do not or where it leaves nothing but numbers; blanks where none does and they leave
+/// numbers.
+char find_separator(const std::vector<std::string>& head) {
+  const std::string& last = head[std::min<std::size_t>(1, head.size() - 1)];
+  const auto columns = [&](char separator) {
+    const auto first = fields_of(head[0], separator).size();
+    return first == fields_of(last, separator).size() ? first : std::size_t{0};
+  };
+  if (columns(',') > 1 && all_numbers(fields_of(last, ','))) return ',';
+  for (char separator : {';', '\t', ','})
+    if (columns(separator) > 1) return separator;
+  if (columns(' ') > 1 && all_numbers(fields_of(last, ' '))) return ' ';
+  const auto most = [&](char a, char b) {
+    return fields_of(head[0], a).size() < fields_of(head[0], b).size();
+  };
+  constexpr std::array<char, 3> known{',', ';', '\t'};
+  return *std::max_element(known.begin(), known.end(), most);
+}
 
 bool Fields::next(std::string_view& field) {
   if (end_) return false;
@@ -260,8 +367,10 @@ CsvLayout lay_out(LineReader& lines, const Request& request) {
   layout.separator = find_separator(head);
   auto first = fields_of(head[0], layout.separator);
   layout.columns = static_cast<Index>(first.size());
-  layout.header =
-      is_header(path, head, first, asked(request.csv_header, &CsvColumns::header), layout);
+  drop_trailing(lines, head, request, first, layout);
+  layout.header = is_header(path, head, first, asked(request.csv_header, &CsvColumns::header),
+                            request.training, layout);
+  layout.first = first_column(head, layout);
   if (layout.header) {
     layout.names = std::move(first);
     expect_distinct(path, layout.names);

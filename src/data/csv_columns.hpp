@@ -27,17 +27,26 @@ class Fields {
   std::string buffer_;  ///< of a field with "" in it
 };
 
+/// What pandas names an index that has no name: nothing, or "Unnamed: 0" once it was read again.
+bool is_unnamed_index(std::string_view name);
+/// Whether the fields from `first` on are 0, 1, 2, ...: pandas' names of columns without names.
+bool counts_columns(const std::vector<std::string>& fields, std::size_t first);
+/// Of the first two lines of a file, of which there is at least one.
+char find_separator(const std::vector<std::string>& head);
+
 std::vector<std::string> fields_of(std::string_view line, char separator);
 
 /// How a CSV file is read.
 struct CsvLayout {
   char separator = ',';
   bool header = false;
-  Index columns = 0;                   ///< all of them
+  Index columns = 0;                   ///< all of them but empty ones at the end
+  Index trailing = 0;                  ///< empty ones: lines that end with separators
   std::vector<std::string> names;      ///< of all columns; empty without header
   std::vector<Index> inputs, targets;  ///< positions from 0
   Index index_column = -1;
-  std::vector<std::string> notes;
+  CsvColumns::First first = CsvColumns::First::other;
+  std::vector<std::string> notes, warnings;
 };
 
 /// Separator, header and what each column is, from the first rows (16 at most) and the request: of

@@ -101,17 +101,60 @@ void place_targets(const std::string& path, const Request& request, const std::v
   }
 }
 
+/// Only one of training and test set seems to have a column that numbers its rows, and the test set
+/// as many columns as would fit by chance.
+bool index_in_one(const Preparation& training, Index found, const CsvLayout& layout) {
+  using First = CsvColumns::First;
+  if (training.csv.columns == 0 || training.csv.index_column >= 0 || layout.index_column >= 0)
+    return false;
+  const First theirs = training.csv.first, ours = layout.first;
+  const bool counted = (theirs == First::counted && ours == First::other) ||
+                       (theirs == First::other && ours == First::counted);
+  const Index without = ours == First::counted ? found - 1 : found + 1;
+  const Index d = training.dimension, targets = targets_of(training);
+  return counted && (without == d || without == d + targets);
+}
+
+/// "csv:train.csv has 5 columns, the first of which numbers its rows".
+std::string shape_of(const std::string& name, Index columns, CsvColumns::First first) {
+  return fmt::format(
+      "{} has {} column{}{}", name, columns, columns == 1 ? "" : "s",
+      first == CsvColumns::First::counted ? ", the first of which numbers its rows" : "");
+}
+
+[[noreturn]] void refuse_columns(const std::string& path, const Preparation& training, Index found,
+                                 const CsvLayout& layout) {
+  constexpr const char* kIndex =
+      "a column that numbers the rows has to be in both files, where --index COL sets it aside, or "
+      "in neither";
+  const Index d = training.dimension, targets = targets_of(training);
+  const std::string theirs =
+      training.train.empty() ? "the training set" : "the training set " + training.train;
+  if (index_in_one(training, found, layout))
+    throw InputError("{}; {}: {}", shape_of(path, layout.columns, layout.first),
+                     shape_of(theirs, training.csv.columns, training.csv.first), kIndex);
+  const bool one_more = training.csv.columns > 0 && found == d + targets + 1;
+  throw InputError(
+      "{}: has {} columns: {} has {} inputs, so that {} are needed, or {} with targets{}{}", path,
+      found, theirs, d, d, d + std::max<Index>(targets, 1), one_more ? "; " : "",
+      one_more ? kIndex : "");
+}
+
 void match_by_position(const std::string& path, const Request& request, CsvLayout& layout) {
   const Preparation& training = *request.training;
   const Index d = training.dimension, targets = targets_of(training);
   std::vector<Index> left;
   if (layout.columns == training.csv.columns && training.csv.index_column >= 0)
     layout.index_column = training.csv.index_column;
+  if (training.csv.index_column == 0 && layout.first == CsvColumns::First::counted &&
+      layout.columns == d + 1)  // with its index, without targets
+    layout.index_column = 0;
   if (layout.index_column >= 0)
     left = others(layout.columns, {layout.index_column});
   else
     left = others(layout.columns, {});
   const auto found = static_cast<Index>(left.size());
+  if (index_in_one(training, found, layout)) refuse_columns(path, training, found, layout);
   if (asked_otherwise(request)) {
     if (request.csv_target != "none")
       layout.targets = columns_named(path, request.csv_target, layout, "target");
@@ -124,11 +167,7 @@ void match_by_position(const std::string& path, const Request& request, CsvLayou
   auto taken = layout.targets;
   if (layout.index_column >= 0) taken.push_back(layout.index_column);
   layout.inputs = others(layout.columns, taken);
-  if (static_cast<Index>(layout.inputs.size()) != d)
-    throw InputError(
-        "{}: has {} columns: the training set has {} inputs, so that {} are needed, or {} with "
-        "targets",
-        path, found, d, d, d + std::max<Index>(targets, 1));
+  if (static_cast<Index>(layout.inputs.size()) != d) refuse_columns(path, training, found, layout);
 }
 
 /// Names that say no more than positions do: pandas numbers columns that have none.

@@ -27,9 +27,11 @@ class LibsvmReader : public Reader {
       });
       if (rows == 1) labelled_ = labelled;
       if (labelled != labelled_)
-        throw InputError("{}: row {} (counted from 1) has {}: all rows need a label, or none",
-                         spec.path, lines_.number(),
-                         labelled ? "a label, the rows before it have none" : "no label");
+        throw InputError(
+            "{}: row {} (counted from 1) has {}: all rows need a label, or none (nan stands for "
+            "one that is not known)",
+            spec.path, lines_.number(),
+            labelled ? "a label, the rows before it have none" : "no label");
     }
     if (rows == 0) throw InputError("{}: the file has no rows", spec.path);
     contents_.rows = request.max_rows >= 0 ? std::min(rows, request.max_rows) : rows;
@@ -122,7 +124,9 @@ class LibsvmReader : public Reader {
       line = trimmed(line.substr(end));
       const auto colon = text.find(':');
       if (word == 1 && colon == std::string_view::npos) {
-        const double value = number_at(lines_.path(), lines_.number(), word, text);
+        const double value = is_missing(text)
+                                 ? std::numeric_limits<double>::quiet_NaN()
+                                 : number_at(lines_.path(), lines_.number(), word, text);
         if (label != nullptr) *label = value;
         labelled = true;
         continue;

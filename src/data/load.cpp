@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <tuple>
 
 #include "classes.hpp"
@@ -14,7 +15,19 @@ namespace {
 
 using dist::RowBlock;
 
-/// The rows of a part and what the format says of them; no labels yet.
+/// A row that lacks one of its targets has none. Collective.
+void find_known_rows(Dataset& set) {
+  Index known = 0;
+  for (Index i = 0; i < set.targets.local_rows() && set.outputs() > 0; ++i) {
+    const auto row = set.targets.row(i);
+    const bool whole = std::none_of(row.begin(), row.end(), [](double y) { return std::isnan(y); });
+    if (!whole) std::fill(row.begin(), row.end(), std::numeric_limits<double>::quiet_NaN());
+    known += whole ? 1 : 0;
+  }
+  set.known_rows = set.inputs.comm().all_reduce(known, comm::Op::sum);
+}
+
+/// The rows of a part and what the format says of them; no labels yet. Collective.
 Dataset dataset_of(Part part, const Contents& contents, const std::string& spec) {
   Dataset set;
   set.inputs = std::move(part.inputs);
@@ -24,18 +37,57 @@ Dataset dataset_of(Part part, const Contents& contents, const std::string& spec)
   set.target_names = contents.target_names;
   if (contents.image.height > 0) set.image = contents.image;
   set.spec = spec;
+  find_known_rows(set);
+  set.warnings = contents.warnings;
   set.notes.push_back(reading(set));
   set.notes.insert(set.notes.end(), contents.notes.begin(), contents.notes.end());
   return set;
 }
 
-void expect_targets(const Dataset& train, const Options& options) {
-  if (options.targets_required && train.outputs() == 0)
+/// Of rows that are predicted or whose targets do not count: no targets where no row has any.
+void drop_unknown_targets(Dataset& set) {
+  if (set.outputs() > 0 && set.known_rows == 0)
+    set.targets = comm::together(
+        set.inputs.comm(), [&] { return RowBlock<double>(set.inputs.comm(), set.rows(), 0); });
+}
+
+/// Every training row has targets. Collective.
+void expect_targets(const Dataset& train) {
+  if (train.outputs() == 0)
     throw InputError(
         "{}: has no targets, and they are needed here: name them in the specification "
         "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS) or leave out the target "
         "'none'",
         train.spec);
+  const Index missing = train.rows() - train.known_rows;
+  if (missing == 0) return;
+  Index first = std::numeric_limits<Index>::max();
+  for (Index i = train.targets.local_rows() - 1; i >= 0; --i)
+    if (!train.known(i)) first = train.file_rows[static_cast<std::size_t>(i)];
+  first = train.inputs.comm().all_reduce(first, comm::Op::min);
+  throw InputError(
+      "{}: {} of {} training rows {} no target, the first of them data row {} (counted from 1): "
+      "fill in what is missing, leave these rows out of the file, or make them test rows, which "
+      "are predicted without targets (--split, --test)",
+      train.spec, missing, train.rows(), missing == 1 ? "has" : "have", first + 1);
+}
+
+/// Options of CSV files have an effect on some of these.
+void expect_csv(const Options& options, const std::vector<std::string>& specs) {
+  const bool csv = std::any_of(specs.begin(), specs.end(), [](const std::string& spec) {
+    return !spec.empty() && parse_spec(spec).format == Spec::Format::csv;
+  });
+  if (csv) return;
+  const auto refuse = [&](const char* name, const std::string& value, const char* instead) {
+    throw InputError("{} '{}': belongs to CSV files, and {} is none{}", name, value, specs[0],
+                     instead);
+  };
+  if (!options.csv_target.empty())
+    refuse(
+        "target", options.csv_target,
+        ": the specification names the targets of other formats (npy:X.npy,y.npy, h5:FILE:/x,/y)");
+  if (options.csv_header != "auto") refuse("header", options.csv_header, "");
+  if (options.csv_index != "auto") refuse("index", options.csv_index, "");
 }
 
 LabelColumn labels_in(const Dataset& set, const Contents& contents) {
@@ -72,7 +124,9 @@ void finish(Dataset& set, const Preparation& preparation, bool prepare_targets) 
     const auto finite = [](std::span<const double> values) {
       return std::all_of(values.begin(), values.end(), [](double x) { return std::isfinite(x); });
     };
-    if (!finite(set.inputs.values()) || !finite(set.targets.values()))
+    const auto infinite = [](double y) { return std::isinf(y); };
+    const auto targets = set.targets.values();
+    if (!finite(set.inputs.values()) || std::any_of(targets.begin(), targets.end(), infinite))
       throw InputError("{}: a standardised value overflows", set.spec);
   });
   set.classes = preparation.classes;
@@ -109,19 +163,20 @@ std::pair<Dataset, Contents> read_test(const std::string& text, const Options& o
                                        const comm::Communicator& comm) {
   Request request = request_of(options, 1);
   request.training = &preparation;
-  const Choice choice{.mask = {},
-                      .limit = options.limit_test,
+  const Choice choice{.limit = options.limit_test,
                       .limit_name = "limit-test",
                       .memory_limit = options.memory_limit,
                       .memory_held = held};
   StoredSet stored = read_set(parse_spec(text), request, choice, comm);
   auto set = dataset_of(std::move(stored.parts[0]), stored.contents, text);
+  drop_unknown_targets(set);
   return {std::move(set), std::move(stored.contents)};
 }
 
 /// What is known of the training rows before they are prepared.
 Preparation preparation_of(const Dataset& train, const Contents& contents, const Options& options) {
   Preparation p;
+  p.train = train.spec;
   p.scale = options.scale;
   p.unit_norm = options.unit_norm;
   p.one_hot = options.one_hot && options.targets_required;
@@ -173,6 +228,7 @@ void Options::validate() const {
     if (value < -1 || value == 0) throw InputError("{} {}: at least 1 row is needed", name, value);
   if (!std::isfinite(scale) || scale == 0)
     throw InputError("scale {}: a finite number other than 0 is needed", scale);
+  if (!split.empty()) parse_mask_spec(split);
   if (csv_header != "yes" && csv_header != "no" && csv_header != "auto")
     throw InputError("header '{}': give yes, no or auto", csv_header);
 }
@@ -183,17 +239,23 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   if (!options.split.empty() && !test_spec.empty())
     throw InputError("the split '{}' makes the test set: leave out the test set '{}'",
                      options.split, test_spec);
-  Choice choice{.mask = {},
-                .limit = options.limit,
-                .limit_test = options.limit_test,
-                .memory_limit = options.memory_limit};
-  if (!options.split.empty()) choice.mask = read_mask(options.split, comm);
+  if (options.limit_test > 0 && options.split.empty() && test_spec.empty())
+    throw InputError("limit-test {}: there is no test set: name one, or split it off",
+                     options.limit_test);
+  expect_csv(options, {train_spec, test_spec});
+  const Choice choice{.split = options.split,
+                      .limit = options.limit,
+                      .limit_test = options.limit_test,
+                      .memory_limit = options.memory_limit};
   StoredSet stored = read_set(parse_spec(train_spec), request_of(options, 0), choice, comm);
 
   Split split;
   Dataset& train = split.train;
   train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec);
-  expect_targets(train, options);
+  if (options.targets_required)
+    expect_targets(train);
+  else
+    drop_unknown_targets(train);
   Preparation& p = split.preparation = preparation_of(train, stored.contents, options);
   label(train, stored.contents, p.classes);
   if (options.targets_required && !p.one_hot && train.outputs() > 0)
@@ -201,6 +263,8 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
       train.notes.push_back(std::move(note));
   if (stored.parts.size() > 1) {
     split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec);
+    split.test->warnings.clear();  // those of the same file
+    drop_unknown_targets(*split.test);
     label(*split.test, stored.contents, p.classes);
   } else if (!test_spec.empty()) {
     const double held = bytes_of_rows(train.rows(), train.dimension() + train.outputs(), comm);
@@ -221,6 +285,8 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
 
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm) {
+  if (options.limit_test > 0)
+    throw InputError("limit-test {}: no test rows are read here", options.limit_test);
   Options relaxed = options;
   relaxed.targets_required = false;
   return std::move(load(spec, "", relaxed, comm).train);
@@ -233,18 +299,22 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
   o.targets_required = true;
   if (o.csv_target == preparation.csv_target) o.csv_target.clear();
   o.validate();
+  Options other = o;  // than the training set's
+  if (o.csv_header == preparation.csv.header) other.csv_header = "auto";
+  if (o.csv_index == preparation.csv.index) other.csv_index = "auto";
+  expect_csv(other, {spec});
   Dataset test;
   Contents contents;
   if (o.split.empty()) {
     std::tie(test, contents) = read_test(spec, o, preparation, 0, comm);
   } else {
-    const Choice choice{.mask = read_mask(o.split, comm),
-                        .limit_test = o.limit_test,
-                        .memory_limit = o.memory_limit};
+    const Choice choice{
+        .split = o.split, .limit_test = o.limit_test, .memory_limit = o.memory_limit};
     Request request = request_of(o, 0);
     request.training = &preparation;
     StoredSet stored = read_set(parse_spec(spec), request, choice, comm);
     test = dataset_of(std::move(stored.parts[1]), stored.contents, spec);
+    drop_unknown_targets(test);
     contents = std::move(stored.contents);
   }
   expect_fit(test, preparation, preparation.one_hot ? 1 : preparation.outputs);

@@ -36,12 +36,14 @@ std::string reading(const Dataset& set) {
   if (!set.input_names.empty()) text += fmt::format(" {}", shortened(set.input_names));
   const Index outputs = set.outputs();
   const std::string rows = counted(set.rows(), "row", "rows");
-  if (outputs == 0) return text + " from " + rows + " without targets";
+  if (outputs == 0 || set.known_rows == 0) return text + " from " + rows + " without targets";
   if (set.target_names.empty())
     text += outputs == 1 ? " and the target" : fmt::format(" and {} targets", outputs);
   else
     text += (outputs == 1 ? " and the target " : " and the targets ") + shortened(set.target_names);
-  return text + " from " + rows;
+  text += " from " + rows;
+  const Index unknown = set.rows() - set.known_rows;
+  return unknown == 0 ? text : text + fmt::format(", {} of them without targets", unknown);
 }
 
 std::string classes_forgotten(const dist::RowBlock<double>& targets) {

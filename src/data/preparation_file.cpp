@@ -68,6 +68,7 @@ void write_csv(dist::Hdf5File& file, const CsvColumns& csv) {
   file.attribute("/", "preparation_csv_index", csv.index);
   file.attribute("/", "preparation_csv_columns", csv.columns);
   file.attribute("/", "preparation_csv_index_column", csv.index_column);
+  file.attribute("/", "preparation_csv_first", static_cast<Index>(csv.first));
   const std::vector<double> targets(csv.targets.begin(), csv.targets.end());
   if (!targets.empty()) file.write("/preparation/csv_targets", std::span<const double>(targets));
 }
@@ -82,6 +83,8 @@ CsvColumns read_csv(const dist::Hdf5File& file) {
   csv.index = file.text_attribute("/", "preparation_csv_index");
   csv.columns = whole("preparation_csv_columns");
   csv.index_column = whole("preparation_csv_index_column");
+  if (file.has_attribute("/", "preparation_csv_first"))
+    csv.first = static_cast<CsvColumns::First>(whole("preparation_csv_first"));
   if (file.contains("/preparation/csv_targets"))
     for (double target : file.read_vector("/preparation/csv_targets"))
       csv.targets.push_back(static_cast<Index>(target));
@@ -91,6 +94,7 @@ CsvColumns read_csv(const dist::Hdf5File& file) {
 }  // namespace
 
 void write(dist::Hdf5File& file, const Preparation& p) {
+  file.attribute("/", "preparation_train", p.train);
   file.attribute("/", "preparation_scale", p.scale);
   file.attribute("/", "preparation_unit_norm", Index{p.unit_norm});
   file.attribute("/", "preparation_one_hot", Index{p.one_hot});
@@ -114,6 +118,8 @@ Preparation read_preparation(const dist::Hdf5File& file) {
   const auto number = [&](const char* name) { return file.number_attribute("/", name); };
   const auto whole = [&](const char* name) { return static_cast<Index>(number(name)); };
   Preparation p;
+  if (file.has_attribute("/", "preparation_train"))
+    p.train = file.text_attribute("/", "preparation_train");
   p.scale = number("preparation_scale");
   p.unit_norm = whole("preparation_unit_norm") != 0;
   p.one_hot = whole("preparation_one_hot") != 0;

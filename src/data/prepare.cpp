@@ -151,7 +151,8 @@ RowBlock<double> one_hot(const RowBlock<double>& targets, const std::vector<Inde
     RowBlock<double> result(targets.comm(), targets.rows(), classes);
     for (Index i = 0; i < result.local_rows(); ++i)
       for (Index j = 0; j < classes; ++j)
-        result.row(i)[at(j)] = (labels[at(i)] == j ? 1 : 0) - mean;
+        result.row(i)[at(j)] = labels[at(i)] < 0 ? std::numeric_limits<double>::quiet_NaN()
+                                                 : (labels[at(i)] == j ? 1 : 0) - mean;
     return result;
   });
 }

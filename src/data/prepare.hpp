@@ -22,7 +22,8 @@ void standardize(dist::RowBlock<double>& rows, const std::vector<double>& mean,
 /// Every row divided by its Euclidean norm, without overflow; a zero row stays zero. Local.
 void unit_norm(dist::RowBlock<double>& rows);
 
-/// n x classes: 1 in the label's column, 0 elsewhere, minus 1/classes. Collective.
+/// n x classes: 1 in the label's column, 0 elsewhere, minus 1/classes; NaN for the label -1.
+/// Collective.
 dist::RowBlock<double> one_hot(const dist::RowBlock<double>& targets,
                                const std::vector<Index>& labels, Index classes);
 

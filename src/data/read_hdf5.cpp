@@ -31,14 +31,21 @@ RowBlock<double> choose(const RowBlock<double>& all, const Roles& roles, std::si
   return chosen;
 }
 
+/// NaN is finite enough where `nan`.
 void expect_finite(const RowBlock<double>& rows, const std::string& path,
-                   const std::string& dataset) {
+                   const std::string& dataset, bool nan) {
+  const auto good = [&](double x) { return std::isfinite(x) || (nan && std::isnan(x)); };
+  const auto values = rows.values();
+  const auto wrong = static_cast<Index>(values.size()) -
+                     static_cast<Index>(std::count_if(values.begin(), values.end(), good));
+  const Index all = rows.comm().all_reduce(wrong, comm::Op::sum);
   comm::together(rows.comm(), [&] {
-    for (Index i = 0; i < rows.local_rows(); ++i)
+    for (Index i = 0; wrong > 0 && i < rows.local_rows(); ++i)
       for (Index j = 0; j < rows.cols(); ++j)
-        if (!std::isfinite(rows.row(i)[at(j)]))
-          throw InputError("{}:{}: row {}, column {} (counted from 1): {} is not a finite number",
-                           path, dataset, rows.first_row() + i + 1, j + 1, rows.row(i)[at(j)]);
+        if (!good(rows.row(i)[at(j)]))
+          throw InputError("{}:{}: row {}, column {} (counted from 1): {} is not a finite number{}",
+                           path, dataset, rows.first_row() + i + 1, j + 1, rows.row(i)[at(j)],
+                           all > 1 ? fmt::format(", one of {} in this dataset", all) : "");
   });
 }
 
@@ -117,7 +124,7 @@ StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choi
       throw InputError("{}:{} has {} rows, {} has {}: one target is needed for each", spec.path,
                        spec.dataset, shape[0], spec.targets, target_shape[0]);
   }
-  const Roles roles = assign_roles(spec, shape[0], choice);
+  const Roles roles = assign_roles(spec, shape[0], choice, comm);
   const bool whole = roles.sizes.size() == 1 && roles.sizes[0] == shape[0];
   expect_memory(spec, set.contents, roles, choice, whole ? 0 : shape[0], comm);
   set.parts.resize(roles.sizes.size());
@@ -125,15 +132,16 @@ StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choi
     for (std::size_t part = 0; part < set.parts.size(); ++part)
       set.parts[part].*member = whole ? std::move(all) : choose(all, roles, part, comm);
   };
-  const auto read = [&](const std::string& dataset) {
+  const auto read = [&](const std::string& dataset, bool nan) {
     if (dataset.empty())
       return comm::together(comm, [&] { return RowBlock<double>(comm, shape[0], 0); });
     auto all = file.read_rows<double>(dataset);
-    expect_finite(all, spec.path, dataset);
+    expect_finite(all, spec.path, dataset, nan);
     return all;
   };
-  give(read(spec.dataset), &Part::inputs);
-  give(texts ? read_labels(file, spec, request, shape[0], set.contents, comm) : read(spec.targets),
+  give(read(spec.dataset, false), &Part::inputs);
+  give(texts ? read_labels(file, spec, request, shape[0], set.contents, comm)
+             : read(spec.targets, true),
        &Part::targets);
   for (std::size_t part = 0; part < set.parts.size(); ++part)
     set.parts[part].file_rows =

@@ -167,41 +167,10 @@ std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request) {
   }
 }
 
-std::vector<char> read_mask(const std::string& text, const comm::Communicator& comm) {
-  const MaskSpec spec = parse_mask_spec(text);
-  std::vector<char> mask;
-  comm::together(comm, [&] {
-    if (!comm.root()) return;
-    Request request;
-    request.csv_target = request.csv_index = "none";
-    const auto reader = open_csv(spec.path, request);
-    const auto [rows, columns] = std::pair(reader->contents().rows, reader->contents().dimension);
-    if (spec.column >= columns)
-      throw InputError("split: {} has no column {}: its columns are 0 to {}", spec.path,
-                       spec.column, columns - 1);
-    std::vector<double> values(at(columns));
-    mask.resize(at(rows));
-    for (Index i = 0; i < rows; ++i) {
-      reader->read(i, 1, values.data());
-      const double value = values[at(spec.column)];
-      if (value != 0 && value != 1)
-        throw InputError(
-            "split: {}: data row {} (counted from 1) has {} in column {}: 0 or 1 is needed",
-            spec.path, i + 1, value, spec.column);
-      mask[at(i)] = value == 1;
-    }
-  });
-  Index rows = static_cast<Index>(mask.size());
-  comm.broadcast(std::span<Index>(&rows, 1), 0);
-  comm::together(comm, [&] { mask.resize(at(rows)); });
-  comm.broadcast(std::span<char>(mask), 0);
-  return mask;
-}
-
 StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
                    const comm::Communicator& comm) {
   if (spec.format == Spec::Format::h5) return read_hdf5(spec, request, choice, comm);
-  if (choice.mask.empty()) request.max_rows = choice.limit;
+  if (choice.split.empty()) request.max_rows = choice.limit;
   std::unique_ptr<Reader> reader;
   StoredSet set;
   comm::together(comm, [&] {
@@ -210,13 +179,12 @@ StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
     set.contents = reader->contents();
   });
   set.contents = broadcast(set.contents, comm);
-  if (choice.mask.empty()) {  // before a byte a row
+  if (choice.split.empty()) {  // before a byte a row
     const Index rows = set.contents.rows;
     const Roles all{{}, {choice.limit < 0 ? rows : std::min(rows, choice.limit)}};
     expect_memory(spec, set.contents, all, choice, 0, comm);
   }
-  const Roles roles =
-      comm::together(comm, [&] { return assign_roles(spec, set.contents.rows, choice); });
+  const Roles roles = assign_roles(spec, set.contents.rows, choice, comm);
   expect_memory(spec, set.contents, roles, choice, 0, comm);
   set.parts = allocate(spec, set.contents, roles, comm);
   const Index panel =

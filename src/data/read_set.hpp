@@ -20,7 +20,7 @@ struct StoredSet {
 
 /// Which rows go where.
 struct Choice {
-  std::vector<char> mask;  ///< one a row, 1: test row; empty: all are training rows
+  std::string split = {};  ///< of Options: its test rows are a part of their own; "": one part
   Index limit = -1, limit_test = -1;
   const char* limit_name = "limit";  ///< of `limit`, in messages
   double memory_limit = 0;           ///< bytes a rank for rows; 0: none
@@ -30,8 +30,11 @@ struct Choice {
 /// Bytes that `rows` rows of `width` numbers take on the rank with most.
 double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm);
 
-/// Column S of the mask's file, on every rank (one byte a row). Collective.
-std::vector<char> read_mask(const std::string& text, const comm::Communicator& comm);
+/// The mask that `split` names, on every rank: for each of the `rows` rows of `spec` whether it is
+/// a test row (one byte each). A CSV mask of one line more than the rows has a header (mask.cpp).
+/// Collective. Throws InputError.
+std::vector<char> read_mask(const std::string& split, const Spec& spec, Index rows,
+                            const comm::Communicator& comm);
 
 /// Reads the chosen rows and hands each rank its own. Collective; memory: the rank's rows and
 /// panels of 8 MiB; for h5 also its share of the whole dataset.

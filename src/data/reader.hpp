@@ -22,7 +22,7 @@ struct Contents {
   std::vector<std::string> input_names = {}, target_names = {};  ///< empty without names
   /// Where the single target column holds names: its value v stands for label_names[v].
   std::vector<std::string> label_names = {};
-  std::vector<std::string> notes = {};  ///< for the user
+  std::vector<std::string> notes = {}, warnings = {};  ///< for the user
   CsvColumns csv = {};
   Index libsvm_base = -1;
   friend bool operator==(const Contents&, const Contents&) = default;
@@ -35,7 +35,7 @@ class Reader {
   virtual ~Reader() = default;
   virtual Contents contents() const = 0;
   /// Rows first ... first + count - 1, each `dimension` inputs followed by `outputs` targets, all
-  /// finite.
+  /// finite but for targets that are not known: NaN.
   virtual void read(Index first, Index count, double* rows) = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "mercer/base/memory.hpp"
+#include "mercer/comm/together.hpp"
 
 namespace mercer::data {
 namespace {
@@ -13,19 +14,15 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-}  // namespace
-
-Roles assign_roles(const Spec& spec, Index rows, const Choice& choice) {
-  const bool split = !choice.mask.empty();
-  if (split && static_cast<Index>(choice.mask.size()) != rows)
-    throw InputError("split: the mask has {} rows, {} has {}: one for each row is needed",
-                     choice.mask.size(), spec.text, rows);
+/// `mask`: 1 for test rows; empty where there is no split.
+Roles roles_of(const Spec& spec, Index rows, const Choice& choice, const std::vector<char>& mask) {
+  const bool split = !mask.empty();
   Roles roles;
   roles.sizes.assign(split ? 2 : 1, 0);
   const std::array<Index, 2> limits{choice.limit, choice.limit_test};
   std::array<Index, 2> seen{0, 0};
   for (Index i = 0; i < rows; ++i) {
-    const std::size_t part = split && choice.mask[at(i)] == 1 ? 1 : 0;
+    const std::size_t part = split && mask[at(i)] == 1 ? 1 : 0;
     ++seen[part];
     const bool taken = limits[part] < 0 || seen[part] <= limits[part];
     if (taken) ++roles.sizes[part];
@@ -43,6 +40,15 @@ Roles assign_roles(const Spec& spec, Index rows, const Choice& choice) {
                                    : "test ");
   }
   return roles;
+}
+
+}  // namespace
+
+Roles assign_roles(const Spec& spec, Index rows, const Choice& choice,
+                   const comm::Communicator& comm) {
+  std::vector<char> mask;
+  if (!choice.split.empty()) mask = read_mask(choice.split, spec, rows, comm);
+  return comm::together(comm, [&] { return roles_of(spec, rows, choice, mask); });
 }
 
 double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm) {

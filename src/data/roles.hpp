@@ -16,8 +16,9 @@ struct Roles {
   std::vector<Index> sizes;
 };
 
-/// Throws InputError: a mask of another length, no rows for a part, limits beyond it. Local.
-Roles assign_roles(const Spec& spec, Index rows, const Choice& choice);
+/// Collective. Throws InputError: no mask for these rows, no rows for a part, limits beyond it.
+Roles assign_roles(const Spec& spec, Index rows, const Choice& choice,
+                   const comm::Communicator& comm);
 
 /// The rows of `part` that `rank` has, as the file counts them. Local.
 std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPartition partition,

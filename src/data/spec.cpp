@@ -193,12 +193,22 @@ Spec parse_spec(const std::string& text) {
 }
 
 MaskSpec parse_mask_spec(const std::string& text) {
-  const auto colon = text.rfind(':');
-  const auto column =
-      colon == std::string::npos ? std::nullopt : parse_whole(text.substr(colon + 1));
-  if (!column || *column < 0 || colon == 0)
-    throw InputError("split '{}': write MASK.csv:S, S a column of the mask, counted from 0", text);
-  return {text.substr(0, colon), *column};
+  MaskSpec mask;
+  mask.npy = text.starts_with("npy:");
+  mask.path = mask.npy || text.starts_with("csv:") ? text.substr(4) : text;
+  const auto colon = mask.path.rfind(':');
+  const bool column = colon != std::string::npos && mask.path.find('/', colon) == std::string::npos;
+  if (column) {
+    mask.column = trimmed(std::string_view(mask.path).substr(colon + 1));
+    mask.path.resize(colon);
+  }
+  if (mask.path.empty() || (column && mask.column.empty()))
+    throw InputError(
+        "split '{}': write MASK.csv or MASK.csv:COLUMN, a name of the mask's header or a position "
+        "from 0 (from the end where negative)",
+        text);
+  mask.npy = mask.npy || mask.path.ends_with(".npy") || mask.path.ends_with(".npy.gz");
+  return mask;
 }
 
 }  // namespace mercer::data

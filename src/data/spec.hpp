@@ -29,10 +29,11 @@ struct Spec {
 /// Throws InputError that names the text: unknown prefix, no file, unknown or repeated keys.
 Spec parse_spec(const std::string& text);
 
-/// "MASK.csv:3" -> {"MASK.csv", 3}.
+/// "MASK.csv:test" -> {"MASK.csv", "test"}; the column is "" where it is left out.
 struct MaskSpec {
   std::string path;
-  Index column = 0;
+  std::string column;
+  bool npy = false;  ///< else CSV
 };
 MaskSpec parse_mask_spec(const std::string& text);
 

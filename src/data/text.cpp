@@ -43,6 +43,22 @@ std::optional<Index> parse_whole(std::string_view text) {
   return value;
 }
 
+std::optional<double> parse_truth(std::string_view text) {
+  text = trimmed(text);
+  if (text == "True" || text == "TRUE" || text == "true") return 1;
+  if (text == "False" || text == "FALSE" || text == "false") return 0;
+  return std::nullopt;
+}
+
+bool is_missing(std::string_view text) {
+  constexpr std::string_view known[] = {"NA", "<NA>", "N/A", "n/a", "#N/A", "NULL", "null"};
+  text = trimmed(text);
+  if (text.empty() || std::find(std::begin(known), std::end(known), text) != std::end(known))
+    return true;
+  const auto number = parse_number(text);
+  return number && std::isnan(*number);
+}
+
 std::string quoted(std::string_view text) {
   constexpr std::size_t longest = 24;
   std::string shown = "'";
@@ -53,12 +69,16 @@ std::string quoted(std::string_view text) {
   return shown + (text.size() > longest ? "...'" : "'");
 }
 
+std::string place_in(Index row, Index column, std::string_view name) {
+  return fmt::format("row {}, column {} (counted from 1){}{}", row, column,
+                     name.empty() ? "" : ", ", name);
+}
+
 double number_at(const std::string& path, Index row, Index column, std::string_view text,
-                 std::string_view hint) {
+                 std::string_view hint, std::string_view name) {
   const auto value = parse_number(text);
   if (value && std::isfinite(*value)) return *value;
-  const std::string where =
-      fmt::format("{}: row {}, column {} (counted from 1): ", path, row, column);
+  const std::string where = fmt::format("{}: {}: ", path, place_in(row, column, name));
   if (trimmed(text).empty())
     throw InputError("{}the field is empty; every row needs all its numbers", where);
   if (!value) throw InputError("{}{} is not a number{}", where, quoted(text), hint);

@@ -14,12 +14,19 @@ std::string_view trimmed(std::string_view text);
 /// as numbers that are not finite. Nothing where it is no number. Local.
 std::optional<double> parse_number(std::string_view text);
 std::optional<Index> parse_whole(std::string_view text);
+/// True and False as pandas, NumPy, R and JSON write them: 1 and 0. Local.
+std::optional<double> parse_truth(std::string_view text);
+/// Whether a field says that its value is not known: nothing, nan (in any case), NA, <NA>, N/A,
+/// NULL. Local.
+bool is_missing(std::string_view text);
 /// For messages: short, printable, in quotes.
 std::string quoted(std::string_view text);
+/// "row 3, column 2 (counted from 1), price"; `name` is "" where there is none.
+std::string place_in(Index row, Index column, std::string_view name = {});
 /// parse_number, or an InputError that says where and what: empty, no number (then with `hint`),
 /// not finite.
 double number_at(const std::string& path, Index row, Index column, std::string_view text,
-                 std::string_view hint = {});
+                 std::string_view hint = {}, std::string_view name = {});
 
 /// The lines of a text file that are not blank, without their ends (LF or CR LF). Local. Throws
 /// InputError where the file is no text: NUL or other control characters at its start, or the name

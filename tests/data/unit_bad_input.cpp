@@ -184,7 +184,9 @@ TEST(BadInput, CsvNamesRowAndColumn) {
   expect_parts(load_error(folder.write("x.csv", "1,2\n3,4x\n")), {"row 2", "column 2", "'4x'"});
   expect_parts(load_error(folder.write("x.csv", "1,two\n3,4\n")), {"row 1", "column 2", "'two'"});
   expect_parts(load_error(folder.write("x.csv", "1,2\n,4\n")), {"row 2", "column 1", "empty"});
-  expect_parts(load_error(folder.write("x.csv", "1,2\n3,nan\n")), {"row 2", "column 2", "finite"});
+  expect_parts(load_error(folder.write("x.csv", "1,2\nnan,4\n")), {"row 2", "column 1", "finite"});
+  expect_parts(load_error(folder.write("x.csv", "a,b,y\n1,2,3\n4,NA,6\n,,9\n7,inf,9\n")),
+               {"row 3", "column 2", "b: 'NA'", "3 inputs in 2 rows are missing"});
   expect_parts(load_error(folder.write("x.csv", "1,2\n-inf,4\n")), {"row 2", "column 1", "finite"});
   expect_parts(load_error(folder.write("x.csv", "1,2\n1e999,4\n")),
                {"row 2", "column 1", "finite"});
@@ -255,7 +257,12 @@ TEST(BadInput, NotANumberInArrays) {
   const auto y = folder.write("y.npy", test::npy<float>("<f4", "(4,)", 4, [](Index p) {
                                 return p == 3 ? std::numeric_limits<double>::quiet_NaN() : 1.0;
                               }));
-  expect_parts(load_error(x + "," + y), {"y.npy", "row 4, column 1", "finite"});
+  expect_parts(load_error(x + "," + y),
+               {"y.npy", "1 of 4 training rows has no target", "data row 4", "--split"});
+  const auto z = folder.write("z.npy", test::npy<float>("<f4", "(4,)", 4, [](Index p) {
+                                return p == 3 ? std::numeric_limits<double>::infinity() : 1.0;
+                              }));
+  expect_parts(load_error(x + "," + z), {"z.npy", "row 4, column 1", "inf is not a finite"});
 }
 
 TEST(BadInput, TargetsOfAnotherLengthOrNone) {
@@ -303,15 +310,29 @@ TEST(BadInput, Splits) {
     options.split = folder.write("mask.csv", mask) + ":" + column;
     return load_error(x, options);
   };
-  expect_parts(with("0\n1\n", "0"), {"mask has 2 rows", "x.csv has 3"});
-  expect_parts(with("0,1\n1,0\n0,0\n", "2"), {"mask.csv", "no column 2", "0 to 1"});
-  expect_parts(with("0\n2\n1\n", "0"), {"mask.csv", "row 2", "0 or 1"});
+  expect_parts(with("0\n1\n", "0"), {"mask.csv has 2 rows,", "x.csv has 3"});
+  expect_parts(with("test\n0\n1\n", "test"), {"mask.csv has 2 rows below its header", "has 3"});
+  expect_parts(with(",0,1\n0,0,1\n1,0,1\n", "1"), {"mask.csv has 2 rows below its header"});
+  expect_parts(with("0,1,2\n0,0,1\n1,0,1\n", "0"), {"mask.csv has 2 rows below its header"});
+  expect_parts(with("0\n1\n0\n1\n0\n", "0"), {"mask.csv has 5 rows,", "x.csv has 3"});
+  expect_parts(with("0,1\n1,0\n0,0\n", "2"), {"mask.csv", "no split column 2", "0 to 1"});
+  expect_parts(with("0,1\n1,0\n0,0\n", "x"), {"mask.csv", "no split column 'x'", "no header"});
+  expect_parts(with("a,b\n0,1\n1,0\n0,0\n", "x"), {"mask.csv", "'x'", "names a, b"});
+  expect_parts(with("a,b\n0,1\n1\n0,0\n", "b"), {"mask.csv", "row 3", "has 1 columns"});
+  expect_parts(with("0\n2\n1\n", "0"), {"mask.csv", "row 2", "'2'", "0 or 1", "True"});
+  expect_parts(with("0\n\"\"\n1\n", "0"), {"mask.csv", "row 2", "''"});
+  expect_parts(with("t\n0\nmaybe\n1\n", "t"), {"mask.csv", "row 3, column 1", "'maybe'"});
   expect_parts(with("0\n0\n0\n", "0"), {"no test rows"});
   expect_parts(with("1\n1\n1\n", "0"), {"no training rows"});
-  expect_parts(with("0\n1\n0\n", "x"), {"MASK.csv:S"});
+  expect_parts(with("0\n1\n0\n", ""), {"MASK.csv:COLUMN"});
   data::Options options;
-  options.split = "mask.csv";
-  expect_parts(load_error(x, options), {"MASK.csv:S"});
+  options.split = folder.write("two.csv", "a,b\n0,1\n1,0\n0,0\n");
+  expect_parts(load_error(x, options),
+               {"two.csv has 2 columns", "two.csv:COLUMN", "a, b", "0 to 1"});
+  options.split = folder.write("four.npy", test::npy<std::uint8_t>("|b1", "(4,)", 4, [](Index p) {
+                                 return static_cast<double>(p % 2);
+                               }));
+  expect_parts(load_error(x, options), {"four.npy has 4 rows", "x.csv has 3"});
   options.split = "/nowhere/mask.csv:0";
   expect_parts(load_error(x, options), {"/nowhere/mask.csv", "no such file"});
   expect_parts(load_error(x, options, x), {"leave out the test set"});
@@ -331,6 +352,7 @@ TEST(BadInput, LimitsAndScalesOutOfRange) {
   options = {};
   options.limit_test = 9;
   expect_parts(load_error(csv, options, csv), {"limit-test 9", "only 3 rows"});
+  expect_parts(load_error(csv, options), {"limit-test 9", "no test set"});
   options.split = folder.write("mask.csv", "0\n1\n0\n") + ":0";
   expect_parts(load_error(csv, options), {"limit-test 9", "only 1 test rows"});
   options = {};
@@ -365,6 +387,72 @@ TEST(BadInput, Specifications) {
   expect_parts(load_error("sphere:n=10"), {"d= is missing"});
   expect_parts(load_error("sphere:n=10,d=1"), {"d = '1'", "at least 2"});
   expect_parts(load_error("gaussian:n=10,d=3,degree=2"), {"'degree'", "d, n"});
+}
+
+TEST(BadInput, TrainingRowsWithoutTargets) {
+  TemporaryFolder folder;
+  for (const std::string missing : {"", "nan", "NaN", "NA", "<NA>", "\"\"", "NULL"}) {
+    SCOPED_TRACE(missing);
+    const auto x =
+        folder.write("x.csv", "a,b,y\n1,2,3\n4,5," + missing + "\n7,8,9\n10,11," + missing + "\n");
+    expect_parts(load_error(x),
+                 {"x.csv", "2 of 4 training rows have no target", "data row 2", "--split"});
+    data::Options options;
+    options.one_hot = true;
+    expect_parts(load_error(x, options), {"2 of 4 training rows have no target", "data row 2"});
+    options.one_hot = false;
+    options.limit = 1;
+    EXPECT_EQ(load_error(x, options), "");
+  }
+  expect_parts(load_error(folder.write("n.csv", "a,b,y\n1,2,\n4,5,\n")),
+               {"2 of 2 training rows have no target"});
+  expect_parts(load_error(folder.write("x.svm", "nan 1:1\n2 1:3\n")),
+               {"x.svm", "1 of 2 training rows has no target", "data row 1"});
+  expect_parts(load_error(folder.write("x.svm", "2 1:3\n1:1\n")), {"row 2", "nan stands for"});
+  data::Options options;
+  options.csv_target = "y1,y2";
+  expect_parts(load_error(folder.write("x.csv", "y1,a,y2\n1,2,3\n1,2,\n"), options),
+               {"1 of 2 training rows has no target", "data row 2"});
+}
+
+TEST(BadInput, CsvAsOthersWriteIt) {
+  TemporaryFolder folder;
+  const auto error = [&](const std::string& text) {
+    return load_error(folder.write("x.csv", text));
+  };
+  for (const std::string number : {"\"1,234\"", "\"1,234.5\"", "\"2,5\""}) {
+    expect_parts(error("a,b,y\n1,2,3\n4," + number + ",6\n"),
+                 {"row 3, column 2 (counted from 1), b", "is not a number", "with a point",
+                  "without a separator"});
+    expect_parts(error("a,y\n1,2\n4," + number + "\n"), {"row 3, column 2", "with a point"});
+  }
+  expect_parts(error("a\tb\ty\n1,5\t2\t3\n"), {"row 2, column 1", "'1,5'", "with a point"});
+  expect_parts(error("a,color,y\n1,red,3\n4,blue,6\n"),
+               {"row 2, column 2", "color: 'red' is not a number", "get_dummies"});
+  expect_parts(error("a,b,y\n1,2,3,4\n5,6,7,8\n"),
+               {"row 2", "4 columns", "has 3", "a name is missing"});
+  expect_parts(error("a,b,y,\n1,2,3,\n4,5,6,7\n"), {"1 of 2 training rows has no target"});
+}
+
+TEST(BadInput, OptionsThatHaveNoEffect) {
+  TemporaryFolder folder;
+  const auto x = folder.write("x.npy", any_npy()), y = folder.write("y.npy", any_npy("(4,)", 4));
+  const auto csv = folder.write("x.csv", "a,b,y\n1,2,3\n");
+  for (auto [option, value] :
+       {std::pair(&data::Options::csv_target, "y"), std::pair(&data::Options::csv_header, "yes"),
+        std::pair(&data::Options::csv_index, "0")}) {
+    data::Options options;
+    options.*option = value;
+    for (const std::string& spec : {"npy:" + x + "," + y, std::string("circle:n=5")})
+      expect_parts(load_error(spec, options),
+                   {"'" + options.*option + "': belongs to CSV files", spec});
+    EXPECT_EQ(load_error("npy:" + x + "," + y, options, csv).find("belongs to"), std::string::npos);
+  }
+  data::Options options;
+  options.limit_test = 1;
+  expect_parts(
+      test::input_error([&] { data::load_inputs(csv, options, comm::Communicator::world()); }),
+      {"limit-test 1", "no test rows"});
 }
 
 TEST(BadInput, TestSetsThatDoNotFit) {

@@ -91,6 +91,8 @@ TEST(CsvColumns, AnIndexWithoutANameIsSetAside) {
   // A table that was shuffled or cut; a column that measures something; one by its name or place.
   EXPECT_EQ(train_of(folder.write("s.csv", ",a,y\n317,1,2\n12,3,4\n")).dimension(), 1);
   EXPECT_EQ(train_of(folder.write("m.csv", ",a,y\n0.5,1,2\n1.5,3,4\n")).dimension(), 2);
+  EXPECT_EQ(train_of(folder.write("d.csv", ",a,y\n2020-01-01,1,2\n2020-01-02,3,4\n")).dimension(),
+            1);
   const auto named = folder.write("i.csv", "a,id,b,y\n10.5,7,11.5,-10.5\n");
   for (const std::string index : {"id", "1", "-3"}) {
     options.csv_index = index;
@@ -216,6 +218,126 @@ TEST(CsvColumns, OfNumberedHeadersAreFoundByPositionInFilesWithNames) {
   const auto other = folder.write("210.csv", "2,1,0\n-10.5,11.5,10.5\n-20.5,21.5,20.5\n");
   const auto split = data::load(numbers, other, options, world());
   expect_values(*split.test, 2);
+}
+
+TEST(CsvColumns, HeadersOfOtherNumbersAreHeaders) {
+  TemporaryFolder folder;
+  const std::string rows = "10.5,11.5,-10.5\n20.5,21.5,-20.5\n";
+  for (const std::string header : {"2019,2020,2021\n", "5,10,200\n", "-3,0,7\n"}) {
+    SCOPED_TRACE(header);
+    const auto set = train_of(folder.write("x.csv", header + rows));
+    expect_values(set, 2);
+    EXPECT_TRUE(says(set, "was taken for names of the columns (--header no")) << all_notes(set);
+    EXPECT_TRUE(set.warnings.empty());
+    data::Options options;
+    options.csv_header = "no";
+    EXPECT_EQ(train_of(folder / "x.csv", options).rows(), 3);
+  }
+  const auto indexed =
+      train_of(folder.write("i.csv", ",2019,2021,y\n0,10.5,11.5,-10.5\n1,20.5,21.5,-20.5\n"));
+  ASSERT_EQ(indexed.dimension(), 2);
+  expect_values(indexed, 2);
+  // Whole numbers below years: data, with a warning; a test file is read by the training set's
+  // names.
+  const auto whole = folder.write("w.csv", "2019,2020,2021\n3,4,5\n8,7,9\n");
+  const auto set = train_of(whole);
+  EXPECT_EQ(set.rows(), 3);
+  ASSERT_EQ(set.warnings.size(), 1u);
+  EXPECT_NE(set.warnings[0].find("2019, 2020, 2021, looks like names"), std::string::npos);
+  EXPECT_TRUE(train_of(folder.write("n.csv", "1,2,4\n3,4,5\n8,7,9\n")).warnings.empty());
+  const auto years = folder.write("years.csv", "2019,2020,2021\n" + rows);
+  const auto split = data::load(years, whole, {}, world());
+  EXPECT_EQ(split.test->rows(), 2);
+  EXPECT_EQ(
+      test::expect_rows(split.test->targets, [](Index i, Index) { return i == 0 ? 5.0 : 9.0; }), 2);
+  data::Options options;
+  options.csv_header = "yes";
+  EXPECT_EQ(train_of(whole, options).rows(), 2);
+}
+
+TEST(CsvColumns, TruthValuesAreOneAndZero) {
+  TemporaryFolder folder;
+  const auto set =
+      train_of(folder.write("x.csv", "a,b,y\nTrue,1.5,0\nFalse,true,1\nTRUE,FALSE,True\n"));
+  const double x[3][2] = {{1, 1.5}, {0, 1}, {1, 0}};
+  EXPECT_EQ(test::expect_rows(set.inputs, [&](Index i, Index j) { return x[i][j]; }), 6);
+  EXPECT_EQ(test::expect_rows(set.targets, [](Index i, Index) { return i > 0 ? 1.0 : 0.0; }), 3);
+  data::Options options;
+  options.one_hot = true;
+  const auto classes = train_of(folder.write("c.csv", "a,y\n1,True\n2,False\n3,True\n"), options);
+  EXPECT_EQ(classes.classes.names, (Names{"False", "True"}));
+}
+
+TEST(CsvColumns, BehindSeparatorsAtTheEndsOfLinesThereIsNothing) {
+  TemporaryFolder folder;
+  for (const std::string text :
+       {"a,b,y,\n10.5,11.5,-10.5,\n20.5,21.5,-20.5,\n", "10.5,11.5,-10.5,\n20.5,21.5,-20.5,\n",
+        "a,b,y,,,\r\n10.5,11.5,-10.5,,,\r\n20.5,21.5,-20.5,,,\r\n\r\n\r\n",
+        "a;b;y;\n10.5;11.5;-10.5;\n20.5;21.5;-20.5;\n"}) {
+    SCOPED_TRACE(text);
+    const auto set = train_of(folder.write("x.csv", text));
+    ASSERT_EQ(set.dimension(), 2);
+    expect_values(set, 2);
+    EXPECT_TRUE(says(set, "nothing is read behind")) << all_notes(set);
+    const auto split =
+        data::load(folder.write("t.csv", "1,2,3\n4.5,5,6\n"), folder / "x.csv", {}, world());
+    EXPECT_EQ(split.test->outputs(), 1);
+    expect_values(*split.test, 2);
+  }
+  // Only the last rows have targets: they are a column.
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += fmt::format("1.5,2.5,{}\n", i < 17 ? "" : "3");
+  const auto split = data::load(folder.write("t.csv", "1,2,3\n4.5,5,6\n"),
+                                folder.write("x.csv", text), {}, world());
+  EXPECT_EQ(split.test->known_rows, 3);
+}
+
+TEST(CsvColumns, AnIndexThatOnlyOneFileHasIsRefused) {
+  TemporaryFolder folder;
+  const auto write = [&](const std::string& name, bool index, bool target, int first) {
+    std::string text;
+    for (int i = first; i < first + 4; ++i)
+      text += (index ? fmt::format("{},", i) : "") +
+              fmt::format("{}.5,{}.25,{}.125{}\n", i * i % 7, i * 3 % 5, i * 5 % 3,
+                          target ? fmt::format(",{}.5", i * i) : "");
+    return folder.write(name, text);
+  };
+  const auto with = write("with.csv", true, true, 0), bare = write("bare.csv", false, true, 0);
+  const auto refused = [&](const std::string& train, const std::string& test) {
+    const auto error = load_error(train, {}, test);
+    for (const auto& words : {train, test, std::string("--index COL"), std::string("5 columns"),
+                              std::string("the first of which numbers its rows")})
+      EXPECT_NE(error.find(words), std::string::npos) << words << " is not in: " << error;
+  };
+  refused(with, write("t1.csv", false, true, 4));
+  refused(bare, write("t2.csv", true, true, 4));
+  for (const auto& [train, index] : {std::pair(with, false), std::pair(bare, true)}) {
+    const auto error = load_error(train, {}, write("t3.csv", index, false, 4));
+    EXPECT_NE(error.find("--index COL"), std::string::npos) << error;
+  }
+  // In both files it is an input, and said to be; --index sets it aside in both.
+  const auto test = write("t4.csv", true, true, 4), unknown = write("t5.csv", true, false, 4);
+  auto split = data::load(with, test, {}, world());
+  EXPECT_EQ(split.test->dimension(), 4);
+  EXPECT_TRUE(says(split.train, "column 0 (counted from 0) numbers the rows and is an input"))
+      << all_notes(split.train);
+  EXPECT_EQ(data::load(with, unknown, {}, world()).test->outputs(), 0);
+  data::Options options;
+  options.csv_index = "0";
+  for (const auto& file :
+       {test, unknown, write("t6.csv", false, true, 4), write("t7.csv", false, false, 4)}) {
+    SCOPED_TRACE(file);
+    split = data::load(with, file, options, world());
+    EXPECT_EQ(test::expect_rows(split.test->inputs,
+                                [](Index i, Index j) {
+                                  const Index k = i + 4;
+                                  return j == 0   ? static_cast<double>(k * k % 7) + 0.5
+                                         : j == 1 ? static_cast<double>(k * 3 % 5) + 0.25
+                                                  : static_cast<double>(k * 5 % 3) + 0.125;
+                                }),
+              12);
+    EXPECT_EQ(split.test->outputs(), file == test || file.ends_with("t6.csv") ? 1 : 0);
+  }
 }
 
 TEST(CsvColumns, NoTargetIsTakenFromAModelsOptions) {

@@ -379,6 +379,95 @@ class Scores(PipeTest):
         shown = self.succeed("mercer-krr", "--model", self.path("k.h5"), "--test", self.csv("z.csv", Z)).out
         self.assertIn(f"{M} rows without targets predicted", shown)
 
+    KNOWN = np.arange(M) % 3 != 1
+
+    def partly(self, target):
+        """`target` of the rows KNOWN, and what people write for the others."""
+        return [target[i] if known else ("", "nan", "NaN", "NA")[i % 4] for i, known in enumerate(self.KNOWN)]
+
+    def test_rows_with_targets_are_scored_beside_rows_without_in_every_format(self):
+        y, yz = curve(X), curve(Z)
+        with_nan = np.where(self.KNOWN, yz, np.nan)
+        two, two_z = np.stack([y, X[:, 2] ** 2], 1), np.stack([yz, Z[:, 2] ** 2], 1)
+        half = two_z.copy()
+        half[~self.KNOWN, 1] = np.nan
+        cases = {
+            "csv": (self.csv("a.csv", X, y), self.csv("b.csv", Z, self.partly(yz)), yz[:, None]),
+            "npy": (self.npy_set("a", X, y), self.npy_set("b", Z, with_nan), yz[:, None]),
+            "h5": (self.hdf5("a.h5", X, y), self.hdf5("b.h5", Z, with_nan), yz[:, None]),
+            "libsvm": (self.libsvm("a.svm", X, y), self.libsvm("b.svm", Z, with_nan), yz[:, None]),
+            "two outputs": (self.npy_set("c", X, two), self.npy_set("d", Z, half), two_z)}
+        known = int(self.KNOWN.sum())
+        for ranks, (name, (train, test, own)) in enumerate(cases.items()):
+            for more in (["--standardize"], ["--predict", "transductive"])[:2 if name in ("csv", "two outputs") else 1]:
+                with self.subTest(name, more=more):
+                    options = [*KERNEL, "--ridge", "1e-3", *more]
+                    out, model = self.path("fit.h5"), self.path("model.h5")
+                    run = ("mercer-krr", "--train", train, "--test", test, *options, "--out", out)
+                    results, files = [self.record(*run, ranks=(2, 3, 0, 0, 3)[ranks])["result"]], [out]
+                    if "transductive" not in more:
+                        results.append(self.record("mercer-krr", "--model", out, "--test", test, "--out", model,
+                                                   ranks=(3, 0, 2, 0, 2)[ranks])["result"])
+                        files.append(model)
+                        self.same_predictions(out, model)
+                    for result, path in zip(results, files):
+                        error = (read(path, "/predictions") - own)[self.KNOWN]
+                        rmse = np.sqrt((error**2).mean())
+                        self.assertAlmostEqual(result["rmse"], rmse, delta=1e-11 * rmse)
+                        r2 = 1 - (error**2).sum(0) / ((own[self.KNOWN] - own[self.KNOWN].mean(0)) ** 2).sum(0)
+                        self.assertAlmostEqual(result["r2"], r2.mean(), delta=1e-10)
+                        self.assertEqual(result["rows_scored"], known)
+                        targets = read(path, "/targets")
+                        np.testing.assert_array_equal(np.isnan(targets), np.repeat(~self.KNOWN[:, None], own.shape[1], 1))
+                        np.testing.assert_allclose(targets[self.KNOWN], own[self.KNOWN], rtol=1e-13)
+        shown = self.succeed("mercer-krr", "--train", cases["csv"][0], "--test", cases["csv"][1], *KERNEL, *EIGENPAIRS,
+                             "--json", self.path("r.json"), "--plot", self.path("r.svg")).out
+        self.assertIn(f"{known} of {M} test rows have targets and are scored", shown)
+        self.assertIn(f"from {M} rows, {M - known} of them without targets", shown)
+        with open(self.path("r.json")) as file:
+            self.assertNotIn("NaN", file.read())
+
+    def test_a_table_whose_rows_without_targets_are_the_test_rows_of_a_split(self):
+        everything = np.vstack([X, Z])
+        target = [*curve(X), *self.partly(curve(Z))]
+        table = self.csv("all.csv", everything, target)
+        test = np.arange(N + M) >= N
+        np.save(self.path("mask.npy"), test)
+        fit, model, *files = self.fit_and_model(table, "", *KERNEL, "--ridge", "1e-3", "--standardize", "--split",
+                                                self.path("mask.npy"), ranks=3)
+        reference, _, *other = self.fit_and_model(self.csv("a.csv", X, curve(X)), self.csv("z.csv", Z), *KERNEL, "--ridge",
+                                                  "1e-3", "--standardize")
+        np.testing.assert_allclose(read(files[0], "/predictions"), read(other[0], "/predictions"), rtol=1e-11)
+        self.same_predictions(*files)
+        self.assertEqual((fit["rows_scored"], model["rows_scored"]), (self.KNOWN.sum(),) * 2)
+        unknown = M - int(self.KNOWN.sum())
+        self.refuse(["all.csv", f"{unknown} of {N + M} training rows have no target", f"data row {N + 2}", "--split"],
+                    "mercer-krr", "--train", table, *KERNEL, "--ridge", "1e-3")
+        self.refuse(["all.csv", f"{unknown} of {N + M} training rows have no target"], "mercer-train", "--train", table,
+                    *self.TRAIN)
+
+    def test_classes_of_some_rows(self):
+        labels, test_labels = noisy_labels(X), noisy_labels(Z)
+        known, out, again = self.KNOWN, self.path("r.h5"), self.path("m.h5")
+        for values in (NAMES, [-1, 0, 2.5]):
+            train = self.csv("c.csv", X, [values[t] for t in labels])
+            test = self.csv("d.csv", Z, self.partly([values[t] for t in test_labels]))
+            run = ("mercer-krr", "--train", train, "--test", test, *KERNEL, *EIGENPAIRS, "--one-hot", "--out", out)
+            self.assertIn(f"{known.sum()} of {M} test rows have targets", self.succeed(*run, "--plot", self.path("r.svg")).out)
+            results = [self.record(*run, ranks=3)["result"],
+                       self.record("mercer-krr", "--model", out, "--test", test, "--out", again)["result"]]
+            for result, path in zip(results, (out, again)):
+                F, P = read(path, "/predictions"), read(path, "/probabilities")
+                counts = np.zeros((3, 3), int)
+                np.add.at(counts, (test_labels[known], F.argmax(1)[known]), 1)
+                self.assertEqual(result["confusion"], counts.tolist())
+                self.assertAlmostEqual(result["accuracy"], np.trace(counts) / known.sum(), delta=1e-15)
+                self.assertAlmostEqual(result["log_loss"], -np.log(P[known, test_labels[known]]).mean(), delta=1e-11)
+                self.assertEqual(F.shape, (M, 3))
+                np.testing.assert_array_equal(read(path, "/labels"), np.where(known, test_labels, -1))
+                own = test_labels if values is NAMES else np.array(values)[test_labels]
+                np.testing.assert_array_equal(read(path, "/targets")[:, 0], np.where(known, own, np.nan))
+
     # Training
 
     TRAIN = ["--arch", "dense(32) relu dense(1)", "--steps", "20"]
@@ -409,6 +498,13 @@ class Scores(PipeTest):
         self.assertIn(f"{M} rows without targets predicted", shown)
         self.assertNotIn("test loss", shown)
         self.assertEqual(read(out, "/predictions").shape, (M, 1))
+        result = self.record("mercer-train", "--train", self.csv("a.csv", X, curve(X)), "--test",
+                             self.csv("p.csv", Z, self.partly(curve(Z))), "--standardize", *self.TRAIN, "--out", out)["result"]
+        error = (read(out, "/predictions")[:, 0] - curve(Z))[self.KNOWN]
+        self.assertAlmostEqual(result["loss_test"], (error**2).mean() / curve(X).var(), delta=1e-9)
+        self.assertAlmostEqual(result["rmse"], np.sqrt((error**2).mean()), delta=1e-9)
+        self.assertEqual(result["rows_scored"], self.KNOWN.sum())
+        np.testing.assert_array_equal(np.isnan(read(out, "/targets")[:, 0]), ~self.KNOWN)
         labels, test_labels = noisy_labels(X), noisy_labels(Z)
         result = self.record("mercer-train", "--train", self.npy_set("c", X, labels), "--test",
                              self.npy_set("d", Z, test_labels), "--one-hot", *self.CLASSES, "--out", out)["result"]

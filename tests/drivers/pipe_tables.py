@@ -163,6 +163,139 @@ class Tables(PipeTest):
                 self.agree(read(self.path("p.h5"), "/predictions"), reference)
 
 
+    def test_a_mask_is_read_as_pandas_and_numpy_write_it(self):
+        reference = predicted(X[N:], Y[:N])
+        table = self.table("all.csv", (*X.T, Y), "a,b,c,y")
+        chosen = np.arange(120) >= N
+        plenty = np.stack([(np.arange(120) + j) % 2 for j in range(20)], 1)
+        plenty[:, 7] = chosen
+        np.save(self.path("mask.npy"), chosen)
+        masks = {
+            "name": self.table("name.csv", (chosen, 1 - chosen), "test,other") + ":test",
+            "index": self.table("index.csv", (chosen,), ",test", index=range(120)),
+            "numbers": self.table("numbers.csv", plenty.T, ",".join(map(str, range(20)))) + ":7",
+            "numbers with index": self.table("indexed.csv", plenty.T, "," + ",".join(map(str, range(20))),
+                                             index=range(120)) + ":7",
+            "from the end": self.table("end.csv", plenty.T) + ":-13",
+            "floats": self.table("floats.csv", (chosen.astype(float),)),
+            "truth": self.table("truth.csv", (chosen,)),
+            "array": self.path("mask.npy")}
+        for ranks, (name, mask) in enumerate(masks.items()):
+            with self.subTest(name):
+                out = self.path("fit.h5")
+                self.succeed("mercer-krr", "--train", table, "--split", mask, *JOB, "--out", out, ranks=(3, 2, 0)[ranks % 3])
+                self.agree(read(out, "/predictions"), reference)
+                np.testing.assert_array_equal(read(out, "/rows"), np.arange(N, 120))
+        short = self.table("short.csv", (chosen[1:],), "test")
+        self.refuse(["short.csv has 119 rows below its header", "all.csv has 120"], "mercer-krr", "--train", table, "--split",
+                    short, *JOB)
+        self.refuse(["name.csv", "no split column 'tset'", "test, other"], "mercer-krr", "--train", table, "--split",
+                    self.path("name.csv") + ":tset", *JOB, ranks=0)
+        self.refuse(["numbers.csv", "20 columns", "numbers.csv:COLUMN"], "mercer-krr", "--train", table, "--split",
+                    self.path("numbers.csv"), *JOB, ranks=0)
+        wrong = self.table("wrong.csv", ([*chosen[:-1], "yes"],), "test")
+        self.refuse(["wrong.csv", "row 121", "'yes'", "0 or 1", "False or True"], "mercer-krr", "--train", table, "--split",
+                    wrong, *JOB, ranks=0)
+
+    def test_a_model_of_a_split_predicts_other_rows_too(self):
+        table = self.table("all.csv", (*X.T, Y), "a,b,c,y")
+        mask = self.table("mask.csv", (np.arange(120) >= N,), ",test", index=range(120)) + ":test"
+        model, out = self.path("m.h5"), self.path("p.h5")
+        self.succeed("mercer-krr", "--train", table, "--split", mask, *JOB, "--out", model)
+        few = self.table("few.csv", X[N:N + 7].T, "a,b,c")
+        self.succeed("mercer-krr", "--model", model, "--test", few, "--out", out)
+        self.agree(read(out, "/predictions"), predicted(X[N:N + 7], Y[:N]))
+
+    def test_a_model_says_nothing_of_choices_that_are_its_own(self):
+        model = self.path("m.h5")
+        train = self.table("tr.csv", (*X[:N].T, Y[:N]), "a,b,c,y")
+        test = self.table("te.csv", (*X[N:].T, Y[N:]), "a,b,c,y")
+        self.succeed("mercer-krr", "--train", train, *JOB, "--out", model)
+        said = self.succeed("mercer-krr", "--model", model, "--test", test).out
+        self.assertNotIn("--target", said)
+        self.assertIn("data    reads 3 inputs a, b, c and the target y from 90 rows", said)
+        for options in (["--target", "none"], ["--scale", "2"], ["--limit", "9"], ["--standardize"], ["--unit-norm"],
+                        ["--one-hot"], ["--index", "0"], ["--split", train]):
+            with self.subTest(options):
+                self.refuse([options[0], "m.h5", "leave it out"], "mercer-krr", "--model", model, "--test", test, *options,
+                            ranks=0)
+        # The test file's own header and target
+        numbers = self.table("n.csv", (*X[N:].T, Y[N:]), "2,3,5,7")
+        renamed = self.table("r.csv", (*X[N:].T, Y[N:]), "a,b,c,z")
+        for options in (["--test", numbers, "--header", "yes"], ["--test", renamed, "--target", "z"]):
+            self.succeed("mercer-krr", "--model", model, *options, "--out", self.path("p.h5"))
+            self.agree(read(self.path("p.h5"), "/predictions"), predicted(X[N:], Y[:N]))
+            np.testing.assert_allclose(read(self.path("p.h5"), "/targets")[:, 0], Y[N:], rtol=1e-13)
+
+    def test_options_that_a_format_does_not_have_are_refused(self):
+        x, y = self.npy("x.npy", X), self.npy("y.npy", Y)
+        for options in (["--target", "none"], ["--header", "yes"], ["--index", "0"]):
+            for driver, data in (("mercer-krr", ["--train", f"npy:{x},{y}", "--ridge", "1"]), ("mercer-spectrum", ["--data", x]),
+                                 ("mercer-train", ["--train", f"npy:{x},{y}", "--arch", "dense(4) relu dense(1)"])):
+                with self.subTest(options=options, driver=driver):
+                    self.refuse([options[0].strip("-"), "CSV", "x.npy"], driver, *data, *options, ranks=0)
+        self.refuse(["limit-test 5", "no test set"], "mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1", "--limit-test",
+                    "5", ranks=0)
+        self.refuse(["limit-test 5", "no test rows"], "mercer-spectrum", "--data", x, "--limit-test", "5", ranks=0)
+        self.succeed("mercer-krr", "--train", f"npy:{x},{y}", *JOB, "--out", self.path("m.h5"))
+        self.refuse(["target", "CSV", "x.npy"], "mercer-krr", "--model", self.path("m.h5"), "--test", f"npy:{x},{y}",
+                    "--target", "y", ranks=0)
+
+    def test_an_index_in_one_of_two_files_without_headers_is_refused(self):
+        columns, rest = (*X[:N].T, Y[:N]), (*X[N:].T, Y[N:])
+        bare, other = self.table("bare.csv", columns), self.table("other.csv", rest)
+        indexed = self.table("indexed.csv", columns, index=range(N))
+        with_index = self.table("with.csv", rest, index=range(N, 120))
+        for train, test in ((bare, with_index), (indexed, other)):
+            self.refuse([train, test, "4 columns", "5 columns, the first of which numbers its rows", "--index COL"],
+                        "mercer-krr", "--train", train, "--test", test, *JOB)
+        for test in (other, with_index):
+            f, _ = self.fit(indexed, test, "--index", "0")
+            self.agree(f, predicted(X[N:], Y[:N]))
+
+    def test_headers_of_years_and_first_rows_that_look_like_one(self):
+        columns, rest = (*X[:N].T, Y[:N]), (*X[N:].T, Y[N:])
+        train = self.table("tr.csv", columns, "2019,2020,2021,2022")
+        f, said = self.fit(train, self.table("te.csv", rest, "2019,2020,2021,2022"))
+        self.agree(f, predicted(X[N:], Y[:N]))
+        self.assertIn("the first row, 2019, 2020, 2021, 2022, was taken for names of the columns (--header no", said)
+        whole = self.table("w.csv", [np.round(100 * c).astype(int) for c in columns], "2019,2020,2021,2022")
+        result = self.succeed("mercer-krr", "--train", whole, *JOB)
+        self.assertIn("warning", result.err)
+        self.assertIn("looks like names of the columns", result.err)
+        self.assertIn("--header yes", result.err)
+
+    def test_truth_values_commas_at_the_end_and_carriage_returns(self):
+        flag = X[:, 1] > 0
+        A = np.stack([X[:, 0], flag, X[:, 2]], 1)
+        mean, deviation = A[:N].mean(0), A[:N].std(0)
+        written = [(*A[rows][:, [0]].T, flag[rows], *A[rows][:, [2]].T, Y[rows], [""] * rows.size)
+                   for rows in (np.arange(N), np.arange(N, 120))]
+        train, test = (self.table(name, columns, "a,flag,c,y,") for name, columns in zip(("tr.csv", "te.csv"), written))
+        for path in (train, test):
+            with open(path, encoding="utf-8") as file:
+                content = file.read()
+            self.text(path, content.replace("\n", "\r\n") + "\r\n\r\n")
+        f, said = self.fit(train, test)
+        plain = self.table("p.csv", (*A[:N].T, Y[:N]), "a,flag,c,y"), self.table("q.csv", (*A[N:].T, Y[N:]), "a,flag,c,y")
+        reference, _ = self.fit(*plain)
+        self.agree(f, reference)
+        self.assertIn("reads 3 inputs a, flag, c and the target y from 90 rows", said)
+
+    def test_inputs_that_are_missing_or_no_numbers_are_named_and_counted(self):
+        holes = [list(c) for c in (*X[:N].T, Y[:N])]
+        holes[1][4] = holes[2][4] = holes[2][60] = ""
+        self.refuse(["h.csv", "row 6, column 2 (counted from 1), b", "3 inputs in 2 rows are missing", "dropna"], "mercer-krr",
+                    "--train", self.table("h.csv", holes, "a,b,c,y"), *JOB)
+        colours = self.table("c.csv", (*X[:N].T, ["red"] * N, Y[:N]), "a,b,c,colour,y")
+        self.refuse(["c.csv", "row 2, column 4", "colour: 'red' is not a number", "get_dummies"], "mercer-krr", "--train",
+                    colours, *JOB)
+        with_nan = X.copy()
+        with_nan[3, 1] = with_nan[77, 2] = np.nan
+        self.refuse(["n.npy", "row 4, column 2", "one of 2 in this file"], "mercer-krr", "--train",
+                    f"npy:{self.npy('n.npy', with_nan)},{self.npy('y.npy', Y)}", *JOB, ranks=1)
+
+
 class Sparse(PipeTest):
     def test_large_dimensions_are_refused_before_memory_is_taken(self):
         with open(self.path("x.svm"), "w", encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -14,28 +15,34 @@ namespace mercer::data {
 /// How a set is cut out and prepared, applied in the order of the members: split, limits, scale,
 /// standardize, unit_norm, one_hot.
 struct Options {
-  std::string split = {};  ///< "MASK.csv[.gz]:S": rows with 1 in column S are the test set; "" none
-  Index limit = -1;        ///< the first rows of the training set; -1: all; an error beyond the set
-  Index limit_test = -1;   ///< the first rows of the test set; -1: all
-  double scale = 1;        ///< inputs times this
+  /// "MASK[:COLUMN]": rows with 1 or True in this column of a CSV file, or array (NPY), of as many
+  /// rows are the test set; "" none. COLUMN is a name or a position, as those of csv_target; it may
+  /// be left out where there is one. A CSV mask has a header where it has one line more than the
+  /// set has rows.
+  std::string split = {};
+  Index limit = -1;       ///< the first rows of the training set; -1: all; an error beyond the set
+  Index limit_test = -1;  ///< the first rows of the test set; -1: all
+  double scale = 1;       ///< inputs times this
   bool standardize = false;
   bool unit_norm = false;
   bool one_hot = false;
   /// CSV's target columns: "" the last, "none", or names of the header and positions from 0 (from
   /// the end where negative), separated by commas: "price", "-1", "y1,y2".
   std::string csv_target = {};
-  /// Whether CSV's first row is the header: "yes", "no", or "auto": where it has no number, or is
-  /// 0, 1, 2, ... over columns that are not whole numbers.
+  /// Whether CSV's first row is the header: "yes", "no", or "auto": where it has no number; where
+  /// nothing stands over a column of whole numbers; where it has names of the training set alone;
+  /// or where it is 0, 1, 2, ... over columns that are not all whole numbers, or other growing
+  /// whole numbers over columns that have none.
   std::string csv_header = "auto";
   /// CSV's column that numbers the rows and is no input: "none", a name or a position, or "auto":
   /// the first one where the header has no name for it (or pandas' "Unnamed: 0") and it holds
-  /// whole numbers.
+  /// whole numbers, or nothing that is a number.
   std::string csv_index = "auto";
   std::uint64_t seed = 0;  ///< of synthetic sets
   /// Bytes a rank for the rows; more are refused before they are allocated. 0: no limit.
   double memory_limit = 0;
-  /// A training set without targets is an error. Where cleared, targets are left as they are read,
-  /// neither standardised nor one-hot, and names of classes are no targets.
+  /// A training set, or a row of it, without targets is an error. Where cleared, targets are left
+  /// as they are read, neither standardised nor one-hot, and names of classes are no targets.
   bool targets_required = true;
 
   /// Throws InputError for limits of 0 or below -1, for scales that are 0, NaN or infinite and for
@@ -86,14 +93,21 @@ struct CsvColumns {
   Index columns = 0;            ///< of the file; 0: the training set was no CSV file
   std::vector<Index> targets;
   Index index_column = -1;  ///< -1: none
+  /// What the first column holds in the first rows, where it is no index.
+  enum class First { other, whole_numbers, counted };
+  First first = First::other;
   friend bool operator==(const CsvColumns&, const CsvColumns&) = default;
 };
 
 /// Rows on the ranks. An image is one row, row by row of the picture, channels last.
 struct Dataset {
-  dist::RowBlock<double> inputs;   ///< n x d, prepared
-  dist::RowBlock<double> targets;  ///< n x c, prepared; c = 0 where there are none
-  /// Of the local rows, the index into `classes`; empty where there are no classes or no targets.
+  dist::RowBlock<double> inputs;  ///< n x d, prepared
+  /// n x c, prepared; c = 0 where no row has targets. A row of a test set that lacks one of its
+  /// targets has none: NaN.
+  dist::RowBlock<double> targets;
+  Index known_rows = 0;  ///< rows with targets, of all ranks
+  /// Of the local rows, the index into `classes`, -1 without target; empty where there are no
+  /// classes or no targets.
   std::vector<Index> labels;
   /// Of the training rows, for training and test set alike: where the format says that targets are
   /// labels (IDX, CIFAR) or one_hot is asked for; else empty.
@@ -106,6 +120,8 @@ struct Dataset {
   /// Lines for the user, the same on every rank: what was read as what, what was set aside, which
   /// columns are constant, targets that look like classes.
   std::vector<std::string> notes;
+  /// The same, of what may well be wrong.
+  std::vector<std::string> warnings;
   std::optional<ImageShape> image;  ///< where the format tells
   std::string spec;                 ///< as given
   /// Of the prepared inputs alone, which the kernel matrix depends on, and of the prepared targets:
@@ -117,10 +133,13 @@ struct Dataset {
   Index rows() const { return inputs.rows(); }
   Index dimension() const { return inputs.cols(); }
   Index outputs() const { return targets.cols(); }
+  /// Of a local row: has it targets?
+  bool known(Index i) const { return outputs() > 0 && !std::isnan(targets.row(i)[0]); }
 };
 
 /// What has to be done to new rows before a model of the training set sees them.
 struct Preparation {
+  std::string train = {};  ///< SPEC of the training set
   double scale = 1;
   bool unit_norm = false;
   bool one_hot = false;
@@ -153,9 +172,11 @@ struct Split {
 /// never had are left out; indices count from 1, or from 0 where the training file has an index 0.
 /// Images are kept channels last.
 ///
-/// Classes are the distinct labels of the training rows; the test rows may be without targets, or
-/// else need labels among them. Where both sets are CSV files with names, the test set's columns
-/// are found by name; otherwise by position, and a test set of exactly d columns has no targets.
+/// Classes are the distinct labels of the training rows; a label of a test row is among them. Test
+/// rows may be without targets, all of them or those whose fields say so: empty, nan, NA, <NA>, N/A
+/// or NULL in text files, NaN in arrays. In CSV files True and False are 1 and 0. Where both sets
+/// are CSV files with names, the test set's columns are found by name; otherwise by position, and a
+/// test set of exactly d columns has no targets.
 ///
 /// Synthetic targets: circle: amplitude sin(freq t) at angle t; sphere: points uniform on the unit
 /// sphere in R^d, the zonal harmonic of the given degree about a random direction, of mean square
