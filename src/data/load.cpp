@@ -267,7 +267,8 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
     drop_unknown_targets(*split.test);
     label(*split.test, stored.contents, p.classes);
   } else if (!test_spec.empty()) {
-    const double held = bytes_of_rows(train.rows(), train.dimension() + train.outputs(), comm);
+    const double held =
+        bytes_of_rows(train.rows(), static_cast<double>(train.dimension() + train.outputs()), comm);
     auto [test, contents] = read_test(test_spec, options, p, held, comm);
     expect_fit(test, p, train.outputs());
     label(test, contents, p.classes);

@@ -124,6 +124,7 @@ StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choi
       throw InputError("{}:{} has {} rows, {} has {}: one target is needed for each", spec.path,
                        spec.dataset, shape[0], spec.targets, target_shape[0]);
   }
+  expect_memory(spec, set.contents, choice, choice.limit < 0 ? 0 : shape[0], comm);
   const Roles roles = assign_roles(spec, shape[0], choice, comm);
   const bool whole = roles.sizes.size() == 1 && roles.sizes[0] == shape[0];
   expect_memory(spec, set.contents, roles, choice, whole ? 0 : shape[0], comm);

@@ -142,7 +142,8 @@ std::vector<Part> allocate(const Spec& spec, const Contents& contents, const Rol
       throw MemoryError(
           "{}: {} rows of {} numbers need {} a rank", spec.text, contents.rows,
           contents.dimension + contents.outputs,
-          format_bytes(bytes_of_rows(contents.rows, contents.dimension + contents.outputs, comm)));
+          format_bytes(bytes_of_rows(
+              contents.rows, static_cast<double>(contents.dimension + contents.outputs), comm)));
     }
     return parts;
   });
@@ -179,11 +180,7 @@ StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
     set.contents = reader->contents();
   });
   set.contents = broadcast(set.contents, comm);
-  if (choice.split.empty()) {  // before a byte a row
-    const Index rows = set.contents.rows;
-    const Roles all{{}, {choice.limit < 0 ? rows : std::min(rows, choice.limit)}};
-    expect_memory(spec, set.contents, all, choice, 0, comm);
-  }
+  expect_memory(spec, set.contents, choice, 0, comm);
   const Roles roles = assign_roles(spec, set.contents.rows, choice, comm);
   expect_memory(spec, set.contents, roles, choice, 0, comm);
   set.parts = allocate(spec, set.contents, roles, comm);

@@ -28,7 +28,7 @@ struct Choice {
 };
 
 /// Bytes that `rows` rows of `width` numbers take on the rank with most.
-double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm);
+double bytes_of_rows(Index rows, double width, const comm::Communicator& comm);
 
 /// The mask that `split` names, on every rank: for each of the `rows` rows of `spec` whether it is
 /// a test row (one byte each). A CSV mask of one line more than the rows has a header (mask.cpp).

@@ -1,6 +1,8 @@
 #include "roles.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/together.hpp"
@@ -51,8 +53,8 @@ Roles assign_roles(const Spec& spec, Index rows, const Choice& choice,
   return comm::together(comm, [&] { return roles_of(spec, rows, choice, mask); });
 }
 
-double bytes_of_rows(Index rows, Index width, const comm::Communicator& comm) {
-  return 8.0 * static_cast<double>(ceil_div(rows, comm.size())) * static_cast<double>(width);
+double bytes_of_rows(Index rows, double width, const comm::Communicator& comm) {
+  return 8.0 * std::ceil(static_cast<double>(rows) / comm.size()) * width;
 }
 
 std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPartition partition,
@@ -70,14 +72,15 @@ std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPart
 
 void expect_memory(const Spec& spec, const Contents& contents, const Roles& roles,
                    const Choice& choice, Index extra, const comm::Communicator& comm) {
-  const Index width = contents.dimension + contents.outputs;
+  const double width =
+      static_cast<double>(contents.dimension) + static_cast<double>(contents.outputs);
   Index rows = 0;
   double bytes = choice.memory_held + bytes_of_rows(extra, width, comm);
   for (Index size : roles.sizes) {
     rows += size;
     bytes += bytes_of_rows(size, width, comm);
   }
-  const double row = 8.0 * static_cast<double>(width);  // panels of one row, three on rank 0
+  const double row = 8.0 * width;  // panels of one row, three on rank 0
   if (!contents.everywhere && row > static_cast<double>(kPanelBytes)) bytes += 3 * row;
   const double limit = choice.memory_limit > 0 ? choice.memory_limit : kMostBytes;
   if (bytes > limit)
@@ -86,6 +89,13 @@ void expect_memory(const Spec& spec, const Contents& contents, const Roles& role
         "(--memory-limit, else this machine's): use more ranks, fewer rows or features",
         spec.text, rows, rows == 1 ? "row" : "rows", contents.dimension, format_bytes(bytes),
         format_bytes(limit));
+}
+
+void expect_memory(const Spec& spec, const Contents& contents, const Choice& choice, Index extra,
+                   const comm::Communicator& comm) {
+  if (!choice.split.empty()) return;
+  const Index rows = choice.limit < 0 ? contents.rows : std::min(contents.rows, choice.limit);
+  expect_memory(spec, contents, Roles{{}, {rows}}, choice, extra, comm);
 }
 
 }  // namespace mercer::data

@@ -28,5 +28,9 @@ std::vector<Index> file_rows(const Roles& roles, std::size_t part, dist::RowPart
 /// `extra`: rows that are read beside those of the parts. Local, alike on all ranks.
 void expect_memory(const Spec& spec, const Contents& contents, const Roles& roles,
                    const Choice& choice, Index extra, const comm::Communicator& comm);
+/// The same before there are roles, which take a byte a row; nothing with a mask, which has one a
+/// row itself.
+void expect_memory(const Spec& spec, const Contents& contents, const Choice& choice, Index extra,
+                   const comm::Communicator& comm);
 
 }  // namespace mercer::data

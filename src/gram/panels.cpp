@@ -68,8 +68,7 @@ std::vector<Step> steps(const TileGrid& grid, const std::vector<Tile>& visited, 
           }
         }
       std::ranges::sort(hold);
-      const auto rest = std::ranges::unique(hold);
-      hold.erase(rest.begin(), rest.end());
+      hold.erase(std::unique(hold.begin(), hold.end()), hold.end());
     }
   return result;
 }
