@@ -61,6 +61,23 @@ class Circle : public Reader {
   double offset_;
 };
 
+/// The targets' random direction, drawn at the first row: before that nothing of size d exists.
+class Axis {
+ public:
+  Axis(std::uint64_t seed, Index d) : seed_(seed), d_(d) {}
+  const std::vector<double>& values() {
+    if (values_.empty()) values_ = random_direction(Random(seed_, Stream::data_targets), 0, d_);
+    return values_;
+  }
+
+ private:
+  std::uint64_t seed_;
+  Index d_;
+  std::vector<double> values_;
+};
+
+constexpr Index kHighestDegree = 100'000;
+
 /// Points uniform on the unit sphere in R^d; the target is the zonal harmonic of the given degree
 /// about a random direction e, of mean square 1: sqrt(N) P(<x, e>), P the Legendre polynomial of
 /// dimension d with P(1) = 1, N the number of linearly independent harmonics of that degree
@@ -72,7 +89,9 @@ class Sphere : public Reader {
         d_(spec.whole("d", 2, 0)),
         degree_(spec.whole("degree", 0, 1)),
         points_(request.seed, Stream::data_inputs, request.role),
-        axis_(random_direction(Random(request.seed, Stream::data_targets), 0, d_)) {
+        axis_(request.seed, d_) {
+    if (degree_ > kHighestDegree)
+      throw InputError("{}: degree={}: at most {}", spec.text, degree_, kHighestDegree);
     double count = 1;  // N = (2k + d - 2)/k binomial(k + d - 3, k - 1)
     if (degree_ > 0) {
       for (Index j = 1; j < degree_; ++j) count *= as_real(d_ - 2 + j) / as_real(j);
@@ -88,7 +107,8 @@ class Sphere : public Reader {
     for (Index i = first; i < first + count; ++i, rows += d_ + 1) {
       const auto x = random_direction(points_, i * d_, d_);
       double t = 0;
-      for (std::size_t j = 0; j < x.size(); ++j) t += x[j] * axis_[j];
+      const auto& e = axis_.values();
+      for (std::size_t j = 0; j < x.size(); ++j) t += x[j] * e[j];
       std::copy(x.begin(), x.end(), rows);
       rows[d_] = scale_ * legendre(t);
     }
@@ -110,7 +130,7 @@ class Sphere : public Reader {
 
   Index n_, d_, degree_;
   Random points_;
-  std::vector<double> axis_;
+  Axis axis_;
   double scale_ = 1;
 };
 
@@ -121,17 +141,18 @@ class Gaussian : public Reader {
       : n_(spec.whole("n", 1, 0)),
         d_(spec.whole("d", 1, 0)),
         points_(request.seed, Stream::data_inputs, request.role),
-        axis_(random_direction(Random(request.seed, Stream::data_targets), 0, d_)) {}
+        axis_(request.seed, d_) {}
 
   Contents contents() const override {
     return {.rows = n_, .dimension = d_, .outputs = 1, .image = {}, .everywhere = true};
   }
   void read(Index first, Index count, double* rows) override {
+    const auto& e = axis_.values();
     for (Index i = first; i < first + count; ++i, rows += d_ + 1) {
       rows[d_] = 0;
       for (Index j = 0; j < d_; ++j) {
         rows[j] = points_.normal(static_cast<std::uint64_t>(i * d_ + j));
-        rows[d_] += rows[j] * axis_[static_cast<std::size_t>(j)];
+        rows[d_] += rows[j] * e[static_cast<std::size_t>(j)];
       }
     }
   }
@@ -139,7 +160,7 @@ class Gaussian : public Reader {
  private:
   Index n_, d_;
   Random points_;
-  std::vector<double> axis_;
+  Axis axis_;
 };
 
 }  // namespace

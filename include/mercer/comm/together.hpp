@@ -3,6 +3,7 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,8 @@ auto together(const Communicator& comm, Body&& body) {
     } catch (const Error& error) {
       ok = false, code = error.code(), what = error.what();
     } catch (const std::bad_alloc&) {
+      ok = false, code = ExitCode::out_of_memory, what = "out of memory";
+    } catch (const std::length_error&) {  // more elements than there are addresses
       ok = false, code = ExitCode::out_of_memory, what = "out of memory";
     } catch (const std::exception& error) {
       ok = false, what = error.what();
