@@ -84,7 +84,8 @@ void CommandLine::add_common(CommonOptions& o, Planning planning) {
   add("grid", po::value(&o.grid)->value_name("PxQ"), "process grid (default: chosen, printed)");
   add("threads", po::value(&o.threads)->value_name("N")->default_value(1), "BLAS threads a rank");
   add("memory-limit", po::value(&memory_limit_)->value_name("4G"),
-      "a rank: refuse beforehand, with the plan, when the job needs more (default, and at most: what "
+      "a rank: refuse beforehand, with the plan, when the job needs more (default, and at most: "
+      "what "
       "the machine, the job's control group and ulimit leave)");
   add("check", po::bool_switch(&o.check),
       "verify the result independently; a failed check is exit code 1");
