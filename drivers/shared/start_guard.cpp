@@ -35,6 +35,8 @@ void require(int which, rlim_t least, const char* name, const char* program, cha
                                      static_cast<unsigned long long>(limit.rlim_cur >> 10),
                                      static_cast<unsigned long long>(least >> 10));
     if (length > 0) (void)!::write(STDERR_FILENO, line, static_cast<std::size_t>(length));
+  } else {
+    ::sleep(1);  // a launcher may kill the one that speaks at the first exit of another one
   }
   ::_exit(3);
 }
