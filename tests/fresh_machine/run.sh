@@ -3,12 +3,13 @@
 # directory, clones the committed state of this project into it, and runs both commands inside.
 # By hand, as root; needs debootstrap, util-linux and git. Not part of the test suite.
 #
-#   bash tests/fresh_machine/run.sh DIRECTORY [--golden DIR] [--data DIR] [--only quickstart|tests] [-- TEST OPTIONS]
+#   bash tests/fresh_machine/run.sh DIRECTORY [--golden DIR] [--data DIR] [--only quickstart|tests] [--again] [-- TEST OPTIONS]
 #
 # DIRECTORY/root is the new system (bootstrapped once, kept; delete DIRECTORY to start afresh); only
 # what debootstrap's minbase holds is there before the first command. Packages come from where
 # this machine's apt gets them. Mounts and processes live in namespaces of their own and end with
-# this script. --golden and --data are shown inside as ../shared/golden and ../shared/data.
+# this script. --golden and --data are shown inside as ../shared/golden and ../shared/data. --again goes
+# on in the clone that is there. CI and OPENBLAS_CORETYPE are passed on.
 set -euo pipefail
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 suite=bookworm
@@ -54,7 +55,10 @@ inside() {
   [[ -z $data ]] || { mkdir -p "$root/root/shared/data" && mount --rbind "$data" "$root/root/shared/data"; }
   local enter=(chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 "TERM=${TERM:-dumb}"
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
-  [[ -z ${CI:-} ]] || enter+=("CI=$CI")
+  local variable
+  for variable in CI OPENBLAS_CORETYPE; do
+    [[ -z ${!variable:-} ]] || enter+=("$variable=${!variable}")
+  done
   if [[ $only != tests ]]; then
     echo "== bash jobscripts/quickstart.sh"
     "${enter[@]}" bash -c "cd $home && time bash jobscripts/quickstart.sh"
@@ -71,12 +75,13 @@ if [[ ${1:-} == --inside ]]; then
   exit
 fi
 
-directory='' golden='' data='' only=both
+directory='' golden='' data='' only=both again=''
 while (($#)); do
   case $1 in
     --golden) golden=$(realpath -e "$2"); shift 2 ;;
     --data) data=$(realpath -e "$2"); shift 2 ;;
     --only) only=$2; shift 2 ;;
+    --again) again=yes; shift ;;
     --) shift; break ;;
     -*) die "unknown option $1" ;;
     *) [[ -z $directory ]] || die "one directory, please"; directory=$1; shift ;;
@@ -87,8 +92,10 @@ done
 mkdir -p "$directory"
 root=$(realpath "$directory")/root
 [[ -d $root ]] || bootstrap "$root"
-rm -rf "$root/root/mercer"
-git clone -q --no-local "$project" "$root/root/mercer"
-echo "== $(git -C "$project" log -1 --format='commit %h, %s') in a fresh $suite at $root"
+if [[ -z $again ]]; then
+  rm -rf "$root/root/mercer"
+  git clone -q --no-local "$project" "$root/root/mercer"
+fi
+echo "== $(git -C "$root/root/mercer" log -1 --format='commit %h, %s') in a fresh $suite at $root"
 unshare --mount --propagation private --pid --fork --kill-child \
   bash "${BASH_SOURCE[0]}" --inside "$root" "$golden" "$data" "$only" "$@"
