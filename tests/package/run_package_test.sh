@@ -18,7 +18,7 @@ fi
 "$cmake" -S "$consumer" -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
   -DCMAKE_PREFIX_PATH="$work/moved" -DCMAKE_CXX_FLAGS="-Wall -Wextra -Werror"
 "$cmake" --build "$work/build"
-ldd "$work/build/consumer" | grep -q 'libelpa.*\.so' || { echo "FAILED: ELPA (LGPL) is not linked dynamically"; exit 1; }
+[[ $(ldd "$work/build/consumer") == *libelpa*.so* ]] || { echo "FAILED: ELPA (LGPL) is not linked dynamically"; exit 1; }
 "$mpiexec" -n 2 "$work/build/consumer"
 shopt -s nullglob # a build without the drivers installs none
 for driver in "$work"/moved/bin/mercer-*; do # the installed programs start
