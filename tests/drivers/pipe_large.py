@@ -228,6 +228,10 @@ class Checkpoints(PipeTest):
         alpha, gamma = read(out, "/alpha")[:, 0], read(out, "/ridge")[0]
         return np.linalg.norm(y - np.exp(-distance / 2) @ alpha / len(X) - gamma * alpha) / np.linalg.norm(y)
 
+    def begin_anew(self, checkpoint):
+        if os.path.exists(checkpoint):
+            os.remove(checkpoint)
+
     def test_conjugate_gradients_go_on_with_what_leaves_the_problem_the_same(self):
         rng = np.random.default_rng(8)
         X = rng.normal(size=(300, 5))
@@ -244,6 +248,7 @@ class Checkpoints(PipeTest):
                 (plain, 3, "1e-6", ("--cg-tol", "1e-9", "--storage", "double"), ["--storage single", "--storage double"]),
                 (("--preconditioner", "eigenpairs", "--rank", "20"), 3, "1e-3", ("--cg-tol", "1e-9"), ["ranks 3"])):
             with self.subTest(kind=kind, ranks=ranks, more=more):
+                self.begin_anew(c)
                 storage = ("--storage", "single") if "double" in more else ()
                 self.succeed("mercer-krr", *job, *kind, *storage, "--ridge", "1e-5", "--cg-tol", first)
                 result = self.succeed("mercer-krr", *job, *kind, *more, "--ridge", "0.00001", "--resume", ranks=ranks)
@@ -269,6 +274,7 @@ class Checkpoints(PipeTest):
                 (2, ("--tol", "1e-6", "--storage", "single"), ("--tol", "1e-10", "--storage", "none"), ["--storage single"]),
                 (2, ("--tol", "1e-10", "--storage", "none"), ("--tol", "1e-10", "--nb", "8", "--grid", "1x2"), ["--nb 8"])):
             with self.subTest(ranks=ranks, first=first, more=more):
+                self.begin_anew(c)
                 self.succeed("mercer-spectrum", *job, *first)
                 result = self.succeed("mercer-spectrum", *job, *more, "--resume", ranks=ranks)
                 line = [text for text in result.out.splitlines() if text.startswith("resume")]
