@@ -221,7 +221,6 @@ class Checkpoints(PipeTest):
             self.refuse(["c.h5"], driver, *job, "--limit", "300", "--resume", ranks=0)
             os.remove(checkpoint)
 
-
     def residual_of_ridge_regression(self, X, y, out):
         """|y - (K + gamma I) alpha|/|y| with the Laplace kernel of bandwidth 2, by NumPy."""
         distance = np.sqrt(np.maximum(((X[:, None] - X[None]) ** 2).sum(-1), 0))
