@@ -102,8 +102,8 @@ void write_storage(dist::Hdf5File& file, const ProductPlan& plan) {
 
 gram::OperatorOptions read_storage(const dist::Hdf5File& file) {
   return {.storage = gram::parse_storage(file.text_attribute("/", "storage")),
-          .memory_bytes = file.number_attribute("/", "storage_bytes"),
-          .block = static_cast<Index>(file.number_attribute("/", "storage_block"))};
+          .memory_bytes = file.finite_attribute("/", "storage_bytes"),
+          .block = file.count_attribute("/", "storage_block", 1, dist::kMostCount)};
 }
 
 Products::Products(const gram::Source& kernel, const dist::RowBlock<double>& X, Index nb,

@@ -40,16 +40,16 @@ std::uint64_t little_endian(std::uint64_t word) {
   return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
 }
 
-/// The terms of bytes [begin, end) behind the block. Local.
+/// The terms of bytes [first, last), counted from `begin`. Local.
 std::uint64_t terms_of_share(const std::string& path, const std::string& shown, Index begin,
-                             Index end) {
+                             Index first, Index last) {
   const PosixFile file(path, O_RDONLY);
   if (file < 0) throw InputError("{}: cannot be read: {}", shown, reason());
-  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(kBuffer, end - begin)));
+  std::vector<std::byte> buffer(static_cast<std::size_t>(std::min(kBuffer, last - first)));
   std::uint64_t sum = 0;
-  for (Index at = begin; at < end; at += kBuffer) {
-    const std::span piece(buffer.data(), static_cast<std::size_t>(std::min(kBuffer, end - at)));
-    if (read_at(file, shown, kUserBlock + at, piece) != static_cast<Index>(piece.size()))
+  for (Index at = first; at < last; at += kBuffer) {
+    const std::span piece(buffer.data(), static_cast<std::size_t>(std::min(kBuffer, last - at)));
+    if (read_at(file, shown, begin + at, piece) != static_cast<Index>(piece.size()))
       throw InputError("{}: was cut short while it was read", shown);
     sum += checksum_terms(piece, at);
   }
@@ -119,15 +119,15 @@ std::uint64_t checksum_terms(std::span<const std::byte> bytes, Index position) {
 }
 
 Checksum checksum_of_file(const comm::Communicator& comm, const std::string& path,
-                          const std::string& shown) {
+                          const std::string& shown, Index begin) {
   Checksum checksum;
   checksum.size = comm::together(comm, [&] { return comm.root() ? size_of(path, shown) : 0; });
   comm.broadcast(std::span<Index>(&checksum.size, 1), 0);
-  const Index bytes = std::max<Index>(0, checksum.size - kUserBlock);
+  const Index bytes = std::max<Index>(0, checksum.size - begin);
   const Index share = ceil_div(ceil_div(bytes, comm.size()), kWord) * kWord;
-  const Index begin = std::min(bytes, comm.rank() * share), end = std::min(bytes, begin + share);
+  const Index first = std::min(bytes, comm.rank() * share), last = std::min(bytes, first + share);
   const std::uint64_t own =
-      comm::together(comm, [&] { return terms_of_share(path, shown, begin, end); });
+      comm::together(comm, [&] { return terms_of_share(path, shown, begin, first, last); });
   checksum.sum = comm.all_reduce(own, comm::Op::sum);
   return checksum;
 }

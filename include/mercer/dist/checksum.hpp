@@ -33,10 +33,11 @@ struct Checksum {
 /// last piece of a file are multiples of 8 bytes too. Local. Cost: about 0.1 s/GB.
 std::uint64_t checksum_terms(std::span<const std::byte> bytes, Index position);
 
-/// The checksum of a file as it stands, each rank reading its share of it. Throws InputError where
-/// it cannot be read, under the name `shown`. Collective. Memory: 1 MiB.
+/// The checksum of a file as it stands, of its bytes from `begin` on, each rank reading its share
+/// of them. Throws InputError where it cannot be read, under the name `shown`. Collective. Memory:
+/// 1 MiB.
 Checksum checksum_of_file(const comm::Communicator& comm, const std::string& path,
-                          const std::string& shown);
+                          const std::string& shown, Index begin = kUserBlock);
 
 /// The block: "Mercer checksum 1 SIZE SUM", the sum as 16 hexadecimal digits, a newline and zeros.
 /// Local.
