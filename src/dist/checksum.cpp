@@ -6,6 +6,7 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
+#include <ctime>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -77,6 +78,13 @@ std::optional<Version> version_of(const std::string& path) {
 std::set<Version>& verified() {
   static std::set<Version> versions;
   return versions;
+}
+
+/// Not of a file that was changed just now: it could be changed again within the clock's tick.
+void note_verified(const std::string& path) {
+  const auto version = version_of(path);
+  constexpr time_t kSeconds = 3;
+  if (version && std::get<5>(*version) + kSeconds < std::time(nullptr)) verified().insert(*version);
 }
 
 /// On every rank? Collective.
@@ -191,10 +199,6 @@ void write_checksum(const comm::Communicator& comm, const std::string& path,
     if (file < 0 || ::pwrite(file, block.data(), block.size(), 0) != kUserBlock)
       throw RunError("{}: cannot be written: {}", shown, reason());
   });
-}
-
-void note_verified(const std::string& path) {
-  if (const auto version = version_of(path)) verified().insert(*version);
 }
 
 }  // namespace mercer::dist

@@ -201,7 +201,6 @@ void Hdf5File::finish() {
     comm::together(state.comm, [&] {
       if (state.comm.root()) sync_and_rename(state.temporary, state.path);
     });
-    note_verified(state.path);
   } catch (...) {
     if (state.comm.root()) ::unlink(state.temporary.c_str());
     throw;

@@ -50,15 +50,13 @@ bool has_checksum(std::string_view start);
 std::optional<Checksum> parse_checksum_block(std::string_view block);
 
 /// Verifies the checksum of the file at `path`; true where it has one that is right, false where it
-/// has none. A file that this process has verified or written is not read again while its size and
-/// its times stay what they are. Throws InputError where the file is not what was written.
-/// Collective. Cost: the file is read once, each rank its share.
+/// has none. A file that this process has verified is not read again while its size and its times
+/// stay what they are. Throws InputError where the file is not what was written. Collective. Cost:
+/// the file is read once, each rank its share.
 bool verify_checksum(const comm::Communicator& comm, const std::string& path);
 /// Writes the block of a file at `path` that begins with kUserBlock bytes for it. Throws RunError,
 /// under the name `shown`. Collective. Cost: the file is read once, each rank its share.
 void write_checksum(const comm::Communicator& comm, const std::string& path,
                     const std::string& shown);
-/// The file at `path` needs no verification while it stays as it is. Local.
-void note_verified(const std::string& path);
 
 }  // namespace mercer::dist
