@@ -11,6 +11,20 @@ std::string hash_text(std::uint64_t hash) {
   return fmt::format("{:016x}", hash);
 }
 
+namespace {
+
+Method read_method(const dist::Hdf5File& file) {
+  const auto text = file.text_attribute("/", "method");
+  try {
+    return parse_method(text);
+  } catch (const InputError&) {
+    throw InputError("{}: the attribute 'method' of / is \"{}\", no eigensolver", file.path(),
+                     text);
+  }
+}
+
+}  // namespace
+
 template <class T>
 void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
   file.write("/eigenvalues", pairs.values);
@@ -70,7 +84,7 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   pairs.trace = file.finite_attribute("/", "trace");
   if (file.has_attribute("/", "orthogonality"))
     pairs.orthogonality = file.finite_attribute("/", "orthogonality");
-  pairs.method = parse_method(file.text_attribute("/", "method"));
+  pairs.method = read_method(file);
   pairs.reason = "read from " + file.path();
   return pairs;
 }

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/dist/checksum.hpp"
@@ -267,7 +268,7 @@ TEST_F(DamagedFiles, GiveNumbersOnlyWhereTheyAreWhatIsWanted) {
             message("the attribute 'n' of / is 7: a whole number in 0 ... 6 is wanted"));
   EXPECT_EQ(error([&] { file.count_attribute("/", "part", 0, 6); }),
             message("the attribute 'part' of / is 2.5: a whole number in 0 ... 6 is wanted"));
-  for (const double value : {-1.0, std::nan(""), 1e300, -INFINITY})
+  for (const double value : {-1.0, std::nan(""), 1e300, -std::numeric_limits<double>::infinity()})
     EXPECT_NE(error([&] { dist::whole_number(file, "it", value, 0, dist::kMostCount); }), "");
 }
 

@@ -209,7 +209,7 @@ class Damaged(PipeTest):
         for values in (np.ones(8), np.ones(10), np.zeros(0), np.full(9, np.nan), None):
             self.edited("spectrum", self.replaced("/residuals", values), ["/residuals"])
         for values in (np.ones((40, 8)), np.ones((39, 9)), np.ones(360), np.ones((40, 0)), np.full((40, 9), np.nan), np.ones((40, 9, 1)), None):
-            self.edited("spectrum", self.replaced("/eigenvectors", values), ["eigenvectors"])
+            self.edited("spectrum", self.replaced("/eigenvectors", values), ["eigen"])
         for name, value in (("trace", np.nan), ("trace", "much"), ("orthogonality", np.inf), ("method", "magic")):
             self.edited("spectrum", self.attribute(name, value), [])
         for values in (np.ones((40, 41)), np.ones((41, 3)), np.ones(40), np.ones((40, 0)), np.full((40, 9), np.nan)):
