@@ -193,7 +193,7 @@ int main(int argc, char** argv) {
     }
     // The assembly's benchmark is that of three hidden layers, unless something else is asked for.
     if (!line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-      line.adopt("depth=3", "mercer-bench");
+      line.adopt("depth=3", {"depth"}, "mercer-bench");
     const auto kernel = line.kernel_source(comm);
     Session session(line, job.common, comm);
     return job_name == "gram" ? bench_gram(job, kernel, session) : bench_eig(job, kernel, session);

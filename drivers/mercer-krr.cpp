@@ -128,8 +128,9 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
   const auto kernel =
       verified(session, source, train, sets.test.has_value() ? &*sets.test : nullptr);
 
-  Checkpoints checkpoints(job.checkpoints, session.comm(),
-                          identity(job, kernel.text(), train, session.comm().size()));
+  CheckpointIdentity problem;
+  if (job.checkpoints.asked()) problem = identity(job, kernel, train, session.comm());
+  Checkpoints checkpoints(job.checkpoints, session.comm(), std::move(problem));
   std::optional<dist::Hdf5File> before;
   if (job.checkpoints.resume) before.emplace(checkpoints.open());
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
@@ -240,10 +241,10 @@ void expect_no_fit(const RidgeJob& job, const CommandLine& line) {
 /// Predictions of a stored model for new rows.
 int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicator& comm) {
   expect_no_fit(job, line);
-  const auto file = dist::Hdf5File::open(comm, job.model);
+  const auto file = dist::Hdf5File::open(comm, job.model, dist::Origin::mercer);
   const auto model = read_model(file);
   const bool target = line.given("target"), header = line.given("header");
-  line.adopt(model.options, job.model);
+  adopt_options(line, model, job.model);
   job.train = model.train;
   auto kernel = line.kernel_source(comm);
   // Of a matrix from a file the rows count, which verified() looks at, not the file's name.
@@ -277,6 +278,10 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
   if (file.text_attribute("/", "data_hash") != hash)
     throw InputError("--model {}: was trained on other rows than {} holds now (hash {}, now {})",
                      job.model, job.train, file.text_attribute("/", "data_hash"), hash);
+  if (train.rows() != model.alpha.rows() || train.dimension() != model.preparation.dimension)
+    throw InputError("--model {}: is one of {} x {} training rows, {} holds {} x {}", job.model,
+                     model.alpha.rows(), model.preparation.dimension, job.train, train.rows(),
+                     train.dimension());
   session.begin(train.rows(), train.dimension(), 0, kernel.text(), train.hash);
   say_notes_of_model(session, train, test);
   kernel = verified(session, kernel, train, &test, false);
@@ -294,8 +299,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                              {.progress = progress});
   });
   const auto predictions = evaluate(std::move(f), test, model.preparation, model.temperature);
-  const std::vector<RidgeErrors> errors{
-      {.ridge = file.read_vector("/ridge").at(0), .scores = predictions.scores}};
+  const std::vector<RidgeErrors> errors{{.ridge = model.ridge, .scores = predictions.scores}};
   session.record().method = "stored model";
   session.record().result["ridge"] = errors.front().ridge;
   print_errors(session, model.preparation, errors);

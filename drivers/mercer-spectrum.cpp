@@ -83,15 +83,19 @@ Result<T> directly(const Task& task, Session& session) {
 /// Eigenvectors of --start, with that of lambda_(k+1) where it is there: krylov() converges it too.
 /// Rows that were added after its own start as zeros.
 Matrix<double> starting_vectors(const Task& task, const comm::Communicator& comm) {
-  const auto file = dist::Hdf5File::open(comm, task.job.start);
+  const auto file = dist::Hdf5File::open(comm, task.job.start, dist::Origin::mercer);
   if (!file.contains("/eigenvectors"))
     throw InputError("--start {}: has no /eigenvectors: give a result of mercer-spectrum",
                      task.job.start);
   const auto columns = [&](const char* dataset) {
-    auto vectors = file.read_rows<double>(dataset);
-    if (vectors.rows() > task.n)
+    const auto extents = file.extents(dataset);
+    if (extents.size() != 2 || extents[1] < 1 || extents[1] > extents[0])
+      throw InputError("--start {}: {} is {}: n x k, k <= n, is wanted", task.job.start, dataset,
+                       fmt::join(extents, " x "));
+    if (extents[0] > task.n)
       throw InputError("--start {}: has eigenvectors of {}, this job has n = {}", task.job.start,
-                       counted(vectors.rows(), "row"), task.n);
+                       counted(extents[0], "row"), task.n);
+    auto vectors = file.read_rows<double>(dataset, extents[0], extents[1]);
     if (vectors.rows() < task.n) {
       dist::RowBlock<double> added(comm, task.n - vectors.rows(), vectors.cols());
       std::ranges::fill(added.values(), 0.0);
@@ -225,8 +229,9 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   if (!job.data.empty()) (void)verified(session, kernel, train, nullptr);
 
   Task task{job, kernel, train, n, nb, job.top < 0 ? n : job.top};
-  Checkpoints checkpoints(job.checkpoints, session.comm(),
-                          identity(job, kernel.text(), train, n, task.top, session.comm().size()));
+  CheckpointIdentity problem;
+  if (job.checkpoints.asked()) problem = identity(job, kernel, train, n, task.top, session.comm());
+  Checkpoints checkpoints(job.checkpoints, session.comm(), std::move(problem));
   task.checkpoints = &checkpoints;
   const forecast::Sizes sizes{.n = n,
                               .d = train.dimension(),

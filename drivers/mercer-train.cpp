@@ -172,12 +172,14 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
   session.check_range(kernel, sets.train.inputs);
   Preconditioning<T> preconditioning(job, network, kernel, sets.train, session);
   auto rows = preconditioning.rows();
-  const auto identity =
-      job.identity(network, kernel.text(), sets.train, net::hash<T>(std::span<const T>(w_0)));
+  train::Identity identity;
+  if (!job.checkpoint.empty())
+    identity = job.identity(network, kernel, sets, net::hash<T>(std::span<const T>(w_0)), comm);
   if (job.resume) {
     train::read_checkpoint(comm, job.checkpoint, identity, state, rows);
     const auto differs =
-        dist::differences(dist::Hdf5File::open(comm, job.checkpoint), job.settings(comm.size()));
+        dist::differences(dist::Hdf5File::open(comm, job.checkpoint, dist::Origin::mercer),
+                          job.settings(comm.size()));
     session.say("resume  {}: step {}{}{}", job.checkpoint, state.step, differs.empty() ? "" : ": ",
                 differs);
   }

@@ -175,7 +175,7 @@ int bench_krylov(int argc, char** argv, const comm::Communicator& comm) {
   if (job.repeat < 1) throw InputError("--repeat {}: give at least 1", job.repeat);
   // As that of the assembly: three hidden layers, unless something else is asked for.
   if (!line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-    line.adopt("depth=3", "mercer-bench");
+    line.adopt("depth=3", {"depth"}, "mercer-bench");
   const auto kernel = line.kernel_source(comm);
   if (kernel.is_stored()) throw InputError("--kernel {}: krylov takes a function", kernel.text());
   Session session(line, job.common, comm);

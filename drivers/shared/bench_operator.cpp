@@ -238,7 +238,7 @@ int bench_operator(int argc, char** argv, const comm::Communicator& comm) {
     throw InputError("--n {}, --d {}, --block {}, --repeat {}: give at least 1", job.n, job.d,
                      job.block, job.repeat);
   if (!line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-    line.adopt("depth=3", "mercer-bench");
+    line.adopt("depth=3", {"depth"}, "mercer-bench");
   const auto source = line.kernel_source(comm);
   if (source.is_stored()) throw InputError("--kernel {}: operator takes a function", source.text());
   Session session(line, job.common, comm);

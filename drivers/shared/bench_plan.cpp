@@ -332,7 +332,7 @@ int bench_plan(int argc, char** argv, const comm::Communicator& comm) {
   if (!line.parse(argc, argv, comm)) return 0;
   check(job);
   if (!line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-    line.adopt("depth=3", "mercer-bench");
+    line.adopt("depth=3", {"depth"}, "mercer-bench");
   const auto kernel = line.kernel_source(comm);
   if (kernel.is_stored()) throw InputError("--kernel {}: plan takes a function", kernel.text());
   job.common.dry_run = true;

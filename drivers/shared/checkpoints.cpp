@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "mercer/dist/checksum.hpp"
 #include "mercer/dist/temporary.hpp"
 #include "shared/signals.hpp"
 
@@ -42,6 +43,21 @@ dist::Identity settings_of(const CommonOptions& common, int ranks) {
   return {{"ranks", fmt::format("{}", ranks)},
           {"--grid", common.grid.empty() ? "chosen" : common.grid},
           {"--nb", common.nb > 0 ? fmt::format("{}", common.nb) : "chosen"}};
+}
+
+std::string contents_of(const comm::Communicator& comm, const std::string& path) {
+  if (path.empty()) return "none";
+  const auto checksum = dist::checksum_of_file(comm, path, path, 0);
+  return fmt::format("{} bytes, checksum {:016x}", checksum.size, checksum.sum);
+}
+
+std::string contents_of(const comm::Communicator& comm, const gram::Source& kernel) {
+  return contents_of(comm, kernel.is_stored() ? kernel.matrix_path() : std::string());
+}
+
+std::string contents_of_table(const comm::Communicator& comm, const std::string& g) {
+  const std::string table = "table:";
+  return contents_of(comm, g.starts_with(table) ? g.substr(table.size()) : std::string());
 }
 
 namespace {
@@ -99,7 +115,7 @@ void Checkpoints::begin() {
 }
 
 dist::Hdf5File Checkpoints::open() const {
-  auto file = dist::Hdf5File::open(comm_, job_.path);
+  auto file = dist::Hdf5File::open(comm_, job_.path, dist::Origin::mercer);
   if (!file.has_attribute("/", "checkpoint_identity"))
     throw InputError("--resume: {} is no checkpoint", job_.path);
   dist::check_identity(file, identity_.problem, identity_.settings);

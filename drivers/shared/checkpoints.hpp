@@ -37,6 +37,13 @@ struct CheckpointIdentity {
 /// The settings that every job has.
 dist::Identity settings_of(const CommonOptions& common, int ranks);
 
+/// What a file holds, as text that is another one for other contents: its size and checksum; "none"
+/// where `path` is empty. Throws InputError. Collective. Cost: the file is read once.
+std::string contents_of(const comm::Communicator& comm, const std::string& path);
+/// The same of the matrix that a kernel is read from, and of the table that --g names. Collective.
+std::string contents_of(const comm::Communicator& comm, const gram::Source& kernel);
+std::string contents_of_table(const comm::Communicator& comm, const std::string& g);
+
 /// How K is kept in the run that goes on from `file`: as --storage says, or as it was; on the same
 /// number of ranks in the same memory as then, which gives the same bits, on another one in `room`
 /// bytes a rank: where K does not fit there, less of it is kept. Throws MemoryError. Collective.

@@ -336,12 +336,33 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   t.validate();
 }
 
-void CommandLine::adopt(const std::string& text, const std::string& where) {
+namespace {
+
+/// "name=value" lines, of names in `allowed` alone.
+po::parsed_options parse_lines(const std::string& text, const std::vector<std::string>& allowed,
+                               const std::string& where, const po::options_description& all) {
+  po::parsed_options parsed(&all);
+  std::istringstream lines(text);
+  std::string line;
+  while (std::getline(lines, line)) {
+    const auto sign = line.find('=');
+    const std::string name = line.substr(0, sign);
+    if (sign == std::string::npos || std::ranges::count(allowed, name) == 0)
+      throw InputError("{}: the attribute 'options' has {}: a model has no such option", where,
+                       line.substr(0, 200));
+    parsed.options.emplace_back(name, std::vector{line.substr(sign + 1)});
+  }
+  return parsed;
+}
+
+}  // namespace
+
+void CommandLine::adopt(const std::string& text, const std::vector<std::string>& allowed,
+                        const std::string& where) {
   po::options_description all;
   for (const auto& g : groups_) all.add(*g);
   try {
-    std::istringstream lines(text);
-    const auto stored = po::parse_config_file(lines, all);
+    const auto stored = parse_lines(text, allowed, where, all);
     // A matrix from a file serves its own rows: other rows come with another one.
     const auto other_matrix = [&](const auto& option) {
       return option.string_key == "kernel" && option.value.at(0).starts_with("file:") &&

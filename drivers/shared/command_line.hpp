@@ -58,9 +58,11 @@ class CommandLine {
   /// that is given more than once the last counts; the command line wins over --config. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
-  /// Takes options from `text` ("name=value" lines, stored in `where`) as if they had been typed;
-  /// one that was typed as well is an error: a stored model stands for them.
-  void adopt(const std::string& text, const std::string& where);
+  /// Takes options from `text` ("name=value" lines, stored in `where`) as if they had been typed.
+  /// Throws InputError for a name that is not among those `allowed`, and for one that was typed as
+  /// well: a stored model stands for them.
+  void adopt(const std::string& text, const std::vector<std::string>& allowed,
+             const std::string& where);
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;

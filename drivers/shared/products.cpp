@@ -101,9 +101,18 @@ void write_storage(dist::Hdf5File& file, const ProductPlan& plan) {
 }
 
 gram::OperatorOptions read_storage(const dist::Hdf5File& file) {
-  return {.storage = gram::parse_storage(file.text_attribute("/", "storage")),
-          .memory_bytes = file.number_attribute("/", "storage_bytes"),
-          .block = static_cast<Index>(file.number_attribute("/", "storage_block"))};
+  const auto text = file.text_attribute("/", "storage");
+  const auto storage = [&] {
+    try {
+      return gram::parse_storage(text);
+    } catch (const InputError&) {
+      throw InputError("{}: the attribute 'storage' of / is \"{}\", no way to keep K", file.path(),
+                       text);
+    }
+  }();
+  return {.storage = storage,
+          .memory_bytes = file.finite_attribute("/", "storage_bytes"),
+          .block = file.count_attribute("/", "storage_block", 1, dist::kMostCount)};
 }
 
 Products::Products(const gram::Source& kernel, const dist::RowBlock<double>& X, Index nb,

@@ -94,7 +94,7 @@ void size_preconditioner(const RidgeJob& job, const gram::Source& kernel,
 
 /// Collective.
 Index pairs_stored(const RidgeJob& job, const comm::Communicator& comm) {
-  const auto file = dist::Hdf5File::open(comm, job.spectrum);
+  const auto file = dist::Hdf5File::open(comm, job.spectrum, dist::Origin::mercer);
   return file.contains("/eigenvectors") ? file.extents("/eigenvectors").back() : 0;
 }
 
@@ -103,7 +103,7 @@ void size_iterative(const RidgeJob& job, const gram::Source& kernel, const forec
                     double room, const Session& session, const dist::Hdf5File* resume,
                     RidgeWay& way) {
   const Index asked =
-      resume != nullptr ? static_cast<Index>(resume->number_attribute("/", "cg_rank")) : job.rank;
+      resume != nullptr ? resume->count_attribute("/", "cg_rank", 0, sizes.n) : job.rank;
   size_preconditioner(job, kernel, sizes, room, std::clamp<Index>(asked, 0, sizes.n), way);
   const Index pairs = way.run.has_value()     ? way.run->k
                       : !job.spectrum.empty() ? pairs_stored(job, session.comm())
@@ -185,27 +185,30 @@ void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::
   plan.stage(forecast::conjugate_gradients(machine, sizes, op, way.rank, ridges * way.iterations));
 }
 
-CheckpointIdentity identity(const RidgeJob& job, const std::string& kernel,
-                            const data::Dataset& train, int ranks) {
+CheckpointIdentity identity(const RidgeJob& job, const gram::Source& kernel,
+                            const data::Dataset& train, const comm::Communicator& comm) {
   const auto whole = [](Index x) { return fmt::format("{}", x); };
   std::string ridges = job.ridge;  // what chooses it, or the numbers, however they are typed
   if (!job.score.has_value())
     ridges = fmt::format("{}{}", fmt::join(job.ridges, ","), job.relative ? " relative" : "");
   CheckpointIdentity id;
   id.problem = {{"checkpoint of", "conjugate gradients"},
-                {"kernel", kernel},
+                {"kernel", kernel.text()},
+                {"entries of the kernel's file", contents_of(comm, kernel)},
                 {"training rows", whole(train.rows())},
                 {"data hash", spectral::hash_text(train.hash)},
                 {"target hash", spectral::hash_text(train.target_hash)},
                 {"--ridge", ridges},
                 {"--top", job.top < 0 ? "all" : whole(job.top)},
                 {"--g", job.g.empty() ? "none" : job.g},
+                {"table of --g", contents_of_table(comm, job.g)},
                 {"--spectrum", job.spectrum.empty() ? "none" : job.spectrum},
+                {"pairs of --spectrum", contents_of(comm, job.spectrum)},
                 {"--preconditioner", job.preconditioner},
                 {"--rank", job.rank > 0 ? whole(job.rank) : "chosen"},
                 {"--precision", job.common.single_precision ? "single" : "double"},
                 {"--seed", fmt::format("{}", job.common.seed)}};
-  id.settings = settings_of(job.common, ranks);
+  id.settings = settings_of(job.common, comm.size());
   id.settings.emplace_back("--cg-tol", fmt::format("{}", job.cg_tolerance));
   id.settings.emplace_back("--max-iterations", whole(job.max_iterations));
   id.settings.emplace_back("--storage", gram::name(job.storage.storage()));
@@ -239,11 +242,14 @@ Solution<double> IterativeFitting::solve() {
   if (job_.checkpoints.resume) {
     const auto file = checkpoints_.open();
     resumed_ = std::make_unique<Resumed>();
-    resumed_->ridges = file.read_vector("/ridges");
-    resumed_->done = static_cast<Index>(file.number_attribute("/", "cg_done"));
+    const Index ridges = job_.score.has_value() ? 1 : static_cast<Index>(job_.ridges.size());
+    resumed_->ridges = file.read_finite("/ridges", ridges);
+    if (std::ranges::any_of(resumed_->ridges, [](double gamma) { return gamma < 0; }))
+      throw InputError("{}: /ridges holds a negative number", file.path());
+    resumed_->done = file.count_attribute("/", "cg_done", 0, ridges - 1);
     resumed_->solutions =
         dist::read_columns(file, "/solutions", n(), resumed_->done * train_.outputs());
-    resumed_->state = krr::read_cg_state(file, n());
+    resumed_->state = krr::read_cg_state(file, n(), train_.outputs());
     resumed_->continued = same_entries(file, kernel_, way_.products, session_.comm().size());
     session_.say("resume  {}: ridge {} of {}, {} iterations{}", job_.checkpoints.path,
                  resumed_->done + 1, resumed_->ridges.size(), resumed_->state.iterations,
@@ -267,7 +273,7 @@ Solution<double> IterativeFitting::solve() {
   solution.preconditioner = M.text();
   gammas_ = job_.gammas(solution.mean_diagonal);
   if (resumed_ != nullptr)
-    gammas_ = resumed_->ridges;
+    take_resumed_ridges();
   else if (job_.score.has_value())
     choose(K, modified, M, solution);
   if (gammas_.size() > 1) compare(K, modified, M, solution);
@@ -280,9 +286,9 @@ Solution<double> IterativeFitting::solve() {
 
 spectral::TopPairs IterativeFitting::stored_pairs() {
   return session_.phase("load", [&] {
-    const auto stored =
-        spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
-                               {kernel_.text(), n(), train_.hash}, session_.grid(), nb_);
+    const auto stored = spectral::read<double>(
+        dist::Hdf5File::open(session_.comm(), job_.spectrum, dist::Origin::mercer),
+        {kernel_.text(), n(), train_.hash}, session_.grid(), nb_);
     return spectral::by_rows(stored);
   });
 }
@@ -306,6 +312,19 @@ spectral::TopPairs IterativeFitting::pairs(const gram::Operator& K, Index k, dou
         fmt::format("{} products, {} of {} pairs, residual {:.1e}", count, converged, k, residual));
   };
   return spectral::krylov(K, options);
+}
+
+/// What chose the ridge is not asked again. Ridges that were given are those of before, those
+/// relative to trace(K)/n to what its rounding leaves.
+void IterativeFitting::take_resumed_ridges() {
+  if (!job_.score.has_value())
+    for (std::size_t r = 0; r < gammas_.size(); ++r) {
+      const double there = resumed_->ridges[r], tolerance = job_.relative ? 1e-6 * gammas_[r] : 0;
+      if (!(std::abs(there - gammas_[r]) <= tolerance))
+        dist::require_same(job_.checkpoints.path, "a ridge", fmt::format("{}", there),
+                           fmt::format("{}", gammas_[r]));
+    }
+  gammas_ = resumed_->ridges;
 }
 
 void IterativeFitting::take_pairs(const gram::Operator& K, Solution<double>& solution) {

@@ -26,8 +26,9 @@ void plan(Plan& plan, const RidgeJob& job, const RidgeWay& way, const forecast::
           const Machine& machine);
 
 /// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
-CheckpointIdentity identity(const RidgeJob& job, const std::string& kernel,
-                            const data::Dataset& train, int ranks);
+/// Collective.
+CheckpointIdentity identity(const RidgeJob& job, const gram::Source& kernel,
+                            const data::Dataset& train, const comm::Communicator& comm);
 
 /// K by its products -> eigenpairs where g or the preconditioner needs them -> preconditioner ->
 /// ridge, where it is to be chosen -> coefficients by conjugate gradients. Borrows its arguments.
@@ -47,6 +48,7 @@ class IterativeFitting {
   spectral::TopPairs pairs(const gram::Operator& K, Index k, double tolerance,
                            const spectral::TopPairs* before);
   spectral::TopPairs stored_pairs();
+  void take_resumed_ridges();
   /// Pairs, and where K is modified g on them.
   void take_pairs(const gram::Operator& K, Solution<double>& solution);
   krr::LowRankPreconditioner preconditioner(const gram::Operator& A,

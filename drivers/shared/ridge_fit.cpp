@@ -31,7 +31,7 @@ std::string what_scores_estimate(const RidgeJob& job) {
 
 void check_stored_pairs(const std::string& spectrum, Index top, const comm::Communicator& comm) {
   if (spectrum.empty()) return;
-  const auto file = dist::Hdf5File::open(comm, spectrum);
+  const auto file = dist::Hdf5File::open(comm, spectrum, dist::Origin::mercer);
   if (!file.contains("/eigenvectors")) return;  // read() says what is missing
   const Index stored = file.extents("/eigenvectors").back();
   if (top > stored)
@@ -152,8 +152,9 @@ msk::CutPairs<spectral::Eigenpairs<T>> Fitting<T>::eigenpairs(const msk::Spectru
   if (!job_.spectrum.empty()) {
     check_stored_pairs(job_.spectrum, job_.modified() ? job_.top : -1, session_.comm());
     auto stored = session_.phase("load", [&] {
-      return spectral::read<T>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
-                               {kernel_.text(), n(), train_.hash}, session_.grid(), assembly_.nb);
+      return spectral::read<T>(
+          dist::Hdf5File::open(session_.comm(), job_.spectrum, dist::Origin::mercer),
+          {kernel_.text(), n(), train_.hash}, session_.grid(), assembly_.nb);
     });
     if (job_.score.has_value() && stored.k() < n())
       throw InputError(

@@ -147,15 +147,27 @@ MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE
 
-/// The options that a stored model needs again, as the text of a configuration file.
+namespace {
+
+/// The options that a stored model needs again, and all that it may have: what the kernel is, and
+/// how the training rows are read and prepared.
+const std::vector<std::string> kModelOptions{
+    "kernel",    "parameters", "arch",   "depth",  "activation", "weight-std",
+    "bias-std",  "bandwidth",  "split",  "limit",  "scale",      "standardize",
+    "unit-norm", "one-hot",    "target", "header", "index",      "seed"};
+
+}  // namespace
+
 std::string model_options(const CommandLine& line) {
   std::string text;
   for (const auto& [name, value] : line.settings())
-    for (const char* needed : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
-                               "bias-std", "bandwidth", "split", "limit", "scale", "standardize",
-                               "unit-norm", "one-hot", "target", "header", "index", "seed"})
-      if (name == needed && line.given(name)) text += fmt::format("{}={}\n", name, value);
+    if (std::ranges::count(kModelOptions, name) != 0 && line.given(name))
+      text += fmt::format("{}={}\n", name, value);
   return text;
+}
+
+void adopt_options(CommandLine& line, const StoredModel& model, const std::string& path) {
+  line.adopt(model.options, kModelOptions, path);
 }
 
 void write_model(dist::Hdf5File& file, const StoredModel& model) {
@@ -174,9 +186,17 @@ StoredModel read_model(const dist::Hdf5File& file) {
   model.options = file.text_attribute("/", "options");
   model.train = file.text_attribute("/", "train");
   model.preparation = data::read_preparation(file);
-  model.alpha = file.read_rows<double>("/alpha");
-  if (file.has_attribute("/", "temperature"))
-    model.temperature = file.number_attribute("/", "temperature");
+  model.alpha =
+      file.read_rows<double>("/alpha", file.count_attribute("/", "n", 1, dist::kMostCount),
+                             std::max<Index>(1, model.preparation.outputs));
+  model.ridge = file.read_number("/ridge");
+  if (model.ridge < 0) throw InputError("{}: /ridge is {}, negative", file.path(), model.ridge);
+  if (!file.has_attribute("/", "temperature")) return model;
+  model.temperature = file.number_attribute("/", "temperature");  // infinite: all classes alike
+  if (!(*model.temperature > 0) || !model.preparation.one_hot)
+    throw InputError("{}: the attribute 'temperature' is {}: that of {} is wanted", file.path(),
+                     *model.temperature,
+                     model.preparation.one_hot ? "probabilities, positive," : "no classes, none,");
   return model;
 }
 

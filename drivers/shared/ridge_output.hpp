@@ -54,9 +54,15 @@ struct StoredModel {
   data::Preparation preparation;
   dist::RowBlock<double> alpha;
   std::optional<double> temperature{};  ///< of class probabilities
+  double ridge = 0;                     ///< not written by write_model(), but by write_solution()
 };
+/// Of the options of a fit those that a model has, a line "name=value" each.
 std::string model_options(const CommandLine& line);
+/// Makes the model's options those of this run. Throws InputError, naming the file at `path` and
+/// the option, for any that a model does not have: a model is data, and cannot name files to write.
+void adopt_options(CommandLine& line, const StoredModel& model, const std::string& path);
 void write_model(dist::Hdf5File& file, const StoredModel& model);
+/// Throws InputError where a part is missing or does not fit the others. Collective.
 StoredModel read_model(const dist::Hdf5File& file);
 
 }  // namespace mercer::drivers

@@ -136,11 +136,11 @@ void size_iterative(const SpectrumJob& job, const gram::Source& kernel,
   }
 }
 
-void read_sizes(const dist::Hdf5File& file, SpectrumWay& way) {
-  const auto count = [&](const char* name) {
-    return static_cast<Index>(std::llround(file.number_attribute("/", name)));
-  };
-  way.run.sizes = {count("krylov_block"), count("krylov_basis")};
+/// Throws InputError where they are none that a run of n rows can have.
+void read_sizes(const dist::Hdf5File& file, Index n, Index top, SpectrumWay& way) {
+  const Index block = file.count_attribute("/", "krylov_block", 1, n);
+  const Index least = std::min(n, std::min(top + 1, n) + 3 * block);
+  way.run.sizes = {block, file.count_attribute("/", "krylov_basis", least, n)};
 }
 
 }  // namespace
@@ -168,7 +168,7 @@ SpectrumWay decide(const SpectrumJob& job, const gram::Source& kernel, const for
     way.reason = "asked for by " + job.asked_by();
     size_iterative(job, kernel, sizes, top, room, way);
     if (resume != nullptr) {
-      read_sizes(*resume, way);
+      read_sizes(*resume, sizes.n, top, way);
       way.products =
           resumed_products(*resume, job.storage, kernel, sizes, room - beside(job, way, sizes));
     }
@@ -256,19 +256,21 @@ Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& ke
   return plan;
 }
 
-CheckpointIdentity identity(const SpectrumJob& job, const std::string& kernel,
-                            const data::Dataset& train, Index n, Index top, int ranks) {
+CheckpointIdentity identity(const SpectrumJob& job, const gram::Source& kernel,
+                            const data::Dataset& train, Index n, Index top,
+                            const comm::Communicator& comm) {
   const auto whole = [](Index x) { return fmt::format("{}", x); };
   CheckpointIdentity id;
   id.problem = {{"checkpoint of", "eigenpairs by krylov"},
-                {"kernel", kernel},
+                {"kernel", kernel.text()},
+                {"entries of the kernel's file", contents_of(comm, kernel)},
                 {"rows", whole(n)},
                 {"data hash", spectral::hash_text(train.hash)},
                 {"--top", whole(top)},
                 {"--block", job.block > 0 ? whole(job.block) : "chosen"},
                 {"--precision", job.common.single_precision ? "single" : "double"},
                 {"--seed", fmt::format("{}", job.common.seed)}};
-  id.settings = settings_of(job.common, ranks);
+  id.settings = settings_of(job.common, comm.size());
   id.settings.emplace_back("--tol", fmt::format("{}", job.tolerance));
   id.settings.emplace_back("--storage", gram::name(job.storage.storage()));
   return id;

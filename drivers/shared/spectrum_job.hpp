@@ -82,8 +82,10 @@ Plan plan(const SpectrumJob& job, const SpectrumWay& way, const gram::Source& ke
           const forecast::Sizes& sizes, Index top, Session& session);
 
 /// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
-CheckpointIdentity identity(const SpectrumJob& job, const std::string& kernel,
-                            const data::Dataset& train, Index n, Index top, int ranks);
+/// Collective.
+CheckpointIdentity identity(const SpectrumJob& job, const gram::Source& kernel,
+                            const data::Dataset& train, Index n, Index top,
+                            const comm::Communicator& comm);
 /// What was chosen from the memory that there was, so that a run that goes on chooses the same.
 void write_sizes(dist::Hdf5File& file, const SpectrumWay& way);
 /// Whether the state in `file` can be gone on from as it stands: pairs that are done are accurate

@@ -258,9 +258,11 @@ std::vector<T> TrainJob::start(const net::Network& network, const comm::Communic
   return {w.begin(), w.end()};
 }
 
-train::Identity TrainJob::identity(const net::Network& network, const std::string& kernel,
-                                   const data::Dataset& train, std::uint64_t start_hash) const {
+train::Identity TrainJob::identity(const net::Network& network, const gram::Source& kernel,
+                                   const data::Split& sets, std::uint64_t start_hash,
+                                   const comm::Communicator& comm) const {
   const auto& o = options;
+  const auto& train = sets.train;
   const auto number = [](double value) { return fmt::format("{:.17g}", value); };
   train::Identity id{{"network", network.text()},
                      {"training rows", fmt::format("{}", train.rows())},
@@ -275,15 +277,22 @@ train::Identity TrainJob::identity(const net::Network& network, const std::strin
                      {"--momentum", number(o.momentum)},
                      {"--batch", fmt::format("{}", o.batch)}};
   if (preconditioned()) {
-    id.emplace_back("kernel", kernel);
+    id.emplace_back("kernel", kernel.text());
+    id.emplace_back("entries of the kernel's file", contents_of(comm, kernel));
     id.emplace_back("--top", fmt::format("{}", top));
     id.emplace_back("--g", g);
+    id.emplace_back("table of --g", contents_of_table(comm, g));
+    id.emplace_back("pairs of --spectrum", contents_of(comm, spectrum));
     id.emplace_back("--refresh", fmt::format("{}", o.refresh));
   }
   if (o.batch > 0) {
     id.emplace_back("--stochastic", blocks() ? "block" : "rows");
     id.emplace_back("--residual-refresh", fmt::format("{}", o.residual_refresh));
   }
+  const auto hash = [](std::uint64_t value) { return spectral::hash_text(value); };
+  id.emplace_back("test rows", sets.test ? hash(sets.test->hash) : "none");
+  id.emplace_back("test targets", sets.test ? hash(sets.test->target_hash) : "none");
+  id.emplace_back("--trace-kernel", trace_kernel ? "on" : "off");
   std::string traced;
   for (const Index i : directions) traced += fmt::format("{}{}", traced.empty() ? "" : ",", i);
   id.emplace_back("--directions", traced.empty() ? "none" : traced);

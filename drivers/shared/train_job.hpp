@@ -55,9 +55,11 @@ struct TrainJob {
   template <class T>
   std::vector<T> start(const net::Network& network, const comm::Communicator& comm) const;
 
-  /// All that changes the steps of a run, for checkpoints. `start_hash`: of w_0.
-  train::Identity identity(const net::Network& network, const std::string& kernel,
-                           const data::Dataset& train, std::uint64_t start_hash) const;
+  /// All that changes the steps of a run and its records, for checkpoints. `start_hash`: of w_0.
+  /// Collective.
+  train::Identity identity(const net::Network& network, const gram::Source& kernel,
+                           const data::Split& sets, std::uint64_t start_hash,
+                           const comm::Communicator& comm) const;
   /// What a run that goes on may have otherwise.
   train::Identity settings(int ranks) const;
 

@@ -101,8 +101,9 @@ msk::CutPairs<spectral::Eigenpairs<double>> Preconditioning<T>::eigenpairs(
                                n, with_S ? Positivity::positive : Positivity::nonnegative);
   if (!job_.spectrum.empty()) {
     auto stored = session_.phase("load", [&] {
-      return spectral::read<double>(dist::Hdf5File::open(session_.comm(), job_.spectrum),
-                                    {kernel.text(), n, train_.hash}, grid, nb);
+      return spectral::read<double>(
+          dist::Hdf5File::open(session_.comm(), job_.spectrum, dist::Origin::mercer),
+          {kernel.text(), n, train_.hash}, grid, nb);
     });
     if (stored.k() < k)
       throw InputError("--spectrum {}: holds {} eigenpairs, but {} are needed: give --top {}",

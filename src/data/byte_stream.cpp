@@ -65,7 +65,8 @@ void expect_known(const std::string& path, std::string_view start, bool hdf5) {
   for (const auto& [magic, what] : kForeign)
     if (start.starts_with(magic)) refuse(what);
   if (start.starts_with("PK\x03\x04"sv) || start.starts_with("PK\x05\x06"sv)) refuse(zip_of(path));
-  if (!hdf5 && start.starts_with("\x89HDF\r\n\x1a\n"sv))
+  if (!hdf5 &&
+      (start.starts_with("\x89HDF\r\n\x1a\n"sv) || start.starts_with("Mercer checksum "sv)))
     throw InputError("{}: is an HDF5 file: write h5:{}:/x or h5:{}:/x,/y", path, path, path);
 }
 

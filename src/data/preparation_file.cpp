@@ -1,5 +1,7 @@
 #include "mercer/data/preparation_file.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -7,12 +9,15 @@
 namespace mercer::data {
 namespace {
 
-using Vector = std::vector<double> Standardization::*;
-constexpr std::pair<const char*, Vector> kVectors[] = {
-    {"/preparation/input_mean", &Standardization::input_mean},
-    {"/preparation/input_deviation", &Standardization::input_deviation},
-    {"/preparation/target_mean", &Standardization::target_mean},
-    {"/preparation/target_deviation", &Standardization::target_deviation}};
+/// What is subtracted, and what is divided by.
+struct Moments {
+  std::string name;
+  std::vector<double> Standardization::*mean;
+  std::vector<double> Standardization::*deviation;
+};
+const Moments kMoments[] = {
+    {"/preparation/input", &Standardization::input_mean, &Standardization::input_deviation},
+    {"/preparation/target", &Standardization::target_mean, &Standardization::target_deviation}};
 
 /// Texts in one attribute, a line each; a backslash and a newline within one are "\\\\" and "\\n".
 std::string joined(const std::vector<std::string>& texts) {
@@ -49,17 +54,33 @@ std::vector<std::string> read_texts(const dist::Hdf5File& file, const char* name
   return split_lines(file.text_attribute("/", name));
 }
 
+/// Ascending, each one once?
+template <class T>
+bool ascending(const std::vector<T>& values) {
+  return std::ranges::adjacent_find(values, std::greater_equal<>()) == values.end();
+}
+
 /// Files that were written before classes had names have their number alone: labels 0, 1, ...
-Classes read_classes(const dist::Hdf5File& file) {
+Classes read_classes(const dist::Hdf5File& file, const Preparation& p) {
   Classes classes;
+  const Index count = file.count_attribute("/", "preparation_classes", 0, dist::kMostCount);
   classes.names = read_texts(file, "preparation_class_names");
   if (file.contains("/preparation/class_values"))
-    classes.values = file.read_vector("/preparation/class_values");
-  if (!classes.empty()) return classes;
-  std::vector<double> labels(
-      static_cast<std::size_t>(file.number_attribute("/", "preparation_classes")));
-  std::iota(labels.begin(), labels.end(), 0.0);
-  return classes_of(std::move(labels));
+    classes.values = file.read_finite("/preparation/class_values", count);
+  if (p.one_hot && count != p.outputs)
+    throw InputError("{}: holds {} classes, but {} outputs: one-hot has one for each", file.path(),
+                     count, p.outputs);
+  if (classes.empty() && p.one_hot && !classes.numeric()) {
+    std::vector<double> labels(static_cast<std::size_t>(count));
+    std::iota(labels.begin(), labels.end(), 0.0);
+    return classes_of(std::move(labels));
+  }
+  if (classes.size() != count)
+    throw InputError("{}: holds {} classes and the names of {}", file.path(), count,
+                     classes.size());
+  if (!ascending(classes.values) || (!classes.numeric() && !ascending(classes.names)))
+    throw InputError("{}: its classes are not in ascending order", file.path());
+  return classes;
 }
 
 void write_csv(dist::Hdf5File& file, const CsvColumns& csv) {
@@ -76,19 +97,42 @@ void write_csv(dist::Hdf5File& file, const CsvColumns& csv) {
 CsvColumns read_csv(const dist::Hdf5File& file) {
   CsvColumns csv;
   if (!file.has_attribute("/", "preparation_csv_columns")) return csv;
-  const auto whole = [&](const char* name) {
-    return static_cast<Index>(file.number_attribute("/", name));
-  };
   csv.header = file.text_attribute("/", "preparation_csv_header");
   csv.index = file.text_attribute("/", "preparation_csv_index");
-  csv.columns = whole("preparation_csv_columns");
-  csv.index_column = whole("preparation_csv_index_column");
+  csv.columns = file.count_attribute("/", "preparation_csv_columns", 1, dist::kMostCount);
+  csv.index_column = file.count_attribute("/", "preparation_csv_index_column", -1, csv.columns - 1);
   if (file.has_attribute("/", "preparation_csv_first"))
-    csv.first = static_cast<CsvColumns::First>(whole("preparation_csv_first"));
-  if (file.contains("/preparation/csv_targets"))
-    for (double target : file.read_vector("/preparation/csv_targets"))
-      csv.targets.push_back(static_cast<Index>(target));
+    csv.first = static_cast<CsvColumns::First>(file.count_attribute(
+        "/", "preparation_csv_first", 0, static_cast<Index>(CsvColumns::First::counted)));
+  const std::string targets = "/preparation/csv_targets";
+  if (file.contains(targets))
+    for (double target : file.read_vector(targets))
+      csv.targets.push_back(dist::whole_number(file, targets, target, 0, csv.columns - 1));
   return csv;
+}
+
+/// Mean and deviation of `columns` columns, or neither.
+void read_moments(const dist::Hdf5File& file, const Moments& moments, Index columns,
+                  Standardization& s) {
+  const std::string mean = moments.name + "_mean", deviation = moments.name + "_deviation";
+  if (file.contains(mean) != file.contains(deviation))
+    throw InputError("{}: holds one of {} and {}: both are needed, or neither", file.path(), mean,
+                     deviation);
+  if (!file.contains(mean)) return;
+  s.*moments.mean = file.read_finite(mean, columns);
+  s.*moments.deviation = file.read_finite(deviation, columns);
+  if (!std::ranges::all_of(s.*moments.deviation, [](double x) { return x > 0; }))
+    throw InputError("{}: {} holds a number that is not positive: a deviation is", file.path(),
+                     deviation);
+}
+
+/// One for each column, or none.
+std::vector<std::string> read_names(const dist::Hdf5File& file, const char* name, Index columns) {
+  auto names = read_texts(file, name);
+  if (!names.empty() && static_cast<Index>(names.size()) != columns)
+    throw InputError("{}: the attribute '{}' holds {} names for {} columns", file.path(), name,
+                     names.size(), columns);
+  return names;
 }
 
 }  // namespace
@@ -109,31 +153,37 @@ void write(dist::Hdf5File& file, const Preparation& p) {
   write_csv(file, p.csv);
   file.attribute("/", "preparation_libsvm_base", p.libsvm_base);
   file.attribute("/", "preparation_csv_target", p.csv_target);
-  for (const auto& [name, vector] : kVectors)
-    if (const auto& values = p.standardization.*vector; !values.empty())
-      file.write(name, std::span<const double>(values));
+  for (const auto& moments : kMoments)
+    for (const auto& [name, vector] : {std::pair(moments.name + "_mean", moments.mean),
+                                       {moments.name + "_deviation", moments.deviation}})
+      if (const auto& values = p.standardization.*vector; !values.empty())
+        file.write(name, std::span<const double>(values));
 }
 
 Preparation read_preparation(const dist::Hdf5File& file) {
-  const auto number = [&](const char* name) { return file.number_attribute("/", name); };
-  const auto whole = [&](const char* name) { return static_cast<Index>(number(name)); };
+  const auto count = [&](const char* name, Index least, Index most) {
+    return file.count_attribute("/", name, least, most);
+  };
   Preparation p;
   if (file.has_attribute("/", "preparation_train"))
     p.train = file.text_attribute("/", "preparation_train");
-  p.scale = number("preparation_scale");
-  p.unit_norm = whole("preparation_unit_norm") != 0;
-  p.one_hot = whole("preparation_one_hot") != 0;
-  p.dimension = whole("preparation_dimension");
-  p.outputs = whole("preparation_outputs");
-  p.classes = read_classes(file);
-  p.input_names = read_texts(file, "preparation_input_names");
-  p.target_names = read_texts(file, "preparation_target_names");
+  p.scale = file.finite_attribute("/", "preparation_scale");
+  p.unit_norm = count("preparation_unit_norm", 0, 1) != 0;
+  p.one_hot = count("preparation_one_hot", 0, 1) != 0;
+  p.dimension = count("preparation_dimension", 0, dist::kMostCount);
+  p.outputs = count("preparation_outputs", 0, dist::kMostCount);
+  p.classes = read_classes(file, p);
+  p.input_names = read_names(file, "preparation_input_names", p.dimension);
+  p.target_names = read_names(file, "preparation_target_names", p.one_hot ? 1 : p.outputs);
   p.csv = read_csv(file);
   if (file.has_attribute("/", "preparation_libsvm_base"))
-    p.libsvm_base = whole("preparation_libsvm_base");
+    p.libsvm_base = count("preparation_libsvm_base", -1, 1);
   p.csv_target = file.text_attribute("/", "preparation_csv_target");
-  for (const auto& [name, vector] : kVectors)
-    if (file.contains(name)) p.standardization.*vector = file.read_vector(name);
+  read_moments(file, kMoments[0], p.dimension, p.standardization);
+  if (p.one_hot && file.contains("/preparation/target_mean"))
+    throw InputError("{}: holds classes and /preparation/target_mean: one-hot has no mean",
+                     file.path());
+  read_moments(file, kMoments[1], p.outputs, p.standardization);
   return p;
 }
 

@@ -14,6 +14,16 @@ std::string panel_name(const std::string& dataset, Index first) {
   return fmt::format("{}{}", dataset, first / kPanel);
 }
 
+/// Throws InputError unless all panels are there, n x m in all. Collective.
+void check_panels(const Hdf5File& file, const std::string& dataset, Index n, Index m) {
+  for (Index first = 0; first < m; first += kPanel) {
+    const Index width = std::min(kPanel, m - first);
+    const auto name = panel_name(dataset, first);
+    if (file.extents(name) != std::vector<Index>{n, width})
+      throw InputError("{}: {} does not have {} x {} numbers", file.path(), name, n, width);
+  }
+}
+
 }  // namespace
 
 void write_columns(Hdf5File& file, const std::string& dataset, Index n,
@@ -29,6 +39,7 @@ void write_columns(Hdf5File& file, const std::string& dataset, Index n,
 }
 
 Matrix<double> read_columns(const Hdf5File& file, const std::string& dataset, Index n, Index m) {
+  check_panels(file, dataset, n, m);  // before memory is taken
   const RowPartition parts{n, file.comm().size()};
   Matrix<double> own = comm::together(
       file.comm(), [&] { return Matrix<double>(parts.size(file.comm().rank()), m); });
@@ -40,11 +51,7 @@ void read_columns(const Hdf5File& file, const std::string& dataset, Index n,
                   MatrixView<double> own) {
   for (Index first = 0; first < own.cols; first += kPanel) {
     const Index width = std::min(kPanel, own.cols - first);
-    const auto name = panel_name(dataset, first);
-    const auto extents = file.extents(name);
-    if (extents != std::vector<Index>{n, width})
-      throw InputError("{}: {} does not have {} x {} numbers", file.path(), name, n, width);
-    const auto rows = file.read_rows<double>(name);
+    const auto rows = file.read_rows<double>(panel_name(dataset, first), n, width);
     for (Index i = 0; i < own.rows; ++i)
       for (Index j = 0; j < width; ++j) own(i, first + j) = rows.transposed()(j, i);
   }

@@ -1,44 +1,22 @@
 #include "mercer/dist/hdf5.hpp"
 
-#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 
 #include "hdf5_state.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
+#include "mercer/dist/checksum.hpp"
 #include "mercer/dist/temporary.hpp"
+#include "posix_file.hpp"
 
 namespace mercer::dist {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A file descriptor that closes itself.
-class PosixFile {
- public:
-  PosixFile(const std::string& path, int flags)
-      : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
-  ~PosixFile() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  PosixFile(const PosixFile&) = delete;
-  PosixFile& operator=(const PosixFile&) = delete;
-  operator int() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-std::string reason() {
-  return std::strerror(errno);
-}
 
 std::string directory_of(const std::string& path) {
   const auto parent = fs::path(path).parent_path();
@@ -65,14 +43,18 @@ void claim(const std::string& path, const std::string& temporary) {
   throw InputError("{}: cannot be written: {}", path, why);
 }
 
-/// Reads as InputError: there, a file, HDF5, whole.
-hid_t open_for_reading(const std::string& path) {
+/// Throws InputError unless it is a file that can be read. Local.
+void expect_file(const std::string& path) {
   std::error_code error;
   const auto status = fs::status(path, error);
   if (!fs::exists(status)) throw InputError("{}: no such file", path);
   if (!fs::is_regular_file(status)) throw InputError("{}: is not a file", path);
   if (PosixFile(path, O_RDONLY) < 0) throw InputError("{}: cannot be read: {}", path, reason());
   if (fs::file_size(path, error) == 0) throw InputError("{}: is empty", path);
+}
+
+/// Throws InputError unless it is a whole HDF5 file. Local.
+hid_t open_for_reading(const std::string& path) {
   if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError("{}: is not an HDF5 file", path);
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_file_locking(access, false, true);  // network file systems often have no locks
@@ -124,6 +106,11 @@ void Hdf5File::State::require_writing() const {
   if (!writing() || file < 0) throw RunError("{}: is not open for writing", path);
 }
 
+std::unique_ptr<Watchdog> Hdf5File::State::watchdog(double seconds) const {
+  if (writing() || verified) return nullptr;
+  return std::make_unique<Watchdog>(path, comm.rank(), seconds);
+}
+
 void Hdf5File::State::reserve(Index bytes) const {
   // Beside the elements: headers, and an index entry of about 100 bytes for each chunk of 1 MiB.
   const Index wanted = bytes + bytes / 1024 + (Index{1} << 20);
@@ -152,11 +139,24 @@ const comm::Communicator& Hdf5File::comm() const {
   return state_->comm;
 }
 
-Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path) {
+Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path, Origin origin) {
   const Quiet quiet;
-  auto state = std::make_unique<State>(State{comm, path, "", -1});
-  comm::together(comm, [&] { state->file = open_for_reading(path); });
+  comm::together(comm, [&] { expect_file(path); });
+  auto state = std::make_unique<State>(State{comm, path, "", -1, verify_checksum(comm, path)});
+  comm::together(comm, [&] {
+    const auto watchdog = state->watchdog();
+    state->file = open_for_reading(path);
+    if (origin == Origin::mercer && !state->verified)
+      throw InputError(
+          "{}: has no checksum: it was written by another program or by a Mercer of before there "
+          "were any: write it again",
+          path);
+  });
   return Hdf5File(std::move(state));
+}
+
+bool Hdf5File::verified() const {
+  return state_->verified;
 }
 
 Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& path) {
@@ -165,7 +165,7 @@ Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& pat
   comm::together(comm, [&] {
     if (comm.root()) claim(path, temporary);
   });
-  auto state = std::make_unique<State>(State{comm, path, temporary, -1});
+  auto state = std::make_unique<State>(State{comm, path, temporary, -1, false});
   try {
     comm::together(comm, [&] {
       if (PosixFile(temporary, O_RDWR) < 0)
@@ -177,7 +177,9 @@ Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& pat
   }
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL);
-  state->file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_userblock(creation, static_cast<hsize_t>(kUserBlock));
+  state->file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, creation, access);
   const int opened = comm.all_reduce(state->file >= 0 ? 1 : 0, comm::Op::sum);
   if (opened == comm.size()) return Hdf5File(std::move(state));
   if (comm.root()) ::unlink(temporary.c_str());
@@ -195,6 +197,7 @@ void Hdf5File::finish() {
     comm::together(state.comm, [&] {
       if (!flushed || !closed) throw RunError("{}: cannot be written", state.path);
     });
+    write_checksum(state.comm, state.temporary, state.path);
     comm::together(state.comm, [&] {
       if (state.comm.root()) sync_and_rename(state.temporary, state.path);
     });

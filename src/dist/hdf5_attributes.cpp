@@ -87,8 +87,10 @@ void Hdf5File::attribute(const std::string& object, const std::string& name, Ind
 bool Hdf5File::has_attribute(const std::string& object, const std::string& name) const {
   const Quiet quiet;
   int exists = 0;
-  if (state_->comm.root())
+  if (state_->comm.root()) {
+    const auto guard = state_->watchdog();
     exists = H5Aexists_by_name(state_->file, object.c_str(), name.c_str(), H5P_DEFAULT) > 0;
+  }
   state_->comm.broadcast(std::span<int>(&exists, 1), 0);
   return exists != 0;
 }
@@ -97,6 +99,7 @@ std::string Hdf5File::text_attribute(const std::string& object, const std::strin
   const Quiet quiet;
   const std::string text = comm::together(state_->comm, [&]() -> std::string {
     if (!state_->comm.root()) return {};
+    const auto guard = state_->watchdog();
     const Handle attribute(
         H5Aopen_by_name(state_->file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
         H5Aclose);
@@ -114,6 +117,7 @@ double Hdf5File::number_attribute(const std::string& object, const std::string& 
   const Quiet quiet;
   double value = comm::together(state_->comm, [&]() -> double {
     if (!state_->comm.root()) return 0;
+    const auto guard = state_->watchdog();
     const Handle attribute(
         H5Aopen_by_name(state_->file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
         H5Aclose);

@@ -10,7 +10,9 @@ namespace {
 
 constexpr Index kSlabBytes = Index{1} << 28;    // one hyperslab of a row block, which is not staged
 constexpr Index kPanelBytes = Index{24} << 20;  // a rank's part of a panel that is staged
+constexpr double kSlabSeconds = 60;             // of computing: decompressing takes a few
 constexpr Index kChunkBytes = Index{1} << 20;
+constexpr Index kMostElements = Index{1} << 59;  // of a dataset
 
 template <class T>
 hid_t native() {
@@ -100,11 +102,29 @@ class Writer {
   Handle transfer_;
 };
 
-std::vector<Index> extents_of(hid_t dataset) {
+Index product(const std::vector<Index>& extents, std::size_t from) {
+  Index result = 1;
+  for (std::size_t d = from; d < extents.size(); ++d) result *= extents[d];
+  return result;
+}
+
+/// Local. Throws InputError where the bytes of a product of extents pass 2^63: from here on
+/// products are safe.
+std::vector<Index> extents_of(hid_t dataset, const std::string& path, const std::string& name) {
   const Handle space(H5Dget_space(dataset), H5Sclose);
   hsize_t sizes[H5S_MAX_RANK] = {};
   const int rank = std::max(0, H5Sget_simple_extent_dims(space, sizes, nullptr));
-  return std::vector<Index>(sizes, sizes + rank);
+  const std::vector<hsize_t> extents(sizes, sizes + rank);
+  Index elements = 1;
+  for (const hsize_t extent : extents) {
+    const bool large = extent > static_cast<hsize_t>(kMostElements);
+    const auto size = std::max<Index>(1, large ? kMostElements : static_cast<Index>(extent));
+    if (large || elements > kMostElements / size)
+      throw InputError("{}: the dataset '{}' claims {} numbers, more than there can be", path, name,
+                       fmt::join(extents, " x "));
+    elements *= size;
+  }
+  return {extents.begin(), extents.end()};
 }
 
 bool exists(hid_t file, const std::string& dataset) {
@@ -116,8 +136,39 @@ bool exists(hid_t file, const std::string& dataset) {
   }
 }
 
-/// Local. Throws InputError unless it is there and numeric.
-Handle open_numeric(hid_t file, const std::string& path, const std::string& name) {
+/// The name of the file that holds an object. Local.
+std::string file_of(hid_t object) {
+  const auto length = H5Fget_name(object, nullptr, 0);
+  std::string name(static_cast<std::size_t>(std::max<ssize_t>(0, length)), '\0');
+  H5Fget_name(object, name.data(), name.size() + 1);
+  return name;
+}
+
+/// Does the file itself hold the dataset? A checksum says nothing of other files. Local.
+bool in_file(hid_t file, hid_t dataset) {
+  const Handle layout(H5Dget_create_plist(dataset), H5Pclose);
+  return file_of(file) == file_of(dataset) && H5Pget_layout(layout) != H5D_VIRTUAL &&
+         H5Pget_external_count(layout) == 0;
+}
+
+/// Of a verified file: its numbers are there, as Mercer writes them. Throws InputError. Local.
+void expect_stored(hid_t file, hid_t dataset, const std::string& path, const std::string& name) {
+  if (!in_file(file, dataset))
+    throw InputError("{}: the dataset '{}' lies in another file, as Mercer writes none", path,
+                     name);
+  const Index elements = product(extents_of(dataset, path, name), 0);
+  const Handle type(H5Dget_type(dataset), H5Tclose);
+  const double claimed = static_cast<double>(elements) * static_cast<double>(H5Tget_size(type));
+  const auto stored = static_cast<double>(H5Dget_storage_size(dataset));
+  if (stored < claimed)
+    throw InputError("{}: the dataset '{}' claims {:.0f} bytes, but holds {:.0f}", path, name,
+                     claimed, stored);
+}
+
+}  // namespace
+
+Handle Hdf5File::State::open_numeric(const std::string& name) const {
+  const auto guard = watchdog();
   if (!exists(file, name)) throw InputError("{}: has no dataset '{}'", path, name);
   Handle dataset(H5Dopen2(file, name.c_str(), H5P_DEFAULT), H5Dclose);
   if (!dataset.ok()) throw InputError("{}: '{}' is not a dataset", path, name);
@@ -126,35 +177,33 @@ Handle open_numeric(hid_t file, const std::string& path, const std::string& name
   const Handle space(H5Dget_space(dataset), H5Sclose);
   if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || H5Sget_simple_extent_ndims(space) < 1)
     throw InputError("{}: the dataset '{}' does not hold an array of numbers", path, name);
+  if (verified) expect_stored(file, dataset, path, name);
   return dataset;
 }
 
-/// Local: rows [first, first + count), as T, in slabs.
 template <class T>
-void read_slabs(hid_t dataset, const std::string& path, const std::string& name, Index first,
-                Index count, Index row_size, T* values) {
+void Hdf5File::State::read_slabs(const std::string& name, Index first, Index count, Index row_size,
+                                 T* values) const {
+  const Handle dataset = open_numeric(name);
   const Index step =
       std::max<Index>(1, kSlabBytes / std::max<Index>(1, row_size * static_cast<Index>(sizeof(T))));
   for (Index done = 0; done < count && row_size > 0; done += step) {
     const Index rows = std::min(step, count - done);
     const Handle selection = select_rows(dataset, first + done, rows);
     const Handle memory = memory_space(selection);
+    const auto guard = watchdog(kSlabSeconds);
     if (H5Dread(dataset, native<T>(), memory, selection, H5P_DEFAULT, values + done * row_size) < 0)
       throw InputError("{}: the dataset '{}' cannot be read: the file is damaged", path, name);
   }
 }
 
-Index product(const std::vector<Index>& extents, std::size_t from) {
-  Index result = 1;
-  for (std::size_t d = from; d < extents.size(); ++d) result *= extents[d];
-  return result;
-}
-
-}  // namespace
-
 bool Hdf5File::contains(const std::string& dataset) const {
   const Quiet quiet;
-  int found = state_->comm.root() && exists(state_->file, dataset);
+  int found = 0;
+  if (state_->comm.root()) {
+    const auto guard = state_->watchdog();
+    found = exists(state_->file, dataset);
+  }
   state_->comm.broadcast(std::span<int>(&found, 1), 0);
   return found != 0;
 }
@@ -163,7 +212,7 @@ std::vector<Index> Hdf5File::extents(const std::string& dataset) const {
   const Quiet quiet;
   auto result = comm::together(state_->comm, [&]() -> std::vector<Index> {
     if (!state_->comm.root()) return {};
-    return extents_of(open_numeric(state_->file, path(), dataset));
+    return extents_of(state_->open_numeric(dataset), path(), dataset);
   });
   return state_->comm.all_gather(std::span<const Index>(result));
 }
@@ -172,7 +221,7 @@ double Hdf5File::rounding(const std::string& dataset) const {
   const Quiet quiet;
   double result = comm::together(state_->comm, [&] {
     if (!state_->comm.root()) return 0.0;
-    const Handle type(H5Dget_type(open_numeric(state_->file, path(), dataset)), H5Tclose);
+    const Handle type(H5Dget_type(state_->open_numeric(dataset)), H5Tclose);
     if (H5Tget_class(type) != H5T_FLOAT) return 0.0;
     std::size_t sign = 0, exponent = 0, exponent_bits = 0, mantissa = 0, mantissa_bits = 0;
     H5Tget_fields(type, &sign, &exponent, &exponent_bits, &mantissa, &mantissa_bits);
@@ -197,8 +246,7 @@ std::vector<double> Hdf5File::read_vector(const std::string& dataset) const {
   auto values = comm::together(state_->comm, [&]() -> std::vector<double> {
     std::vector<double> result(static_cast<std::size_t>(product(sizes, 0)));
     if (state_->comm.root())
-      read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset, 0, sizes[0],
-                 product(sizes, 1), result.data());
+      state_->read_slabs(dataset, 0, sizes[0], product(sizes, 1), result.data());
     return result;
   });
   state_->comm.broadcast(std::span<double>(values), 0);
@@ -296,12 +344,23 @@ void Hdf5File::read(const std::string& dataset, DistMatrix<T>& A) const {
   for (Index first = 0; first < A.rows(); first += step) {
     RowBlock<T> panel(state_->comm, std::min(step, A.rows() - first), A.cols());
     comm::together(state_->comm, [&] {
-      read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset,
-                 first + panel.first_row(), panel.local_rows(), panel.cols(),
-                 panel.values().data());
+      state_->read_slabs(dataset, first + panel.first_row(), panel.local_rows(), panel.cols(),
+                         panel.values().data());
     });
     copy_rows(panel, first, A);
   }
+}
+
+template <class T>
+RowBlock<T> Hdf5File::read_rows(const std::string& dataset, Index rows, Index cols) const {
+  const Quiet quiet;
+  const auto sizes = extents(dataset);
+  if (sizes[0] != rows || product(sizes, 1) != cols)
+    throw InputError("{}: the dataset '{}' is {}, {} x {} is wanted", path(), dataset,
+                     fmt::join(sizes, " x "), rows, cols);
+  auto block = read_rows<T>(dataset);
+  require_finite<T>(*this, dataset, block.values());
+  return block;
 }
 
 template <class T>
@@ -310,8 +369,8 @@ RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
   const auto sizes = extents(dataset);
   return comm::together(state_->comm, [&] {
     RowBlock<T> rows(state_->comm, sizes[0], product(sizes, 1));
-    read_slabs(open_numeric(state_->file, path(), dataset), path(), dataset, rows.first_row(),
-               rows.local_rows(), rows.cols(), rows.values().data());
+    state_->read_slabs(dataset, rows.first_row(), rows.local_rows(), rows.cols(),
+                       rows.values().data());
     return rows;
   });
 }
@@ -321,7 +380,8 @@ RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
   template void Hdf5File::write<T>(const std::string&, const RowBlock<T>&);         \
   template void Hdf5File::write<T>(const std::string&, Index, MatrixView<const T>); \
   template void Hdf5File::read<T>(const std::string&, DistMatrix<T>&) const;        \
-  template RowBlock<T> Hdf5File::read_rows<T>(const std::string&) const;
+  template RowBlock<T> Hdf5File::read_rows<T>(const std::string&) const;            \
+  template RowBlock<T> Hdf5File::read_rows<T>(const std::string&, Index, Index) const;
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

@@ -2,11 +2,13 @@
 
 #include <hdf5.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/hdf5.hpp"
+#include "watchdog.hpp"
 
 namespace mercer::dist {
 
@@ -50,11 +52,22 @@ struct Hdf5File::State {
   std::string path;
   std::string temporary;  ///< empty: reading
   hid_t file = -1;
+  bool verified = false;  ///< reading: the file's checksum is there and right
 
   ~State();
   bool writing() const { return !temporary.empty(); }
   /// Throws RunError unless the file is open for writing.
   void require_writing() const;
+  /// Throws InputError unless it is a dataset of numbers, and, in a verified file, all of them are
+  /// there. Local.
+  Handle open_numeric(const std::string& name) const;
+  /// Rows [first, first + count) of a dataset as T, in slabs. Throws InputError. Local.
+  template <class T>
+  void read_slabs(const std::string& name, Index first, Index count, Index row_size,
+                  T* values) const;
+  /// For calls of HDF5 that read an unverified file, whose damage may keep them for ever; null for
+  /// others. Local.
+  std::unique_ptr<Watchdog> watchdog(double seconds = 10) const;
   /// Collective. Throws RunError, naming the path, when the disk cannot take `bytes` more: found
   /// out before HDF5 begins, because HDF5 does not recover from a collective write that fails in
   /// part.

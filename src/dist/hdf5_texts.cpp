@@ -7,6 +7,9 @@
 namespace mercer::dist {
 namespace {
 
+constexpr double kTextSeconds = 60;                       // of computing
+constexpr std::size_t kMostTexts = std::size_t{1} << 59;  // bytes
+
 Handle open_dataset(hid_t file, const std::string& dataset) {
   return {H5Dopen2(file, dataset.c_str(), H5P_DEFAULT), H5Dclose};
 }
@@ -40,6 +43,7 @@ bool Hdf5File::holds_texts(const std::string& dataset) const {
   const Quiet quiet;
   int texts = 0;
   if (state_->comm.root()) {
+    const auto guard = state_->watchdog();
     const Handle data = open_dataset(state_->file, dataset);
     if (data.ok()) texts = H5Tget_class(Handle(H5Dget_type(data), H5Tclose)) == H5T_STRING;
   }
@@ -47,16 +51,23 @@ bool Hdf5File::holds_texts(const std::string& dataset) const {
   return texts != 0;
 }
 
-std::vector<std::string> Hdf5File::read_texts(const std::string& dataset) const {
+std::vector<std::string> Hdf5File::read_texts(const std::string& dataset, Index wanted) const {
   const Quiet quiet;
   return comm::together(state_->comm, [&]() -> std::vector<std::string> {
     if (!state_->comm.root()) return {};
+    const auto guard = state_->watchdog(kTextSeconds);
     const Handle data = open_dataset(state_->file, dataset);
     if (!data.ok()) throw InputError("{}: has no dataset '{}'", path(), dataset);
     const Handle stored(H5Dget_type(data), H5Tclose), space(H5Dget_space(data), H5Sclose);
     if (H5Tget_class(stored) != H5T_STRING)
       throw InputError("{}: the dataset '{}' holds no texts", path(), dataset);
     const auto count = static_cast<std::size_t>(H5Sget_simple_extent_npoints(space));
+    if (wanted >= 0 && count != static_cast<std::size_t>(wanted))
+      throw InputError("{}: the dataset '{}' holds {} texts, {} are wanted", path(), dataset, count,
+                       wanted);
+    if (count > kMostTexts / std::max<std::size_t>(1, H5Tget_size(stored)))
+      throw InputError("{}: the dataset '{}' claims {} texts, more than there can be", path(),
+                       dataset, count);
     const Handle type(H5Tcopy(stored), H5Tclose);
     bool ok = false;
     auto texts = H5Tis_variable_str(stored) > 0 ? read_variable(data, type, space, count, ok)

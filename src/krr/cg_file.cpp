@@ -22,21 +22,28 @@ void write(dist::Hdf5File& file, Index n, const CgState& state) {
   dist::write_columns(file, "/cg/P", n, state.P.view());
 }
 
-CgState read_cg_state(const dist::Hdf5File& file, Index n) {
+CgState read_cg_state(const dist::Hdf5File& file, Index n, Index outputs) {
+  constexpr Index kMost = dist::kMostCount;
   if (!file.contains("/cg/numbers"))
     throw InputError("{}: is no checkpoint of conjugate gradients (no /cg/numbers)", file.path());
-  const auto numbers = file.read_vector("/cg/numbers");
-  if (numbers.size() != 7)
-    throw InputError("{}: /cg/numbers holds {} numbers, not 7", file.path(), numbers.size());
-  const auto count = [&](std::size_t i) { return static_cast<Index>(std::llround(numbers[i])); };
+  if (file.extents("/cg/numbers") != std::vector<Index>{7})
+    throw InputError("{}: /cg/numbers does not hold 7 numbers", file.path());
+  const auto numbers = file.read_vector("/cg/numbers");  // the third may be infinite
+  const auto count = [&](std::size_t i, const char* what, Index least, Index most) {
+    return dist::whole_number(file, fmt::format("/cg/numbers: {}", what), numbers[i], least, most);
+  };
   CgState state;
-  state.iterations = count(0), state.replacements = count(1), state.refused = numbers[2];
-  const Index c = count(3), r = count(4), directions = count(5), rows = count(6);
-  state.history = file.read_vector("/cg/history");
-  const auto S = file.read_vector("/cg/S");
-  if (static_cast<Index>(S.size()) != rows * c)
-    throw InputError("{}: /cg/S holds {} numbers, not {} x {}", file.path(), S.size(), rows, c);
-  state.S = Matrix<double>(rows, c);
+  state.iterations = count(0, "iterations", 0, kMost);
+  state.replacements = count(1, "replacements", 0, kMost);
+  state.refused = numbers[2];
+  if (!(state.refused >= 0))
+    throw InputError("{}: /cg/numbers: a residual is {}", file.path(), state.refused);
+  const Index c = count(3, "columns of X", outputs, outputs);
+  const Index r = count(4, "columns of Q", 0, c), directions = count(5, "columns of P", 0, kMost);
+  count(6, "rows of S", r, r);
+  state.history = file.read_finite("/cg/history", state.iterations);
+  const auto S = file.read_finite("/cg/S", r * c);
+  state.S = Matrix<double>(r, c);
   std::ranges::copy(S, state.S.data());
   state.X = dist::read_columns(file, "/cg/X", n, c);
   state.Q = dist::read_columns(file, "/cg/Q", n, r);

@@ -1,6 +1,7 @@
 #include "mercer/net/network.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/random.hpp"
 
@@ -67,6 +68,11 @@ Network::Network(const arch::Architecture& architecture, Index inputs,
     throw InputError("architecture \"{}\": it must end in dense, its readout", text);
   append_layers(architecture.layers, inputs, text, layers_);
   for (DenseLayer& layer : layers_) {
+    const double most = static_cast<double>(std::numeric_limits<Index>::max() / 16);
+    const double here = static_cast<double>(layer.fan_in) * static_cast<double>(layer.fan_out);
+    if (!(static_cast<double>(parameters_) + here + static_cast<double>(layer.fan_out) < most))
+      throw InputError("architecture \"{}\" of {} inputs: has more parameters than there can be",
+                       text, inputs);
     layer.weights = parameters_;
     layer.biases = parameters_ + layer.fan_in * layer.fan_out;
     parameters_ = layer.biases + layer.fan_out;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "mercer/base/mix.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer::net {
@@ -229,15 +230,9 @@ std::vector<double> read_parameters(const dist::Hdf5File& file, const Network& n
 
 template <class T>
 std::uint64_t hash(std::span<const T> w) {
-  // The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-  const auto mix = [](std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-  };
   using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
   std::uint64_t h = w.size();
-  for (const T value : w) h = mix(h + 0x9e3779b97f4a7c15u + std::bit_cast<Bits>(value));
+  for (const T value : w) h = mix(h + kGolden + std::bit_cast<Bits>(value));
   return h;
 }
 

@@ -20,17 +20,40 @@ void write(dist::Hdf5File& file, Index n, const KrylovState& state) {
                       state.basis.view().block(0, 0, state.basis.rows(), m));
 }
 
+namespace {
+
+/// Of a state that krylov() can have on n rows, as KrylovState::numbers() orders them.
+std::vector<double> read_numbers(const dist::Hdf5File& file, Index n) {
+  const auto numbers = file.read_finite("/krylov/numbers", 12);
+  const auto check = [&](std::size_t i, const char* what, Index least, Index most) {
+    return dist::whole_number(file, fmt::format("/krylov/numbers: {}", what), numbers[i], least,
+                              most);
+  };
+  constexpr Index kMost = Index{1} << 53;
+  const Index products = check(0, "products", 1, kMost);
+  check(1, "restarts", 0, kMost);
+  const Index columns = check(2, "columns", 1, std::min(n, dist::kMostCount));
+  const Index multiplied = check(3, "columns multiplied", 0, columns);
+  const Index locked = check(4, "columns locked", 0, multiplied);
+  check(5, "columns drawn", 0, kMost);
+  check(6, "columns of earlier runs", 0, locked);
+  check(7, "pairs beyond those wanted", 0, 1);
+  check(8, "converged pairs", 0, columns);
+  check(9, "products at the next check", 0, kMost);
+  check(10, "products at the last check", 0, products);
+  return numbers;
+}
+
+}  // namespace
+
 KrylovState read_krylov_state(const dist::Hdf5File& file, Index n, KrylovSizes sizes) {
   constexpr Index kProbes = 16;
   KrylovState state;
   if (!file.contains("/krylov/numbers"))
     throw InputError("{}: is no checkpoint of eigenpairs (no /krylov/numbers)", file.path());
-  state.set_numbers(file.read_vector("/krylov/numbers"));
+  state.set_numbers(read_numbers(file, n));
   const Index m = state.columns;
-  const auto projection = file.read_vector("/krylov/projection");
-  if (static_cast<Index>(projection.size()) != m * m)
-    throw InputError("{}: /krylov/projection holds {} numbers, not {} x {}", file.path(),
-                     projection.size(), m, m);
+  const auto projection = file.read_finite("/krylov/projection", m * m);
   // As krylov() allocates them: a basis of the whole space has a place for its last product.
   const Index columns = std::max(m, sizes.basis + (sizes.basis == n ? sizes.block : 0));
   state.projection = Matrix<double>(columns, columns, 0.0);

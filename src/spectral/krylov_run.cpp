@@ -57,7 +57,10 @@ KrylovState initial_state(const gram::Operator& K, const KrylovOptions& options,
       if (old.basis.rows() != rows || old.images.rows() != rows || old.images.cols() != kProbes ||
           old.columns > std::min(columns, old.basis.cols()) ||
           old.columns > std::min(old.projection.rows(), old.projection.cols()) ||
-          old.multiplied > old.columns || old.locked > old.multiplied || old.products < 1)
+          old.columns > (sizes.basis < n ? sizes.basis : n) || old.locked < 0 ||
+          old.locked > std::min(old.multiplied, std::min(options.top + 1, n)) ||
+          old.multiplied > old.columns || old.products < 1 ||
+          old.columns - old.multiplied > std::max(sizes.block, sizes.basis / 2))
         throw InputError(
             "krylov: the state to go on from is that of another matrix, number of ranks, block or "
             "basis ({} of {} columns in use)",

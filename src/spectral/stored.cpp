@@ -1,6 +1,7 @@
 #include "mercer/spectral/stored.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "mercer/comm/together.hpp"
 
@@ -9,6 +10,20 @@ namespace mercer::spectral {
 std::string hash_text(std::uint64_t hash) {
   return fmt::format("{:016x}", hash);
 }
+
+namespace {
+
+Method read_method(const dist::Hdf5File& file) {
+  const auto text = file.text_attribute("/", "method");
+  try {
+    return parse_method(text);
+  } catch (const InputError&) {
+    throw InputError("{}: the attribute 'method' of / is \"{}\", no eigensolver", file.path(),
+                     text);
+  }
+}
+
+}  // namespace
 
 template <class T>
 void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
@@ -37,13 +52,13 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
     throw InputError("{}: holds the spectrum of {}, this job's kernel is {}", file.path(), kernel,
                      expected.kernel);
   const auto extents = file.extents("/eigenvectors");
-  auto values = file.read_vector("/eigenvalues");
   if (extents.size() != 2 || extents[0] != expected.n)
     throw InputError("{}: holds eigenvectors of n = {} points, this job has {}", file.path(),
                      extents[0], expected.n);
-  if (extents[1] != static_cast<Index>(values.size()))
-    throw InputError("{}: holds {} eigenvalues and {} eigenvectors", file.path(), values.size(),
-                     extents[1]);
+  const Index k = extents[1];
+  if (k < 1 || k > expected.n || file.extents("/eigenvalues") != std::vector<Index>{k})
+    throw InputError("{}: holds {} eigenvalues and {} eigenvectors of n = {} points", file.path(),
+                     fmt::join(file.extents("/eigenvalues"), " x "), k, expected.n);
   const auto hash = file.text_attribute("/", "data_hash");
   if (hash != hash_text(expected.data_hash))
     throw InputError(
@@ -55,15 +70,21 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   Eigenpairs<T> pairs{.vectors = comm::together(grid.all(), [&] {
                         return dist::DistMatrix<T>(grid, extents[0], extents[1], nb);
                       })};
-  pairs.values = std::move(values);
-  pairs.next = file.read_vector("/eigenvalue_next").at(0);
+  pairs.values = file.read_finite("/eigenvalues", k);
+  if (!std::ranges::is_sorted(pairs.values, std::greater<>()))
+    throw InputError("{}: /eigenvalues are not in descending order", file.path());
+  pairs.next = file.read_number("/eigenvalue_next");
   file.read("/eigenvectors", pairs.vectors);
-  pairs.residuals = file.read_vector("/residuals");
+  const auto own = pairs.vectors.local();
+  dist::require_finite<T>(
+      file, "/eigenvectors",
+      std::span<const T>(own.data, static_cast<std::size_t>(own.rows * own.cols)));
+  pairs.residuals = file.read_finite("/residuals", k);
   pairs.residuals_exact = file.text_attribute("/residuals", "measured") == "exact";
-  pairs.trace = file.number_attribute("/", "trace");
+  pairs.trace = file.finite_attribute("/", "trace");
   if (file.has_attribute("/", "orthogonality"))
-    pairs.orthogonality = file.number_attribute("/", "orthogonality");
-  pairs.method = parse_method(file.text_attribute("/", "method"));
+    pairs.orthogonality = file.finite_attribute("/", "orthogonality");
+  pairs.method = read_method(file);
   pairs.reason = "read from " + file.path();
   return pairs;
 }

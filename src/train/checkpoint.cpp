@@ -21,6 +21,7 @@ using dist::require_same;
 using dist::write_identity;
 
 constexpr Index kVersion = 1;
+constexpr Index kMostSteps = Index{1} << 53;
 
 template <class T>
 constexpr const char* kPrecision = std::is_same_v<T, double> ? "float64" : "float32";
@@ -100,23 +101,26 @@ Table table(const State<T>& state) {
 /// Inverse of table(): reads from `file`.
 template <class T>
 void read_table(const Hdf5File& file, State<T>& state) {
-  const auto number = [&](const char* name) {
-    const auto values = file.read_vector(fmt::format("/state/{}", name));
-    if (values.size() != 1)
-      throw InputError("{}: /state/{} holds {} numbers, not 1", file.path(), name, values.size());
-    return values[0];
+  const auto of_state = [](const char* name) { return fmt::format("/state/{}", name); };
+  const auto count = [&](const std::string& name, double value) {
+    return dist::whole_number(file, name, value, -1, kMostSteps);
   };
-  each_count(state, [&](const char* name, Index& x) { x = static_cast<Index>(number(name)); });
-  each_number(state, [&](const char* name, double& x) { x = number(name); });
+  each_count(state, [&](const char* name, Index& x) {
+    x = count(of_state(name), file.read_number(of_state(name)));
+  });
+  each_number(state, [&](const char* name, double& x) { x = file.read_number(of_state(name)); });
   state.decay = file.read_vector("/state/decay");
   state.start = file.read_vector("/state/start");
   state.projection = file.read_vector("/state/projection");
   state.squares = file.read_vector("/state/squares");
+  if (state.decay.size() != state.start.size())
+    throw InputError("{}: /state/decay is of {} directions, /state/start of {}", file.path(),
+                     state.decay.size(), state.start.size());
 
   const auto steps = file.read_vector("/history/step");
   state.history.assign(steps.size(), {});
   for (std::size_t i = 0; i < steps.size(); ++i)
-    state.history[i].step = static_cast<Index>(steps[i]);
+    state.history[i].step = count("/history/step", steps[i]);
   const auto column = [&](const std::string& name) {
     auto values = file.read_vector("/history/" + name);
     if (values.size() != steps.size())
@@ -131,16 +135,15 @@ void read_table(const Hdf5File& file, State<T>& state) {
   for (const auto& [name, member] : kVectors) {
     const auto counts = column(fmt::format("{}_count", name));
     const auto all = file.read_vector(fmt::format("/history/{}", name));
-    double left = static_cast<double>(all.size());
-    for (const double count : counts) left = count >= 0 ? left - count : -1;
-    if (left != 0)
-      throw InputError("{}: /history/{} does not hold what its counts say", file.path(), name);
     auto next = all.begin();
     for (std::size_t i = 0; i < steps.size(); ++i) {
-      const auto end = next + static_cast<Index>(counts[i]);
+      const auto end = next + dist::whole_number(file, fmt::format("/history/{}_count", name),
+                                                 counts[i], 0, all.end() - next);
       (state.history[i].*member).assign(next, end);
       next = end;
     }
+    if (next != all.end())
+      throw InputError("{}: /history/{} does not hold what its counts say", file.path(), name);
   }
 }
 
@@ -236,7 +239,7 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
 template <class T>
 void read_checkpoint(const comm::Communicator& comm, const std::string& path,
                      const Identity& identity, State<T>& state, std::vector<RowSet<T>>& sets) {
-  const auto file = Hdf5File::open(comm, path);
+  const auto file = Hdf5File::open(comm, path, dist::Origin::mercer);
   check_version(file);
   check_identity(file, identity);
   require_same(path, "the precision", file.text_attribute("/", "checkpoint_precision"),
@@ -249,9 +252,8 @@ void read_checkpoint(const comm::Communicator& comm, const std::string& path,
   });
   state.residual.clear();
   for (std::size_t s = 0; s < sets.size() && file.contains(residual_name(s)); ++s) {
-    if (file.extents(residual_name(s))[0] != sets[s].n)
-      throw InputError("{}: {} does not have {} rows", path, residual_name(s), sets[s].n);
-    state.residual.push_back(file.read_rows<T>(residual_name(s)).release());
+    const Index c = sets[s].Y.rows();
+    state.residual.push_back(file.read_rows<T>(residual_name(s), sets[s].n, c).release());
   }
   const auto wanted = file.text_attribute("/", "checkpoint_hash");
   const auto found = hash_of(comm, state, sets);

@@ -22,6 +22,23 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
                      w_0.size(), p);
   if (!state.velocity.empty() && state.velocity.size() != p)
     throw InputError("a velocity of {} entries for {} parameters", state.velocity.size(), p);
+  if (!state.anchor.empty() && state.anchor.size() != p)
+    throw InputError("an anchor of {} entries for {} parameters", state.anchor.size(), p);
+  if (!state.decay.empty() && state.decay.size() != directions.which().size())
+    throw InputError("a state of {} directions in a run of {}", state.decay.size(),
+                     directions.which().size());
+  const auto traced = directions.which().size();
+  for (const Record& record : state.history)
+    if (record.directions.size() != traced || record.predicted.size() != traced)
+      throw InputError("a record of {} directions in a run of {}", record.directions.size(),
+                       traced);
+  if (!state.squares.empty() && state.squares.size() != 2 * sets.size())
+    throw InputError("a state of {} sums of squares for {} sets of rows", state.squares.size(),
+                     sets.size());
+  const auto projected = static_cast<std::size_t>(network.outputs() * sets[0].S.k());
+  if (!state.residual.empty() && state.projection.size() != projected)
+    throw InputError("a state of {} projections on S, which has {}", state.projection.size(),
+                     projected);
   if (sets.size() > 1 && !directions.empty())
     throw InputError("directions belong to one set of rows, not to {} blocks", sets.size());
   comm::together(comm, [&] {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "mercer/base/mix.hpp"
 #include "mercer/comm/communicator.hpp"
 
 namespace mercer::train {
@@ -20,10 +21,10 @@ class Fingerprint {
     using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
     std::uint64_t key = 0;
     for (const char c : name) key = mix(key + static_cast<unsigned char>(c) + 1);
-    key += static_cast<std::uint64_t>(first) * kStep;
+    key += static_cast<std::uint64_t>(first) * kGolden;
     for (const T value : values) {
       sum_ += mix(key ^ std::bit_cast<Bits>(value));
-      key += kStep;
+      key += kGolden;  // every position its own
     }
   }
   /// An array that every rank holds. Local.
@@ -38,13 +39,6 @@ class Fingerprint {
   }
 
  private:
-  static constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15;  // odd: every position its own key
-  /// The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-  static constexpr std::uint64_t mix(std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-    return x ^ (x >> 31);
-  }
   std::uint64_t sum_ = 0;
 };
 

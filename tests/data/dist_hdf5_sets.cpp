@@ -109,6 +109,7 @@ TEST(Preparation, ComesBackFromAFileAsItWas) {
   a.csv = {.header = "yes", .index = "none", .columns = 6, .targets = {5, 0}, .index_column = 2};
   data::Preparation b;
   b.one_hot = true;
+  b.outputs = 3;
   b.classes = data::classes_of(std::vector<double>{-1, 1.0 / 3, 60000});
   b.libsvm_base = 0;
   data::Preparation c;

@@ -235,7 +235,7 @@ TEST_F(Hdf5, RefusesWhatIsNotAWholeHdf5File) {
       fs::resize_file(file("part.h5"), static_cast<std::uintmax_t>(size));
     }
     world.barrier();
-    EXPECT_EQ(open("part.h5"), file("part.h5") + ": is truncated or damaged") << size;
+    EXPECT_TRUE(open("part.h5").starts_with(file("part.h5") + ": is damaged")) << size;
   }
 }
 

@@ -110,6 +110,12 @@ class Files(PipeTest):
                 # acos of the plain formula loses half of the digits where rows are nearly parallel (none are here).
                 self.assertLessEqual(np.abs(f - expected).max(), 1e-9 * np.abs(expected).max())
 
+    def test_the_lines_that_compute_a_checksum_give_that_of_the_file(self):
+        self.succeed("mercer-kernel", "--data", "npy:X.npy", "--out", "K.h5", cwd=self.directory)
+        size, total = self.run_lines("Checksum")["checksum"](self.path("K.h5"))
+        with open(self.path("K.h5"), "rb") as file:
+            self.assertEqual(file.read(512), f"Mercer checksum 1 {size} {total}\n".encode().ljust(512, b"\0"))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

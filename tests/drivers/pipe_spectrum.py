@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from reference import relu_ntk
-from support import PipeTest, read, run
+from support import PipeTest, read, sign, run
 
 CIRCLE = "circle:n=200,freq=3"
 
@@ -258,6 +258,7 @@ class Spectrum(PipeTest):
         self.assertNotIn("d = 0", text)
         with h5py.File(k, "r+") as file:
             del file.attrs["data_hash"]
+        sign(k)
         record = self.record(*kernel, "--out", out)
         self.assertIsNone(record["data_hash"])
         text = self.succeed(*kernel).out

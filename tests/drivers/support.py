@@ -95,6 +95,19 @@ def read(path, dataset):
         return file[dataset][()]
 
 
+def sign(path):
+    """Gives an edited file of Mercer's the checksum of its bytes (drivers/FILES.md), so that what it holds is looked at."""
+    with open(path, "r+b") as file:
+        data = file.read()
+        words = np.frombuffer(data[512:] + bytes(-len(data) % 8), dtype="<u8")
+        x = words ^ (np.arange(1, len(words) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        total = int((x ^ (x >> np.uint64(31))).sum(dtype=np.uint64))
+        file.seek(0)
+        file.write(f"Mercer checksum 1 {len(data)} {total:016x}\n".encode().ljust(512, b"\0"))
+
+
 def parameters(path):
     """Every dataset below /parameters, by name."""
     with h5py.File(path, "r") as file:

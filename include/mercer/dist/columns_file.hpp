@@ -13,7 +13,7 @@ namespace mercer::dist {
 void write_columns(Hdf5File& file, const std::string& dataset, Index n,
                    MatrixView<const double> own);
 /// This rank's rows of the n x m block that write_columns() wrote, to the bit. Throws InputError
-/// where it is not there or of another shape. Collective.
+/// where it is not there, of another shape or not finite. Collective.
 Matrix<double> read_columns(const Hdf5File& file, const std::string& dataset, Index n, Index m);
 /// The same into `own`, whose columns say m.
 void read_columns(const Hdf5File& file, const std::string& dataset, Index n,

@@ -10,9 +10,9 @@ namespace mercer::krr {
 /// 3 n c numbers.
 void write(dist::Hdf5File& file, Index n, const CgState& state);
 
-/// What write() wrote, by rows over the file's communicator; every number to the bit. Throws
-/// InputError where a dataset is missing or of another shape. Collective. Damage that HDF5 does not
-/// see is seen by conjugate_gradients(), which measures its residuals.
-CgState read_cg_state(const dist::Hdf5File& file, Index n);
+/// What write() wrote of a system of `outputs` right-hand sides, by rows over the file's
+/// communicator; every number to the bit. Throws InputError where a dataset is missing, of another
+/// shape or not finite. Collective.
+CgState read_cg_state(const dist::Hdf5File& file, Index n, Index outputs);
 
 }  // namespace mercer::krr

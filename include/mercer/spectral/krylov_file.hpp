@@ -12,8 +12,8 @@ namespace mercer::spectral {
 void write(dist::Hdf5File& file, Index n, const KrylovState& state);
 
 /// What write() wrote, by rows over the file's communicator; every number to the bit. Throws
-/// InputError where a dataset is missing or of another shape. Collective. Damage that HDF5 does not
-/// see is seen by krylov(), which measures its result. Memory: the state and 64 columns of it.
+/// InputError where a dataset is missing, of another shape or not finite, and where the counts are
+/// none that a run can have. Collective. Memory: the state and 64 columns of it.
 /// `sizes`: those of the run that goes on, so that its matrices are allocated once; without them it
 /// makes larger copies.
 KrylovState read_krylov_state(const dist::Hdf5File& file, Index n, KrylovSizes sizes = {});
