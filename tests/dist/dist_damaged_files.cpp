@@ -181,7 +181,6 @@ TEST_F(DamagedFiles, WhoseExtentsOverflowAreRefusedWithFileAndDataset) {
         H5Pclose(layout);
         const hid_t flat = chunked({8});
         claim(file, "/long", {hsize_t{1} << 62}, flat);
-        claim(file, "/beyond", {(hsize_t{1} << 63) + 1}, flat);
         H5Pclose(flat);
         const hid_t plain = H5Pcreate(H5P_DATASET_CREATE);
         claim(file, "/none", {0, kHuge, kHuge}, plain);
@@ -200,7 +199,7 @@ TEST_F(DamagedFiles, WhoseExtentsOverflowAreRefusedWithFileAndDataset) {
       },
       true);
   const auto file = Hdf5File::open(world, path);
-  for (const char* name : {"/chunked", "/long", "/beyond", "/none", "/virtual"}) {
+  for (const char* name : {"/chunked", "/long", "/none", "/virtual"}) {
     const auto expected = path + ": the dataset '" + name + "' claims ";
     for (const auto& text :
          {error([&] { file.extents(name); }), error([&] { file.read_vector(name); }),
