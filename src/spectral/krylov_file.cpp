@@ -41,6 +41,10 @@ std::vector<double> read_numbers(const dist::Hdf5File& file, Index n) {
   check(8, "converged pairs", 0, columns);
   check(9, "products at the next check", 0, kMost);
   check(10, "products at the last check", 0, products);
+  if (numbers[11] < 0)
+    throw InputError(
+        "{}: /krylov/numbers: the residual at the last check is {}: at least 0 is wanted",
+        file.path(), numbers[11]);
   return numbers;
 }
 
