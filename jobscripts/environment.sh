@@ -14,7 +14,7 @@ mercer_stop() {
 }
 
 # srun on the script itself would start every rank's copy of the whole job.
-if ((${SLURM_STEP_NUM_TASKS:-1} > 1)); then
+if [[ ${SLURM_STEP_NUM_TASKS:-1} =~ ^[0-9]+$ ]] && ((${SLURM_STEP_NUM_TASKS:-1} > 1)); then
   mercer_stop "started $SLURM_STEP_NUM_TASKS times by srun: submit it with sbatch, it calls mpirun itself"
 fi
 
@@ -25,6 +25,7 @@ mercer_ranks=${MERCER_RANKS:-${SLURM_NTASKS:-}}
 # One BLAS thread a rank, unless the job asks for --cpus-per-task=T. More threads than cores cost a
 # factor of 25 and more.
 mercer_threads=${MERCER_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
+[[ $mercer_threads =~ ^[1-9][0-9]*$ ]] || mercer_stop "MERCER_THREADS is '$mercer_threads': give a whole number from 1"
 export OMP_NUM_THREADS=$mercer_threads OPENBLAS_NUM_THREADS=$mercer_threads
 
 # Network file systems often refuse the locks that HDF5 asks for.
@@ -55,7 +56,8 @@ mercer_print() {
 
 # mercer_job DRIVER OPTIONS...
 # Runs the driver under mpirun in the background, so that this shell can answer Slurm's signals:
-# USR1 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the ranks.
+# USR1 and USR2 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the
+# ranks; INT and HUP go there as TERM.
 # Leaves with mpirun's exit code; mercer_signal names the last signal that came, if any.
 mercer_signal=
 mercer_job() {
@@ -71,13 +73,14 @@ mercer_job() {
   "${mercer_mpirun[@]}" "$program" "$@" &
   pid=$!
   trap 'signalled=1 mercer_signal=USR1; kill -USR1 "$pid" 2>/dev/null || true' USR1
-  trap 'signalled=1 mercer_signal=TERM; kill -TERM "$pid" 2>/dev/null || true' TERM INT
+  trap 'signalled=1 mercer_signal=USR2; kill -USR2 "$pid" 2>/dev/null || true' USR2
+  trap 'signalled=1 mercer_signal=TERM; kill -TERM "$pid" 2>/dev/null || true' TERM INT HUP
   while :; do # a trapped signal ends wait early, with the signal's code instead of mpirun's
     signalled=0 rc=0
     wait "$pid" || rc=$?
     ((signalled)) || break
   done
-  trap - USR1 TERM INT
+  trap - USR1 USR2 TERM INT HUP
   printf '== %s, %s ended with exit code %s\n' "$(date -Is)" "$driver" "$rc"
   return "$rc"
 }
