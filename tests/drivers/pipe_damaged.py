@@ -117,23 +117,22 @@ class Damaged(PipeTest):
         for kind in KINDS:
             self.edited(kind, change, ["was changed after Mercer wrote it"], signed=False)
 
+    def take_checksum_away(self, kind):
+        """The same contents as another program writes them."""
+        with h5py.File(self.path("copy.h5"), "w") as copy, h5py.File(self.path(kind + ".h5")) as file:
+            for name in file:
+                file.copy(name, copy)
+            for name, value in file.attrs.items():
+                copy.attrs[name] = value
+        os.replace(self.path("copy.h5"), self.path(kind + ".h5"))
+
     def test_a_model_a_spectrum_and_a_checkpoint_without_a_checksum_are_refused(self):
         for kind in ("model", "spectrum", "start", "cg", "krylov", "descent"):
-            with h5py.File(self.path("copy.h5"), "w") as copy, h5py.File(self.path(kind + ".h5")) as file:
-                for name in file:
-                    file.copy(name, copy)
-                for name, value in file.attrs.items():
-                    copy.attrs[name] = value
-            os.replace(self.path("copy.h5"), self.path(kind + ".h5"))
+            self.take_checksum_away(kind)
             with self.subTest(kind=kind):
                 self.refused(kind, ["has no checksum"])
         for kind in ("kernel", "weights"):  # which anyone may write
-            with h5py.File(self.path("copy.h5"), "w") as copy, h5py.File(self.path(kind + ".h5")) as file:
-                for name in file:
-                    file.copy(name, copy)
-                for name, value in file.attrs.items():
-                    copy.attrs[name] = value
-            os.replace(self.path("copy.h5"), self.path(kind + ".h5"))
+            self.take_checksum_away(kind)
             self.succeed(*self.command(kind, 1), ranks=0, cwd=self.directory)
 
     def test_a_model_cannot_set_options_that_are_none_of_a_model(self):
