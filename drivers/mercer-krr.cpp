@@ -130,7 +130,7 @@ int ridge_regression(const RidgeJob& job, const CommandLine& line, const gram::S
 
   CheckpointIdentity problem;
   if (job.checkpoints.asked()) problem = identity(job, kernel, train, session.comm());
-  Checkpoints checkpoints(job.checkpoints, session.comm(), std::move(problem));
+  Checkpoints checkpoints(job.checkpoints, session, std::move(problem));
   std::optional<dist::Hdf5File> before;
   if (job.checkpoints.resume) before.emplace(checkpoints.open());
   const auto sizes = sizes_of<T>(job, kernel, sets, nb, session);
@@ -346,7 +346,8 @@ int main(int argc, char** argv) {
     job.settle(kernel);
     Session session(line, job.common, comm);
     if (job.checkpoints.asked())
-      mercer::report::check_writable(comm, "--checkpoint", job.checkpoints.path);
+      mercer::report::check_writable(comm, mercer::report::Content::hdf5, "--checkpoint",
+                                     job.checkpoints.path);
     if (job.transductive())
       return job.common.single_precision ? transductive<float>(job, kernel, session)
                                          : transductive<double>(job, kernel, session);

@@ -153,6 +153,7 @@ spectral::TopPairs iterate(const Task& task, const gram::Operator& K, Session& s
   };
   task.checkpoints->begin();
   auto pairs = spectral::krylov(K, options);
+  task.checkpoints->end();
   if (!pairs.finished) task.checkpoints->interrupted(counted(pairs.products, "product"));
   return pairs;
 }
@@ -231,7 +232,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
   Task task{job, kernel, train, n, nb, job.top < 0 ? n : job.top};
   CheckpointIdentity problem;
   if (job.checkpoints.asked()) problem = identity(job, kernel, train, n, task.top, session.comm());
-  Checkpoints checkpoints(job.checkpoints, session.comm(), std::move(problem));
+  Checkpoints checkpoints(job.checkpoints, session, std::move(problem));
   task.checkpoints = &checkpoints;
   const forecast::Sizes sizes{.n = n,
                               .d = train.dimension(),
@@ -264,8 +265,7 @@ int spectrum(const SpectrumJob& job, const gram::Source& kernel, Session& sessio
       file.finish();
     });
   if (!job.common.plot.empty())
-    session.phase("plot",
-                  [&] { plot_spectrum(session, pairs.values, pairs.residuals, job.common.plot); });
+    session.phase("plot", [&] { plot_spectrum(session, pairs.values, pairs.residuals); });
   const double residual = largest_residual(pairs.residuals);
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
   const bool accepted = pairs.residuals.empty() || residual <= result.accepted.residual;
@@ -301,7 +301,8 @@ int main(int argc, char** argv) {
     job.settle(line, kernel);
     Session session(line, job.common, comm);
     if (job.checkpoints.asked())
-      mercer::report::check_writable(comm, "--checkpoint", job.checkpoints.path);
+      mercer::report::check_writable(comm, mercer::report::Content::hdf5, "--checkpoint",
+                                     job.checkpoints.path);
     return job.common.single_precision ? spectrum<float>(job, kernel, session)
                                        : spectrum<double>(job, kernel, session);
   });

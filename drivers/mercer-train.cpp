@@ -10,6 +10,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
+#include "shared/checkpoints.hpp"
 #include "shared/data_notes.hpp"
 #include "shared/kernel_files.hpp"
 #include "shared/signals.hpp"
@@ -202,9 +203,17 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     hooks.preconditioner = [&](std::size_t set, std::span<const T> w) {
       return preconditioning.again(set, w);
     };
+  bool kept = false;
   if (!job.checkpoint.empty())
-    hooks.checkpoint = [&](const train::State<T>& now) {
-      train::write_checkpoint(comm, job.checkpoint, identity, now, rows, job.settings(comm.size()));
+    hooks.checkpoint = [&, warn = CheckpointWarning()](const train::State<T>& now) mutable {
+      try {
+        train::write_checkpoint(comm, job.checkpoint, identity, now, rows,
+                                job.settings(comm.size()));
+        kept = true;
+      } catch (const Error& error) {  // on all ranks
+        kept = false;
+        warn(session, error.what());
+      }
     };
   hooks.interrupted = signalled;
   hooks.say = [&](const std::string& text) { session.say("train   {}", text); };
@@ -213,6 +222,8 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
         return train::descend<T>(comm, network, rows, state, w_0, job.options,
                                  preconditioning.directions(), complete, activation_memory(job));
       });
+  if (outcome.ending == train::Ending::interrupted && !job.checkpoint.empty() && !kept)
+    throw RunError("interrupted at step {}, and the checkpoint is lost", state.step);
   if (outcome.ending == train::Ending::interrupted)
     throw Error(ExitCode::interrupted,
                 job.checkpoint.empty()
@@ -251,9 +262,10 @@ int main(int argc, char** argv) {
     job.settle(line);
     const auto analytic = line.kernel_source(comm);
     Session session(line, job.common, comm);
-    for (const auto& [option, path] :
-         {std::pair{"--csv", job.csv}, {"--checkpoint", job.checkpoint}})
-      if (!path.empty()) mercer::report::check_writable(comm, option, path);
+    using mercer::report::Content;
+    if (!job.csv.empty()) mercer::report::check_writable(comm, Content::text, "--csv", job.csv);
+    if (!job.checkpoint.empty())
+      mercer::report::check_writable(comm, Content::hdf5, "--checkpoint", job.checkpoint);
     return job.common.single_precision ? training<float>(job, line, analytic, session)
                                        : training<double>(job, line, analytic, session);
   });

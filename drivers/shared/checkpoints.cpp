@@ -13,8 +13,9 @@ namespace po = boost::program_options;
 void CheckpointJob::add(po::options_description& group) {
   auto add = group.add_options();
   add("checkpoint", po::value(&path)->value_name("FILE"),
-      "of the iterative solver: written when interrupted (SIGUSR1, SIGTERM), and every "
-      "--checkpoint-every");
+      "of the iterative solver: written every --checkpoint-every and when interrupted (SIGUSR1, "
+      "SIGUSR2, SIGTERM, SIGINT, SIGHUP). mpirun passes SIGUSR1 and SIGUSR2 on and waits; after "
+      "SIGTERM or SIGINT it leaves its ranks one second, which a large checkpoint may not make");
   add("checkpoint-every", po::value(&every_)->value_name("SECONDS|Np")->default_value(every_),
       "seconds between checkpoints, or 5p: every 5 products of K with a block");
   add("resume", po::bool_switch(&resume), "go on from --checkpoint FILE");
@@ -105,13 +106,26 @@ bool same_entries(const dist::Hdf5File& file, const gram::Source& kernel, const 
          (on_as_many(file, ranks) && kept.memory_bytes == plan.options.memory_bytes);
 }
 
-Checkpoints::Checkpoints(const CheckpointJob& job, const comm::Communicator& comm,
+void CheckpointWarning::operator()(const Session& session, const std::string& what) {
+  if (what == said_) return;
+  session.warn_always(fmt::format("--checkpoint {}; the run goes on", what));
+  said_ = what;
+}
+
+Checkpoints::Checkpoints(const CheckpointJob& job, const Session& session,
                          CheckpointIdentity identity)
-    : job_(job), comm_(comm), identity_(std::move(identity)) {}
+    : job_(job), session_(session), comm_(session.comm()), identity_(std::move(identity)) {}
 
 void Checkpoints::begin() {
-  if (job_.asked()) note_signals();
+  if (job_.asked()) {
+    note_signals();
+    solving(true);
+  }
   since_.reset();
+}
+
+void Checkpoints::end() {
+  solving(false);
 }
 
 dist::Hdf5File Checkpoints::open() const {
@@ -134,15 +148,25 @@ bool Checkpoints::step(const std::function<void(dist::Hdf5File&)>& write) {
                    (job_.seconds > 0 && since_.seconds() >= job_.seconds);
   const int what = comm_.all_reduce(signalled() ? 2 : due ? 1 : 0, comm::Op::max);
   if (what == 0) return false;
+  const bool last = what == 2;
+  try {
+    this->write(write);
+  } catch (const Error& error) {  // on all ranks
+    if (last) throw RunError("interrupted, and the checkpoint is lost: {}", error.what());
+    warn_(session_, error.what());
+  }
+  since_.reset();
+  products_ = 0;
+  return last;
+}
+
+void Checkpoints::write(const std::function<void(dist::Hdf5File&)>& state) const {
   if (comm_.root()) dist::remove_leftovers(job_.path);  // of killed runs
   auto file = dist::Hdf5File::create(comm_, job_.path);
   dist::write_identity(file, identity_.problem);
   dist::write_settings(file, identity_.settings);
-  write(file);
+  state(file);
   file.finish();
-  since_.reset();
-  products_ = 0;
-  return what == 2;
 }
 
 void Checkpoints::interrupted(const std::string& done) const {

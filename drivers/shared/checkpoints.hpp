@@ -54,31 +54,48 @@ ProductPlan resumed_products(const dist::Hdf5File& file, const StorageJob& stora
 bool same_entries(const dist::Hdf5File& file, const gram::Source& kernel, const ProductPlan& plan,
                   int ranks);
 
+/// Says once what is wrong with --checkpoint, where it is the same again and again. Collective.
+class CheckpointWarning {
+ public:
+  void operator()(const Session& session, const std::string& what);
+
+ private:
+  std::string said_;
+};
+
 /// The checkpoints of one solve. A checkpoint is one HDF5 file, written under a temporary name,
 /// synced and renamed: at any moment PATH is complete, the old one or the new one.
 class Checkpoints {
  public:
-  /// Borrows `job`.
-  Checkpoints(const CheckpointJob& job, const comm::Communicator& comm,
-              CheckpointIdentity identity);
+  /// Borrows `job` and `session`.
+  Checkpoints(const CheckpointJob& job, const Session& session, CheckpointIdentity identity);
 
   /// Opens PATH for --resume. Throws InputError: missing, damaged, another problem's. Collective.
   dist::Hdf5File open() const;
   /// ": was written with ranks 2; goes on with ranks 3: ...", "" where nothing differs. Collective.
   std::string differences(const dist::Hdf5File& file) const;
-  /// The solver starts: where checkpoints are asked for, signals are noted from now on. (Before
-  /// that they end the run at once: there is nothing to keep.)
+  /// The solver starts: where checkpoints are asked for, signals are noted from now on, and
+  /// Products give up the one under way. (Before that they end the run at once: there is nothing to
+  /// keep.)
   void begin();
+  /// The solver has ended: what is left of the run, its results, goes on in spite of signals.
+  void end();
   /// After a product: writes identity and state, by `write`, where time, products or a signal ask
-  /// for it. True: a signal came, stop here. Collective.
+  /// for it. True: a signal came, stop here. Where the file cannot be written (a full disk) there
+  /// is a warning, the last checkpoint stays, and the run goes on; after a signal, which ends it,
+  /// throws RunError. Collective.
   bool step(const std::function<void(dist::Hdf5File&)>& write);
   /// What ends a run that step() has stopped. `done`: how far it came.
   [[noreturn]] void interrupted(const std::string& done) const;
 
  private:
+  void write(const std::function<void(dist::Hdf5File&)>& state) const;
+
   const CheckpointJob& job_;
+  const Session& session_;
   comm::Communicator comm_;
   CheckpointIdentity identity_;
+  CheckpointWarning warn_;
   Timer since_;
   Index products_ = 0;
 };

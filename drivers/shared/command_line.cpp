@@ -4,21 +4,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 
+#include "mercer/base/file.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/base/version.hpp"
 #include "mercer/comm/environment.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/net/empirical.hpp"
 #include "shared/agreement.hpp"
+#include "shared/console.hpp"
 #include "shared/libraries.hpp"
 #include "shared/places.hpp"
 #include "shared/plan.hpp"
+#include "shared/signals.hpp"
 #include "shared/start_guard.hpp"
 
 namespace po = boost::program_options;
@@ -230,8 +232,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
                 values_);
       if (values_.count("config") != 0) {
         const auto path = values_["config"].as<std::string>();
+        require_file(path, "--config " + path);
         std::ifstream file(path);
-        if (!file) throw InputError("--config {}: cannot be read", path);
         try {
           po::store(last_ones(po::parse_config_file(file, all)), values_);
         } catch (const po::error& error) {
@@ -248,13 +250,15 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     if (comm.root()) {
       std::ostringstream text;
       for (const auto& g : groups_) text << *g << "\n";
-      fmt::print("Usage: {} {}\n\n{}\n\n{}", program_, usage_, purpose_, text.str());
+      print(stdout,
+            fmt::format("Usage: {} {}\n\n{}\n\n{}", program_, usage_, purpose_, text.str()));
     }
     return false;
   }
   if (values_.count("version") != 0) {
     const auto made_with = libraries_text(libraries());  // collective
-    if (comm.root()) fmt::print("{} {} ({})\n{}", program_, version(), git_commit(), made_with);
+    if (comm.root())
+      print(stdout, fmt::format("{} {} ({})\n{}", program_, version(), git_commit(), made_with));
     return false;
   }
   if (given("arch") && kernel_.arch.empty())
@@ -507,40 +511,32 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
   return numbers;
 }
 
-namespace {
-
-/// A batch system's warning before the time limit (mpirun passes it on): leave at once with the
-/// code for an interruption. Results appear under their names only when complete, so nothing is
-/// half-written.
-extern "C" void leave_interrupted(int) {
-  std::_Exit(static_cast<int>(ExitCode::interrupted));
-}
-
-}  // namespace
-
 int run(int argc, char** argv, const std::string& program,
         const std::function<int(const comm::Communicator&)>& body) {
   guard_start();
   try {
     comm::Environment mpi(argc, argv);
     const auto world = comm::Communicator::world();
-    std::signal(SIGUSR1, leave_interrupted);
+    leave_on_signals();
     int code = 1;
     try {
       code = body(world);
     } catch (const Error& error) {  // thrown alike on all ranks
       code = static_cast<int>(error.code());
-      if (world.root()) fmt::print(stderr, "{}: {}\n", program, error.what());
+      if (world.root()) print(stderr, fmt::format("{}: {}\n", program, error.what()));
     } catch (const std::bad_alloc&) {  // nobody agreed on these: the others cannot know
       comm::abort_run(program.c_str(), "out of memory", static_cast<int>(ExitCode::out_of_memory));
     } catch (const std::exception& error) {
       comm::abort_run(program.c_str(), error.what());
     }
-    std::fflush(nullptr);
-    world.barrier();  // a launcher kills the other ranks at the first non-zero exit
-    return code;
+    if (const auto why = world.root() ? lost_output() : ""; !why.empty()) {
+      print(stderr, fmt::format("{}: standard output: cannot be written: {}\n", program, why));
+      if (code == 0) code = static_cast<int>(ExitCode::failed);
+    }
+    // On all ranks: a launcher kills the others at the first non-zero exit.
+    return world.all_reduce(code, comm::Op::max);
   } catch (const Error& error) {  // MPI itself could not be used
-    fmt::print(stderr, "{}: {}\n", program, error.what());
+    print(stderr, fmt::format("{}: {}\n", program, error.what()));
     return static_cast<int>(error.code());
   }
 }

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "mercer/base/file.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
@@ -291,10 +292,9 @@ Machine measure_machine(const comm::Communicator& comm, const kernel::Kernel* ke
 Machine read_machine(const comm::Communicator& comm, const std::string& path) {
   using Json = nlohmann::ordered_json;
   return comm::together(comm, [&] {
-    std::ifstream file(path);
-    if (!file) throw InputError("--machine {}: cannot be read", path);
+    require_file(path, "--machine " + path);
     std::stringstream text;
-    text << file.rdbuf();
+    text << std::ifstream(path).rdbuf();
     const Json whole = Json::parse(text.str(), nullptr, false);
     const Json::json_pointer inside("/result/machine");
     if (whole.is_discarded() || !whole.is_object())

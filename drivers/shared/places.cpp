@@ -9,7 +9,6 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/comm/together.hpp"
-#include "shared/signals.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -99,20 +98,13 @@ Places::Places(const CommandLine& line, bool dry_run, const comm::Communicator& 
                            outputs_[j].option, outputs_[j].path, outputs_[i].option,
                            outputs_[i].path);
     for (const auto& [option, value] : inputs) refuse_overwriting(option, value);
-    std::vector<std::string> files;
     for (const auto& [option, path] : outputs_) {
       if (dry_run && option != "--json") continue;
-      if (auto& lock = locks_.emplace_back(option, path); lock.held()) files.push_back(lock.file());
+      locks_.emplace_back(option, path);
       dist::remove_leftovers(path);
       if (option == "--checkpoint" && !line.given("resume")) refuse_losing(path);
     }
-    remove_if_killed(files);
   });
-}
-
-Places::~Places() {
-  locks_.clear();
-  if (comm_.root()) remove_if_killed({});
 }
 
 void Places::refuse_overwriting(const std::string& reader, const std::string& value) const {

@@ -30,9 +30,6 @@ class Places {
   /// (dist::PathLock; with --dry-run only --json is), and removes what killed runs left beside it.
   /// Collective.
   Places(const CommandLine& line, bool dry_run, const comm::Communicator& comm);
-  ~Places();
-  Places(const Places&) = delete;
-  Places& operator=(const Places&) = delete;
 
   /// The same for a file or data SPEC that no option names, such as a stored model's training
   /// rows: `who` is it that reads it. Collective.

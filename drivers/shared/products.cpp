@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mercer/base/memory.hpp"
+#include "shared/signals.hpp"
 
 namespace mercer::drivers {
 
@@ -122,12 +123,13 @@ Products::Products(const gram::Source& kernel, const dist::RowBlock<double>& X, 
     matrix_.emplace(session.long_phase("assemble", [&](auto progress) {
       return gram::assemble<double>(kernel, X, grid, {.nb = nb, .progress = progress});
     }));
-    operator_ = std::make_unique<gram::MatrixOperator<double>>(*matrix_);
+    operator_ = std::make_unique<gram::MatrixOperator<double>>(*matrix_, gives_up);
     return;
   }
   const auto make = [&](std::function<void(double)> progress) {
     auto options = plan.options;
     options.progress = std::move(progress);
+    options.interrupted = gives_up;
     return std::make_unique<gram::KernelOperator>(kernel.kernel(), X, grid, options);
   };
   auto K = plan.cost.stored_share > 0

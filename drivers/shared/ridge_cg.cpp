@@ -475,6 +475,7 @@ void IterativeFitting::fit(const gram::Operator& K, const krr::ModifiedOperator*
       fitted.fit.loo_rmse = solution.tried[static_cast<std::size_t>(r)].score;
     solution.fits.push_back(std::move(fitted.fit));
   }
+  checkpoints_.end();
 }
 
 }  // namespace mercer::drivers

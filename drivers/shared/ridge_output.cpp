@@ -34,7 +34,7 @@ bool print_solution(const Session& session, const Solution<T>& solution, const s
                 counted(run.iterations, "iteration"), solution.resumed ? " in all" : "",
                 counted(run.products, "product"), solution.resumed ? " in this run" : "",
                 solution.fits[r].residual, solution.preconditioner);
-    if (!run.converged) session.warn(run.stagnation);
+    if (!run.converged) session.warn_always(run.stagnation);
     converged = converged && run.converged;
   }
   return converged;

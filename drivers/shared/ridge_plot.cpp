@@ -115,7 +115,7 @@ void plot(const Session& session, const Solution<T>& solution,
     panels.push_back(confusion_panel(*confusion, test->classes));
   else if (test != nullptr && predictions.scores.known())
     panels.push_back(prediction_panel(predictions.values, *test, preparation));
-  report::write_picture(session.comm(), session.options().plot, panels);
+  session.draw(panels);
 }
 
 template void plot<double>(const Session&, const Solution<double>&, const std::vector<RidgeErrors>&,

@@ -7,7 +7,6 @@
 #include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/blas.hpp"
-#include "mercer/report/plot.hpp"
 #include "mercer/spectral/stored.hpp"
 #include "shared/agreement.hpp"
 #include "shared/libraries.hpp"
@@ -81,9 +80,10 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
   record_.threads = options.threads;
   record_.grid = fmt::format("{}x{}", grid_.rows(), grid_.cols());
   record_.precision = options.single_precision ? "single" : "double";
-  for (const auto& [option, path] :
-       {std::pair{"--out", options.out}, {"--json", options.json}, {"--plot", options.plot}})
-    if (!path.empty()) report::check_writable(comm, option, path);
+  if (!options.out.empty())
+    report::check_writable(comm, report::Content::hdf5, "--out", options.out);
+  for (const auto& [option, path] : {std::pair{"--json", options.json}, {"--plot", options.plot}})
+    if (!path.empty()) report::check_writable(comm, report::Content::text, option, path);
   if (!options.plot.empty())
     report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
   reserve_for_blas(comm);
@@ -93,8 +93,23 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
 }
 
 void Session::warn(const std::string& text) const {
-  if (comm_.root() && !options_.quiet)
-    fmt::print(stderr, "{}: warning: {}\n", record_.driver, text);
+  if (!options_.quiet) warn_always(text);
+}
+
+void Session::warn_always(const std::string& text) const {
+  if (comm_.root()) print(stderr, fmt::format("{}: warning: {}\n", record_.driver, text));
+}
+
+void Session::draw(const std::vector<report::Plot>& panels) const {
+  if (panels.empty())
+    return warn_always(
+        fmt::format("--plot {}: there is nothing to draw: no spectrum, no test rows, one ridge",
+                    options_.plot));
+  try {
+    report::write_picture(comm_, options_.plot, panels);
+  } catch (const RunError& error) {
+    warn_always(fmt::format("--plot {}", error.what()));
+  }
 }
 
 void Session::check_range(const gram::Source& source, const dist::RowBlock<double>& X) const {
@@ -194,7 +209,7 @@ bool Session::stop_at_plan(const Plan& plan) {
     if (!options_.json.empty())
       report::write_json(comm_, options_.json, record_.json(phases_, comm_));
   } else if (!excess.empty() && comm_.root()) {
-    fmt::print(stderr, "{}", plan.text());
+    print(stderr, plan.text());
   }
   if (!excess.empty()) throw MemoryError("{}", excess);
   return options_.dry_run;

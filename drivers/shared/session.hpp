@@ -10,9 +10,11 @@
 #include "mercer/data/dataset.hpp"
 #include "mercer/dist/hdf5.hpp"
 #include "mercer/report/phases.hpp"
+#include "mercer/report/plot.hpp"
 #include "mercer/report/progress.hpp"
 #include "mercer/report/record.hpp"
 #include "shared/command_line.hpp"
+#include "shared/console.hpp"
 #include "shared/machine.hpp"
 #include "shared/places.hpp"
 #include "shared/plan.hpp"
@@ -64,13 +66,12 @@ class Session {
   /// One line on standard output, from rank 0, unless --quiet.
   template <class... Args>
   void say(fmt::format_string<Args...> text, Args&&... args) const {
-    if (comm_.root() && !quiet_) {
-      fmt::print(text, std::forward<Args>(args)...);
-      std::fputc('\n', stdout);
-      std::fflush(stdout);
-    }
+    if (comm_.root() && !quiet_)
+      print(stdout, fmt::format(text, std::forward<Args>(args)...) + "\n");
   }
   void warn(const std::string& text) const;
+  /// The same with --quiet too: something that was asked for is not there.
+  void warn_always(const std::string& text) const;
   /// Throws InputError where the entries of these rows underflow; warns where the quadrature of
   /// tanh, softplus or sigmoid is off by more than 1e-8 at their variances. Collective.
   void check_range(const gram::Source& source, const dist::RowBlock<double>& X) const;
@@ -94,6 +95,9 @@ class Session {
     return report::Progress(stage, progress_mode_, comm_.root());
   }
 
+  /// Draws --plot. Where that fails the run goes on, with a warning: the picture can be drawn again
+  /// from what is written. Collective.
+  void draw(const std::vector<report::Plot>& panels) const;
   /// Opens --out and writes the attributes that every result has. Only with --out. Collective.
   dist::Hdf5File create_result();
   /// Writes the JSON record and prints the last line. Returns the exit code.

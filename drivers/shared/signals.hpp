@@ -1,19 +1,22 @@
 #pragma once
 
-#include <string>
-#include <vector>
-
 namespace mercer::drivers {
 
-/// From here on SIGUSR1 (a batch system's warning) and SIGTERM are only noted: what iterates ends
-/// at its next step, and results that are being written are left alone.
+/// From here on a signal that ends the program (SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2) first
+/// removes the files that it has under way (dist::remove_temporaries). SIGUSR1 and SIGUSR2, a batch
+/// system's warnings, end it with exit code 130. What is ignored, as SIGHUP is under nohup, stays
+/// so. A pipe that is no longer read is an error of writing, no signal.
+void leave_on_signals();
+
+/// From here on these signals are only noted: what iterates ends at its next step, and results that
+/// are being written are left alone.
 void note_signals();
 /// Has one come, on this rank?
 bool signalled();
 
-/// These files are removed where a signal ends the process (SIGINT, SIGHUP, and SIGTERM and SIGUSR1
-/// until note_signals()); SIGUSR1 then ends it with exit code 130. In place of the files named
-/// before. At most 16, of at most 4095 characters; others are not removed.
-void remove_if_killed(const std::vector<std::string>& files);
+/// Whether a product under way is to be given up for a checkpoint (gram::OperatorOptions): a signal
+/// has come, and solving() was called with true last.
+bool gives_up();
+void solving(bool on);
 
 }  // namespace mercer::drivers

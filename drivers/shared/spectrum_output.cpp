@@ -75,7 +75,7 @@ void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
 }
 
 void plot_spectrum(const Session& session, const std::vector<double>& values,
-                   const std::vector<double>& residuals, const std::string& path) {
+                   const std::vector<double>& residuals) {
   report::Series lambda{
       .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
   report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
@@ -103,7 +103,7 @@ void plot_spectrum(const Session& session, const std::vector<double>& values,
                         .series = {residual}};
   std::vector<report::Plot> panels{spectrum};
   if (!residual.x.empty()) panels.push_back(accuracy);
-  report::write_picture(session.comm(), path, panels);
+  session.draw(panels);
 }
 
 void print_estimates(const Session& session, const SpectrumEstimates& e) {

@@ -23,7 +23,7 @@ void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
 
 /// Eigenvalues and residuals against their number, as a picture. Collective.
 void plot_spectrum(const Session& session, const std::vector<double>& values,
-                   const std::vector<double>& residuals, const std::string& path);
+                   const std::vector<double>& residuals);
 
 /// What --estimates tells of the whole spectrum.
 struct SpectrumEstimates {

@@ -125,7 +125,7 @@ void TrainJob::add(CommandLine& line) {
   trace("record-every", po::value(&o.record_every)->value_name("N")->default_value(0, "chosen"),
         "steps between records; chosen: dense at first, about 200 in all");
   trace("checkpoint", po::value(&checkpoint)->value_name("FILE"),
-        "written when interrupted (SIGUSR1, SIGTERM), and every --checkpoint-every steps");
+        "written every --checkpoint-every steps, and when interrupted: see mercer-krr --help");
   trace("checkpoint-every",
         po::value(&o.checkpoint_every)->value_name("N")->default_value(0, "when interrupted"),
         "steps between checkpoints");

@@ -161,7 +161,7 @@ void plot_history(const Session& session, const std::vector<Record>& history,
     if (std::isfinite(smallest)) panel.y_from = 0.1 * smallest;
     panels.push_back(std::move(panel));
   }
-  report::write_picture(session.comm(), session.options().plot, panels);
+  session.draw(panels);
 }
 
 void write_history(dist::Hdf5File& file, const comm::Communicator& comm,

@@ -5,6 +5,7 @@
 
 #include "byte_stream.hpp"
 #include "classes.hpp"
+#include "mercer/base/file.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/hdf5.hpp"
 #include "mercer/dist/redistribute.hpp"
@@ -84,6 +85,7 @@ RowBlock<double> read_labels(const dist::Hdf5File& file, const Spec& spec, const
 void expect_no_archive(const Spec& spec, const comm::Communicator& comm) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
+    require_file(spec.path, spec.path);
     char start[16] = {};
     std::ifstream file(spec.path, std::ios::binary);
     file.read(start, sizeof start);

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "hdf5_state.hpp"
+#include "mercer/base/file.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
 #include "mercer/dist/checksum.hpp"
@@ -23,33 +24,25 @@ std::string directory_of(const std::string& path) {
   return parent.empty() ? "." : parent.string();
 }
 
-/// Rank 0, before anything is computed: claims the temporary name and proves that it takes bytes.
-void claim(const std::string& path, const std::string& temporary) {
+/// Rank 0, before anything is computed: creates the file and proves that it takes bytes.
+void claim(const std::string& path, TemporaryFile& temporary) {
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
   if (fs::exists(status) && !fs::is_regular_file(status))
     throw InputError("{}: exists and is not a regular file: give the name of a file to write",
                      path);
-  if (!fs::is_directory(directory_of(path), ignored))
-    throw InputError("{}: there is no directory {}", path, directory_of(path));
-  {
-    const PosixFile file(temporary, O_CREAT | O_EXCL | O_WRONLY);
-    if (file < 0) throw InputError("{}: cannot be written: {}", path, reason());
-    const char probe[4096] = {};
-    if (::write(file, probe, sizeof probe) == sizeof probe && ::fsync(file) == 0) return;
-  }
-  const std::string why = reason();
-  ::unlink(temporary.c_str());
-  throw InputError("{}: cannot be written: {}", path, why);
+  if (!fs::is_directory(directory_of(temporary.name()), ignored))
+    throw InputError("{}: there is no directory {}", path, directory_of(temporary.name()));
+  const PosixFile file(temporary.create());
+  const char probe[4096] = {};
+  if (file < 0 || ::write(file, probe, sizeof probe) != sizeof probe || ::fsync(file) != 0)
+    throw InputError("{}: cannot be written: {}", path, reason());
 }
 
 /// Throws InputError unless it is a file that can be read. Local.
 void expect_file(const std::string& path) {
+  require_file(path, path);
   std::error_code error;
-  const auto status = fs::status(path, error);
-  if (!fs::exists(status)) throw InputError("{}: no such file", path);
-  if (!fs::is_regular_file(status)) throw InputError("{}: is not a file", path);
-  if (PosixFile(path, O_RDONLY) < 0) throw InputError("{}: cannot be read: {}", path, reason());
   if (fs::file_size(path, error) == 0) throw InputError("{}: is empty", path);
 }
 
@@ -76,19 +69,12 @@ void take_space(const std::string& path, const std::string& temporary, Index end
     throw RunError("{}: cannot be written: {}", path, std::strerror(ENOSPC));
 }
 
-void sync_and_rename(const std::string& temporary, const std::string& path) {
-  {
-    const PosixFile file(temporary, O_RDWR);
-    struct stat status {};
-    // What was reserved beyond the end is given back.
-    if (file < 0 || ::fstat(file, &status) != 0 || ::ftruncate(file, status.st_size) != 0 ||
-        ::fsync(file) != 0)
-      throw RunError("{}: cannot be written: {}", path, reason());
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0)
+/// What was reserved beyond the end is given back.
+void trim(const std::string& path, const std::string& temporary) {
+  const PosixFile file(temporary, O_RDWR);
+  struct stat status {};
+  if (file < 0 || ::fstat(file, &status) != 0 || ::ftruncate(file, status.st_size) != 0)
     throw RunError("{}: cannot be written: {}", path, reason());
-  const PosixFile directory(directory_of(path), O_RDONLY | O_DIRECTORY);
-  if (directory >= 0) ::fsync(directory);
 }
 
 }  // namespace
@@ -99,7 +85,6 @@ Hdf5File::State::~State() {
   if (file < 0 || finalized) return;
   const Quiet quiet;
   H5Fclose(file);
-  if (writing() && comm.root()) ::unlink(temporary.c_str());
 }
 
 void Hdf5File::State::require_writing() const {
@@ -142,7 +127,7 @@ const comm::Communicator& Hdf5File::comm() const {
 Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path, Origin origin) {
   const Quiet quiet;
   comm::together(comm, [&] { expect_file(path); });
-  auto state = std::make_unique<State>(State{comm, path, "", -1, verify_checksum(comm, path)});
+  std::unique_ptr<State> state(new State{comm, path, "", nullptr, -1, verify_checksum(comm, path)});
   comm::together(comm, [&] {
     const auto watchdog = state->watchdog();
     state->file = open_for_reading(path);
@@ -161,28 +146,25 @@ bool Hdf5File::verified() const {
 
 Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& path) {
   const Quiet quiet;
-  const std::string temporary = comm.broadcast(temporary_name(path), 0);
+  std::unique_ptr<TemporaryFile> own;
   comm::together(comm, [&] {
-    if (comm.root()) claim(path, temporary);
+    if (!comm.root()) return;
+    own = std::make_unique<TemporaryFile>(path);
+    claim(path, *own);
   });
-  auto state = std::make_unique<State>(State{comm, path, temporary, -1, false});
-  try {
-    comm::together(comm, [&] {
-      if (PosixFile(temporary, O_RDWR) < 0)
-        throw InputError("{}: is not seen by every rank: choose a shared file system", path);
-    });
-  } catch (...) {
-    if (comm.root()) ::unlink(temporary.c_str());
-    throw;
-  }
+  const std::string temporary = comm.broadcast(own ? own->name() : std::string(), 0);
+  comm::together(comm, [&] {
+    if (PosixFile(temporary, O_RDWR) < 0)
+      throw InputError("{}: is not seen by every rank: choose a shared file system", path);
+  });
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL);
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
   H5Pset_userblock(creation, static_cast<hsize_t>(kUserBlock));
-  state->file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, creation, access);
-  const int opened = comm.all_reduce(state->file >= 0 ? 1 : 0, comm::Op::sum);
+  const hid_t file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, creation, access);
+  std::unique_ptr<State> state(new State{comm, path, temporary, std::move(own), file, false});
+  const int opened = comm.all_reduce(file >= 0 ? 1 : 0, comm::Op::sum);
   if (opened == comm.size()) return Hdf5File(std::move(state));
-  if (comm.root()) ::unlink(temporary.c_str());
   if (opened > 0) comm::abort_run(path.c_str(), "HDF5 created the file on some ranks only");
   throw InputError("{}: HDF5 cannot create a file there", path);
 }
@@ -193,18 +175,15 @@ void Hdf5File::finish() {
   state.require_writing();
   const bool flushed = H5Fflush(state.file, H5F_SCOPE_GLOBAL) >= 0;
   const bool closed = H5Fclose(std::exchange(state.file, -1)) >= 0;
-  try {
-    comm::together(state.comm, [&] {
-      if (!flushed || !closed) throw RunError("{}: cannot be written", state.path);
-    });
-    write_checksum(state.comm, state.temporary, state.path);
-    comm::together(state.comm, [&] {
-      if (state.comm.root()) sync_and_rename(state.temporary, state.path);
-    });
-  } catch (...) {
-    if (state.comm.root()) ::unlink(state.temporary.c_str());
-    throw;
-  }
+  comm::together(state.comm, [&] {
+    if (!flushed || !closed) throw RunError("{}: cannot be written", state.path);
+  });
+  write_checksum(state.comm, state.temporary, state.path);
+  comm::together(state.comm, [&] {
+    if (!state.comm.root()) return;
+    trim(state.path, state.temporary);
+    state.own->publish();
+  });
 }
 
 }  // namespace mercer::dist

@@ -8,6 +8,7 @@
 
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/hdf5.hpp"
+#include "mercer/dist/temporary.hpp"
 #include "watchdog.hpp"
 
 namespace mercer::dist {
@@ -50,7 +51,8 @@ class Handle {
 struct Hdf5File::State {
   comm::Communicator comm;
   std::string path;
-  std::string temporary;  ///< empty: reading
+  std::string temporary;               ///< where it is written; empty: reading
+  std::unique_ptr<TemporaryFile> own;  ///< the same on rank 0, whose it is
   hid_t file = -1;
   bool verified = false;  ///< reading: the file's checksum is there and right
 

@@ -14,6 +14,7 @@ class PosixFile {
  public:
   PosixFile(const std::string& path, int flags)
       : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {}
+  explicit PosixFile(int descriptor) : fd_(descriptor) {}
   ~PosixFile() {
     if (fd_ >= 0) ::close(fd_);
   }

@@ -6,11 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "mercer/base/error.hpp"
+#include "posix_file.hpp"
 
 namespace mercer::dist {
 namespace {
@@ -121,27 +124,114 @@ bool is_file(int descriptor, const std::string& path) {
          open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
-}  // namespace
+/// What a symbolic link leads to in the end, there or not; any other path itself.
+std::string followed(const std::string& path) {
+  constexpr int kMostLinks = 40;
+  fs::path at = path;
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(at, error)); ++i) {
+    const auto next = fs::read_symlink(at, error);
+    if (error) return path;
+    at = next.is_absolute() ? next : at.parent_path() / next;
+  }
+  return at.string();
+}
 
-std::string temporary_name(const std::string& path) {
+/// Of the regular file that there is; nothing where there is none.
+std::optional<::mode_t> permissions(const std::string& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  return status.st_mode & 0777;
+}
+
+/// A name that remove_temporaries() finds: plain memory, which a signal's handler may look at.
+struct Remembered {
+  std::atomic<bool> in_use{false};
+  std::array<char, 4096> name{};
+};
+std::array<Remembered, 64> remembered;
+
+void remember(const std::string& name) {
+  for (Remembered& one : remembered) {
+    if (one.in_use || name.size() >= one.name.size()) continue;
+    std::memcpy(one.name.data(), name.c_str(), name.size() + 1);
+    one.in_use = true;
+    return;
+  }
+}
+
+void forget(const std::string& name) {
+  for (Remembered& one : remembered)
+    if (one.in_use && name == one.name.data()) {
+      one.in_use = false;
+      return;
+    }
+}
+
+/// As the class says. No two runs share one, on whatever machines.
+std::string temporary_name(const std::string& target) {
   static std::atomic<int> count{0};
   static const std::string own = fmt::format("{}-{}-{}", machine(), static_cast<long>(::getpid()),
                                              start_of(::getpid()).value_or(0));
-  return fmt::format("{}{}{}-{}", path, kMark, own, count++);
+  return fmt::format("{}{}{}-{}", target, kMark, own, count++);
+}
+
+}  // namespace
+
+TemporaryFile::TemporaryFile(const std::string& path)
+    : path_(path), target_(followed(path)), name_(temporary_name(target_)) {
+  remember(name_);
+}
+
+TemporaryFile::~TemporaryFile() {
+  if (name_.empty()) return;
+  ::unlink(name_.c_str());
+  forget(name_);
+}
+
+int TemporaryFile::create() {
+  const auto replaced = permissions(target_);
+  const auto mode = static_cast<::mode_t>(replaced ? *replaced & 0700 : 0666);
+  return ::open(name_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
+}
+
+void TemporaryFile::publish() {
+  const auto check = [&](bool ok) {
+    if (!ok) throw RunError("{}: cannot be written: {}", path_, reason());
+  };
+  {
+    const PosixFile file(name_, O_RDONLY);
+    check(file >= 0);
+    const auto replaced = permissions(target_);
+    check(!replaced || ::fchmod(file, *replaced) == 0);
+    check(::fsync(file) == 0);
+  }
+  check(::rename(name_.c_str(), target_.c_str()) == 0);
+  forget(name_);
+  name_.clear();
+  const auto folder = fs::path(target_).parent_path();
+  const PosixFile directory(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
+  if (directory >= 0) ::fsync(directory);
+}
+
+void remove_temporaries() noexcept {
+  for (const Remembered& one : remembered)
+    if (one.in_use) ::unlink(one.name.data());
 }
 
 bool is_leftover(const std::string& path) {
   const auto at = path.rfind(kMark);
   if (at == std::string::npos) return false;
   const auto owner = owner_of(path.substr(at + std::string(kMark).size()));
-  if (!owner) return true;
+  if (!owner) return false;
   static const std::string here = machine();
   return owner->machine == here ? !is_under_way(*owner) : untouched_for_a_day(path);
 }
 
 void remove_leftovers(const std::string& path) {
-  const auto prefix = fs::path(path).filename().string() + kMark;
-  const auto parent = fs::path(path).parent_path();
+  const fs::path target = followed(path);
+  const auto prefix = target.filename().string() + kMark;
+  const auto parent = target.parent_path();
   std::error_code ignored;
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored))
@@ -151,7 +241,7 @@ void remove_leftovers(const std::string& path) {
 }
 
 PathLock::PathLock(const std::string& option, const std::string& path) {
-  const std::string file = path + ".lock";
+  const std::string file = followed(path) + ".lock";
   for (int attempt = 0; attempt < 100; ++attempt) {
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) return;
@@ -180,6 +270,7 @@ PathLock::PathLock(const std::string& option, const std::string& path) {
       static_cast<void>(!::pwrite(descriptor, line.data(), line.size(), 0));
     descriptor_ = descriptor;
     file_ = file;
+    remember(file_);
     return;
   }
 }
@@ -203,6 +294,7 @@ void PathLock::release() {
   ::unlink(file_.c_str());  // before it is let go: whoever locks it next sees that the name is gone
   ::close(descriptor_);
   descriptor_ = -1;
+  forget(file_);
   file_.clear();
 }
 

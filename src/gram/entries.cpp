@@ -48,6 +48,11 @@ std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of
 
 }  // namespace
 
+void give_up_if(const std::function<bool()>& interrupted) {
+  if (interrupted && interrupted())
+    throw Error(ExitCode::interrupted, "interrupted in a product with K");
+}
+
 std::unique_ptr<kernel::Rows> prepare(const kernel::Kernel& kernel, Matrix<double>&& X,
                                       const RowNames& names) {
   try {

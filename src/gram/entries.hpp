@@ -11,6 +11,9 @@ namespace mercer::gram {
 // found where it is made, before any solver sees it, and its error names the row, and the layer
 // where the kernel knows it. Everything is local; errors go through comm::together().
 
+/// Throws Error, with the code of an interruption, where `interrupted` is there and true.
+void give_up_if(const std::function<bool()>& interrupted);
+
 /// What errors call the rows behind a tile.
 struct RowNames {
   std::function<Index(Index)> number;  ///< place in its set of the i-th prepared row, from 0

@@ -66,9 +66,10 @@ struct KernelOperator::State {
   MatrixView<double> scratch_tile(const Tile& t) {
     return {scratch.data(), grid.size(t.I), grid.size(t.J), grid.size(t.I)};
   }
-  void evaluate_tile(const Tile& t, MatrixView<double> out) const {
+  void evaluate_tile(const Tile& t, MatrixView<double> out,
+                     const std::function<bool()>& interrupted = {}) const {
     const RowNames rows = panels.names(t.I), cols = panels.names(t.J);
-    evaluate(kernel, {panels[t.I], rows}, {panels[t.J], cols}, out);
+    evaluate(kernel, {panels[t.I], rows}, {panels[t.J], cols}, out, interrupted);
   }
 
   void allocate();
@@ -175,6 +176,7 @@ void KernelOperator::State::multiply_tile(const Tile& t, const T* k, Index b) {
 void KernelOperator::State::multiply_kept(Index b) {
   Index begin = 0;
   for (const Tile& t : kept) {
+    give_up_if(options.interrupted);
     if (plan.storage == Storage::in_double)
       multiply_tile(t, in_double.data() + begin, b);
     else
@@ -188,7 +190,7 @@ void KernelOperator::State::multiply_others(Index b) {
     if (!plan.panels_kept) panels.hold(step.hold);
     comm::together(comm, [&] {
       for (const Tile& t : step.tiles) {
-        evaluate_tile(t, scratch_tile(t));
+        evaluate_tile(t, scratch_tile(t), options.interrupted);
         multiply_tile(t, scratch.data(), b);
       }
     });

@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <utility>
 #include <vector>
 
+#include "entries.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 #include "product_loops.hpp"
@@ -24,7 +26,8 @@ std::vector<Range> ranges(const BlockCyclic1D& map, int p) {
 }  // namespace
 
 template <class T>
-MatrixOperator<T>::MatrixOperator(const DistMatrix<T>& K) : K_(K) {
+MatrixOperator<T>::MatrixOperator(const DistMatrix<T>& K, std::function<bool()> interrupted)
+    : K_(K), interrupted_(std::move(interrupted)) {
   if (K.rows() != K.cols())
     throw InputError("a {} x {} matrix is no symmetric operator", K.rows(), K.cols());
   const ProcessGrid& grid = K.grid();
@@ -53,9 +56,13 @@ void MatrixOperator<T>::apply(MatrixView<const double> V, MatrixView<double> Y) 
   });
   of_cols_->gather(V, buffer.data(), W.view());
   const MatrixView<const T> K = K_.local();
-  for (Index i = 0; i < K.rows; i += kRows)  // sums that stay in the cache while K goes by
-    multiply(K.block(i, 0, std::min(kRows, K.rows - i), K.cols), b, nullptr, W.data(), Z.column(i),
-             nullptr, piece.data());
+  comm::together(comm(), [&] {
+    for (Index i = 0; i < K.rows; i += kRows) {  // sums that stay in the cache while K goes by
+      give_up_if(interrupted_);
+      multiply(K.block(i, 0, std::min(kRows, K.rows - i), K.cols), b, nullptr, W.data(),
+               Z.column(i), nullptr, piece.data());
+    }
+  });
   of_rows_->add(Z.view(), buffer.data(), Y);
 }
 

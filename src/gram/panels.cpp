@@ -34,14 +34,19 @@ void Panels::hold(const std::vector<Index>& tiles) {
 }
 
 void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
-              MatrixView<double> out) {
-  if (&x.rows != &z.rows) {
-    evaluate_tile(kernel, x, 0, z, 0, out);
-    return;
-  }
+              MatrixView<double> out, const std::function<bool()>& interrupted) {
   constexpr Index kStrip = 128;
   const Index n = out.rows;
+  if (&x.rows != &z.rows) {
+    const Index strip = interrupted ? kStrip : out.cols;
+    for (Index j = 0; j < out.cols; j += strip) {
+      give_up_if(interrupted);
+      evaluate_tile(kernel, x, 0, z, j, out.block(0, j, n, std::min(strip, out.cols - j)));
+    }
+    return;
+  }
   for (Index j = 0; j < n; j += kStrip) {
+    give_up_if(interrupted);
     const Index w = std::min(kStrip, n - j);
     evaluate_tile(kernel, x, j, x, j, out.block(j, j, n - j, w));
     for (Index c = j; c < j + w; ++c)

@@ -35,9 +35,10 @@ class Panels {
 };
 
 /// out(i, j) = k(x_i, z_j) for rows I of `x` and J of `z`, both triangles of a diagonal tile (x =
-/// z) equal to the bit and computed once. Throws InputError where an entry is not finite. Local.
+/// z) equal to the bit and computed once. Throws InputError where an entry is not finite, and, in
+/// between strips of 128 columns, as give_up_if(interrupted). Local.
 void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
-              MatrixView<double> out);
+              MatrixView<double> out, const std::function<bool()>& interrupted = {});
 
 /// What is held and visited together while a rank goes through its tiles.
 struct Step {

@@ -54,13 +54,20 @@ class Run {
       resume(*options_.resume);
     else
       begin();
-    while (!converged() && !stagnates()) {
-      step();
-      if (options_.progress) options_.progress(state_.iterations, largest(residuals_));
-      if (options_.checkpoint && options_.checkpoint(state_)) {
-        result_.finished = false;
-        break;
+    try {
+      while (!converged() && !stagnates()) {
+        step();
+        if (options_.progress) options_.progress(state_.iterations, largest(residuals_));
+        if (options_.checkpoint && options_.checkpoint(state_)) {
+          result_.finished = false;
+          break;
+        }
       }
+      if (result_.finished) measure();
+    } catch (const Error& error) {  // a product given up, on all ranks, before the state changes
+      if (error.code() != ExitCode::interrupted || !options_.checkpoint) throw;
+      options_.checkpoint(state_);
+      result_.finished = false;
     }
     return finish();
   }
@@ -320,12 +327,14 @@ class Run {
     return std::numeric_limits<double>::epsilon() * (extreme_ritz(A_, x).largest + gamma_) * *at;
   }
 
+  void measure() {
+    if (!measured_.empty()) return;
+    const Matrix<double> R = residuals_of(product(state_.X.view()));
+    measured_ = relative(column_norms(comm_, R.view()));
+  }
+
   CgResult finish() {
-    if (measured_.empty()) {
-      const Matrix<double> R = residuals_of(product(state_.X.view()));
-      measured_ = relative(column_norms(comm_, R.view()));
-    }
-    result_.residuals = measured_;
+    result_.residuals = result_.finished ? measured_ : residuals_;
     result_.iterations = state_.iterations;
     result_.replacements = state_.replacements;
     result_.history = std::move(state_.history);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/file.hpp"
 
 namespace mercer::msk {
 namespace {
@@ -106,8 +107,8 @@ struct Table {
 };
 
 Table read_table(const std::string& file) {
+  require_file(file, "g = table:" + file);
   std::ifstream in(file);
-  if (!in) throw InputError("g = table:{}: the file cannot be opened", file);
   Table table;
   std::string line;
   for (int row = 1; std::getline(in, line); ++row) {

@@ -4,32 +4,20 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <sstream>
 
+#include "gnuplot.hpp"
 #include "heat_map.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/temporary.hpp"
 #include "publish.hpp"
 
 namespace mercer::report {
 namespace {
 
-namespace fs = std::filesystem;
-
 // Okabe and Ito's colours, told apart by colour-blind readers too.
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                     "#E69F00", "#56B4E9", "#000000"};
-
-/// One word of a shell command.
-std::string for_shell(const std::string& text) {
-  std::string result = "'";
-  for (const char c : text) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
 
 std::string drawn_as(Style style) {
   switch (style) {
@@ -137,11 +125,9 @@ std::string terminal(PictureFormat format, std::size_t panels) {
                      width, height);
 }
 
-std::string script(const std::string& target, PictureFormat format,
-                   const std::vector<Plot>& panels) {
+std::string script(PictureFormat format, const std::vector<Plot>& panels) {
   std::string text = fmt::format(
       "set terminal {}\n"
-      "set output {}\n"
       "set grid lc rgb '#d0d0d0' lw 0.5\n"
       "set border lc rgb '#606060'\n"
       "set bmargin 6\n"
@@ -152,9 +138,9 @@ std::string script(const std::string& target, PictureFormat format,
       "set ylabel noenhanced\n"
       "set title noenhanced\n"
       "set multiplot layout 1,{}\n",
-      terminal(format, panels.size()), quoted(target), panels.size());
+      terminal(format, panels.size()), panels.size());
   for (const Plot& plot : panels) text += panel_commands(plot);
-  return text + "unset multiplot\nunset output\n";
+  return text + "unset multiplot\n";
 }
 
 /// Whether gnuplot finished it: it leaves half a picture where it is stopped.
@@ -182,46 +168,41 @@ PictureFormat picture_format(const std::string& option, const std::string& path)
 }
 
 void write_picture(const comm::Communicator& comm, const std::string& path,
-                   const std::vector<Plot>& panels) {
+                   const std::vector<Plot>& panels, std::chrono::seconds limit) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
     const PictureFormat format = picture_format("picture", path);
-    std::error_code ignored;
-    fs::path scratch = fs::temp_directory_path(ignored);
-    if (ignored) scratch = ".";
-    const std::string stem = dist::temporary_name(scratch / "mercer-plot");
-    const std::string commands = stem + ".gp", picture = stem + ".out", messages = stem + ".log";
-    std::ofstream(commands) << script(picture, format, panels);
-    const std::string command = fmt::format("{{ gnuplot {} > {} 2>&1; }} < /dev/null 2> /dev/null",
-                                            for_shell(commands), for_shell(messages));
-    const int status = std::system(command.c_str());
-    std::string said;
-    std::getline(std::ifstream(messages) >> std::ws, said);
-    std::ostringstream drawing;
-    drawing << std::ifstream(picture, std::ios::binary).rdbuf();
-    for (const auto& leftover : {commands, messages, picture}) fs::remove(leftover, ignored);
-    if (status != 0 || !complete(format, drawing.str()))
+    const GnuplotRun run = run_gnuplot(script(format, panels), limit);
+    if (!run.found) throw RunError("{}: there is no gnuplot on this machine", path);
+    if (!run.in_time) throw RunError("{}: gnuplot did not end within {} s", path, limit.count());
+    if (!run.ok || !complete(format, run.drawn)) {
+      std::string said;
+      std::getline(std::istringstream(run.said) >> std::ws, said);
       throw RunError("{}: gnuplot drew nothing: {}", path,
                      said.empty() ? "it says nothing about why" : said);
-    publish(path, drawing.str());
+    }
+    publish(path, run.drawn);
   });
 }
 
 void require_gnuplot(const comm::Communicator& comm, PictureFormat format) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
-    if (std::system("command -v gnuplot > /dev/null 2>&1") != 0)
+    const auto try_out = [](const char* terminal) {
+      return run_gnuplot(fmt::format("set terminal {}\n", terminal), std::chrono::seconds(20));
+    };
+    const char* name = "svg";
+    if (format == PictureFormat::png) name = "pngcairo";
+    if (format == PictureFormat::pdf) name = "pdfcairo";
+    const auto run = try_out(name);
+    if (!run.found)
       throw InputError(
           "--plot: there is no gnuplot on this machine: install it or leave --plot out");
-    const auto draws = [](const char* terminal) {
-      const auto command =
-          fmt::format("gnuplot -e 'set terminal {}' > /dev/null 2>&1 < /dev/null", terminal);
-      return std::system(command.c_str()) == 0;
-    };
-    if (format == PictureFormat::png && !draws("pngcairo"))
-      throw InputError("--plot: this gnuplot draws no PNG (it has no pngcairo): give a .svg");
-    if (format == PictureFormat::pdf && !draws("pdfcairo"))
-      throw InputError("--plot: this gnuplot draws no PDF (it has no pdfcairo): give a .svg");
+    if (!run.in_time)
+      throw InputError("--plot: gnuplot on this machine does not answer: leave --plot out");
+    if (!run.ok && format != PictureFormat::svg)
+      throw InputError("--plot: this gnuplot draws no {} (it has no {}): give a .svg",
+                       format == PictureFormat::png ? "PNG" : "PDF", name);
   });
 }
 

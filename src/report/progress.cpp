@@ -30,7 +30,7 @@ Progress::Progress(std::string stage, ProgressMode mode, bool speaks)
       mode_(mode) {}
 
 Progress::~Progress() {
-  if (shown_ && terminal_) fmt::print(stderr, "\r\033[K");
+  if (shown_ && terminal_) std::fputs("\r\033[K", stderr);
 }
 
 void Progress::update(double share, const std::string& note) {
@@ -42,13 +42,15 @@ void Progress::update(double share, const std::string& note) {
   std::string left =
       share > 0 ? duration(elapsed / share * (1 - share)) + " left" : std::string("starting");
   if (!note.empty()) left += "; " + note;
+  std::string line;
   if (terminal_) {
     const int filled = static_cast<int>(share * kBarWidth);
-    fmt::print(stderr, "\r\033[K{:<10} [{}{}] {:3.0f}%  {}", stage_, std::string(filled, '#'),
-               std::string(kBarWidth - filled, '.'), 100 * share, left);
+    line = fmt::format("\r\033[K{:<10} [{}{}] {:3.0f}%  {}", stage_, std::string(filled, '#'),
+                       std::string(kBarWidth - filled, '.'), 100 * share, left);
   } else {
-    fmt::print(stderr, "{}: {:.0f}% after {}, {}\n", stage_, 100 * share, duration(elapsed), left);
+    line = fmt::format("{}: {:.0f}% after {}, {}\n", stage_, 100 * share, duration(elapsed), left);
   }
+  std::fputs(line.c_str(), stderr);  // what cannot be written there is nobody's loss
   std::fflush(stderr);
   shown_ = true;
   last_printed_ = elapsed;

@@ -1,5 +1,6 @@
 #include "publish.hpp"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,11 +21,15 @@ bool put(std::FILE* file, const std::string& content) {
          std::fflush(file) == 0;
 }
 
-/// False with errno set.
-bool write_to(const std::string& path, const std::string& content, bool sync) {
-  std::FILE* file = std::fopen(path.c_str(), "w");
-  if (file == nullptr) return false;
-  const bool written = put(file, content) && (!sync || fsync(fileno(file)) == 0);
+/// To an open descriptor, which is closed. False with errno set.
+bool write_to(int descriptor, const std::string& content) {
+  if (descriptor < 0) return false;
+  std::FILE* file = ::fdopen(descriptor, "w");
+  if (file == nullptr) {
+    ::close(descriptor);
+    return false;
+  }
+  const bool written = put(file, content);
   const int why = errno;
   const bool closed = std::fclose(file) == 0;
   if (!written) errno = why;
@@ -47,22 +52,23 @@ std::string lower_suffix(const std::string& path) {
   return suffix;
 }
 
+int open_special(const std::string& path) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) ::fcntl(file, F_SETFL, O_WRONLY);  // from here on it waits for its reader
+  return file;
+}
+
 void publish(const std::string& path, const std::string& content) {
-  bool ok = false;
-  if (path == "-") {
-    ok = put(stdout, content);
-  } else if (is_special(path)) {
-    ok = write_to(path, content, false);
-  } else {
-    const std::string temporary = dist::temporary_name(path);
-    ok = write_to(temporary, content, true) && std::rename(temporary.c_str(), path.c_str()) == 0;
-    const int why = errno;
-    if (!ok) std::remove(temporary.c_str());
-    errno = why;
-  }
-  if (!ok)
-    throw RunError("{}: cannot be written: {}", path == "-" ? "standard output" : path,
-                   std::strerror(errno));
+  const auto check = [&](bool ok) {
+    if (!ok)
+      throw RunError("{}: cannot be written: {}", path == "-" ? "standard output" : path,
+                     std::strerror(errno));
+  };
+  if (path == "-") return check(put(stdout, content));
+  if (is_special(path)) return check(write_to(open_special(path), content));
+  dist::TemporaryFile file(path);
+  check(write_to(file.create(), content));
+  file.publish();
 }
 
 }  // namespace mercer::report

@@ -8,11 +8,15 @@ namespace mercer::report {
 /// place is written to, never replaced.
 bool is_special(const std::string& path);
 
+/// Opens such a place to write to it. A pipe that nobody reads is an error (ENXIO), not a wait.
+/// Returns a descriptor, -1 with errno set. Local.
+int open_special(const std::string& path);
+
 /// The name's ending from its last point on, in small letters: ".svg"; empty where it has none.
 std::string lower_suffix(const std::string& path);
 
-/// Writes `content` to `path` ("-": standard output), whole or not at all: by way of a temporary
-/// name beside it, synced and renamed. Local. Throws RunError naming the path.
+/// Writes `content` to `path` ("-": standard output), whole or not at all: by way of a
+/// dist::TemporaryFile. Local. Throws RunError naming the path.
 void publish(const std::string& path, const std::string& content);
 
 }  // namespace mercer::report

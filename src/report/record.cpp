@@ -1,6 +1,5 @@
 #include "mercer/report/record.hpp"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -116,7 +115,7 @@ void check_name(const std::string& out, const std::string& json) {
       throw InputError("--json {}: is written as JSON, give a name that ends in .json", json);
 }
 
-void check_writable(const comm::Communicator& comm, const std::string& option,
+void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
                     const std::string& path) {
   comm::together(comm, [&] {
     if (!comm.root() || path == "-") return;
@@ -124,19 +123,29 @@ void check_writable(const comm::Communicator& comm, const std::string& option,
     const auto status = std::filesystem::status(path, ignored);
     if (std::filesystem::is_directory(status))
       throw InputError("{} {}: is a directory, give a file's name", option, path);
+    if (content == Content::hdf5 && is_special(path))
+      throw InputError("{} {}: is written as HDF5, give the name of a file", option, path);
     if (std::filesystem::exists(status) && access(path.c_str(), W_OK) != 0)
       throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
-    if (is_special(path)) return;  // a byte written to try it would be seen
-    const std::string probe = dist::temporary_name(path);
-    const int file = open(probe.c_str(), O_CREAT | O_WRONLY | O_EXCL, 0666);
-    // One byte tells whether the place is full.
-    const bool ok = file >= 0 && write(file, "\n", 1) == 1 && fsync(file) == 0;
-    const int why = errno;
-    if (file >= 0) {
-      close(file);
-      unlink(probe.c_str());
+    const auto check = [&](bool ok) {
+      if (!ok) throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
+    };
+    if (std::filesystem::is_fifo(status)) {
+      const int pipe = open_special(path);  // left open: its reader would see the end
+      if (pipe < 0 && errno == ENXIO)
+        throw InputError("{} {}: is a pipe that nobody reads", option, path);
+      check(pipe >= 0);
     }
-    if (!ok) throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(why));
+    if (is_special(path)) return;  // a byte written to try it would be seen
+    dist::TemporaryFile probe(path);
+    const int file = probe.create();
+    check(file >= 0);
+    // One byte tells whether the place is full.
+    const bool ok = write(file, "\n", 1) == 1 && fsync(file) == 0;
+    const int why = errno;
+    close(file);
+    errno = why;
+    check(ok);
   });
 }
 

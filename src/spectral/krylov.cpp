@@ -200,7 +200,16 @@ TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
           "krylov: no convergence to {:.1e}: {}; give a larger basis than {} columns, "
           "another block than {}, more products or a larger tolerance",
           options.tolerance, run.text(), sizes.basis, sizes.block);
-    run.multiply();
+    try {
+      run.multiply();
+    } catch (const Error& error) {  // on all ranks, before the state changes
+      if (error.code() != ExitCode::interrupted || !options.checkpoint) throw;
+      if (run.state().products == 0)
+        throw Error(ExitCode::interrupted, "interrupted in the first product: nothing is kept");
+      options.checkpoint(run.state());
+      pairs.finished = false;
+      break;
+    }
     if (run.check_due()) {
       run.rayleigh_ritz();
       say(run.text());

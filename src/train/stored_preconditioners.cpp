@@ -46,10 +46,6 @@ bool is_stored(const comm::Communicator& comm, const std::string& file, const st
   }
 }
 
-bool starts(const std::string& text, const std::string& with) {
-  return text.compare(0, with.size(), with) == 0;
-}
-
 }  // namespace
 
 template <class T>
@@ -96,20 +92,30 @@ void read_preconditioners(const comm::Communicator& comm, const std::string& pat
 
 void remove_leftovers(const comm::Communicator& comm, const std::string& path, bool unused,
                       const std::string& hash) {
+  const std::string side = side_file(fs::path(path).filename().string(), "");
+  const auto parent = fs::path(path).parent_path();
+  std::vector<std::string> old;  // hashes, on rank 0
   if (comm.root()) {
-    const std::string name = fs::path(path).filename().string();
-    const std::string side = name + ".S-", used = side + hash;
-    const auto parent = fs::path(path).parent_path();
     std::error_code ignored;
-    std::vector<fs::path> found;
+    std::vector<fs::path> ended;
     for (const auto& entry : fs::directory_iterator(parent.empty() ? "." : parent, ignored)) {
-      const std::string other = entry.path().filename().string();
-      const bool temporary = (starts(other, name + ".tmp-") || starts(other, side)) &&
-                             dist::is_leftover(entry.path().string());
-      const bool old = unused && starts(other, side) && other.size() == side.size() + 16;
-      if (temporary || (old && other != used)) found.push_back(entry.path());
+      const std::string name = entry.path().filename().string();
+      if (!name.starts_with(side)) continue;
+      const std::string theirs = name.substr(side.size());
+      if (dist::is_leftover(entry.path().string())) ended.push_back(entry.path());
+      if (unused && theirs != hash && theirs.size() == 16) old.push_back(theirs);
     }
-    for (const auto& file : found) fs::remove(file, ignored);
+    for (const auto& file : ended) fs::remove(file, ignored);
+    dist::remove_leftovers(path);
+  }
+  const Index count = comm.all_reduce(std::ssize(old), comm::Op::max);
+  for (Index i = 0; i < count; ++i) {
+    const auto theirs =
+        comm.broadcast(comm.root() ? old[static_cast<std::size_t>(i)] : std::string(), 0);
+    // Another file of such a name is the user's.
+    if (!is_stored(comm, side_file(path, theirs), theirs)) continue;
+    std::error_code ignored;
+    if (comm.root()) fs::remove(side_file(path, theirs), ignored);
   }
   comm.barrier();
 }

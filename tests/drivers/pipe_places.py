@@ -228,17 +228,46 @@ class TwoJobs(PipeTest):
             os.kill(int(rank), signal.SIGKILL)
         first.wait(timeout=60)
         os.remove(c)  # another problem's checkpoint
-        # What another machine, and an earlier version, may have left.
-        for name in ("c.h5.tmp-17", "c.h5.tmp-00000000-1-2-0"):
-            with open(self.path(name), "wb") as file:
-                file.write(b"x")
+        # What another machine may have left.
+        with open(self.path("c.h5.tmp-00000000-1-2-0"), "wb") as file:
+            file.write(b"x")
         os.utime(self.path("c.h5.tmp-00000000-1-2-0"), (1, 1))
         self.succeed("mercer-krr", "--train", "gaussian:n=100,d=3", "--ridge", "1e-2", "--solver", "cg", "--checkpoint", c,
                      "--checkpoint-every", "1p")
         self.assertEqual(os.listdir(self.directory), ["c.h5"])
 
-    def test_a_signal_leaves_no_lock(self):
-        for sent in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    def test_what_a_user_calls_like_a_temporary_file_stays(self):
+        names = ["c.h5.tmp-17", "c.h5.tmp-notes", "c.h5.S-0123456789abcdef", "r.h5.tmp-1-2-3"]
+        for name in names:
+            with open(self.path(name), "wb") as file:
+                file.write(b"x")
+        ridge = ("mercer-krr", "--train", "gaussian:n=60,d=3", "--ridge", "1e-2", "--solver", "cg", "--checkpoint-every", "1p")
+        train = ("mercer-train", "--train", "gaussian:n=60,d=3", *ARCH, "--top", "5", "--steps", "6", "--checkpoint-every", "2")
+        for job in (ridge, train):
+            self.succeed(*job, "--checkpoint", self.path("c.h5"), "--out", self.path("r.h5"), ranks=0)
+            os.remove(self.path("c.h5"))
+        self.assertLessEqual(set(names), set(os.listdir(self.directory)))
+
+    def test_a_result_keeps_the_permissions_and_the_link_that_are_there(self):
+        job = ("mercer-krr", "--train", "gaussian:n=60,d=3", "--ridge", "1e-2,1e-1")
+        os.mkdir(self.path("far"))
+        for option, name in (("--out", "r.h5"), ("--json", "r.json"), ("--plot", "r.svg")):
+            with self.subTest(option):
+                target, link = self.path(os.path.join("far", name)), self.path(name)
+                with open(target, "wb") as file:
+                    file.write(b"old")
+                os.chmod(target, 0o640)
+                os.symlink(os.path.join("far", name), link)
+                self.succeed(*job, option, link, ranks=0)
+                self.assertTrue(os.path.islink(link))
+                self.assertGreater(os.path.getsize(target), 3)
+                self.assertEqual(os.stat(target).st_mode & 0o777, 0o640)
+                os.remove(target)  # a link to nothing yet
+                self.succeed(*job, option, link, ranks=0)
+                self.assertTrue(os.path.islink(link) and os.path.isfile(target))
+
+    def test_a_signal_leaves_nothing(self):
+        for sent in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP):
             with self.subTest(sent):
                 out = self.path("r.h5")
                 job = ("--data", "gaussian:n=6000,d=8", "--kernel", "laplace", "--bandwidth", "3", "--solver", "elpa1", "--out", out)

@@ -1,5 +1,6 @@
 """Running Mercer's drivers under mpirun, for the pipe_* tests."""
 
+import atexit
 import json
 import os
 import shutil
@@ -20,10 +21,14 @@ DATA = os.environ.get("MERCER_DATA_DIR", "")
 # After the first rank that exits with non-zero, mpirun sends SIGCONT, SIGTERM and SIGKILL to the others, and sleeps a
 # second before each of the last two, although Mercer's ranks wait for one another and end together. A program without
 # mpirun starts Open MPI's daemon beside itself. The runs below do without both, but for those that ask for `defaults`,
-# and where a sanitizer looks for leaks at the end.
+# and where a sanitizer looks for leaks at the end. Programs without the daemon all take one folder for Open MPI's files,
+# and remove it at their end, below others that run: each test program has a place of its own for it.
 QUICK = {"OMPI_MCA_odls_base_sigkill_timeout": "0", "OMPI_MCA_ess_singleton_isolated": "1"}
 if "ASAN_OPTIONS" in os.environ:
     QUICK = {}
+else:
+    QUICK["OMPI_MCA_orte_tmpdir_base"] = tempfile.mkdtemp(prefix="mercer-mpi-")
+    atexit.register(shutil.rmtree, QUICK["OMPI_MCA_orte_tmpdir_base"], ignore_errors=True)
 
 
 class Run:

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/timer.hpp"
 #include "mercer/report/phases.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/report/progress.hpp"
@@ -193,12 +195,13 @@ TEST_F(Report, KeepsTheOldRecordWhereTheNewOneCannotBeWritten) {
 }
 
 TEST_F(Report, TellsBeforeTheWorkWhatCannotBeWritten) {
-  report::check_writable(world, "--json", file("run.json"));
-  report::check_writable(world, "--json", "-");
-  report::check_writable(world, "--json", "/dev/null");
+  report::check_writable(world, report::Content::text, "--json", file("run.json"));
+  report::check_writable(world, report::Content::text, "--json", "-");
+  report::check_writable(world, report::Content::text, "--json", "/dev/null");
   EXPECT_EQ(files(), 0);
   const auto refusal = [&](const std::string& path) {
-    return error<InputError>([&] { report::check_writable(world, "--out", path); });
+    return error<InputError>(
+        [&] { report::check_writable(world, report::Content::text, "--out", path); });
   };
   EXPECT_EQ(refusal(place), "--out " + place + ": is a directory, give a file's name");
   EXPECT_EQ(refusal(file("no/a.h5")),
@@ -327,12 +330,50 @@ TEST_F(Report, SaysWhyThereIsNoPicture) {
   setenv("PATH", "/nowhere", 1);
   EXPECT_NE(error<InputError>([&] { report::require_gnuplot(world); }).find("gnuplot"),
             std::string::npos);
-  EXPECT_EQ(
-      error<RunError>([&] {
-        report::write_picture(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}});
-      }).find(file("a.svg") + ": gnuplot drew nothing: "),
-      0u);
+  const auto draw = [&](std::chrono::seconds limit) {
+    return error<RunError>([&] {
+      report::write_picture(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}},
+                            limit);
+    });
+  };
+  EXPECT_EQ(draw(std::chrono::seconds(60)),
+            file("a.svg") + ": there is no gnuplot on this machine");
   setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(files(), 0);
+}
+
+TEST_F(Report, AGnuplotThatDoesNotEndIsKilledWithWhatItHasStarted) {
+  const std::string path = std::getenv("PATH"), other = file("bin");
+  if (world.root()) {
+    std::filesystem::create_directory(other);
+    std::ofstream(other + "/gnuplot")
+        << "#!/bin/sh\nsleep 1000 &\necho $! > \"" << file("pid") << "\"\nwait\n";
+    std::filesystem::permissions(other + "/gnuplot", std::filesystem::perms{0755});
+  }
+  world.barrier();
+  setenv("PATH", (other + ":" + path).c_str(), 1);
+  const Timer clock;
+  const auto text = error<RunError>([&] {
+    report::write_picture(world, file("a.svg"), {{"A", "x", "y", false, false, {parabola(3)}}},
+                          std::chrono::seconds(2));
+  });
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(text, file("a.svg") + ": gnuplot did not end within 2 s");
+  EXPECT_LT(clock.seconds(), 60);
+  if (world.root()) {
+    long pid = 0;
+    std::ifstream(file("pid")) >> pid;
+    ASSERT_GT(pid, 0);
+    // Gone, or dead and not yet collected by init.
+    std::string state, line;
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    while (std::getline(status, line))
+      if (line.starts_with("State:")) state = line;
+    EXPECT_TRUE(state.empty() || state.find('Z') != std::string::npos) << state;
+    std::filesystem::remove_all(other);
+    std::filesystem::remove(file("pid"));
+  }
+  world.barrier();
   EXPECT_EQ(files(), 0);
 }
 

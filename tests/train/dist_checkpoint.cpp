@@ -406,16 +406,23 @@ TYPED_TEST(CheckpointTest, AWriteThatWasInterruptedLeavesTheOldOneAndNothingForL
   }
   EXPECT_EQ(this->files(), before);
   EXPECT_TRUE(this->reads_back(state, sets));
-  // What a killed run leaves: temporary files, and a new S that nothing refers to.
+  // What a run that was killed leaves: temporary files; and what a user keeps under such names.
+  const std::set<std::string> users = {"ck.h5.tmp-17", "ck.h5.S-0123456789abcdef.tmp-17",
+                                       "ck.h5.S-0123456789abcdef", "ck.h5.other", "ck.h5.S-notes"};
   this->on_root([&] {
-    for (const char* name : {"ck.h5.tmp-17", "ck.h5.S-0123456789abcdef.tmp-17",
-                             "ck.h5.S-0123456789abcdef", "ck.h5.other", "ck.h5.S-notes"})
-      std::ofstream(this->place + "/" + name) << "x";
+    namespace fs = std::filesystem;
+    for (const auto& name : users) std::ofstream(this->place + "/" + name) << "x";
+    for (const char* name :
+         {"ck.h5.tmp-00000000-1-2-0", "ck.h5.S-0123456789abcdef.tmp-00000000-1-2-0"}) {
+      const auto left = this->place + "/" + name;
+      std::ofstream(left) << "x";
+      fs::last_write_time(left, fs::file_time_type::clock::now() - std::chrono::hours(30));
+    }
   });
   EXPECT_TRUE(this->reads_back(state, sets));
   write_checkpoint(this->world, this->path, kIdentity, state, sets);
   auto after = before;
-  after.insert({"ck.h5.other", "ck.h5.S-notes"});
+  after.insert(users.begin(), users.end());
   EXPECT_EQ(this->files(), after);
   EXPECT_TRUE(this->reads_back(state, sets));
 }

@@ -29,6 +29,9 @@ struct OperatorOptions {
   Index tile = 0;                             ///< rows of a tile; 0: chosen from n and the grid
   bool over_n = true;                         ///< K = k/n; false: k itself
   std::function<void(double)> progress = {};  ///< of storing the tiles; as in gram::Options
+  /// Asked on every rank between tiles, and pieces of them, of a product. Where it is true on one,
+  /// apply() gives the product up on all of them. May be empty; must not communicate.
+  std::function<bool()> interrupted = {};
 };
 
 /// What an operator takes and sends, before anything is allocated. Bytes are those of the rank that
@@ -113,7 +116,8 @@ template <class T>
 class MatrixOperator final : public Operator {
  public:
   /// Local. Throws InputError where K is not square.
-  explicit MatrixOperator(const DistMatrix<T>& K);
+  /// `interrupted`: as in OperatorOptions.
+  explicit MatrixOperator(const DistMatrix<T>& K, std::function<bool()> interrupted = {});
   const comm::Communicator& comm() const override { return K_.grid().all(); }
   Index size() const override { return K_.rows(); }
   void apply(MatrixView<const double> V, MatrixView<double> Y) const override;
@@ -122,6 +126,7 @@ class MatrixOperator final : public Operator {
 
  private:
   const DistMatrix<T>& K_;
+  std::function<bool()> interrupted_;
   std::shared_ptr<const RowExchange> of_cols_, of_rows_;
 };
 

@@ -19,7 +19,9 @@ class Operator {
 
   /// Y <- K V, this rank's rows of each; V and Y do not overlap. Collective; every rank gives the
   /// same b. The same bits for the same V on the same number of ranks. An operator may keep
-  /// workspace between products: one product at a time.
+  /// workspace between products: one product at a time. Throws Error with the code `interrupted` on
+  /// all ranks where one of them gives the product up (OperatorOptions::interrupted); Y is
+  /// undefined then.
   virtual void apply(MatrixView<const double> V, MatrixView<double> Y) const = 0;
   /// K_ii of this rank's rows, partition().size(rank) numbers. Collective.
   virtual void diagonal(std::span<double> d) const = 0;

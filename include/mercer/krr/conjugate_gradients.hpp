@@ -37,7 +37,9 @@ struct CgOptions {
   /// Told (iteration, largest relative residual) on every rank. Must not communicate.
   std::function<void(Index, double)> progress = {};
   /// Called after every iteration on all ranks; true (on all): stop there. The state that it sees
-  /// can be resumed from; it is the run's own: copy what is to be kept.
+  /// can be resumed from; it is the run's own: copy what is to be kept. Called once more, with the
+  /// state before it, where a product is given up (gram::Operator::apply); the run stops there
+  /// whatever it returns.
   std::function<bool(const CgState&)> checkpoint = {};
   /// Go on from there; the same bits as without the interruption on the same number of ranks.
   const CgState* resume = nullptr;
@@ -49,8 +51,8 @@ struct CgResult {
   Index iterations = 0;
   Index products = 0;      ///< A times one vector
   Index replacements = 0;  ///< of the recurrence's residuals by measured ones
-  /// |b_j - (A + gamma I) x_j| / |b_j| of every column, measured by a product at the end; 0 where
-  /// b_j = 0.
+  /// |b_j - (A + gamma I) x_j| / |b_j| of every column, measured by a product at the end (where it
+  /// did not finish, by the recurrence); 0 where b_j = 0.
   std::vector<double> residuals{};
   std::vector<double> history{};  ///< the largest one after every iteration, by the recurrence
   bool converged = false;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,11 @@ PictureFormat picture_format(const std::string& option, const std::string& path)
 
 /// Draws the panels side by side into one file of the format that `path` ends in, by gnuplot as a
 /// child process of rank 0, under a temporary name that is renamed when complete. Points that a
-/// logarithmic axis cannot show are left out. Throws RunError on all ranks where gnuplot is missing
-/// or fails. Collective.
+/// logarithmic axis cannot show are left out. Throws RunError on all ranks where gnuplot is
+/// missing, fails, or takes longer than `limit`, when it is killed. Collective.
 void write_picture(const comm::Communicator& comm, const std::string& path,
-                   const std::vector<Plot>& panels);
+                   const std::vector<Plot>& panels,
+                   std::chrono::seconds limit = std::chrono::seconds(60));
 
 /// Throws InputError on all ranks where there is no gnuplot, or one that does not draw `format`: to
 /// be called before the work. Collective.

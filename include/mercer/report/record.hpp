@@ -58,8 +58,10 @@ void write_text(const comm::Communicator& comm, const std::string& path, const s
 void check_name(const std::string& out, const std::string& json);
 
 /// Throws InputError on all ranks, naming `option` and the path, where a file could not be created
-/// at `path`: to be called before the work. Leaves nothing behind. Collective.
-void check_writable(const comm::Communicator& comm, const std::string& option,
+/// at `path`: to be called before the work. Leaves nothing behind. HDF5 goes to files only, texts
+/// and pictures to pipes and devices too. Collective.
+enum class Content { hdf5, text };
+void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
                     const std::string& path);
 
 }  // namespace mercer::report

@@ -72,7 +72,8 @@ struct KrylovOptions {
   /// communicate.
   std::function<void(Index, Index, double)> progress = {};
   /// Called after every product on all ranks with a state that krylov() can go on from. True, on
-  /// all ranks alike: stop there (an interrupted run).
+  /// all ranks alike: stop there (an interrupted run). Called once more, with the state before it,
+  /// where a product is given up (Operator::apply); the run stops there whatever it returns.
   std::function<bool(const KrylovState&)> checkpoint = {};
   /// A state to go on from, of the same K, top, tolerance, block, basis and seed on as many ranks:
   /// the result then has the bits of an undisturbed run. Its matrices are moved away.
@@ -112,7 +113,8 @@ struct TopPairs {
 /// column at m columns of Q, and dense eigenproblems of order m on rank 0. Sent: sums of m b
 /// numbers a step. Memory: krylov_bytes(). Throws InputError (options), MemoryError (basis_bytes),
 /// RunError: products that are not finite, no convergence within max_products, residuals that the
-/// measurement does not confirm (K is not symmetric).
+/// measurement does not confirm (K is not symmetric); Error with the code `interrupted` where the
+/// first product is given up, or one without a checkpoint function.
 TopPairs krylov(const gram::Operator& K, const KrylovOptions& options);
 
 /// The vectors of an earlier run, k + 1 of them where it has them, as KrylovOptions::start. Local.

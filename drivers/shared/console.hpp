@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+namespace mercer::drivers {
+
+/// Writes all of `text` to standard output or standard error, and on to whoever reads it. What
+/// cannot be written is lost, and lost_output() says so. Local.
+void print(std::FILE* stream, const std::string& text);
+
+/// Why something that was printed on standard output is lost ("No space left on device"); empty
+/// where nothing is. Local.
+std::string lost_output();
+
+}  // namespace mercer::drivers
