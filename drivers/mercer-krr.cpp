@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "mercer/base/text.hpp"
 #include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/stored.hpp"
@@ -194,8 +195,12 @@ int transductive(const RidgeJob& job, const gram::Source& kernel, Session& sessi
   const auto predictions = evaluate(std::move(f.values), *sets.test, sets.preparation);
   const std::vector<RidgeErrors> errors{{.ridge = ridge, .scores = predictions.scores}};
   print_errors(session, sets.preparation, errors);
-  session.say("\nridge {:.6e}; residual of the solve {:.1e}; {} modes left as they are", ridge,
-              f.residual, predictor.spectrum().left_out);
+  session.say("\nridge {:.6e}; residual of the solve {:.1e}{}", ridge, f.residual,
+              job.modified()
+                  ? fmt::format("; {} at rounding's level left as {}",
+                                counted(predictor.spectrum().left_out, "mode"),
+                                predictor.spectrum().left_out == 1 ? "it is" : "they are")
+                  : std::string());
   print_predictions(session, *sets.test, predictions);
   const bool ok = !job.common.check || f.residual <= (std::is_same_v<T, float> ? 1e-3 : 1e-8);
   session.record().residual = f.residual;
@@ -254,7 +259,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
                      file.text_attribute("/", "kernel"), kernel.text());
   Session session(line, job.common, comm);
   session.places().require_not_written("--model", job.train);
-  const auto [train, test] = session.phase("load", [&] {
+  const auto sets = session.phase("load", [&] {
     auto options = job.preparation;
     options.targets_required = false;
     options.limit_test = -1;
@@ -274,6 +279,7 @@ int predict_from_model(RidgeJob& job, CommandLine& line, const comm::Communicato
         data::load_test(job.test.empty() ? job.train : job.test, model.preparation, options, comm);
     return std::pair(std::move(split.train), std::move(rows));
   });
+  const data::Dataset &train = sets.first, &test = sets.second;
   const auto hash = spectral::hash_text(train.hash);
   if (file.text_attribute("/", "data_hash") != hash)
     throw InputError("--model {}: was trained on other rows than {} holds now (hash {}, now {})",

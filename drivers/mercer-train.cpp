@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "mercer/base/text.hpp"
+#include "mercer/data/preparation_file.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
@@ -36,7 +37,7 @@ void say_rates(const TrainJob& job, const Preconditioning<T>& preconditioning,
   else if (from > 0)
     text += fmt::format("; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g}", product,
                         from);
-  session.say("rate    {}", text);
+  session.say("rate    {}{}", job.options.refresh > 0 ? "of the last S: " : "", text);
   if (from > 0) session.record().result["lr_theorem"] = from;
 }
 
@@ -50,6 +51,7 @@ void write_result(Session& session, const TrainJob& job, const net::Network& net
   file.attribute("/", "precondition", job.precondition);
   write_history(file, session.comm(), state.history, job.directions);
   net::write<T>(file, network, state.w);
+  data::write(file, sets.preparation);
   if (sets.test.has_value()) {
     write_errors(file, "/score", {{.scores = predictions.scores}}, sets.preparation);
     write_predictions(file, *sets.test, sets.preparation, predictions);
@@ -184,6 +186,9 @@ int training(TrainJob& job, const CommandLine& line, const gram::Source& analyti
     session.say("resume  {}: step {}{}{}", job.checkpoint, state.step, differs.empty() ? "" : ": ",
                 differs);
   }
+  if (state.step > job.options.steps)
+    throw InputError("--steps {}: {} is at step {} already", job.options.steps, job.checkpoint,
+                     state.step);
   preconditioning.prepare(rows, !job.resume, w_0);
   const Index first = state.step;
 

@@ -411,12 +411,7 @@ void IterativeFitting::compare(const gram::Operator& K, const krr::ModifiedOpera
           K, K_g, M, krr::RidgeCriterion::leave_one_out,
           {.probes = kProbes, .max_iterations = job_.max_iterations, .seed = job_.common.seed})
           .scores(gammas_);
-  std::vector<double> scores, errors;
-  for (const auto& tried : solution.tried) {
-    scores.push_back(tried.score);
-    errors.push_back(tried.score > 0 ? 2 * tried.error / tried.score : 0);
-  }
-  solution.best = krr::best_ridge(gammas_, scores, errors);
+  solution.best = krr::RidgeEstimates::best(solution.tried);
 }
 
 void IterativeFitting::fit(const gram::Operator& K, const krr::ModifiedOperator* K_g,

@@ -27,9 +27,21 @@ bool print_solution(const Session& session, const Solution<T>& solution, const s
   if (solution.chosen.has_value())
     session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried",
                 solution.chosen->score, solution.chosen->error, unit, solution.tried.size());
+  if (solution.fits.size() > 1 && solution.tried.empty())
+    session.say("chosen  the ridge of the least leave-one-out error");
+  if (solution.fits.size() > 1 && !solution.tried.empty())
+    session.say(
+        "chosen  the ridge of the least leave-one-out error, or a larger one where the estimate, "
+        "here +- {:.1e}, does not tell them apart",
+        solution.tried[solution.best].error);
   bool converged = true;
   for (std::size_t r = 0; r < solution.runs.size(); ++r) {
     const auto& run = solution.runs[r];
+    if (solution.resumed && run.iterations == 0 && run.converged) {
+      session.say("cg      ridge {:.3e}: done before, residual {:.1e}", solution.fits[r].ridge,
+                  solution.fits[r].residual);
+      continue;
+    }
     session.say("cg      ridge {:.3e}: {}{}, {}{}, residual {:.1e}, M = {}", solution.fits[r].ridge,
                 counted(run.iterations, "iteration"), solution.resumed ? " in all" : "",
                 counted(run.products, "product"), solution.resumed ? " in this run" : "",
@@ -109,6 +121,11 @@ template <class T>
 Calibration calibrate(const Solution<T>& solution, const data::Split& sets) {
   const auto& train = sets.train;
   if (!sets.preparation.one_hot) return {};
+  if (!solution.runs.empty())
+    return {.temperature = {},
+            .text =
+                "no class probabilities: they are calibrated by leave-one-out predictions from "
+                "all eigenpairs, which --solver cg does not compute"};
   if (!solution.pairs.has_value() || solution.pairs->k() < train.rows())
     return {.temperature = {},
             .text =

@@ -36,7 +36,8 @@ void warn_if_oversubscribed(const Session& session, int threads) {
 }
 
 /// OpenBLAS maps a buffer at its first product and, where ulimit does not let it, tries again for
-/// ever: the first product is made here, where there is room for it.
+/// ever: the first product is made here, where there is room for it, and large enough to need the
+/// buffer on every processor (small ones, up to 100^3 on those with AVX-512, do without).
 void reserve_for_blas(const comm::Communicator& comm) {
   constexpr double kBuffer = 132.0 * (1 << 20);  // 128 MiB, and what goes with them
   comm::together(comm, [&] {
@@ -44,7 +45,7 @@ void reserve_for_blas(const comm::Communicator& comm) {
     if (room.bytes < kBuffer)
       throw MemoryError("{} leaves {} to this process, and BLAS needs {} for its buffers: raise it",
                         room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
-    Matrix<double> A(64, 64, 1.0), C(64, 64, 0.0);
+    Matrix<double> A(256, 256, 1.0), C(256, 256, 0.0);
     la::gemm<double>(la::Trans::no, la::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
   });
 }

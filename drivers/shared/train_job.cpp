@@ -24,8 +24,7 @@ std::vector<Index> parse_directions(const std::string& text) {
     which.push_back(static_cast<Index>(value));
   }
   std::ranges::sort(which);
-  const auto same = std::ranges::unique(which);
-  which.erase(same.begin(), same.end());
+  which.erase(std::unique(which.begin(), which.end()), which.end());
   return which;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <string_view>
 
 #include "mercer/comm/together.hpp"
 #include "notes.hpp"
@@ -41,6 +43,15 @@ std::vector<double> distinct_values(const LabelColumn& column) {
   return values;
 }
 
+/// Neighbours among the whole numbers from here on are one double.
+constexpr double kExact = 0x1p53;
+
+/// A label's number, where it is one that tells it from every other label.
+std::optional<double> label_number(std::string_view text) {
+  const auto value = parse_number(text);
+  return value && std::isfinite(*value) && std::abs(*value) < kExact ? value : std::nullopt;
+}
+
 }  // namespace
 
 void refuse_measurements(const std::string& name) {
@@ -50,7 +61,7 @@ void refuse_measurements(const std::string& name) {
 }
 
 void LabelTexts::add(std::string_view text) {
-  numbers_ = numbers_ && parse_number(text).has_value();
+  numbers_ = numbers_ && label_number(text).has_value();
   if (too_many()) return;
   const auto [place, fresh] =
       index_.try_emplace(std::string(text), static_cast<Index>(names_.size()));
@@ -86,6 +97,12 @@ std::vector<double> coded(const std::vector<std::string>& column, LabelTexts& te
 Classes classes_of(std::vector<double> labels) {
   for (double& label : labels) label += 0.0;
   make_distinct(labels);
+  for (const double label : labels)
+    if (!(std::abs(label) < kExact))
+      throw InputError(
+          "one-hot: the label {} is no class: whole numbers from 2^53 on are not told apart as "
+          "numbers; count the classes from 0, or give names in a CSV file",
+          label);
   Classes classes;
   classes.values = std::move(labels);
   for (double value : classes.values) classes.names.push_back(fmt::format("{}", value));
@@ -95,8 +112,7 @@ Classes classes_of(std::vector<double> labels) {
 Classes classes_of(std::vector<std::string> labels) {
   std::vector<double> values;
   for (const auto& label : labels)
-    if (const auto value = parse_number(label); value && std::isfinite(*value))
-      values.push_back(*value);
+    if (const auto value = label_number(label)) values.push_back(*value);
   if (values.size() == labels.size()) return classes_of(std::move(values));
   make_distinct(labels);
   Classes classes;

@@ -37,7 +37,7 @@ class LibsvmReader : public Reader {
     contents_.rows = request.max_rows >= 0 ? std::min(rows, request.max_rows) : rows;
     contents_.outputs = labelled_ ? 1 : 0;
     find_base(spec, request, least, least_row);
-    find_dimension(spec, request, largest, largest_row);
+    find_dimension(spec, request, least, largest, largest_row);
     if (queries_) contents_.notes.push_back("the query identifiers (qid) are left out");
     lines_.rewind();
   }
@@ -89,7 +89,8 @@ class LibsvmReader : public Reader {
   }
 
   /// The training set's; else what is declared, or the largest index.
-  void find_dimension(const Spec& spec, const Request& request, Index largest, Index largest_row) {
+  void find_dimension(const Spec& spec, const Request& request, Index least, Index largest,
+                      Index largest_row) {
     const Index found = largest < 0 ? 0 : largest - base_ + 1;
     Index& d = contents_.dimension;
     d = spec.values.contains("d") ? spec.whole("d", 1, 1) : found;
@@ -98,6 +99,12 @@ class LibsvmReader : public Reader {
                        largest_row, largest, d);
     if (request.training != nullptr) {
       d = request.training->dimension;
+      // Counted from 1, it would be of that dimension: the mark of two files that differ in it.
+      if (base_ == 0 && least > 0 && found == d + 1 && !spec.values.contains("base"))
+        throw InputError(
+            "{}: its indices go from {} to {}, those of the training set from 0 to {}: say by "
+            "base=1 behind the file's name that they count from 1, or by base=0 that they do not",
+            spec.path, least, largest, d - 1);
       if (found > d)
         contents_.notes.push_back(fmt::format(
             "the features beyond index {} are left out: no training row has them", d - 1 + base_));

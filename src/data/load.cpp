@@ -56,8 +56,8 @@ void expect_targets(const Dataset& train) {
   if (train.outputs() == 0)
     throw InputError(
         "{}: has no targets, and they are needed here: name them in the specification "
-        "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS) or leave out the target "
-        "'none'",
+        "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS), a label first in every row (libsvm), "
+        "or, of a CSV file, by --target",
         train.spec);
   const Index missing = train.rows() - train.known_rows;
   if (missing == 0) return;
@@ -261,6 +261,11 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   if (options.targets_required && !p.one_hot && train.outputs() > 0)
     if (auto note = classes_forgotten(train.targets); !note.empty())
       train.notes.push_back(std::move(note));
+  if (p.one_hot && 2 * p.classes.size() > train.rows())
+    train.notes.push_back(
+        fmt::format("{} classes in {} rows: labels that look like measurements, which are "
+                    "regressed without --one-hot",
+                    p.classes.size(), train.rows()));
   if (stored.parts.size() > 1) {
     split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec);
     split.test->warnings.clear();  // those of the same file

@@ -43,7 +43,9 @@ std::string reading(const Dataset& set) {
     text += (outputs == 1 ? " and the target " : " and the targets ") + shortened(set.target_names);
   text += " from " + rows;
   const Index unknown = set.rows() - set.known_rows;
-  return unknown == 0 ? text : text + fmt::format(", {} of them without targets", unknown);
+  return unknown == 0 ? text
+                      : text + fmt::format(", {} of them without {}", unknown,
+                                           outputs == 1 ? "targets" : "all of their targets");
 }
 
 std::string classes_forgotten(const dist::RowBlock<double>& targets) {
@@ -52,7 +54,7 @@ std::string classes_forgotten(const dist::RowBlock<double>& targets) {
   bool whole = targets.cols() == 1;
   for (Index i = 0; whole && i < targets.local_rows(); ++i) {
     const double value = targets.row(i)[0] + 0.0;
-    whole = value == std::floor(value);
+    whole = value == std::floor(value) && std::abs(value) < 0x1p53;
     const auto place = std::lower_bound(values.begin(), values.end(), value);
     if (place == values.end() || *place != value) values.insert(place, value);
     whole = whole && values.size() <= kMostForgotten;

@@ -1,6 +1,7 @@
 #include "mercer/dist/identity.hpp"
 
 #include <algorithm>
+#include <string_view>
 
 #include "mercer/base/error.hpp"
 
@@ -48,16 +49,20 @@ void write_settings(Hdf5File& file, const Identity& settings) {
 }
 
 std::string differences(const Hdf5File& file, const Identity& settings) {
+  static constexpr std::string_view kOfRounding[] = {"ranks", "--grid", "--nb", "--storage"};
+  bool rounding = false;
   std::string before, now;
   for (const auto& [name, value] : settings) {
     if (!file.has_attribute("/", name)) continue;
     const std::string there = file.text_attribute("/", name);
     if (there == value) continue;
+    rounding = rounding || std::ranges::count(kOfRounding, name) > 0;
     before += fmt::format("{}{} {}", before.empty() ? "" : ", ", name, there);
     now += fmt::format("{}{} {}", now.empty() ? "" : ", ", name, value);
   }
   if (before.empty()) return "";
-  return fmt::format("was written with {}; goes on with {}: other last bits", before, now);
+  return fmt::format("was written with {}; goes on with {}{}", before, now,
+                     rounding ? ": other last bits" : "");
 }
 
 }  // namespace mercer::dist

@@ -57,7 +57,9 @@ Matrix<double> orthonormalise(const comm::Communicator& comm, const LowRankPreco
                               double gamma, Matrix<double>& R, Matrix<double>& Z, int depth) {
   const Index m = R.cols();
   if (m == 0) return Matrix<double>(0, 0);
-  const auto [scale, pairs] = scaled_gram(comm, R, Z);
+  const ScaledGram gram = scaled_gram(comm, R, Z);
+  const auto& scale = gram.scale;
+  const auto& pairs = gram.pairs;
   const auto at = [&](Index i) { return scale[static_cast<std::size_t>(i)]; };
   const double largest = std::max(pairs.values.back(), 0.0);
   Index unclear = 0;  // ascending: these come first

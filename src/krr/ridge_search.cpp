@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <span>
 
 #include "layout.hpp"
 #include "mercer/base/error.hpp"
@@ -28,7 +29,7 @@ bool usable(const RidgeScore& s) {
 double log_ratio(const RidgeScore& a, const RidgeScore& b) {
   return a.score == b.score ? 0 : std::log(a.score / b.score);
 }
-const RidgeScore* best_of(const std::vector<RidgeScore>& scores) {
+const RidgeScore* best_of(std::span<const RidgeScore> scores) {
   const RidgeScore* best = nullptr;
   for (const RidgeScore& s : scores)
     if (usable(s) && (!best || s.score < best->score)) best = &s;
@@ -181,6 +182,17 @@ double RidgeEstimates::difference_error(const RidgeScore& a, const RidgeScore& b
   return std::hypot(std::sqrt(square / (m * (m - 1))), solver);
 }
 
+std::size_t RidgeEstimates::best(std::span<const RidgeScore> scores) {
+  const RidgeScore* least = best_of(scores);
+  if (least == nullptr) throw RunError("no ridge of the {} has a finite score", scores.size());
+  std::size_t found = static_cast<std::size_t>(least - scores.data());
+  for (std::size_t r = 0; r < scores.size(); ++r)
+    if (usable(scores[r]) && scores[r].ridge > scores[found].ridge &&
+        log_ratio(scores[r], *least) <= difference_error(scores[r], *least))
+      found = r;
+  return found;
+}
+
 RidgeSelection RidgeEstimates::select() {
   if (!(state_->mean_diagonal > 0))
     throw RunError("trace(K) is not positive: no ridge to look for");
@@ -218,11 +230,9 @@ RidgeSelection RidgeEstimates::select() {
   }
 
   RidgeSelection selection;
-  const RidgeScore best = *best_of(tried);
   std::sort(tried.begin(), tried.end(),
             [](const RidgeScore& a, const RidgeScore& b) { return a.ridge < b.ridge; });
-  for (const RidgeScore& s : tried)
-    if (usable(s) && log_ratio(s, best) <= difference_error(s, best)) selection.best = s;
+  selection.best = tried[best(tried)];
   selection.ridge = selection.best.ridge;
   using Edge = RidgeSelection::Edge;
   if (selection.ridge == tried.front().ridge) selection.edge = Edge::smallest;

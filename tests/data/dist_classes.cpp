@@ -58,6 +58,11 @@ TEST(Classes, AreTheDistinctLabelsInAscendingOrder) {
              {},
              {2, 0, 1}},
         Case{{"10", "9", "b"}, {"10", "9", "b"}, {}, {0, 1, 2}},
+        // As numbers, the first two are one double.
+        Case{{"9007199254740993", "9007199254740992", "5"},
+             {"5", "9007199254740992", "9007199254740993"},
+             {},
+             {2, 1, 0}},
         Case{{"\"b, c\"", "\u00e9t\u00e9", "Z"}, {"Z", "b, c", "\u00e9t\u00e9"}, {}, {1, 2, 0}}}) {
     SCOPED_TRACE(c.labels[0]);
     const auto path = folder.write("x.csv", "x,label\n" + table(c.labels));
@@ -139,6 +144,38 @@ TEST(Classes, FromArraysOfTexts) {
     EXPECT_NE(load_error(spec).find("--one-hot makes names classes"), std::string::npos);
     EXPECT_EQ(data::load_inputs(spec, {}, world()).outputs(), 0);
   }
+}
+
+TEST(Classes, AreNoNumbersThatCannotBeToldApart) {
+  TemporaryFolder folder;
+  const auto x = folder.write("x.npy", test::npy<double>("<f8", "(3, 1)", 3, [](Index i) {
+                                return static_cast<double>(i);
+                              }));
+  const auto labels = [&](double first) {
+    return "npy:" + x + "," +
+           folder.write("y.npy", test::npy<double>("<f8", "(3,)", 3, [&](Index i) {
+                          return first + 2 * static_cast<double>(i);
+                        }));
+  };
+  EXPECT_EQ(data::load(labels(0x1p53 - 6), "", {.one_hot = true}, world()).train.classes.size(), 3);
+  for (const double first : {0x1p53, -0x1p53 - 8, 1e17, 1e300})
+    EXPECT_NE(load_error(labels(first), {.one_hot = true}).find("whole numbers from 2^53 on"),
+              std::string::npos)
+        << first;
+  // Regressed they are numbers as any.
+  EXPECT_EQ(data::load(labels(1e17), "", {}, world()).train.outputs(), 1);
+}
+
+TEST(Classes, OfAsManyKindsAsRowsLookLikeMeasurements) {
+  TemporaryFolder folder;
+  std::string distinct;
+  for (int i = 0; i < 20; ++i) distinct += fmt::format("{},{}.25\n", i, i * i);
+  const auto path = folder.write("x.csv", "x,y\n" + distinct);
+  const auto set = data::load(path, "", {.one_hot = true}, world()).train;
+  EXPECT_EQ(
+      set.notes.back(),
+      "20 classes in 20 rows: labels that look like measurements, which are regressed without "
+      "--one-hot");
 }
 
 TEST(Classes, ThatWereForgottenAreSaid) {

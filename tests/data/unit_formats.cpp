@@ -197,6 +197,16 @@ TEST(Libsvm, IndicesCountFromZeroWhereTheTrainingFileHasAnIndexZero) {
   EXPECT_EQ(test::expect_rows(split.test->inputs, [&](Index, Index j) { return z[j]; }), 3);
   EXPECT_EQ(split.preparation.libsvm_base, 0);
   EXPECT_EQ(split.train.notes.back(), "indices count from 0");
+  // Of a file that counts from 1, the last feature would be one beyond: not read one place off.
+  const auto shifted = folder.write("shifted.svm", "1 1:7 3:8\n");
+  const std::string refused = test::load_error(train, {}, shifted);
+  EXPECT_NE(refused.find("go from 1 to 3, those of the training set from 0 to 2"),
+            std::string::npos)
+      << refused;
+  const double w[3] = {7, 0, 8};
+  const auto said =
+      data::load(train, "libsvm:" + shifted + ",base=1", {}, comm::Communicator::world());
+  EXPECT_EQ(test::expect_rows(said.test->inputs, [&](Index, Index j) { return w[j]; }), 3);
   const auto stated = load_one(folder.write("one.svm", "1 1:7 2:8\n") + ",base=0");
   EXPECT_EQ(test::expect_rows(stated.inputs, [&](Index, Index j) { return z[j]; }), 3);
 }

@@ -42,7 +42,9 @@ KINDS = {
 }
 
 
-class Damaged(PipeTest):
+class Files(PipeTest):
+    """One file of every kind, and what it was made of."""
+
     @classmethod
     def setUpClass(cls):
         cls.originals = tempfile.mkdtemp(prefix="mercer-test-")
@@ -67,6 +69,8 @@ class Damaged(PipeTest):
         super().setUp()
         shutil.copytree(self.originals, self.directory, dirs_exist_ok=True)
 
+
+class Damaged(Files):
     def restore(self, kind):
         shutil.copy(os.path.join(self.originals, kind + ".h5"), self.path(kind + ".h5"))
 

@@ -88,27 +88,35 @@ class Files(PipeTest):
         self.assertGreater(seen, 15 * len(jobs))
         self.assertEqual(sorted(set(sum(unlisted.values(), []))), [], "not on the page; by job: " + str(list(unlisted)))
 
-    def run_lines(self, heading):
-        """The variables that the python lines below a heading of the page leave behind."""
-        section = self.page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-        lines = re.search(r"```python\n(.*?)```", section, re.S).group(1)
+    def run_lines(self, *headings):
+        """The variables that the python lines below some headings of the page leave behind, one after the other."""
         variables = {}
-        with contextlib.chdir(self.directory):
-            exec(lines, variables)  # pylint: disable=exec-used
+        for heading in headings:
+            section = self.page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+            lines = re.search(r"```python\n(.*?)```", section, re.S).group(1)
+            with contextlib.chdir(self.directory):
+                exec(lines, variables)  # pylint: disable=exec-used
         return variables
 
     def test_the_lines_that_predict_from_alpha_and_from_weights_give_the_predictions(self):
         common = ["--train", "npy:X.npy,y.npy", "--test", "npy:Z.npy,yz.npy"]
-        self.succeed("mercer-krr", *common, "--depth", "1", "--bias-std", "1", "--ridge", "1e-3", "--out", "R.h5", cwd=self.directory)
-        for init in ("antisymmetric", "gaussian"):
-            self.succeed("mercer-train", *common, "--arch", "dense(64) relu dense(1)", "--bias-std", "0.5", "--steps", "20", "--init", init,
+        ways = ((), ("--init", "gaussian"), ("--standardize",), ("--standardize", "--unit-norm", "--scale", "0.3"),
+                ("--parametrization", "standard"), ("--parametrization", "standard", "--init", "gaussian", "--standardize"))
+        for way in ways:
+            self.succeed("mercer-train", *common, "--arch", "dense(64) relu dense(1)", "--bias-std", "0.5", "--steps", "20", *way,
                          "--out", "T.h5", cwd=self.directory)
-            for heading, file in (("Predict from alpha", "R.h5"), ("Predict from weights", "T.h5")):
-                expected = read(self.path(file), "/predictions")
-                f = self.run_lines(heading)["f"]
-                self.assertEqual(f.shape, expected.shape)
-                # acos of the plain formula loses half of the digits where rows are nearly parallel (none are here).
-                self.assertLessEqual(np.abs(f - expected).max(), 1e-9 * np.abs(expected).max())
+            jobs = [("Predict from weights", "T.h5")]
+            if not set(way) & {"--init", "--parametrization"}:
+                self.succeed("mercer-krr", *common, "--depth", "1", "--bias-std", "1", "--ridge", "1e-3", *way, "--out", "R.h5",
+                             cwd=self.directory)
+                jobs.append(("Predict from alpha", "R.h5"))
+            for heading, file in jobs:
+                with self.subTest(way=way, file=file):
+                    expected = read(self.path(file), "/predictions")
+                    f = self.run_lines("Prepare rows", heading)["f"]
+                    self.assertEqual(f.shape, expected.shape)
+                    # acos of the plain formula loses half of the digits where rows are nearly parallel (none are here).
+                    self.assertLessEqual(np.abs(f - expected).max(), 1e-9 * np.abs(expected).max())
 
     def test_the_lines_that_compute_a_checksum_give_that_of_the_file(self):
         self.succeed("mercer-kernel", "--data", "npy:X.npy", "--out", "K.h5", cwd=self.directory)

@@ -137,6 +137,7 @@ class Train(PipeTest):
         job = (*TRAIN, *ARCH, "--top", "8", "--checkpoint", checkpoint, "--checkpoint-every", "10")
         self.succeed("mercer-train", *TRAIN, *ARCH, "--top", "8", "--steps", "60", "--out", whole)
         self.succeed("mercer-train", *job, "--steps", "20")
+        self.refuse(["--steps 12: " + checkpoint + " is at step 20 already"], "mercer-train", *job, "--steps", "12", "--resume")
         for ranks in (3, 1):
             with self.subTest(ranks=ranks):
                 steps = 40 if ranks == 3 else 60

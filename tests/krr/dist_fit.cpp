@@ -446,8 +446,9 @@ TYPED_TEST(FitTest, ASingularMatrixIsRefusedWithARidgeThatDoes) {
   negative.back() = -0.1;
   for (const auto shape : test::grid_shapes(this->world.size())) {
     const dist::ProcessGrid grid(this->world, shape);
-    for (const auto& [lambda, ridge] :
+    for (const auto& [eigenvalues, ridge] :
          {std::pair{singular, 0.0}, {negative, 0.0}, {negative, 0.05}}) {
+      const auto& lambda = eigenvalues;
       SCOPED_TRACE(fmt::format("grid {}x{} ridge {}", shape.rows, shape.cols, ridge));
       const auto Y = test::row_block(this->world, n, 2, target);
       const auto pairs = test::householder_pairs<T>(lambda, n, grid, kBlock);

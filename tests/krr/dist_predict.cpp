@@ -44,8 +44,10 @@ Dense naive_kernel(Index n, Index m) {
 Dense naive_transductive(const Dense& k, Index n, Index c, const msk::SpectrumMap& g, Index top,
                          double ridge) {
   const Index N = k.rows();
-  const auto [lambda, V] = test::jacobi(
+  const auto pairs = test::jacobi(
       test::dense(N, N, [&](Index i, Index j) { return k(i, j) / static_cast<double>(N); }));
+  const auto& lambda = pairs.first;
+  const auto& V = pairs.second;
   const auto spectrum = g.apply(std::span(lambda).first(static_cast<std::size_t>(top)),
                                 top < N ? lambda[static_cast<std::size_t>(top)] : 0, top == N,
                                 Positivity::nonnegative);

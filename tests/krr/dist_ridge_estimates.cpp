@@ -240,6 +240,29 @@ TEST_F(Ridges, TheSearchFindsARidgeAsGoodAsTheExactOne) {
   EXPECT_LE(scores[0], 1.3 * scores[1]);
 }
 
+TEST_F(Ridges, OfAListTheBestIsJudgedByTheErrorOfDifferences) {
+  const auto score = [](double ridge, double value, double error, std::vector<double> replicates,
+                        bool converged = true) {
+    RidgeScore s{.ridge = ridge, .score = value, .converged = converged};
+    s.error = error;
+    s.replicates = std::move(replicates);
+    return s;
+  };
+  // Errors of 20 %, of which the common probes leave 1 % in the differences: those of 10 % decide.
+  std::vector<RidgeScore> scores{score(1, 1.2, 0.24, {0.20, -0.20, 0.01}),
+                                 score(1e-2, 1.1, 0.22, {0.21, -0.21, 0.0}),
+                                 score(1e-4, 1.0, 0.20, {0.20, -0.21, 0.01})};
+  EXPECT_EQ(RidgeEstimates::best(scores), 2u);
+  scores[1].score = 1.001;  // within the error of the difference
+  EXPECT_EQ(RidgeEstimates::best(scores), 1u);
+  scores[1].converged = false;
+  EXPECT_EQ(RidgeEstimates::best(scores), 2u);
+  std::reverse(scores.begin(), scores.end());  // in any order
+  EXPECT_EQ(RidgeEstimates::best(scores), 0u);
+  for (auto& s : scores) s.converged = false;
+  EXPECT_THROW(RidgeEstimates::best(scores), RunError);
+}
+
 TEST_F(Ridges, TargetsWithoutStructureTakeTheLargestRidge) {
   const auto noise = test::row_block(world, n, 1, [](Index i, Index) {
     return Random(9, Stream::test).normal(static_cast<std::uint64_t>(i));

@@ -25,8 +25,8 @@ void check_identity(const Hdf5File& file, const Identity& identity, const Identi
 /// same form. Collective.
 void write_settings(Hdf5File& file, const Identity& settings);
 /// What differs, as "was written with --cg-tol 1e-08, ranks 2; goes on with --cg-tol 1e-06, ranks
-/// 3: other last bits"; "" where nothing does. Names that the file does not have are left out.
-/// Collective.
+/// 3: other last bits" (where ranks, grid, blocks or storage are others); "" where nothing does.
+/// Names that the file does not have are left out. Collective.
 std::string differences(const Hdf5File& file, const Identity& settings);
 /// The same for one name: `there` in the file at `path`, `here` now. Local.
 void require_same(const std::string& path, const std::string& name, const std::string& there,

@@ -92,6 +92,10 @@ class RidgeEstimates {
   /// Error of log(a.score/b.score), which the common probes make smaller than those of the two.
   /// Local. Throws nothing; infinite where a score is not finite.
   static double difference_error(const RidgeScore& a, const RidgeScore& b);
+  /// Index of the largest ridge whose score is not told apart from the least one: log(score/least)
+  /// is at most difference_error(). Scores that did not converge do not count. Local. Throws
+  /// RunError where none does.
+  static std::size_t best(std::span<const RidgeScore> scores);
 
   /// Decades of G in 1e1 ... 1e-10 times trace(K)/n from the largest down, until two scores in a
   /// row are certainly worse than the best (by two errors of the difference), the solver does not
