@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/
-# and runs every test:
+# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/ (library
+# and drivers with clang too, into build-ci/clang), and runs every test:
 #
 #   bash tests/run.sh [--long] [OPTIONS OF CTEST...]     --long: also the tests that take many minutes
 #
@@ -48,13 +48,24 @@ launcher=()
 cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON -DPython3_EXECUTABLE=/usr/bin/python3 \
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build "$build"
+rc=0
+if (($# == 0)); then  # the other compiler, with its own warnings as errors: library and drivers
+  cmake -B "$build/clang" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ "${launcher[@]}" \
+    -DMERCER_WARNINGS_AS_ERRORS=ON -DMERCER_BUILD_TESTS=OFF >"$build/clang.log"
+  if cmake --build "$build/clang" >>"$build/clang.log" 2>&1; then
+    echo "== clang builds it too: $(clang++ --version | head -n 1)"
+  else
+    cat "$build/clang.log"
+    echo "== clang does NOT build it"
+    rc=1
+  fi
+fi
 built=$SECONDS
 "$build/bin/mercer-kernel" --version | sed 's/^/== /'
 
 # Tests of several ranks say that they take two cores, but wait for about half of the time, mostly for
 # mpirun: twice as many run side by side as there are cores for. Those that measure times run alone.
 side_by_side=$((2 * $(env -u OMP_NUM_THREADS nproc)))
-rc=0
 ctest --test-dir "$build" --output-on-failure --parallel "$side_by_side" "${selection[@]}" "$@" |
   tee "$build/ctest.log" || rc=$?
 

@@ -3,6 +3,7 @@ line that names the difference, or the difference does not matter."""
 
 import os
 import subprocess
+import time
 import unittest
 
 import h5py
@@ -67,6 +68,12 @@ class Ranks(PipeTest):
                             ("--train", "circle:n=64,freq=2", "--arch", "dense(8) relu dense(1)"))
         self.options_differ(["--top"], ("--top", "3"), ("--top", "4"), "mercer-spectrum", ("--data", "circle:n=64,freq=2"))
         self.options_differ(["--depth"], ("--depth", "2"), (), "mercer-kernel", ("--data", "circle:n=64,freq=2"))
+        for option in (("--kernel", "nngp"), ("--bias-std", "1"), ("--activation", "erf"), ("--scale", "2"), ("--limit", "40"),
+                       ("--standardize",), ("--check",), ("--quiet",), ("--memory-limit", "1G"), ("--dry-run",)):
+            with self.subTest(option):
+                began = time.monotonic()
+                self.options_differ([option[0]], (), option, ranks=(2, 1))
+                self.assertLess(time.monotonic() - began, 30)  # it takes less than one, alone
 
     def test_programs_environments_and_configurations(self):
         job = (*CIRCLE, *RIDGE)

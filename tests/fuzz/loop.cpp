@@ -31,7 +31,7 @@ namespace {
 std::atomic<std::size_t> most_bytes{std::numeric_limits<std::size_t>::max()};
 
 /// Ten times the input and 100 MB are in proportion.
-void check_proportion(std::size_t bytes) {
+[[maybe_unused]] void check_proportion(std::size_t bytes) {
   if (bytes <= most_bytes) return;
   std::fprintf(stderr, "fuzz: an allocation of %zu bytes\n", bytes);
   std::abort();
@@ -39,6 +39,7 @@ void check_proportion(std::size_t bytes) {
 
 }  // namespace
 
+#ifndef __SANITIZE_ADDRESS__  // which has its own, and its option max_allocation_size_mb
 void* operator new(std::size_t bytes) {
   check_proportion(bytes);
   if (void* p = std::malloc(bytes == 0 ? 1 : bytes)) return p;
@@ -63,6 +64,7 @@ void operator delete(void* p, std::align_val_t) noexcept {
 void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
   std::free(p);
 }
+#endif
 
 namespace mercer::fuzz {
 
