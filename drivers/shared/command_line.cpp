@@ -511,25 +511,44 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
   return numbers;
 }
 
+namespace {
+
+/// An error's text holds what users wrote: of line feeds and other control characters, and of what
+/// is endless, no terminal shall hear.
+std::string in_one_line(const std::string& text) {
+  constexpr std::size_t kMost = 4000;
+  std::string line;
+  for (const char c : text.substr(0, kMost)) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return text.size() > kMost ? line + " ..." : line;
+}
+
+}  // namespace
+
 int run(int argc, char** argv, const std::string& program,
         const std::function<int(const comm::Communicator&)>& body) {
   guard_start();
   try {
     comm::Environment mpi(argc, argv);
     const auto world = comm::Communicator::world();
-    leave_on_signals();
+    leave_on_signals(world.root() ? program : "");
     int code = 1;
+    bool said = false;
     try {
       code = body(world);
     } catch (const Error& error) {  // thrown alike on all ranks
       code = static_cast<int>(error.code());
-      if (world.root()) print(stderr, fmt::format("{}: {}\n", program, error.what()));
+      if (world.root()) print(stderr, fmt::format("{}: {}\n", program, in_one_line(error.what())));
+      said = true;
     } catch (const std::bad_alloc&) {  // nobody agreed on these: the others cannot know
       comm::abort_run(program.c_str(), "out of memory", static_cast<int>(ExitCode::out_of_memory));
     } catch (const std::exception& error) {
       comm::abort_run(program.c_str(), error.what());
     }
-    if (const auto why = world.root() ? lost_output() : ""; !why.empty()) {
+    note_signals();  // a launcher's, which ends the others after the first: it was no interruption
+    if (const auto why = world.root() && !said ? lost_output() : ""; !why.empty()) {
       print(stderr, fmt::format("{}: standard output: cannot be written: {}\n", program, why));
       if (code == 0) code = static_cast<int>(ExitCode::failed);
     }

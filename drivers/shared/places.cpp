@@ -31,7 +31,7 @@ std::optional<std::pair<dev_t, ino_t>> file_at(const std::string& path) {
 /// Where nothing is: the path without links and dots.
 std::string canonical(const std::string& path) {
   std::error_code error;
-  const auto whole = fs::weakly_canonical(fs::absolute(path, error), error);
+  const auto whole = fs::weakly_canonical(fs::absolute(dist::followed(path), error), error);
   return error ? path : whole.string();
 }
 
@@ -97,6 +97,11 @@ Places::Places(const CommandLine& line, bool dry_run, const comm::Communicator& 
           throw InputError("{} {} and {} {} are one file: give each a name of its own",
                            outputs_[j].option, outputs_[j].path, outputs_[i].option,
                            outputs_[i].path);
+    for (const auto& [lock_of, locked] : outputs_)
+      for (const auto& [option, path] : outputs_)
+        if (canonical(path) == canonical(locked) + ".lock")
+          throw InputError("{} {}: is the name of the lock of {} {}: give another one", option,
+                           path, lock_of, locked);
     for (const auto& [option, value] : inputs) refuse_overwriting(option, value);
     for (const auto& [option, path] : outputs_) {
       if (dry_run && option != "--json") continue;

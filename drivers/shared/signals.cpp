@@ -1,5 +1,9 @@
 #include "shared/signals.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstdlib>
 
@@ -12,7 +16,9 @@ namespace {
 volatile std::sig_atomic_t noted = 0;
 bool in_solver = false;
 
-constexpr int kEnding[] = {SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+constexpr int kEnding[] = {SIGINT, SIGHUP, SIGTERM, SIGXCPU, SIGUSR1, SIGUSR2};
+std::array<char, 256> farewell{};  // plain memory, which a handler may look at
+std::size_t farewell_length = 0;
 
 extern "C" void note_signal(int) {
   noted = 1;
@@ -20,8 +26,9 @@ extern "C" void note_signal(int) {
 
 extern "C" void remove_and_leave(int signal) {
   dist::remove_temporaries();
-  if (signal == SIGUSR1 || signal == SIGUSR2) std::_Exit(static_cast<int>(ExitCode::interrupted));
-  std::signal(signal, SIG_DFL);
+  static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
+  if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
+  std::signal(signal, SIG_DFL);  // tells a shell's loop to end; 130 there too
   std::raise(signal);
 }
 
@@ -32,7 +39,12 @@ void handle(void (*handler)(int)) {
 
 }  // namespace
 
-void leave_on_signals() {
+void leave_on_signals(const std::string& program) {
+  if (!program.empty()) {
+    const auto text = program + ": interrupted: files are as they were, nothing more is kept\n";
+    farewell_length = std::min(text.size(), farewell.size());
+    std::copy_n(text.data(), farewell_length, farewell.data());
+  }
   handle(remove_and_leave);
   std::signal(SIGPIPE, SIG_IGN);
 }

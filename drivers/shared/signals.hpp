@@ -1,12 +1,15 @@
 #pragma once
 
+#include <string>
+
 namespace mercer::drivers {
 
-/// From here on a signal that ends the program (SIGINT, SIGHUP, SIGTERM, SIGUSR1, SIGUSR2) first
-/// removes the files that it has under way (dist::remove_temporaries). SIGUSR1 and SIGUSR2, a batch
-/// system's warnings, end it with exit code 130. What is ignored, as SIGHUP is under nohup, stays
-/// so. A pipe that is no longer read is an error of writing, no signal.
-void leave_on_signals();
+/// From here on a signal that ends the program (SIGINT, SIGHUP, SIGTERM, SIGXCPU, and a batch
+/// system's warnings, SIGUSR1 and SIGUSR2) first removes the files that it has under way
+/// (dist::remove_temporaries), says so in the name of `program` (empty: another rank does), and
+/// ends it with exit code 130. What is ignored, as SIGHUP is under nohup, stays so. A pipe that is
+/// no longer read is an error of writing, no signal.
+void leave_on_signals(const std::string& program);
 
 /// From here on these signals are only noted: what iterates ends at its next step, and results that
 /// are being written are left alone.

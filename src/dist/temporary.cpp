@@ -124,19 +124,6 @@ bool is_file(int descriptor, const std::string& path) {
          open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
-/// What a symbolic link leads to in the end, there or not; any other path itself.
-std::string followed(const std::string& path) {
-  constexpr int kMostLinks = 40;
-  fs::path at = path;
-  std::error_code error;
-  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(at, error)); ++i) {
-    const auto next = fs::read_symlink(at, error);
-    if (error) return path;
-    at = next.is_absolute() ? next : at.parent_path() / next;
-  }
-  return at.string();
-}
-
 /// Of the regular file that there is; nothing where there is none.
 std::optional<::mode_t> permissions(const std::string& path) {
   struct stat status {};
@@ -177,6 +164,18 @@ std::string temporary_name(const std::string& target) {
 }
 
 }  // namespace
+
+std::string followed(const std::string& path) {
+  constexpr int kMostLinks = 40;
+  fs::path at = path;
+  std::error_code error;
+  for (int i = 0; i < kMostLinks && fs::is_symlink(fs::symlink_status(at, error)); ++i) {
+    const auto next = fs::read_symlink(at, error);
+    if (error) return path;
+    at = next.is_absolute() ? next : at.parent_path() / next;
+  }
+  return at.string();
+}
 
 TemporaryFile::TemporaryFile(const std::string& path)
     : path_(path), target_(followed(path)), name_(temporary_name(target_)) {

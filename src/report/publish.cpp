@@ -40,6 +40,7 @@ bool write_to(int descriptor, const std::string& content) {
 
 bool is_special(const std::string& path) {
   std::error_code ignored;
+  if (path.starts_with("/dev/") || path.starts_with("/proc/")) return true;
   const auto status = std::filesystem::status(path, ignored);
   return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
          !std::filesystem::is_directory(status);
@@ -53,8 +54,8 @@ std::string lower_suffix(const std::string& path) {
 }
 
 int open_special(const std::string& path) {
-  const int file = ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-  if (file >= 0) ::fcntl(file, F_SETFL, O_WRONLY);  // from here on it waits for its reader
+  const int file = ::open(path.c_str(), O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC);
+  if (file >= 0) ::fcntl(file, F_SETFL, O_WRONLY | O_APPEND);  // from here on it waits
   return file;
 }
 
@@ -64,7 +65,7 @@ void publish(const std::string& path, const std::string& content) {
       throw RunError("{}: cannot be written: {}", path == "-" ? "standard output" : path,
                      std::strerror(errno));
   };
-  if (path == "-") return check(put(stdout, content));
+  if (path == "-" || path == "/dev/stdout") return check(put(stdout, content));
   if (is_special(path)) return check(write_to(open_special(path), content));
   dist::TemporaryFile file(path);
   check(write_to(file.create(), content));

@@ -4,8 +4,9 @@
 
 namespace mercer::report {
 
-/// Whether `path` is there already and is neither file nor directory: /dev/stdout, a pipe. Such a
-/// place is written to, never replaced.
+/// Whether `path` is there already and is neither file nor directory: a pipe, and whatever lies in
+/// /dev and /proc, where /dev/fd/3 may lead to a file that is open. Such a place is written to, at
+/// its end, never replaced.
 bool is_special(const std::string& path);
 
 /// Opens such a place to write to it. A pipe that nobody reads is an error (ENXIO), not a wait.

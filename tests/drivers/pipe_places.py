@@ -11,7 +11,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import BIN, MPIEXEC, PipeTest, read, run
+from support import BIN, MPIEXEC, QUICK, PipeTest, read, run
 
 ARCH = ("--arch", "dense(8) relu dense(1)")
 OUTPUTS = ("--out", "--json", "--plot", "--csv", "--checkpoint")
@@ -133,6 +133,26 @@ class Overwriting(PipeTest):
                     self.refuse([first, second], "mercer-krr", *job, first, self.path("new"), second, self.path(name), ranks=0)
         train = ("--train", f"csv:{self.path('m.csv')}", *ARCH)
         self.refuse(["--csv", "--json"], "mercer-train", *train, "--csv", "x", "--json", "x", ranks=0)
+
+    def test_the_name_of_a_lock_is_no_outputs(self):
+        job = ("--train", f"csv:{self.path('m.csv')}", "--ridge", "1e-3", "--solver", "cg")
+        a = self.path("a.h5")
+        for first, second in (("--out", "--json"), ("--checkpoint", "--json"), ("--out", "--plot")):
+            with self.subTest(first=first, second=second):
+                self.refuse([second, "the lock of " + first], "mercer-krr", *job, first, a, second, a + ".lock", ranks=0)
+        os.symlink(a, self.path("l.json"))  # leads to nothing yet
+        self.refuse(["--out", "--json", "are one file"], "mercer-krr", *job, "--out", a, "--json", self.path("l.json"), ranks=0)
+
+    def test_what_standard_output_goes_to_is_not_replaced(self):
+        log = self.path("log")
+        job = f"{os.path.join(BIN, 'mercer-krr')} --train csv:{self.path('m.csv')} --ridge 1e-3"
+        for command in (f"{job} --json /dev/stdout > {log}", f"{job} --json /dev/fd/3 3> {log}.3 > {log}; cat {log}.3 >> {log}"):
+            with self.subTest(command):
+                subprocess.run(["bash", "-c", command], check=True, timeout=60, env=os.environ | QUICK)
+                with open(log, encoding="utf-8") as file:
+                    text = file.read()
+                self.assertTrue(text.startswith("mercer-krr ") and "residual of the solve" in text, text)
+                self.assertIn('"status": "ok"', text)
 
     def test_the_rows_of_a_stored_model_are_kept(self):
         rows, table = self.path("rows.h5"), self.path("m.json")
@@ -275,8 +295,10 @@ class TwoJobs(PipeTest):
                 self.wait_for(out + ".lock", process)
                 time.sleep(0.2)
                 process.send_signal(sent)
-                process.stderr.read()
+                said = process.stderr.read()
                 self.assertNotEqual(process.wait(timeout=60), 0)
+                if sent in (signal.SIGUSR1, signal.SIGUSR2):
+                    self.assertIn("mercer-spectrum: interrupted: files are as they were", said)
                 self.assertEqual(os.listdir(self.directory), [])
 
     def test_a_checkpoint_is_not_begun_anew_without_a_word(self):

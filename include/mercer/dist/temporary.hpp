@@ -4,6 +4,9 @@
 
 namespace mercer::dist {
 
+/// What a symbolic link leads to in the end, there or not; any other path itself. Local.
+std::string followed(const std::string& path);
+
 /// A file under way: it lies beside the place where it will be, under a name that no other run has,
 /// and takes its place when it is complete.
 ///
