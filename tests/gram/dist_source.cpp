@@ -1,6 +1,7 @@
 // Kernel matrices from files: whose rows they are, and what symmetry their type can have.
 #include <gtest/gtest.h>
 #include <hdf5.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
@@ -24,14 +25,21 @@ double cross_entry(Index i, Index j) {
   return std::cos(static_cast<double>(3 * i + j));
 }
 
+/// A name of this run's own, the same on all ranks: on other numbers of ranks the same tests run
+/// beside it.
+std::string own(const std::string& name) {
+  const auto world = comm::Communicator::world();
+  return world.broadcast(fmt::format("{}-{}", ::getpid(), name), 0);
+}
+
 /// A file with /kernel (rows x cols of f) and the attributes given; removed at the end.
 class KernelFile {
  public:
   using Attributes = std::vector<std::pair<std::string, std::string>>;
   template <class T = double, class F>
-  KernelFile(std::string path, Index rows, Index cols, F&& f, const Attributes& attributes,
+  KernelFile(const std::string& name, Index rows, Index cols, F&& f, const Attributes& attributes,
              T /*type*/ = {})
-      : path_(std::move(path)) {
+      : path_(own(name)) {
     const auto world = comm::Communicator::world();
     auto file = dist::Hdf5File::create(world, path_);
     dist::RowBlock<T> K(world, rows, cols);
