@@ -124,7 +124,7 @@ TEST(StoredKernel, CrossMatrixIsHeldAgainstBothSets) {
   const auto cross = [&](const KernelFile::Attributes& attributes) {
     return KernelFile("source_c.h5", kM, kN, cross_entry, attributes);
   };
-  auto source = gram::Source::stored(K.path() + ",source_c.h5");
+  auto source = gram::Source::stored(K.path() + "," + own("source_c.h5"));
   {
     const auto C = cross({{"data_hash", kB}, {"data2_hash", kA}, {"kernel", "ntk(1)"}});
     EXPECT_TRUE(source.verify_cross(world, kTest, kTrain).empty());
