@@ -40,8 +40,9 @@ bool write_to(int descriptor, const std::string& content) {
 
 bool is_special(const std::string& path) {
   std::error_code ignored;
-  if (path.starts_with("/dev/") || path.starts_with("/proc/")) return true;
   const auto status = std::filesystem::status(path, ignored);
+  for (const char* open : {"/dev/fd/", "/dev/std", "/proc/"})
+    if (path.starts_with(open)) return std::filesystem::exists(status);
   return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status) &&
          !std::filesystem::is_directory(status);
 }

@@ -4,9 +4,8 @@
 
 namespace mercer::report {
 
-/// Whether `path` is there already and is neither file nor directory: a pipe, and whatever lies in
-/// /dev and /proc, where /dev/fd/3 may lead to a file that is open. Such a place is written to, at
-/// its end, never replaced.
+/// Whether `path` is there already and is neither file nor directory: a pipe, and what names an
+/// open file, /dev/stdout and /dev/fd/3. Such a place is written to, at its end, never replaced.
 bool is_special(const std::string& path);
 
 /// Opens such a place to write to it. A pipe that nobody reads is an error (ENXIO), not a wait.
