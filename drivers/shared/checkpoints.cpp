@@ -14,8 +14,9 @@ void CheckpointJob::add(po::options_description& group) {
   auto add = group.add_options();
   add("checkpoint", po::value(&path)->value_name("FILE"),
       "of the iterative solver: written every --checkpoint-every and when interrupted (SIGUSR1, "
-      "SIGUSR2, SIGTERM, SIGINT, SIGHUP). mpirun passes SIGUSR1 and SIGUSR2 on and waits; after "
-      "SIGTERM or SIGINT it leaves its ranks one second, which a large checkpoint may not make");
+      "SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU). mpirun passes SIGUSR1 and SIGUSR2 on and waits; "
+      "after SIGTERM or SIGINT it kills its ranks within a second: too soon for a large "
+      "checkpoint");
   add("checkpoint-every", po::value(&every_)->value_name("SECONDS|Np")->default_value(every_),
       "seconds between checkpoints, or 5p: every 5 products of K with a block");
   add("resume", po::bool_switch(&resume), "go on from --checkpoint FILE");

@@ -513,8 +513,8 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
 
 namespace {
 
-/// An error's text holds what users wrote: of line feeds and other control characters, and of what
-/// is endless, no terminal shall hear.
+/// An error's text may quote a user's file name or attribute: control characters are escaped, and
+/// what is longer than 4000 characters is cut.
 std::string in_one_line(const std::string& text) {
   constexpr std::size_t kMost = 4000;
   std::string line;

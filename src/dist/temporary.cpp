@@ -155,7 +155,7 @@ void forget(const std::string& name) {
     }
 }
 
-/// As the class says. No two runs share one, on whatever machines.
+/// PATH.tmp-MACHINE-PID-START-COUNT: no two runs share one, on whatever machines.
 std::string temporary_name(const std::string& target) {
   static std::atomic<int> count{0};
   static const std::string own = fmt::format("{}-{}-{}", machine(), static_cast<long>(::getpid()),
@@ -189,8 +189,7 @@ TemporaryFile::~TemporaryFile() {
 }
 
 int TemporaryFile::create() {
-  const auto replaced = permissions(target_);
-  const auto mode = static_cast<::mode_t>(replaced ? *replaced & 0700 : 0666);
+  const ::mode_t mode = permissions(target_) ? 0600 : 0666;
   return ::open(name_.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
 }
 

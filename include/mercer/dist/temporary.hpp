@@ -26,7 +26,8 @@ class TemporaryFile {
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
   const std::string& name() const { return name_; }
-  /// Creates the file, empty, to be read by nobody who may not read the file that it replaces.
+  /// Creates the file, empty. Where it replaces another one, only the owner can open it until it is
+  /// published.
   /// Returns a descriptor to write to, -1 with errno set where that fails. The caller closes it.
   int create();
   /// Syncs the file and renames it to PATH. It gets the permissions of the file that was there
