@@ -42,6 +42,14 @@ processor() { # the model, and what of it decides which loops are taken
 }
 processor
 
+# Programs that start side by side shall not have to make Open MPI's session folder, which the last one
+# of others has just removed ("mkdir: File exists"): a folder of this run's own, kept by what lies in it.
+sessions=$(mktemp -d "${TMPDIR:-/tmp}/mercer-tests.XXXXXX")
+trap 'rm -rf "$sessions"' EXIT
+host=$(uname -n)
+mkdir -p "$sessions/ompi.$host.$(id -u)/kept" "$sessions/ompi.${host%%.*}.$(id -u)/kept"
+export OMPI_MCA_orte_tmpdir_base=$sessions
+
 started=$SECONDS
 launcher=()
 [[ -z $(command -v ccache) ]] || launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
