@@ -1,201 +1,414 @@
-// Side-by-side figures of Mercer's stages on this machine: gram (assembly against p?syrk and
-// dgemm), eig (every eigensolver against `auto`), train (a step of gradient descent against sgemm).
-// Ratios are medians of one run. In files of their own: plan (what any method takes for any n and
-// P), operator (products with K), krylov (top pairs beside the direct solvers), cg
-// (preconditioners).
+// Side-by-side figures of Mercer's stages on this machine (src/bench): gram (assembly against
+// p?syrk and dgemm), eig (every direct eigensolver against `automatic`), train (a step of gradient
+// descent against sgemm), operator (products with K), krylov (top pairs beside the direct solvers),
+// cg
+// (preconditioners), plan (what any method takes for any n and number of ranks).
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
+#include "bench/bench.hpp"
 #include "mercer/base/memory.hpp"
-#include "mercer/base/random.hpp"
-#include "mercer/gram/assemble.hpp"
-#include "mercer/la/scalapack.hpp"
-#include "mercer/spectral/eigenpairs.hpp"
-#include "shared/bench.hpp"
-#include "shared/forecast.hpp"
+#include "mercer/base/text.hpp"
+#include "shared/session.hpp"
 
 namespace mercer::drivers {
 namespace {
 
-using Row = nlohmann::ordered_json;
+namespace po = boost::program_options;
 
-/// Points of the unit sphere in R^d: Gaussian directions.
-dist::RowBlock<double> sphere_points(const comm::Communicator& comm, Index n, Index d,
-                                     std::uint64_t seed) {
-  dist::RowBlock<double> X(comm, n, d);
-  const Random random(seed, Stream::data_inputs);
-  for (Index i = 0; i < X.local_rows(); ++i) {
-    double square = 0;
-    for (Index j = 0; j < d; ++j) {
-      double& x = X.row(i)[static_cast<std::size_t>(j)];
-      x = random.normal(static_cast<std::uint64_t>((X.first_row() + i) * d + j));
-      square += x * x;
-    }
-    for (double& x : X.row(i)) x /= std::sqrt(square);
+/// What all benchmarks have.
+struct BenchLine {
+  CommonOptions common;
+  int repeat = 5;
+  CommandLine line;
+  po::options_description* group = nullptr;  ///< of the benchmark's own
+
+  BenchLine(const std::string& usage, const std::string& purpose,
+            Planning planning = Planning::here)
+      : line("mercer-bench", usage, purpose) {
+    line.add_common(common, planning);
   }
-  return X;
+  po::options_description_easy_init add() {
+    if (group == nullptr) group = &line.group("Benchmarks");
+    return group->add_options();
+  }
+  void add_repeat(int by_default) {
+    add()("repeat", po::value(&repeat)->default_value(by_default), "runs; medians are printed");
+  }
+  /// A kernel function: three hidden layers, unless something else is asked for.
+  gram::Source kernel(const std::string& job, const comm::Communicator& comm, bool deep = true) {
+    if (repeat < 1) throw InputError("--repeat {}: give at least 1", repeat);
+    if (deep && !line.given("arch") && !line.given("depth") && !line.empirical_kernel())
+      line.assume_depth(3);
+    auto source = line.kernel_source(comm);
+    if (source.is_stored())
+      throw InputError("--kernel {}: {} takes a function", source.text(), job);
+    return source;
+  }
+  bench::Bench on(Session& session) const {
+    return {.grid = session.grid(),
+            .print = [&session](const std::string& text) { session.say("{}", text); },
+            .seed = common.seed,
+            .nb = common.nb,
+            .repeat = repeat,
+            .memory_limit = common.memory_limit > 0 ? common.memory_limit
+                                                    : plan::memory_per_rank(session.comm()).bytes};
+  }
+};
+
+template <class Number>
+void at_least(const char* option, Number value, double least) {
+  if (!(static_cast<double>(value) >= least))
+    throw InputError("{} {}: give at least {}", option, value, least);
 }
 
-int bench_gram(const BenchJob& job, const gram::Source& kernel, Session& session) {
-  const auto& grid = session.grid();
-  const Index n = job.n, d = job.d;
-  const Index nb = job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
-  session.begin(n, d, nb, kernel.text(), 0);
-  const gram::Options assembly{.nb = nb};
-  Plan plan = session.plan();
-  plan.stage(forecast::assemble(
-      session.machine(kernel, d),
-      {.n = n, .d = d, .shape = grid.shape(), .nb = nb, .kernel = forecast::kernel_of(kernel)}));
-  if (session.stop_at_plan(plan)) return 0;
-
-  const auto X = sphere_points(session.comm(), n, d, job.common.seed);
-  std::vector<double> assembling, syrk, peak;
-  for (int r = 0; r < job.repeat; ++r) {
-    peak.push_back(gemm_peak<double>(session.comm()));
-    assembling.push_back(seconds(session.comm(), [&] {
-      const auto K = gram::assemble<double>(kernel.kernel(), X, grid, assembly);
-    }));
-    dist::DistMatrix<double> A(grid, n, d, nb);
-    A.fill([](Index i, Index j) { return static_cast<double>((i + 3 * j) % 7) - 3; });
-    syrk.push_back(seconds(session.comm(), [&] {
-      dist::DistMatrix<double> C(grid, n, n, nb);
-      la::syrk_lower<double>(1.0, A, 0.0, C);
-    }));
+std::vector<Index> whole_numbers(const std::string& option, const std::string& text, double least,
+                                 double most) {
+  std::vector<Index> numbers;
+  for (const double x : parse_numbers(option, text)) {
+    if (!(x >= least && x <= most && x == std::floor(x)))
+      throw InputError("{} {}: {} is no whole number of {} ... {}", option, text, x, least, most);
+    numbers.push_back(static_cast<Index>(x));
   }
-  std::vector<double> ratio;
-  for (std::size_t i = 0; i < syrk.size(); ++i) ratio.push_back(assembling[i] / syrk[i]);
-  const double pairs = 0.5 * static_cast<double>(n) * static_cast<double>(n + 1);
-  const double ranks = static_cast<double>(session.comm().size());
-  const double gflops = 2e-9 * pairs * static_cast<double>(d) / median(assembling);
-  const double peak_all = 1e-9 * median(peak) * ranks;
-  session.say("{:<26} {:>10} {:>12} {:>12}", "", "seconds", "GFLOP/s", "of peak");
-  session.say("{:<26} {:>10} {:>12.1f} {:>11.0f}%", "dgemm, all ranks at once", "", peak_all,
-              100.0);
-  session.say("{:<26} {:>10.4f} {:>12.1f} {:>11.0f}%", "p?syrk, one triangle", median(syrk),
-              2e-9 * pairs * static_cast<double>(d) / median(syrk),
-              200e-9 * pairs * static_cast<double>(d) / median(syrk) / peak_all);
-  session.say("{:<26} {:>10.4f} {:>12.1f} {:>11.0f}%", "assembly, both triangles",
-              median(assembling), gflops, 100 * gflops / peak_all);
-  session.say("assembly / p?syrk: {:.3f} (median of {}; {:.3f} ... {:.3f});  {:.3g} entries/s",
-              median(ratio), job.repeat, *std::ranges::min_element(ratio),
-              *std::ranges::max_element(ratio),
-              static_cast<double>(n) * static_cast<double>(n) / median(assembling));
-  session.record().result["rows"] = {
-      Row{{"n", n},
-          {"d", d},
-          {"kernel", kernel.text()},
-          {"seconds_assemble", median(assembling)},
-          {"seconds_syrk", median(syrk)},
-          {"ratio", median(ratio)},
-          {"gflops", gflops},
-          {"gflops_dgemm", peak_all},
-          {"entries_per_second",
-           static_cast<double>(n) * static_cast<double>(n) / median(assembling)}}};
+  return numbers;
+}
+
+int finish(Session& session, bench::Json rows) {
+  session.record().result["rows"] = std::move(rows);
   return session.finish();
 }
 
-int bench_eig(const BenchJob& job, const gram::Source& kernel, Session& session) {
-  const auto& grid = session.grid();
-  using spectral::Method;
-  auto rows = Row::array();
+int gram(int argc, char** argv, const comm::Communicator& comm) {
+  Index n = 8192, d = 784;
+  BenchLine job("gram [options]", "Assembly of K beside p?syrk and dgemm.");
+  job.line.add_kernel();
+  job.add()("n", po::value(&n)->default_value(n), "points")("d", po::value(&d)->default_value(d),
+                                                            "their dimension");
+  job.add_repeat(5);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  at_least("--n", n, 1), at_least("--d", d, 1);
+  const auto kernel = job.kernel("gram", comm);
+  Session session(job.line, job.common, comm);
+  const Index nb = session.block_of(n);
+  session.begin(n, d, nb, kernel.text(), 0);
+  Plan plan = session.plan();
+  plan.stage(plan::assemble(
+      session.machine(kernel, d),
+      {.n = n, .d = d, .shape = session.grid().shape(), .nb = nb, .kernel = &kernel.kernel()}));
+  if (session.stop_at_plan(plan)) return 0;
+  return finish(session, bench::assembly(job.on(session), kernel.kernel(), n, d));
+}
+
+int eig(int argc, char** argv, const comm::Communicator& comm) {
+  std::string sizes = "2000,5000", fractions = "1,0.25,0.0333333";
+  BenchLine job("eig [options]", "Every direct eigensolver beside the one that is chosen.");
+  job.line.add_kernel();
+  job.add()("sizes", po::value(&sizes)->default_value(sizes), "n")(
+      "fractions", po::value(&fractions)->default_value(fractions), "k/n");
+  job.add_repeat(5);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  const auto kernel = job.kernel("eig", comm);
+  Session session(job.line, job.common, comm);
   session.begin(0, 16, job.common.nb, kernel.text(), 0);
   if (session.stop_at_plan(session.plan())) return 0;
-  session.say("{:>7} {:>6}  {:<10} {:>10} {:>10}   {}", "n", "k", "method", "seconds", "/ best",
-              "largest residual");
-  for (const double size : parse_numbers("--sizes", job.sizes)) {
-    const auto n = static_cast<Index>(size);
-    const auto X = sphere_points(session.comm(), n, 16, job.common.seed);
-    for (const double fraction : parse_numbers("--fractions", job.fractions)) {
-      const Index k = std::clamp<Index>(static_cast<Index>(std::lround(size * fraction)), 1, n);
-      const std::vector<Method> methods{Method::elpa1, Method::elpa2, Method::scalapack,
-                                        Method::automatic};
-      std::map<Method, std::vector<double>> times;
-      std::map<Method, double> residual;
-      std::string chosen;
-      for (int r = 0; r < job.repeat; ++r)
-        for (const Method method : methods) {
-          const Index nb =
-              job.common.nb > 0 ? job.common.nb : spectral::recommended_block(n, grid.shape());
-          auto K = gram::assemble<double>(kernel.kernel(), X, grid, {.nb = nb});
-          spectral::Options options{.top = k, .method = method};
-          times[method].push_back(seconds(session.comm(), [&] {
-            const auto pairs = spectral::eigenpairs(std::move(K), options);
-            residual[method] = *std::ranges::max_element(pairs.residuals);
-            if (method == Method::automatic) chosen = spectral::name(pairs.method);
-          }));
-        }
-      double best = INFINITY;
-      for (const Method method : methods)
-        if (method != Method::automatic) best = std::min(best, median(times[method]));
-      for (const Method method : methods) {
-        const double t = median(times[method]);
-        const std::string name =
-            method == Method::automatic ? fmt::format("auto={}", chosen) : spectral::name(method);
-        session.say("{:>7} {:>6}  {:<14} {:>8.3f} {:>10.3f}   {:.1e}", n, k, name, t, t / best,
-                    residual[method]);
-        rows.push_back(Row{{"n", n},
-                           {"k", k},
-                           {"method", name},
-                           {"seconds", t},
-                           {"over_best", t / best},
-                           {"residual", residual[method]}});
-      }
-    }
+  return finish(session, bench::eigensolvers(job.on(session), kernel.kernel(),
+                                             parse_numbers("--sizes", sizes),
+                                             parse_numbers("--fractions", fractions)));
+}
+
+std::vector<spectral::Method> direct_solvers(const std::string& text) {
+  std::vector<spectral::Method> methods;
+  if (text == "none") return methods;
+  for (const auto& word : words(text)) {
+    methods.push_back(spectral::parse_method(word));
+    if (methods.back() == spectral::Method::krylov)
+      throw InputError("--against krylov: give direct solvers, or none");
   }
-  session.record().result["rows"] = rows;
+  return methods;
+}
+
+int krylov(int argc, char** argv, const comm::Communicator& comm) {
+  bench::KrylovBench options{.data = "sphere:d=16"};
+  std::string second, sizes = "4000,8000", fractions = "0.02,0.05",
+                      against = "elpa1,elpa2,scalapack", storage = "double";
+  BenchLine job("krylov [options]",
+                "The top k eigenpairs by block Krylov beside the direct solvers.");
+  job.line.add_data(options.preparation, options.data, second, false);
+  job.line.add_kernel();
+  job.add()("sizes", po::value(&sizes)->default_value(sizes),
+            "n: the first rows of the set, or the size of a synthetic one")(
+      "fractions", po::value(&fractions)->default_value(fractions), "k/n")(
+      "tol", po::value(&options.tolerance)->default_value(1e-8), "residual over lambda_1")(
+      "against", po::value(&against)->default_value(against),
+      "direct solvers to run beside it; none")(
+      "storage", po::value(&storage)->default_value(storage), "of the operator")(
+      "block", po::value(&options.block)->default_value(0), "vectors of a product; 0: chosen")(
+      "basis", po::value(&options.basis)->default_value(0), "columns before a restart; 0: chosen");
+  job.add_repeat(3);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  if (!second.empty()) throw InputError("--data2: mercer-bench krylov takes one set");
+  options.against = direct_solvers(against);
+  options.storage = gram::parse_storage(storage);
+  options.preparation.seed = job.common.seed;
+  const auto kernel = job.kernel("krylov", comm);
+  Session session(job.line, job.common, comm);
+  session.begin(0, 0, job.common.nb, kernel.text(), 0);
+  if (session.stop_at_plan(session.plan())) return 0;
+  return finish(session, bench::krylov(job.on(session), options, kernel.kernel(),
+                                       parse_numbers("--sizes", sizes),
+                                       parse_numbers("--fractions", fractions)));
+}
+
+int products(int argc, char** argv, const comm::Communicator& comm) {
+  bench::ProductBench options;
+  BenchLine job("operator [options]",
+                "Products of K with a block of vectors, however K is kept, beside dgemm.");
+  job.line.add_kernel();
+  job.add()("n", po::value(&options.n)->default_value(8192), "points")(
+      "d", po::value(&options.d)->default_value(784), "their dimension")(
+      "block", po::value(&options.block)->default_value(64), "vectors of a product");
+  job.add_repeat(5);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  at_least("--n", options.n, 1), at_least("--d", options.d, 1);
+  at_least("--block", options.block, 1);
+  const auto kernel = job.kernel("operator", comm);
+  Session session(job.line, job.common, comm);
+  session.begin(options.n, options.d, 0, kernel.text(), 0);
+  const auto on = job.on(session);
+  const double n = static_cast<double>(options.n);
+  auto plan = session.plan();
+  plan.stage("operators", bench::bytes(on, options, kernel.kernel()),
+             2 * n * n * static_cast<double>(options.block), "one product");
+  if (session.stop_at_plan(plan)) return 0;
+  session.record().result.update(bench::products(on, options, kernel.kernel()));
   return session.finish();
 }
+
+int cg(int argc, char** argv, const comm::Communicator& comm) {
+  bench::CgBench options;
+  data::Options preparation;
+  std::string data = "sphere:n=4000,d=10,degree=2", second, ranks = "600";
+  Index n = 0;
+  BenchLine job("cg [options]",
+                "Iterations of block conjugate gradients for (K + gamma I) A = Y: plain, and "
+                "preconditioned.");
+  job.line.add_data(preparation, data, second, false);
+  job.line.add_kernel();
+  job.add()("n", po::value(&n)->default_value(0), "at most the first n rows; 0: all (as --limit)")(
+      "ridge-relative", po::value(&options.ridge)->default_value(1e-3), "ridge over trace(K)/n")(
+      "rank", po::value(&ranks)->default_value(ranks),
+      "ranks of pivoted Cholesky preconditioners, a list; 0: none")(
+      "top", po::value(&options.top)->default_value(0), "eigenpairs as preconditioner; 0: not")(
+      "outputs", po::value(&options.outputs)->default_value(0),
+      "at most the first outputs, all of which are solved for together; 0: all")(
+      "tol", po::value(&options.tolerance)->default_value(1e-6), "relative residual to reach")(
+      "iterations", po::value(&options.iterations)->default_value(5000), "at most");
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  if (!std::isfinite(options.ridge))
+    throw InputError("--ridge-relative {}: give a number", options.ridge);
+  if (!(options.tolerance > 0))
+    throw InputError("--tol {}: give a positive number", options.tolerance);
+  at_least("--ridge-relative", options.ridge, 0), at_least("--n", n, 0);
+  at_least("--top", options.top, 0), at_least("--outputs", options.outputs, 0);
+  at_least("--iterations", options.iterations, 1);
+  if (!second.empty()) throw InputError("--data2: mercer-bench cg takes one set");
+  for (const Index rank : whole_numbers("--rank", ranks, 0, 1e9))
+    options.ranks.push_back(static_cast<double>(rank));
+  options.single = job.common.single_precision;
+  const auto kernel = job.kernel("cg", comm, false);
+  if (n > 0) preparation.limit = n;
+  preparation.seed = job.common.seed;
+  Session session(job.line, job.common, comm);
+  const auto set = data::load(data, "", preparation, comm).train;
+  session.begin(set.rows(), set.dimension(), 0, kernel.text(), set.hash);
+  const auto on = job.on(session);
+  const double rows = static_cast<double>(set.rows());
+  auto plan = session.plan();
+  plan.stage("cg", bench::bytes(on, options, kernel.kernel(), set),
+             2 * rows * rows * static_cast<double>(bench::outputs(options, set)), "one iteration");
+  if (session.stop_at_plan(plan)) return 0;
+  return finish(session, bench::conjugate_gradients(on, options, kernel.kernel(), set));
+}
+
+template <class T>
+int train(const BenchLine& job, const std::vector<std::pair<std::string, Index>>& networks, Index d,
+          Index top, Session& session) {
+  auto rows = bench::Json::array();
+  for (const auto& [text, n] : networks) {
+    const net::Network network(arch::parse(text), d, net::Parametrization::ntk,
+                               net::Start::gaussian);
+    auto plan = session.plan();
+    plan.stage("train", bench::bytes<T>(job.on(session), network, n, top),
+               network.gradient_flops() * static_cast<double>(n), "one step");
+    if (session.stop_at_plan(plan)) return 0;
+    rows.push_back(bench::training_step<T>(job.on(session), network, n, top));
+  }
+  return finish(session, std::move(rows));
+}
+
+int train(int argc, char** argv, const comm::Communicator& comm) {
+  Index n = 8192, d = 784, top = 200;
+  BenchLine job("train [options]", "A step of gradient descent, with S and without, beside sgemm.");
+  job.line.add_kernel();
+  job.add()("n", po::value(&n)->default_value(n), "rows")("d", po::value(&d)->default_value(d),
+                                                          "their dimension")(
+      "top", po::value(&top)->default_value(top), "modes of S");
+  job.add_repeat(5);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  at_least("--n", n, 1), at_least("--d", d, 1), at_least("--top", top, 1);
+  at_least("--repeat", job.repeat, 1);
+  if (!job.line.given("precision")) job.common.single_precision = true;
+  std::vector<std::pair<std::string, Index>> networks{
+      {"dense(1024) relu dense(1024) relu dense(10)", n},
+      {"dense(256) relu dense(256) relu dense(10)", job.line.given("n") ? n : 1024}};
+  if (job.line.given("arch")) networks = {{job.line.architecture().text(), n}};
+  Session session(job.line, job.common, comm);
+  session.begin(networks.front().second, d, 0, "none", 0);
+  return job.common.single_precision ? train<float>(job, networks, d, top, session)
+                                     : train<double>(job, networks, d, top, session);
+}
+
+/// Of ForecastBench and the ranks that it is for, as typed.
+struct ForecastLine {
+  BenchLine job{"plan [options]",
+                "How far does it go: time and memory a rank of every method, for any n and any "
+                "number\nof ranks, from this machine's measured rates (or those of --machine).",
+                Planning::many};
+  bench::ForecastBench options;
+  std::string n = "60000,1000000", ranks, methods = "all", storage = "auto";
+
+  void add();
+  void check();
+  bench::ForecastRanks ranks_of(Index ranks, const Machine& measured, Session& session) const;
+  void print_header(const std::vector<bench::ForecastRanks>& all, const Session& session) const;
+};
+
+void ForecastLine::add() {
+  auto& o = options;
+  job.line.add_kernel();
+  auto add = job.line.group("Plan").add_options();
+  add("n", po::value(&n)->value_name("N,...")->default_value(n), "rows");
+  add("d", po::value(&o.d)->value_name("D")->default_value(784), "numbers in a row");
+  add("outputs", po::value(&o.outputs)->value_name("C")->default_value(10), "targets");
+  add("predict", po::value(&o.predict)->value_name("M")->default_value(10000),
+      "rows to predict after a fit");
+  add("k", po::value(&o.k)->value_name("K")->default_value(200), "eigenpairs of eig-top, krylov");
+  add("ranks", po::value(&ranks)->value_name("P,..."), "numbers of ranks (default: this run's)");
+  add("method", po::value(&methods)->value_name("NAME,...")->default_value(methods),
+      "eig (all pairs), eig-top (k of them, direct), krylov (k, iterative), cholesky (ridge "
+      "regression), cg (the same, iterative), product (K times --columns vectors), all");
+  add("storage", po::value(&storage)->value_name("NAME")->default_value(storage),
+      "what krylov, cg and product keep of K: auto (by --memory-limit), double, single, mixed, "
+      "none");
+  add("iterations", po::value(&o.iterations)->value_name("N")->default_value(100.0, "100"),
+      "of cg");
+  add("rank", po::value(&o.rank)->value_name("R")->default_value(600),
+      "of cg's preconditioner; 0: none");
+  add("columns", po::value(&o.columns)->value_name("B")->default_value(64), "of product");
+}
+
+void ForecastLine::check() {
+  auto& o = options;
+  at_least("--d", o.d, 1), at_least("--k", o.k, 1), at_least("--outputs", o.outputs, 1);
+  at_least("--predict", o.predict, 0), at_least("--rank", o.rank, 0);
+  at_least("--columns", o.columns, 1), at_least("--iterations", o.iterations, 0);
+  o.n = whole_numbers("--n", n, 1, 1e12);
+  o.methods = words(methods);
+  bench::check_methods(o.methods);
+  o.storage = gram::parse_storage(storage);
+  o.single = job.common.single_precision;
+}
+
+/// A node has --ranks-per-node ranks, or as many as this machine has cores.
+bench::ForecastRanks ForecastLine::ranks_of(Index ranks, const Machine& measured,
+                                            Session& session) const {
+  const auto& comm = session.comm();
+  TargetOptions target = job.common.target;
+  if (ranks != comm.size() || target.ranks_per_node > 0) target.ranks = ranks;
+  bench::ForecastRanks result{.target = plan::target_of(target, "", job.common.threads, comm),
+                              .there = {},
+                              .limit = job.common.memory_limit};
+  result.there = plan::machine_of(measured, result.target, target);
+  for (auto& line : result.there.assumptions) line = with_options(line);
+  if (result.limit <= 0)
+    result.limit = plan::memory_per_rank(comm, result.target.ranks_per_node).bytes;
+  return result;
+}
+
+void ForecastLine::print_header(const std::vector<bench::ForecastRanks>& all,
+                                const Session& session) const {
+  const auto& o = options;
+  std::string limits;
+  for (const auto& ranks : all) {
+    const auto text = format_bytes(ranks.limit);
+    if (limits.find(text) == std::string::npos) limits += (limits.empty() ? "" : ", ") + text;
+  }
+  session.say(
+      "memory  {} a rank ({}), of it {} before the start", limits,
+      job.common.memory_limit > 0 ? "--memory-limit" : "this machine's, over a node's ranks",
+      format_bytes(o.baseline));
+  for (const auto& ranks : all) {
+    session.say("ranks   {}", text(ranks.target));
+    for (const auto& line : ranks.there.assumptions) session.say("assumed {}", line);
+  }
+  session.say("d = {}, k = {}, {}, {} predicted; cg: {} iterations, rank {}\n", o.d, o.k,
+              counted(o.outputs, "output"), counted(o.predict, "row"), o.iterations, o.rank);
+}
+
+int forecast(int argc, char** argv, const comm::Communicator& comm) {
+  ForecastLine forecast;
+  auto& [job, options, n, ranks, methods, storage] = forecast;
+  forecast.add();
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  forecast.check();
+  const auto kernel = job.kernel("plan", comm);
+  job.common.dry_run = true;
+  auto own = job.common;
+  own.target = {};  // what is measured is this machine
+  Session session(job.line, own, comm);
+  session.begin(0, options.d, 0, kernel.text(), 0);
+  const auto measured = session.machine(kernel, options.d);
+  options.baseline = session.plan().peak();
+  std::vector<bench::ForecastRanks> all;
+  for (const Index P :
+       whole_numbers("--ranks", ranks.empty() ? std::to_string(comm.size()) : ranks, 1, 1e6))
+    all.push_back(forecast.ranks_of(P, measured, session));
+  forecast.print_header(all, session);
+  auto targets = bench::Json::array();
+  for (const auto& one : all) targets.push_back(json(one.target, one.there));
+  auto rows = bench::forecasts(job.on(session), options, kernel.kernel(), all);
+  for (auto& row : rows)
+    if (row.contains("refused")) row["refused"] = with_options(row["refused"].get<std::string>());
+  session.record().result["planned_for"] = targets;
+  session.record().result["machine"] = measured.json();
+  return finish(session, std::move(rows));
+}
+
+struct Benchmark {
+  const char* name;
+  int (*run)(int argc, char** argv, const comm::Communicator& comm);
+};
+constexpr Benchmark kBenchmarks[] = {{"gram", gram},     {"eig", eig},           {"train", train},
+                                     {"plan", forecast}, {"operator", products}, {"krylov", krylov},
+                                     {"cg", cg}};
 
 }  // namespace
 }  // namespace mercer::drivers
 
 int main(int argc, char** argv) {
   using namespace mercer::drivers;
-  namespace po = boost::program_options;
   return run(argc, argv, "mercer-bench", [&](const mercer::comm::Communicator& comm) {
-    const std::string job_name = argc > 1 ? argv[1] : "";
-    if (job_name == "plan") return bench_plan(argc - 1, argv + 1, comm);
-    if (job_name == "operator") return bench_operator(argc - 1, argv + 1, comm);
-    if (job_name == "cg") return bench_cg(argc - 1, argv + 1, comm);
-    if (job_name == "krylov") return bench_krylov(argc - 1, argv + 1, comm);
-    BenchJob job;
+    const std::string name = argc > 1 ? argv[1] : "";
+    for (const auto& benchmark : kBenchmarks)
+      if (name == benchmark.name) return benchmark.run(argc - 1, argv + 1, comm);
     CommandLine line("mercer-bench", "gram|eig|train|plan|operator|krylov|cg [options]",
-                     "Times Mercer's stages beside what they are built on.");
-    line.add_common(job.common, Planning::here);
-    line.add_kernel();
-    auto add = line.group("Benchmarks").add_options();
-    add("n", po::value(&job.n)->default_value(8192), "gram: points; train: rows");
-    add("d", po::value(&job.d)->default_value(784), "gram, train: dimension");
-    add("top", po::value(&job.top)->default_value(200), "train: modes of S");
-    add("repeat", po::value(&job.repeat)->default_value(5), "runs; medians are printed");
-    add("sizes", po::value(&job.sizes)->default_value("2000,5000"), "eig: matrix sizes");
-    add("fractions", po::value(&job.fractions)->default_value("1,0.25,0.0333333"), "eig: k/n");
-    const bool named = job_name == "gram" || job_name == "eig" || job_name == "train";
-    if (!named && !job_name.starts_with("-"))
-      throw mercer::InputError(
-          "mercer-bench {}: give gram, eig, train, plan, operator, krylov or cg first", job_name);
-    if (!line.parse(argc - (named ? 1 : 0), argv + (named ? 1 : 0), comm)) return 0;
-    if (!named)
-      throw mercer::InputError(
-          "give gram, eig, train, plan, operator, krylov or cg first, then the options");
-    if (job.repeat < 1) throw mercer::InputError("--repeat {}: give at least 1", job.repeat);
-    if (job_name == "train") {
-      if (!line.given("precision")) job.common.single_precision = true;
-      if (line.given("arch")) job.networks.push_back(line.architecture().text());
-      job.given_n = line.given("n");
-      if (job.n < 1 || job.d < 1 || job.top < 1)
-        throw mercer::InputError("--n {}, --d {}, --top {}: give at least 1", job.n, job.d,
-                                 job.top);
-      Session session(line, job.common, comm);
-      return bench_train(job, session);
-    }
-    // The assembly's benchmark is that of three hidden layers, unless something else is asked for.
-    if (!line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-      line.adopt("depth=3", {"depth"}, "mercer-bench");
-    const auto kernel = line.kernel_source(comm);
-    Session session(line, job.common, comm);
-    return job_name == "gram" ? bench_gram(job, kernel, session) : bench_eig(job, kernel, session);
+                     "Times Mercer's stages beside what they are built on; each has a --help.");
+    CommonOptions common;
+    line.add_common(common, Planning::here);
+    if (name.starts_with("-") && !line.parse(argc, argv, comm)) return 0;
+    throw mercer::InputError(
+        "{}give gram, eig, train, plan, operator, krylov or cg first, then the options",
+        name.empty() || name.starts_with("-") ? "" : name + ": ");
   });
 }

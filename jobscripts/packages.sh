@@ -12,9 +12,9 @@ mercer_packages=(
 
 # To test, beside those above. Python and its libraries are the independent second opinion; Slurm
 # and munge serve the test of the job scripts, rsvg-convert the test of the pictures, clang is the
-# other compiler that Mercer is built with.
+# other compiler that Mercer is built with, Doxygen makes the library's pages.
 mercer_test_packages=(
-  libgtest-dev libbenchmark-dev ccache clang clang-format
+  libgtest-dev libbenchmark-dev ccache clang clang-format clang-tidy doxygen
   python3 python3-numpy python3-scipy python3-h5py
   slurm-wlm munge librsvg2-bin procps
 )

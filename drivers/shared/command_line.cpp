@@ -11,17 +11,15 @@
 
 #include "mercer/base/file.hpp"
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/base/version.hpp"
 #include "mercer/comm/environment.hpp"
+#include "mercer/comm/same.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/io/signals.hpp"
 #include "mercer/net/empirical.hpp"
-#include "shared/agreement.hpp"
+#include "mercer/report/libraries.hpp"
 #include "shared/console.hpp"
-#include "shared/libraries.hpp"
-#include "shared/places.hpp"
-#include "shared/plan.hpp"
-#include "shared/signals.hpp"
-#include "shared/start_guard.hpp"
 
 namespace po = boost::program_options;
 
@@ -202,6 +200,15 @@ void CommandLine::add_kernel() {
 
 namespace {
 
+/// Options whose files are only read.
+bool is_read(const std::string& option) {
+  constexpr std::string_view kRead[] = {
+      "--config",          "--data",     "--data2",   "--eval",  "--g",
+      "--init-parameters", "--kernel",   "--machine", "--model", "--parameters",
+      "--split",           "--spectrum", "--start",   "--test",  "--train"};
+  return std::ranges::find(kRead, option) != std::end(kRead);
+}
+
 /// Of an option that is given more than once the last counts.
 po::parsed_options last_ones(po::parsed_options parsed) {
   auto& options = parsed.options;
@@ -221,6 +228,7 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   command_ = joined(argc, argv);
   po::options_description all;
   for (const auto& g : groups_) all.add(*g);
+  for (const auto& option : all.options()) know_option(option->long_name());
   comm::together(comm, [&] {
     try {
       po::store(last_ones(po::command_line_parser(argc, argv)
@@ -245,7 +253,7 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
       rethrow(error);
     }
   });
-  require_same_options(comm, program_, settings());
+  require_same_start(comm);
   if (values_.count("help") != 0) {
     if (comm.root()) {
       std::ostringstream text;
@@ -256,7 +264,7 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     return false;
   }
   if (values_.count("version") != 0) {
-    const auto made_with = libraries_text(libraries());  // collective
+    const auto made_with = report::libraries_text(report::libraries());
     if (comm.root())
       print(stdout, fmt::format("{} {} ({})\n{}", program_, version(), git_commit(), made_with));
     return false;
@@ -276,14 +284,25 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   return true;
 }
 
+/// mpirun can start ranks with other options and programs (`mpirun -n 1 A : -n 1 B`, a --config on
+/// local disks).
+void CommandLine::require_same_start(const comm::Communicator& comm) const {
+  std::vector<comm::Fact> facts{
+      {"the program", fmt::format("{} {} ({})", program_, version(), git_commit())}};
+  for (const auto& [name, value] : settings()) facts.push_back({"--" + name, value});
+  for (auto& fact : report::environment()) facts.push_back(std::move(fact));
+  comm::require_same(comm, facts, "start all ranks alike");
+}
+
 void CommandLine::require_same_files(const comm::Communicator& comm) const {
-  std::vector<std::pair<std::string, std::string>> reads, writes;
-  for (const auto& [name, value] : file_options())
-    if (is_read(name))
-      reads.emplace_back("--" + name, value);
-    else if (name == "out" || name == "checkpoint")  // by all ranks; other files by rank 0
-      writes.emplace_back("--" + name, value);
-  drivers::require_same_files(comm, reads, writes);
+  auto by_all = reads(), to = writes();
+  std::erase_if(by_all, [](const io::NamedFile& file) {  // rank 0's, and what was compared above
+    return file.who == "--split" || file.who == "--config";
+  });
+  std::erase_if(to, [](const io::NamedFile& file) {  // the others are rank 0's
+    return file.who != "--out" && file.who != "--checkpoint";
+  });
+  io::require_same_files(comm, by_all, to);
 }
 
 /// An option of another kernel would have no effect. (Where --arch is that of a network, the
@@ -321,7 +340,7 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   const bool elsewhere = o.target.ranks > 0 || o.target.nodes > 0;
   if (data_ != nullptr)
     data_->memory_limit =
-        o.memory_limit > 0 && !elsewhere ? o.memory_limit : memory_per_rank(comm).bytes;
+        o.memory_limit > 0 && !elsewhere ? o.memory_limit : plan::memory_per_rank(comm).bytes;
   for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "network-bandwidth"}) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)
@@ -340,51 +359,17 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   t.validate();
 }
 
-namespace {
-
-/// "name=value" lines, of names in `allowed` alone.
-po::parsed_options parse_lines(const std::string& text, const std::vector<std::string>& allowed,
-                               const std::string& where, const po::options_description& all) {
-  po::parsed_options parsed(&all);
-  std::istringstream lines(text);
-  std::string line;
-  while (std::getline(lines, line)) {
-    const auto sign = line.find('=');
-    const std::string name = line.substr(0, sign);
-    if (sign == std::string::npos || std::ranges::count(allowed, name) == 0)
-      throw InputError("{}: the attribute 'options' has {}: a model has no such option", where,
-                       line.substr(0, 200));
-    parsed.options.emplace_back(name, std::vector{line.substr(sign + 1)});
-  }
-  return parsed;
+void CommandLine::assume_depth(Index depth) {
+  if (given("depth") || !kernel_.arch.empty()) return;
+  kernel_.depth = depth;
+  values_.at("depth").value() = depth;
 }
 
-}  // namespace
-
-void CommandLine::adopt(const std::string& text, const std::vector<std::string>& allowed,
-                        const std::string& where) {
-  po::options_description all;
-  for (const auto& g : groups_) all.add(*g);
-  try {
-    const auto stored = parse_lines(text, allowed, where, all);
-    // A matrix from a file serves its own rows: other rows come with another one.
-    const auto other_matrix = [&](const auto& option) {
-      return option.string_key == "kernel" && option.value.at(0).starts_with("file:") &&
-             kernel_.kind.starts_with("file:");
-    };
-    for (const auto& option : stored.options)
-      if (given(option.string_key) && option.string_key != "seed" && !other_matrix(option))
-        throw InputError("--{}: belongs to the stored model {}, leave it out", option.string_key,
-                         where);
-    po::variables_map adopted;
-    po::store(stored, adopted);
-    for (const auto& [name, value] : adopted)
-      if (!value.defaulted() && !(name == "kernel" && given(name)))
-        values_.insert_or_assign(name, value);
-    po::notify(values_);
-  } catch (const po::error& error) {
-    throw InputError("{}: its options cannot be read: {}", where, error.what());
-  }
+void CommandLine::expect_no_kernel(const std::string& model) const {
+  for (const char* option : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
+                             "bias-std", "bandwidth"})
+    if (given(option))
+      throw InputError("--{}: belongs to the stored model {}, leave it out", option, model);
 }
 
 std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
@@ -394,8 +379,8 @@ std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   return result;
 }
 
-std::vector<std::pair<std::string, std::string>> CommandLine::file_options() const {
-  std::vector<std::pair<std::string, std::string>> result;
+std::vector<io::NamedFile> CommandLine::file_options() const {
+  std::vector<io::NamedFile> result;
   for (const auto& g : groups_)
     for (const auto& option : g->options()) {
       const std::string& name = option->long_name();
@@ -404,9 +389,21 @@ std::vector<std::pair<std::string, std::string>> CommandLine::file_options() con
       bool file = value.starts_with("file:") || value.starts_with("table:");
       for (const char* word : {"FILE", "SPEC", ".h5", ".csv", ".json", ".svg", ".npy"})
         file = file || called.find(word) != std::string::npos;
-      if (file && !value.empty()) result.emplace_back(name, value);
+      if (file && !value.empty()) result.push_back({"--" + name, value});
     }
   return result;
+}
+
+std::vector<io::NamedFile> CommandLine::reads() const {
+  auto files = file_options();
+  std::erase_if(files, [](const io::NamedFile& file) { return !is_read(file.who); });
+  return files;
+}
+
+std::vector<io::NamedFile> CommandLine::writes() const {
+  auto files = file_options();
+  std::erase_if(files, [](const io::NamedFile& file) { return is_read(file.who); });
+  return files;
 }
 
 arch::Options CommandLine::scales() const {
@@ -469,7 +466,7 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   const auto& path = kernel_.parameters;
   if (path.empty())
     throw InputError("--kernel empirical: is that of given weights: --parameters W.h5");
-  auto stored = net::read_network(dist::Hdf5File::open(comm, path), scales());
+  auto stored = net::read_network(io::Hdf5File::open(comm, path), scales());
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
     throw InputError("--{}: {} is not that of --parameters {}, {}: leave it out", option, typed,
@@ -491,63 +488,28 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   return stored;
 }
 
-std::vector<double> parse_numbers(const std::string& option, const std::string& text) {
-  std::vector<double> numbers;
-  std::stringstream stream(text);
-  std::string piece;
-  while (std::getline(stream, piece, ',')) {
-    std::size_t used = 0;
-    double value = 0;
-    try {
-      value = std::stod(piece, &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    if (used == 0 || used != piece.size())
-      throw InputError("{} {}: '{}' is not a number", option, text, piece);
-    numbers.push_back(value);
-  }
-  if (numbers.empty()) throw InputError("{}: give a number", option);
-  return numbers;
-}
-
-namespace {
-
-/// An error's text may quote a user's file name or attribute: control characters are escaped, and
-/// what is longer than 4000 characters is cut.
-std::string in_one_line(const std::string& text) {
-  constexpr std::size_t kMost = 4000;
-  std::string line;
-  for (const char c : text.substr(0, kMost)) {
-    const auto byte = static_cast<unsigned char>(c);
-    line += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
-  }
-  return text.size() > kMost ? line + " ..." : line;
-}
-
-}  // namespace
-
 int run(int argc, char** argv, const std::string& program,
         const std::function<int(const comm::Communicator&)>& body) {
-  guard_start();
+  comm::guard_start();
   try {
     comm::Environment mpi(argc, argv);
     const auto world = comm::Communicator::world();
-    leave_on_signals(world.root() ? program : "");
+    io::leave_on_signals(world.root() ? program : "");
     int code = 1;
     bool said = false;
     try {
       code = body(world);
     } catch (const Error& error) {  // thrown alike on all ranks
       code = static_cast<int>(error.code());
-      if (world.root()) print(stderr, fmt::format("{}: {}\n", program, in_one_line(error.what())));
+      if (world.root())
+        print(stderr, fmt::format("{}: {}\n", program, in_one_line(with_options(error.what()))));
       said = true;
     } catch (const std::bad_alloc&) {  // nobody agreed on these: the others cannot know
       comm::abort_run(program.c_str(), "out of memory", static_cast<int>(ExitCode::out_of_memory));
     } catch (const std::exception& error) {
       comm::abort_run(program.c_str(), error.what());
     }
-    note_signals();  // a launcher's, which ends the others after the first: it was no interruption
+    io::note_signals();  // a launcher's, which ends the others after the first: it was no interruption
     if (const auto why = world.root() && !said ? lost_output() : ""; !why.empty()) {
       print(stderr, fmt::format("{}: standard output: cannot be written: {}\n", program, why));
       if (code == 0) code = static_cast<int>(ExitCode::failed);
@@ -555,7 +517,7 @@ int run(int argc, char** argv, const std::string& program,
     // On all ranks: a launcher kills the others at the first non-zero exit.
     return world.all_reduce(code, comm::Op::max);
   } catch (const Error& error) {  // MPI itself could not be used
-    print(stderr, fmt::format("{}: {}\n", program, error.what()));
+    print(stderr, fmt::format("{}: {}\n", program, with_options(error.what())));
     return static_cast<int>(error.code());
   }
 }

@@ -12,10 +12,20 @@
 #include "mercer/data/dataset.hpp"
 #include "mercer/dist/process_grid.hpp"
 #include "mercer/gram/source.hpp"
+#include "mercer/io/places.hpp"
 #include "mercer/net/parameters.hpp"
-#include "shared/target.hpp"
+#include "mercer/plan/memory.hpp"
+#include "mercer/plan/stage.hpp"
+#include "mercer/plan/target.hpp"
 
 namespace mercer::drivers {
+
+using plan::format_seconds;
+using plan::Machine;
+using plan::Plan;
+using plan::Stage;
+using plan::Target;
+using plan::TargetOptions;
 
 /// The options that all drivers share.
 struct CommonOptions {
@@ -58,11 +68,10 @@ class CommandLine {
   /// that is given more than once the last counts; the command line wins over --config. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
-  /// Takes options from `text` ("name=value" lines, stored in `where`) as if they had been typed.
-  /// Throws InputError for a name that is not among those `allowed`, and for one that was typed as
-  /// well: a stored model stands for them.
-  void adopt(const std::string& text, const std::vector<std::string>& allowed,
-             const std::string& where);
+  /// Hidden layers where neither --depth nor --arch was given. Local.
+  void assume_depth(Index depth);
+  /// Throws InputError where an option of the kernel was given: `model` stands for them. Local.
+  void expect_no_kernel(const std::string& model) const;
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
@@ -84,12 +93,16 @@ class CommandLine {
   /// The command as typed, and every option with its value in force, for the reports.
   const std::string& command() const { return command_; }
   std::vector<std::pair<std::string, std::string>> settings() const;
-  /// Those among them whose value is called a file in --help (FILE, SPEC, S.h5, ...) or begins
-  /// with file: or table:, by name and value; none that is empty.
-  std::vector<std::pair<std::string, std::string>> file_options() const;
+  /// Those among them that name files: whose value is called so in --help (FILE, SPEC, S.h5, ...)
+  /// or begins with file: or table:; none that is empty. What is not known to be only read counts
+  /// as written. --checkpoint is read and written, by --resume.
+  std::vector<io::NamedFile> reads() const;
+  std::vector<io::NamedFile> writes() const;
 
  private:
   void add_planning(CommonOptions& options, Planning planning);
+  std::vector<io::NamedFile> file_options() const;
+  void require_same_start(const comm::Communicator& comm) const;
   void require_same_files(const comm::Communicator& comm) const;
   void check_common(const comm::Communicator& comm);
   void check_kernel() const;
@@ -109,9 +122,6 @@ class CommandLine {
   std::string precision_ = "double", memory_limit_;
   KernelOptions kernel_;
 };
-
-/// "0.1,1e-3" -> numbers. Throws InputError naming the option and the piece that is not a number.
-std::vector<double> parse_numbers(const std::string& option, const std::string& text);
 
 /// A driver's main: starts MPI, calls `body`, prints an Error as one line from rank 0 on stderr,
 /// and returns the exit code, the same on every rank.

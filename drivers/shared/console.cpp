@@ -1,12 +1,47 @@
 #include "shared/console.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
+#include <string_view>
 
 namespace mercer::drivers {
 namespace {
 
 int lost = 0;  // errno of the first failure
+
+std::set<std::string, std::less<>>& options() {
+  static std::set<std::string, std::less<>> names;
+  return names;
+}
+
+/// Fields that messages of the library name, whether or not this program has the option.
+bool is_field(std::string_view word) {
+  constexpr std::string_view kFields =
+      " arch bandwidth batch bias_std block cg_tol checkpoint checkpoint_every data directions "
+      "estimates g grid header index json kernel latency limit loss machine max_iterations "
+      "max_seconds memory_limit method model momentum nb network_bandwidth nodes one_hot "
+      "operator_spectrum out plot precision precondition preconditioner predict rank ranks "
+      "ranks_per_node rate record_every refresh residual_refresh resume ridge ridge_relative "
+      "safeguard safety scale seed solver spectrum split standardize start steps stochastic "
+      "storage target test tolerance top trace_kernel train unit_norm values_only weight_decay "
+      "weight_std ";
+  return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
+}
+
+/// The option that sets a field: it has the field's name, dashes for underscores, but for three.
+std::string option_of(std::string_view field) {
+  std::string option(field);
+  std::ranges::replace(option, '_', '-');
+  if (options().contains(option)) return option;
+  if (field == "method") return "solver";
+  if (field == "rate") return "lr";
+  if (field == "tolerance") return "tol";
+  return option;
+}
 
 }  // namespace
 
@@ -20,6 +55,28 @@ std::string lost_output() {
   if (lost == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0))
     lost = errno != 0 ? errno : EIO;
   return lost != 0 ? std::strerror(lost) : "";
+}
+
+void know_option(const std::string& name) {
+  options().insert(name);
+}
+
+std::string with_options(const std::string& message) {
+  std::string text;
+  std::size_t done = 0;
+  for (std::size_t open = 0; (open = message.find('`', done)) != std::string::npos;) {
+    const std::size_t close = message.find('`', open + 1);
+    if (close == std::string::npos) break;
+    const auto word = std::string_view(message).substr(open + 1, close - open - 1);
+    if (!is_field(word)) {  // somebody's own backtick
+      text.append(message, done, open + 1 - done);
+      done = open + 1;
+      continue;
+    }
+    text.append(message, done, open - done).append("--" + option_of(word));
+    done = close + 1;
+  }
+  return text.append(message, done);
 }
 
 }  // namespace mercer::drivers

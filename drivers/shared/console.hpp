@@ -13,4 +13,12 @@ void print(std::FILE* stream, const std::string& text);
 /// where nothing is. Local.
 std::string lost_output();
 
+/// The program has the option --NAME. Local.
+void know_option(const std::string& name);
+
+/// A message of the library, which names fields of its options in backticks, as a user of the
+/// drivers knows them: "`top` 300: K has ..." -> "--top 300: K has ...". Other words in backticks
+/// stay. Local.
+std::string with_options(const std::string& message);
+
 }  // namespace mercer::drivers

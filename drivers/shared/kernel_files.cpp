@@ -4,19 +4,27 @@
 
 namespace mercer::drivers {
 
-gram::Source verified(const Session& session, gram::Source kernel, const data::Dataset& train,
-                      const data::Dataset* test, bool matrix) {
+namespace {
+
+gram::RowIdentity identity_of(const char* name, const data::Dataset& set) {
+  return {fmt::format("the {} rows ({})", name, set.spec), set.hash, set.rows()};
+}
+
+}  // namespace
+
+gram::Source verified(Session& session, gram::Source kernel, const data::Dataset& train,
+                      const data::Dataset* test) {
   if (!kernel.is_stored()) return kernel;
-  const auto identity = [](const char* name, const data::Dataset& set) {
-    return gram::RowIdentity{fmt::format("the {} rows ({})", name, set.spec), set.hash, set.rows()};
-  };
-  const auto of_train = identity("training", train);
-  std::vector<std::string> lines;
-  if (matrix) lines = kernel.verify(session.comm(), of_train);
-  if (test != nullptr)
-    for (auto& line : kernel.verify_cross(session.comm(), identity("test", *test), of_train))
-      lines.push_back(std::move(line));
-  for (const std::string& line : lines) session.say("kernel  {}", line);
+  const auto of_train = identity_of("training", train);
+  for (const auto& line : kernel.verify(session.comm(), of_train)) session.log("kernel", line);
+  return test == nullptr ? kernel : verified_cross(session, std::move(kernel), of_train, *test);
+}
+
+gram::Source verified_cross(Session& session, gram::Source kernel, const gram::RowIdentity& rows,
+                            const data::Dataset& test) {
+  if (!kernel.is_stored()) return kernel;
+  for (const auto& line : kernel.verify_cross(session.comm(), identity_of("test", test), rows))
+    session.log("kernel", line);
   return kernel;
 }
 

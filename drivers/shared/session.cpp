@@ -1,15 +1,17 @@
 #include "shared/session.hpp"
 
 #include <cmath>
+#include <filesystem>
 #include <thread>
 
+#include "mercer/base/hash.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/base/text.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/io/signals.hpp"
+#include "mercer/report/libraries.hpp"
 #include "mercer/spectral/stored.hpp"
-#include "shared/agreement.hpp"
-#include "shared/libraries.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -27,8 +29,8 @@ dist::GridShape own_shape(const CommonOptions& options, const Target& target, in
 }
 
 /// Ranks that share this machine, times their threads, beside its cores.
-void warn_if_oversubscribed(const Session& session, int threads) {
-  const int sharing = ranks_here(session.comm());
+void warn_if_oversubscribed(Session& session, int threads) {
+  const int sharing = plan::ranks_here(session.comm());
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (cores > 0 && sharing * threads > cores)
     session.warn(fmt::format("{} x {} on {}: the run is right but slow", counted(sharing, "rank"),
@@ -46,17 +48,8 @@ void reserve_for_blas(const comm::Communicator& comm) {
       throw MemoryError("{} leaves {} to this process, and BLAS needs {} for its buffers: raise it",
                         room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
     Matrix<double> A(256, 256, 1.0), C(256, 256, 0.0);
-    la::gemm<double>(la::Trans::no, la::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
+    blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
   });
-}
-
-/// What this process holds before its job, the rank with most, in steps: what is left of a memory
-/// limit decides how much of K is kept and when a basis restarts, and with them the last bits of a
-/// result, which shall not depend on a page more or less.
-double memory_before(const comm::Communicator& comm) {
-  constexpr double kStep = 8.0 * (1 << 20);
-  const auto most = comm.all_reduce(resident_memory_bytes(), comm::Op::max);
-  return kStep * std::ceil(static_cast<double>(most) / kStep);
 }
 
 }  // namespace
@@ -65,15 +58,16 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
                  const comm::Communicator& comm)
     : comm_(comm),
       options_(options),
-      target_(target_of(options.target, options.grid, options.threads, comm)),
-      places_(line, options.dry_run, comm),
+      target_(plan::target_of(options.target, options.grid, options.threads, comm)),
+      places_(comm, line.reads(), line.writes(),
+              [&](const io::NamedFile& file) { return !options.dry_run || file.who == "--json"; }),
       grid_(comm, own_shape(options, target_, comm.size())),
       progress_mode_(mode(options)),
       quiet_(options.quiet || options.json == "-"),
-      baseline_(memory_before(comm)) {
+      baseline_(jobs::Resources::baseline_of(comm)) {
   report::check_name(options.out, options.json);
   if (!options.plot.empty()) report::picture_format("--plot", options.plot);
-  la::set_blas_threads(options.threads);
+  blas::set_threads(options.threads);
   record_.driver = line.program();
   record_.command = line.command();
   for (const auto& [name, value] : line.settings()) record_.config[name] = value;
@@ -88,40 +82,77 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
   if (!options.plot.empty())
     report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
   reserve_for_blas(comm);
-  record_.libraries = libraries();
-  require_same_machine(comm, record_.libraries);
+  record_.libraries = report::libraries();
+  report::require_same_machine(comm, record_.libraries);
   warn_if_oversubscribed(*this, options.threads);
 }
 
-void Session::warn(const std::string& text) const {
-  if (!options_.quiet) warn_always(text);
+void Session::warn(const std::string& text, bool always) {
+  if (comm_.root() && (always || !options_.quiet))
+    print(stderr, fmt::format("{}: warning: {}\n", record_.driver, with_options(text)));
 }
 
-void Session::warn_always(const std::string& text) const {
-  if (comm_.root()) print(stderr, fmt::format("{}: warning: {}\n", record_.driver, text));
+void Session::log(const std::string& topic, const std::string& text) {
+  say("{:<7} {}", topic, text);
 }
 
-void Session::draw(const std::vector<report::Plot>& panels) const {
+void Session::line(const std::string& text) {
+  say("{}", text);
+}
+
+void Session::begin(const std::string& phase) {
+  open_.push_back(
+      std::unique_ptr<Open>(new Open{report::Phases::Scope(phases_, phase),
+                                     report::Progress(phase, progress_mode_, comm_.root())}));
+}
+
+void Session::end() {
+  open_.pop_back();
+}
+
+void Session::progress(double share, const std::string& note) {
+  if (!open_.empty()) open_.back()->progress.update(share, note);
+}
+
+bool Session::interrupted() {
+  return io::gives_up();
+}
+
+void Session::solving(bool on) {
+  if (on) io::note_signals();
+  io::solving(on);
+}
+
+Index Session::block_of(Index n) const {
+  return options_.nb > 0 ? options_.nb : spectral::recommended_block(n, shape());
+}
+
+void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const {
+  if (!checkpoints.asked()) return;
+  comm::together(comm_, [&] {
+    std::error_code ignored;
+    if (!comm_.root() || options_.dry_run || checkpoints.resume ||
+        std::filesystem::file_size(checkpoints.path, ignored) == 0 || ignored)
+      return;
+    throw InputError(
+        "--checkpoint {}: is there already: give --resume to go on from it, or another name, or "
+        "remove it to start anew",
+        checkpoints.path);
+  });
+  report::check_writable(comm_, report::Content::hdf5, "--checkpoint", checkpoints.path);
+}
+
+void Session::draw(const std::vector<report::Plot>& panels) {
   if (panels.empty())
-    return warn_always(
+    return warn(
         fmt::format("--plot {}: there is nothing to draw: no spectrum, no test rows, one ridge",
-                    options_.plot));
+                    options_.plot),
+        true);
   try {
     report::write_picture(comm_, options_.plot, panels);
   } catch (const RunError& error) {
-    warn_always(fmt::format("--plot {}", error.what()));
+    warn(fmt::format("--plot {}", error.what()), true);
   }
-}
-
-void Session::check_range(const gram::Source& source, const dist::RowBlock<double>& X) const {
-  if (source.is_stored()) return;
-  gram::require_normal(source.kernel(), X);
-  const double error = gram::kernel_error_estimate(source.kernel(), X);
-  if (!(error <= 1e-8))
-    warn(fmt::format(
-        "the kernel is good to {:.1e} of sqrt(k(x, x) k(z, z)) only: the quadrature of its "
-        "activation at the variances of these rows",
-        error));
 }
 
 void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
@@ -130,11 +161,11 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
   record_.d = d;
   record_.nb = nb;
   record_.kernel = kernel;
-  record_.data_hash = data_hash != 0 ? spectral::hash_text(data_hash) : std::string();
+  record_.data_hash = data_hash != 0 ? hash_text(data_hash) : std::string();
   say("{} {} ({})  {}, grid {}{}, {} precision, {}", record_.driver, record_.version, record_.git,
       counted(record_.ranks, "rank"), record_.grid, nb > 0 ? fmt::format(", block {}", nb) : "",
       record_.precision, record_.started);
-  say("on      {}", libraries_line(record_.libraries));
+  say("on      {}", report::libraries_line(record_.libraries));
   say("kernel  {}", kernel);
   if (n > 0)
     say("data    n = {}{}{}", n, d > 0 ? fmt::format(", d = {}", d) : std::string(),
@@ -143,20 +174,37 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
 
 Machine Session::machine(const kernel::Kernel* kernel, Index d) {
   if (!plans_time()) return {};
-  Machine machine = options_.machine.empty() ? measure_machine(comm_, kernel, d)
-                                             : read_machine(comm_, options_.machine);
+  Machine machine = options_.machine.empty() ? plan::measure_machine(comm_, kernel, d)
+                                             : plan::read_machine(comm_, options_.machine);
   if (kernel != nullptr && !options_.machine.empty() && machine.kernel != kernel->text()) {
     say("machine {}: has entries of {}, not of this kernel: they are measured here",
         options_.machine, machine.kernel.empty() ? "no kernel" : machine.kernel);
-    measure_entries(comm_, *kernel, d, machine);
+    plan::measure_entries(comm_, *kernel, d, machine);
   }
   if (!options_.dry_run) return machine;
-  const auto there = machine_of(machine, target_, options_.target);
+  auto there = plan::machine_of(machine, target_, options_.target);
+  for (auto& line : there.assumptions) line = with_options(line);
   say("machine {}", there.machine.text());
   if (options_.target.given()) say("for     {}", text(target_));
   for (const auto& line : there.assumptions) say("assumed {}", line);
   record_.result["planned_for"] = json(target_, there);
   return there.machine;
+}
+
+jobs::Resources Session::resources(const gram::Source& kernel, Index d) {
+  return resources(machine(kernel, d));
+}
+
+jobs::Resources Session::resources(Machine machine) {
+  return {.memory_limit = options_.memory_limit,
+          .seed = options_.seed,
+          .nb = options_.nb,
+          .shape = shape(),
+          .grid = options_.grid,
+          .machine = std::move(machine),
+          .timed = plans_time(),
+          .available = memory_limit(),
+          .baseline = baseline_};
 }
 
 Machine Session::machine(const gram::Source& kernel, Index d) {
@@ -182,11 +230,11 @@ MemoryRoom Session::memory_room() const {
   if (target_.other)
     return asked > 0
                ? MemoryRoom{asked, "of --memory-limit"}
-               : MemoryRoom{memory_per_rank(comm_, target_.ranks_per_node).bytes,
+               : MemoryRoom{plan::memory_per_rank(comm_, target_.ranks_per_node).bytes,
                             fmt::format("that a machine like this one has for each of {} (give "
                                         "--memory-limit for that machine's)",
                                         counted(target_.ranks_per_node, "rank"))};
-  const auto room = memory_per_rank(comm_);
+  const auto room = plan::memory_per_rank(comm_);
   // What the machine has free may grow; what a control group or ulimit allows does not.
   const bool firm = room.whose != "this machine";
   if (asked > 0 && (asked <= room.bytes || !firm)) return {asked, "of --memory-limit"};
@@ -195,7 +243,7 @@ MemoryRoom Session::memory_room() const {
 
 bool Session::stop_at_plan(const Plan& plan) {
   const auto [limit, whose] = memory_room();
-  const std::string excess = plan.excess(limit, whose);
+  const std::string excess = with_options(plan.excess(limit, whose));
   record_.flops = plan.flops();
   record_.result["peak_memory_bytes_planned"] = plan.peak();
   if (plan.timed()) {
@@ -216,8 +264,8 @@ bool Session::stop_at_plan(const Plan& plan) {
   return options_.dry_run;
 }
 
-dist::Hdf5File Session::create_result() {
-  auto file = dist::Hdf5File::create(comm_, options_.out);
+io::Hdf5File Session::create_result() {
+  auto file = io::Hdf5File::create(comm_, options_.out);
   record_.seconds_at_write = comm_.all_reduce(clock_.seconds(), comm::Op::max);
   record_.write_attributes(file);
   return file;

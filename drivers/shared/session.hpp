@@ -8,24 +8,27 @@
 #include <utility>
 
 #include "mercer/data/dataset.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
+#include "mercer/io/places.hpp"
+#include "mercer/jobs/checkpoints.hpp"
+#include "mercer/jobs/monitor.hpp"
+#include "mercer/jobs/resources.hpp"
+#include "mercer/plan/machine.hpp"
+#include "mercer/plan/stage.hpp"
+#include "mercer/plan/target.hpp"
 #include "mercer/report/phases.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/report/progress.hpp"
 #include "mercer/report/record.hpp"
 #include "shared/command_line.hpp"
 #include "shared/console.hpp"
-#include "shared/machine.hpp"
-#include "shared/places.hpp"
-#include "shared/plan.hpp"
-#include "shared/target.hpp"
 
 namespace mercer::drivers {
 
 /// What every driver does around its computation: the process grid, the header and footer that make
 /// a redirected log document itself, phases, progress, the plan, and the records of the run.
 /// Collective.
-class Session {
+class Session final : public jobs::Monitor {
  public:
   /// Refuses output places that cannot be written to, that the job reads, or that another job
   /// writes, before any work.
@@ -41,9 +44,15 @@ class Session {
   /// group and ulimit leave to each rank. Collective.
   double memory_limit() const;
   const CommonOptions& options() const { return options_; }
-  const Places& places() const { return places_; }
+  const io::OutputPlaces& places() const { return places_; }
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
+
+  /// Block size for n rows: --nb, or what is good. Local.
+  Index block_of(Index n) const;
+  /// Throws InputError where --checkpoint cannot be written, or where a run that starts anew would
+  /// overwrite what an interrupted one has kept. Collective.
+  void check_checkpoint(const jobs::CheckpointOptions& checkpoints) const;
 
   /// Prints the run's first lines and notes sizes and kernel in the record. `data_hash`: 0 where
   /// there are no data.
@@ -53,6 +62,9 @@ class Session {
   /// "refused". Collective.
   bool stop_at_plan(const Plan& plan);
   Plan plan() const { return Plan(baseline_, plans_time()); }
+  /// What the job may use, with machine(kernel, d). Collective.
+  jobs::Resources resources(const gram::Source& kernel, Index d);
+  jobs::Resources resources(Machine machine);
   /// The coefficients of the plan's times. With --dry-run measured (about a second) or those of
   /// --machine, where the kernel's entries are measured if the file has another kernel's, and with
   /// the messages of target() (machine_of); the reference machine's where nobody looks at times.
@@ -67,39 +79,26 @@ class Session {
   template <class... Args>
   void say(fmt::format_string<Args...> text, Args&&... args) const {
     if (comm_.root() && !quiet_)
-      print(stdout, fmt::format(text, std::forward<Args>(args)...) + "\n");
+      print(stdout, with_options(fmt::format(text, std::forward<Args>(args)...)) + "\n");
   }
-  void warn(const std::string& text) const;
-  /// The same with --quiet too: something that was asked for is not there.
-  void warn_always(const std::string& text) const;
-  /// Throws InputError where the entries of these rows underflow; warns where the quadrature of
-  /// tanh, softplus or sigmoid is off by more than 1e-8 at their variances. Collective.
-  void check_range(const gram::Source& source, const dist::RowBlock<double>& X) const;
+  /// On standard error, unless --quiet; `always`: with it too.
+  void warn(const std::string& text, bool always = false) override;
 
-  /// Runs `body` as the named phase and returns what it returns.
-  template <class Body>
-  auto phase(const std::string& name, Body&& body) {
-    const auto scope = phases_.time(name);
-    return body();
-  }
-  /// The same for a long stage: `body` is given the function that it tells its share done.
-  template <class Body>
-  auto long_phase(const std::string& name, Body&& body) {
-    const auto scope = phases_.time(name);
-    report::Progress progress(name, progress_mode_, comm_.root());
-    return body(std::function<void(double)>([&progress](double share) { progress.update(share); }));
-  }
-
-  /// The progress of a stage that has more to say than its share.
-  report::Progress progress(const std::string& stage) const {
-    return report::Progress(stage, progress_mode_, comm_.root());
-  }
+  // What jobs tell (jobs::Monitor): a line "topic   text", phases with their progress, and whether
+  // a signal has come while an iterative solver keeps its state.
+  void log(const std::string& topic, const std::string& text) override;
+  void line(const std::string& text) override;
+  void begin(const std::string& phase) override;
+  void end() override;
+  void progress(double share, const std::string& note = {}) override;
+  bool interrupted() override;
+  void solving(bool on) override;
 
   /// Draws --plot. Where that fails the run goes on, with a warning: the picture can be drawn again
   /// from what is written. Collective.
-  void draw(const std::vector<report::Plot>& panels) const;
+  void draw(const std::vector<report::Plot>& panels);
   /// Opens --out and writes the attributes that every result has. Only with --out. Collective.
-  dist::Hdf5File create_result();
+  io::Hdf5File create_result();
   /// Writes the JSON record and prints the last line. Returns the exit code.
   int finish(bool ok = true);
 
@@ -112,9 +111,16 @@ class Session {
   comm::Communicator comm_;
   CommonOptions options_;
   Target target_;
-  Places places_;
+  io::OutputPlaces places_;
   dist::ProcessGrid grid_;
+  /// A phase that goes on, and its progress.
+  struct Open {
+    report::Phases::Scope time;
+    report::Progress progress;
+  };
+
   report::Phases phases_;
+  std::vector<std::unique_ptr<Open>> open_;
   report::Record record_;
   report::ProgressMode progress_mode_;
   bool quiet_;

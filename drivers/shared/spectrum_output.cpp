@@ -4,38 +4,56 @@
 #include <cmath>
 
 #include "mercer/base/text.hpp"
-#include "mercer/report/plot.hpp"
 
 namespace mercer::drivers {
-
-double largest_residual(const std::vector<double>& residuals) {
-  if (residuals.empty()) return -1;
-  double largest = 0;
-  for (const double r : residuals)
-    if (!(r <= largest)) largest = std::isnan(r) ? INFINITY : r;
-  return largest;
-}
 
 namespace {
 
 /// What was measured of the vectors; nothing is said of what was not.
 template <class T>
-std::string measured(const spectral::Eigenpairs<T>& pairs, const Accepted& accepted) {
+std::string measured(const jobs::Spectrum<T>& spectrum) {
+  const auto& pairs = spectrum.pairs;
+  const auto& accepted = spectrum.accepted;
   if (pairs.residuals.empty()) return ", no vectors to measure";
   auto text =
       fmt::format(", largest residual {:.1e} lambda_1 ({}; accepted up to {:.1e}{})",
-                  largest_residual(pairs.residuals), pairs.residuals_exact ? "exact" : "estimated",
+                  spectrum.largest_residual(), pairs.residuals_exact ? "exact" : "estimated",
                   accepted.residual, accepted.why.empty() ? std::string() : ", " + accepted.why);
   if (pairs.orthogonality >= 0)
     text += fmt::format(", max |V^T V - I| = {:.1e}", pairs.orthogonality);
   return text;
 }
 
+void print_estimates(Session& session, const jobs::SpectrumEstimates& e) {
+  session.say("\nestimates of the whole spectrum, from {}",
+              counted(static_cast<Index>(e.density.nodes.size()), "probe"));
+  session.say("  trace                   {:.10g} (exact)", e.trace);
+  session.say("  lambda_min              at most {:.4e}; some eigenvalue within {:.1e} of that",
+              e.density.smallest, e.density.smallest_residual);
+  session.say("  at gamma                {:.6e}, {:.4g} trace(K)/n", e.ridge,
+              e.ridge * static_cast<double>(e.density.n) / e.trace);
+  session.say("  statistical dimension   {:.6g} +- {:.2g}", e.dimension.value, e.dimension.error);
+  session.say("  log det(K + gamma I)    {:.8g} +- {:.2g}", e.log_determinant.value,
+              e.log_determinant.error);
+}
+
+void note_estimates(Session& session, const jobs::SpectrumEstimates& e) {
+  const auto with_error = [](const spectral::Estimate& x) {
+    return nlohmann::ordered_json{{"value", x.value}, {"error", x.error}};
+  };
+  session.record().result["estimates"] = {{"ridge", e.ridge},
+                                          {"trace", e.trace},
+                                          {"lambda_min_bound", e.density.smallest},
+                                          {"lambda_min_residual", e.density.smallest_residual},
+                                          {"statistical_dimension", with_error(e.dimension)},
+                                          {"log_determinant", with_error(e.log_determinant)}};
+}
+
 }  // namespace
 
 template <class T>
-void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs,
-                    const Accepted& accepted) {
+void print_spectrum(Session& session, const jobs::Spectrum<T>& spectrum) {
+  const auto& pairs = spectrum.pairs;
   session.say("\n{:>6}  {:>14}  {:>10}", "i", "lambda_i", "residual");
   const Index k = pairs.k();
   for (Index i = 0; i < k; ++i) {
@@ -51,15 +69,18 @@ void print_spectrum(const Session& session, const spectral::Eigenpairs<T>& pairs
               pairs.trace_error >= 0
                   ? fmt::format(" (sum of eigenvalues off by {:.1e})", pairs.trace_error)
                   : "",
-              measured(pairs, accepted));
+              measured(spectrum));
+  if (spectrum.estimates.has_value()) print_estimates(session, *spectrum.estimates);
 }
 
 template <class T>
-void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
-                   const Accepted& accepted) {
+void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum) {
+  const auto& pairs = spectrum.pairs;
+  const auto& accepted = spectrum.accepted;
   auto& record = session.record();
+  record.flops = spectrum.flops;
   record.method = spectral::name(pairs.method);
-  record.residual = largest_residual(pairs.residuals);
+  record.residual = spectrum.largest_residual();
   record.orthogonality = pairs.orthogonality;
   if (!pairs.residuals.empty()) {
     record.result["residuals"] = pairs.residuals_exact ? "exact" : "estimated";
@@ -71,97 +92,22 @@ void note_spectrum(Session& session, const spectral::Eigenpairs<T>& pairs,
   record.result["eigenvalue_next"] = pairs.next;
   record.result["trace"] = pairs.trace;
   record.result["k"] = pairs.k();
-  record.result["method_reason"] = pairs.reason;
-}
-
-void plot_spectrum(const Session& session, const std::vector<double>& values,
-                   const std::vector<double>& residuals) {
-  report::Series lambda{
-      .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
-  report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (values[i] > 0) {
-      lambda.x.push_back(static_cast<double>(i + 1));
-      lambda.y.push_back(values[i]);
-    }
-    if (i < residuals.size() && residuals[i] > 0) {
-      residual.x.push_back(static_cast<double>(i + 1));
-      residual.y.push_back(residuals[i]);
-    }
+  record.result["method_reason"] = with_options(pairs.reason);
+  if (spectrum.iterative) {
+    record.result["products"] = spectrum.products;
+    record.result["restarts"] = spectrum.restarts;
+    record.result["block"] = spectrum.block;
+    record.result["basis"] = spectrum.basis;
+    record.result["storage"] = spectrum.storage;
+    record.result["stored_share"] = spectrum.stored_share;
+    record.result["warning"] = spectrum.warning;
   }
-  report::Plot spectrum{.title = "Eigenvalues of K",
-                        .x_label = "i",
-                        .y_label = "lambda_i",
-                        .log_x = true,
-                        .log_y = true,
-                        .series = {lambda}};
-  report::Plot accuracy{.title = "Measured residuals",
-                        .x_label = "i",
-                        .y_label = "|K v_i - lambda_i v_i| / lambda_1",
-                        .log_x = true,
-                        .log_y = true,
-                        .series = {residual}};
-  std::vector<report::Plot> panels{spectrum};
-  if (!residual.x.empty()) panels.push_back(accuracy);
-  session.draw(panels);
+  if (spectrum.estimates.has_value()) note_estimates(session, *spectrum.estimates);
 }
 
-void print_estimates(const Session& session, const SpectrumEstimates& e) {
-  session.say("\nestimates of the whole spectrum, from {}",
-              counted(static_cast<Index>(e.density.nodes.size()), "probe"));
-  session.say("  trace                   {:.10g} (exact)", e.trace);
-  session.say("  lambda_min              at most {:.4e}; some eigenvalue within {:.1e} of that",
-              e.density.smallest, e.density.smallest_residual);
-  session.say("  at gamma                {:.6e}, {:.4g} trace(K)/n", e.ridge,
-              e.ridge * static_cast<double>(e.density.n) / e.trace);
-  session.say("  statistical dimension   {:.6g} +- {:.2g}", e.dimension.value, e.dimension.error);
-  session.say("  log det(K + gamma I)    {:.8g} +- {:.2g}", e.log_determinant.value,
-              e.log_determinant.error);
-}
-
-void note_estimates(Session& session, const SpectrumEstimates& e) {
-  const auto with_error = [](const spectral::Estimate& x) {
-    return nlohmann::ordered_json{{"value", x.value}, {"error", x.error}};
-  };
-  session.record().result["estimates"] = {{"ridge", e.ridge},
-                                          {"trace", e.trace},
-                                          {"lambda_min_bound", e.density.smallest},
-                                          {"lambda_min_residual", e.density.smallest_residual},
-                                          {"statistical_dimension", with_error(e.dimension)},
-                                          {"log_determinant", with_error(e.log_determinant)}};
-}
-
-void write_estimates(dist::Hdf5File& file, const SpectrumEstimates& e) {
-  std::vector<std::pair<double, double>> density;
-  const double share =
-      static_cast<double>(e.density.n) / static_cast<double>(e.density.nodes.size());
-  for (std::size_t z = 0; z < e.density.nodes.size(); ++z)
-    for (std::size_t j = 0; j < e.density.nodes[z].size(); ++j)
-      density.emplace_back(e.density.nodes[z][j], share * e.density.weights[z][j]);
-  std::ranges::sort(density);
-  std::vector<double> nodes, weights;
-  for (const auto& [node, weight] : density) {
-    nodes.push_back(node);
-    weights.push_back(weight);
-  }
-  file.write("/density/node", nodes);
-  file.write("/density/weight", weights);
-  file.write("/estimates/ridge", std::vector<double>{e.ridge});
-  file.write("/estimates/trace", std::vector<double>{e.trace});
-  file.write("/estimates/lambda_min_bound", std::vector<double>{e.density.smallest});
-  const auto with_error = [&](const std::string& name, const spectral::Estimate& x) {
-    file.write("/estimates/" + name, std::vector<double>{x.value});
-    file.attribute("/estimates/" + name, "error", x.error);
-  };
-  with_error("statistical_dimension", e.dimension);
-  with_error("log_determinant", e.log_determinant);
-}
-
-template void print_spectrum<double>(const Session&, const spectral::Eigenpairs<double>&,
-                                     const Accepted&);
-template void print_spectrum<float>(const Session&, const spectral::Eigenpairs<float>&,
-                                    const Accepted&);
-template void note_spectrum<double>(Session&, const spectral::Eigenpairs<double>&, const Accepted&);
-template void note_spectrum<float>(Session&, const spectral::Eigenpairs<float>&, const Accepted&);
+template void print_spectrum<double>(Session&, const jobs::Spectrum<double>&);
+template void print_spectrum<float>(Session&, const jobs::Spectrum<float>&);
+template void note_spectrum<double>(Session&, const jobs::Spectrum<double>&);
+template void note_spectrum<float>(Session&, const jobs::Spectrum<float>&);
 
 }  // namespace mercer::drivers

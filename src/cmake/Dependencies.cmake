@@ -11,6 +11,11 @@ find_package(Threads REQUIRED)
 # Debian names the libraries after the MPI, other sites do not.
 pkg_search_module(MERCER_SCALAPACK REQUIRED IMPORTED_TARGET GLOBAL
   scalapack-openmpi scalapack-mpich scalapack)
+# BLAS and LAPACK: by a module of their own, or those that ScaLAPACK's module brings.
+pkg_search_module(MERCER_LAPACK IMPORTED_TARGET GLOBAL lapack openblas)
+if(NOT MERCER_LAPACK_FOUND AND NOT TARGET PkgConfig::MERCER_LAPACK)
+  add_library(PkgConfig::MERCER_LAPACK ALIAS PkgConfig::MERCER_SCALAPACK)
+endif()
 pkg_search_module(MERCER_ELPA REQUIRED IMPORTED_TARGET GLOBAL elpa_openmp elpa)
 pkg_search_module(MERCER_HDF5 REQUIRED IMPORTED_TARGET GLOBAL hdf5-openmpi hdf5-mpi hdf5)
 pkg_search_module(MERCER_MUPARSER REQUIRED IMPORTED_TARGET GLOBAL muparser)

@@ -24,7 +24,7 @@ bool started_by_srun() {
 [[noreturn]] void refuse_singletons() {
   throw RunError(
       "srun started {0} separate copies of this program instead of {0} ranks: use mpirun, or 'srun "
-      "--mpi=pmix' where MPI was built with PMIx",
+      "`mpi`=pmix' where MPI was built with PMIx",
       number("SLURM_STEP_NUM_TASKS"));
 }
 

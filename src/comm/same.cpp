@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer::comm {
@@ -31,13 +32,6 @@ std::vector<Fact> separated(const std::string& text) {
   return facts;
 }
 
-/// FNV-1a (Fowler, Noll and Vo), 64 bits.
-std::uint64_t hash(const std::string& text) {
-  std::uint64_t h = 0xcbf29ce484222325;
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  return h;
-}
-
 /// The value of `name`; nullptr where there is none.
 const std::string* value_of(const std::vector<Fact>& facts, const std::string& name) {
   const auto at = std::ranges::find(facts, name, &Fact::name);
@@ -57,7 +51,7 @@ std::string shown(const std::string* value) {
 }  // namespace
 
 bool same(const Communicator& comm, const std::vector<Fact>& facts) {
-  const auto mine = std::bit_cast<std::int64_t>(hash(joined(facts)));
+  const auto mine = std::bit_cast<std::int64_t>(hash_of(joined(facts)));
   std::array<std::int64_t, 2> extremes{mine, ~mine};  // the least, and that of ~: the largest
   comm.all_reduce(std::span<std::int64_t>(extremes), Op::min);
   return extremes[0] == ~extremes[1];

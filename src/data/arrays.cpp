@@ -37,7 +37,7 @@ class ArrayReader : public Reader {
     if (request.text == Request::Text::refused)
       throw InputError("{}: holds names, {} first{}", labels.path(),
                        quoted(labels.read_texts(0, 1)[0]),
-                       request.training == nullptr ? ": --one-hot makes names classes" : "");
+                       request.training == nullptr ? ": `one_hot` makes names classes" : "");
     codes_ = coded(labels.read_texts(0, rows), texts_, labels.path());
   }
 

@@ -136,13 +136,13 @@ class CsvReader : public Reader {
         field.find_first_not_of("0123456789.,+-eE") == std::string_view::npos)
       return " (decimals are written with a point, thousands without a separator)";
     if (next_ == 0 && !layout_.header)
-      return " (--header yes takes the first row for names of the columns)";
+      return " (`header` yes takes the first row for names of the columns)";
     if (!is_target(column))
       return fmt::format(
           " (inputs are numbers: names become columns of 0 and 1, by pandas.get_dummies for "
-          "instance; --index {} sets the column aside)",
+          "instance; `index` {} sets the column aside)",
           column);
-    return test_ ? "" : " (--one-hot makes names classes)";
+    return test_ ? "" : " (`one_hot` makes names classes)";
   }
 
   std::string_view name(Index column) const {

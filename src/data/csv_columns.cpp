@@ -98,18 +98,18 @@ bool is_header(const std::string& path, const std::vector<std::string>& head,
   if (!sure && (!counts_columns(first, 0) || head.size() == 1)) {
     if (several && grows(first, 1))
       layout.warnings.push_back(fmt::format(
-          "{}: the first row, {}, looks like names of the columns and was taken for data (--header "
-          "yes takes it for names, --header no for data)",
+          "{}: the first row, {}, looks like names of the columns and was taken for data (`header` "
+          "yes takes it for names, `header` no for data)",
           path, shortened(first)));
     return false;
   }
   if (!sure && whole_numbers(all) == several)
     throw InputError(
-        "{}: the first row is {}: names of the columns or data? Say it with --header yes or "
-        "--header no",
+        "{}: the first row is {}: names of the columns or data? Say it with `header` yes or "
+        "`header` no",
         path, shortened(first));
   const bool header = sure || several;
-  layout.notes.push_back(fmt::format("the first row, {}, was taken for {} (--header {})",
+  layout.notes.push_back(fmt::format("the first row, {}, was taken for {} (`header` {})",
                                      shortened(first), header ? "names of the columns" : "data",
                                      header ? "no takes it for data" : "yes takes it for names"));
   return header;
@@ -192,7 +192,7 @@ void find_index(const std::string& path, const std::vector<std::string>& head,
   layout.notes.push_back(
       fmt::format("column {} (counted from 0{}) was set aside as the index of the rows{}",
                   layout.index_column, name.empty() ? "" : fmt::format(", {}", name),
-                  asked == "auto" ? " (--index none makes it an input)" : ""));
+                  asked == "auto" ? " (`index` none makes it an input)" : ""));
 }
 
 /// Targets as asked for, inputs the rest.
@@ -218,7 +218,7 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
   if (layout.first == CsvColumns::First::counted && layout.inputs.size() > 1 &&
       layout.inputs[0] == 0)
     layout.notes.push_back(
-        fmt::format("column 0 (counted from 0){} numbers the rows and is an input (--index 0 sets "
+        fmt::format("column 0 (counted from 0){} numbers the rows and is an input (`index` 0 sets "
                     "it aside)",
                     layout.header ? fmt::format(", {},", layout.names[0]) : ""));
   if (layout.targets.empty()) return;
@@ -227,7 +227,7 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
                                 : fmt::format("column {} (counted from 0)", layout.targets[0]);
   if (request.text == Request::Text::left_out)
     layout.notes.push_back(
-        fmt::format("{}{}{} was taken as the target and is no input (--target none makes it one)",
+        fmt::format("{}{}{} was taken as the target and is no input (`target` none makes it one)",
                     last ? "the last column, " : "", where, last ? "," : ""));
   else if (!layout.header && layout.targets.size() == 1)
     layout.notes.push_back(fmt::format("no header; the target is {}", where));

@@ -125,7 +125,7 @@ std::string shape_of(const std::string& name, Index columns, CsvColumns::First f
 [[noreturn]] void refuse_columns(const std::string& path, const Preparation& training, Index found,
                                  const CsvLayout& layout) {
   constexpr const char* kIndex =
-      "a column that numbers the rows has to be in both files, where --index COL sets it aside, or "
+      "a column that numbers the rows has to be in both files, where `index` COL sets it aside, or "
       "in neither";
   const Index d = training.dimension, targets = targets_of(training);
   const std::string theirs =

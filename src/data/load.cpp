@@ -57,7 +57,7 @@ void expect_targets(const Dataset& train) {
     throw InputError(
         "{}: has no targets, and they are needed here: name them in the specification "
         "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS), a label first in every row (libsvm), "
-        "or, of a CSV file, by --target",
+        "or, of a CSV file, by `target`",
         train.spec);
   const Index missing = train.rows() - train.known_rows;
   if (missing == 0) return;
@@ -68,7 +68,7 @@ void expect_targets(const Dataset& train) {
   throw InputError(
       "{}: {} of {} training rows {} no target, the first of them data row {} (counted from 1): "
       "fill in what is missing, leave these rows out of the file, or make them test rows, which "
-      "are predicted without targets (--split, --test)",
+      "are predicted without targets (`split`, `test`)",
       train.spec, missing, train.rows(), missing == 1 ? "has" : "have", first + 1);
 }
 
@@ -264,7 +264,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   if (p.one_hot && 2 * p.classes.size() > train.rows())
     train.notes.push_back(
         fmt::format("{} classes in {} rows: labels that look like measurements, which are "
-                    "regressed without --one-hot",
+                    "regressed without `one_hot`",
                     p.classes.size(), train.rows()));
   if (stored.parts.size() > 1) {
     split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec);

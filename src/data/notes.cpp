@@ -31,21 +31,37 @@ std::string shortened(const std::vector<Index>& columns, const std::vector<std::
   return shortened(texts);
 }
 
-std::string reading(const Dataset& set) {
-  std::string text = "reads " + counted(set.dimension(), "input", "inputs");
-  if (!set.input_names.empty()) text += fmt::format(" {}", shortened(set.input_names));
-  const Index outputs = set.outputs();
-  const std::string rows = counted(set.rows(), "row", "rows");
-  if (outputs == 0 || set.known_rows == 0) return text + " from " + rows + " without targets";
-  if (set.target_names.empty())
+namespace {
+
+/// "reads 3 inputs a, b, c and the target y from 90 rows".
+std::string reading_text(Index inputs, const std::vector<std::string>& input_names, Index outputs,
+                         const std::vector<std::string>& target_names, Index count, Index known) {
+  std::string text = "reads " + counted(inputs, "input", "inputs");
+  if (!input_names.empty()) text += fmt::format(" {}", shortened(input_names));
+  const std::string rows = counted(count, "row", "rows");
+  if (outputs == 0 || known == 0) return text + " from " + rows + " without targets";
+  if (target_names.empty())
     text += outputs == 1 ? " and the target" : fmt::format(" and {} targets", outputs);
   else
-    text += (outputs == 1 ? " and the target " : " and the targets ") + shortened(set.target_names);
+    text += (outputs == 1 ? " and the target " : " and the targets ") + shortened(target_names);
   text += " from " + rows;
-  const Index unknown = set.rows() - set.known_rows;
+  const Index unknown = count - known;
   return unknown == 0 ? text
                       : text + fmt::format(", {} of them without {}", unknown,
                                            outputs == 1 ? "targets" : "all of their targets");
+}
+
+}  // namespace
+
+std::string reading(const Dataset& set) {
+  return reading_text(set.dimension(), set.input_names, set.outputs(), set.target_names, set.rows(),
+                      set.known_rows);
+}
+
+std::string reading(const Preparation& preparation, Index rows) {
+  const Index outputs = preparation.one_hot ? 1 : preparation.outputs;
+  return reading_text(preparation.dimension, preparation.input_names, outputs,
+                      preparation.target_names, rows, rows);
 }
 
 std::string classes_forgotten(const dist::RowBlock<double>& targets) {
@@ -65,7 +81,7 @@ std::string classes_forgotten(const dist::RowBlock<double>& targets) {
   const Index c = classes.size();
   if (c < 2 || c > static_cast<Index>(kMostForgotten) || targets.rows() < 3 * c) return "";
   return fmt::format(
-      "the targets are {} whole numbers ({}), regressed as numbers; --one-hot makes them classes",
+      "the targets are {} whole numbers ({}), regressed as numbers; `one_hot` makes them classes",
       c, shortened(classes.names));
 }
 

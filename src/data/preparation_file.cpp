@@ -45,11 +45,11 @@ std::vector<std::string> split_lines(const std::string& all) {
   return texts;
 }
 
-void write_texts(dist::Hdf5File& file, const char* name, const std::vector<std::string>& texts) {
+void write_texts(io::Hdf5File& file, const char* name, const std::vector<std::string>& texts) {
   if (!texts.empty()) file.attribute("/", name, joined(texts));
 }
 
-std::vector<std::string> read_texts(const dist::Hdf5File& file, const char* name) {
+std::vector<std::string> read_texts(const io::Hdf5File& file, const char* name) {
   if (!file.has_attribute("/", name)) return {};
   return split_lines(file.text_attribute("/", name));
 }
@@ -61,9 +61,9 @@ bool ascending(const std::vector<T>& values) {
 }
 
 /// Files that were written before classes had names have their number alone: labels 0, 1, ...
-Classes read_classes(const dist::Hdf5File& file, const Preparation& p) {
+Classes read_classes(const io::Hdf5File& file, const Preparation& p) {
   Classes classes;
-  const Index count = file.count_attribute("/", "preparation_classes", 0, dist::kMostCount);
+  const Index count = file.count_attribute("/", "preparation_classes", 0, io::kMostCount);
   classes.names = read_texts(file, "preparation_class_names");
   if (file.contains("/preparation/class_values"))
     classes.values = file.read_finite("/preparation/class_values", count);
@@ -83,7 +83,7 @@ Classes read_classes(const dist::Hdf5File& file, const Preparation& p) {
   return classes;
 }
 
-void write_csv(dist::Hdf5File& file, const CsvColumns& csv) {
+void write_csv(io::Hdf5File& file, const CsvColumns& csv) {
   if (csv.columns == 0) return;
   file.attribute("/", "preparation_csv_header", csv.header);
   file.attribute("/", "preparation_csv_index", csv.index);
@@ -94,12 +94,12 @@ void write_csv(dist::Hdf5File& file, const CsvColumns& csv) {
   if (!targets.empty()) file.write("/preparation/csv_targets", std::span<const double>(targets));
 }
 
-CsvColumns read_csv(const dist::Hdf5File& file) {
+CsvColumns read_csv(const io::Hdf5File& file) {
   CsvColumns csv;
   if (!file.has_attribute("/", "preparation_csv_columns")) return csv;
   csv.header = file.text_attribute("/", "preparation_csv_header");
   csv.index = file.text_attribute("/", "preparation_csv_index");
-  csv.columns = file.count_attribute("/", "preparation_csv_columns", 1, dist::kMostCount);
+  csv.columns = file.count_attribute("/", "preparation_csv_columns", 1, io::kMostCount);
   csv.index_column = file.count_attribute("/", "preparation_csv_index_column", -1, csv.columns - 1);
   if (file.has_attribute("/", "preparation_csv_first"))
     csv.first = static_cast<CsvColumns::First>(file.count_attribute(
@@ -107,12 +107,12 @@ CsvColumns read_csv(const dist::Hdf5File& file) {
   const std::string targets = "/preparation/csv_targets";
   if (file.contains(targets))
     for (double target : file.read_vector(targets))
-      csv.targets.push_back(dist::whole_number(file, targets, target, 0, csv.columns - 1));
+      csv.targets.push_back(io::whole_number(file, targets, target, 0, csv.columns - 1));
   return csv;
 }
 
 /// Mean and deviation of `columns` columns, or neither.
-void read_moments(const dist::Hdf5File& file, const Moments& moments, Index columns,
+void read_moments(const io::Hdf5File& file, const Moments& moments, Index columns,
                   Standardization& s) {
   const std::string mean = moments.name + "_mean", deviation = moments.name + "_deviation";
   if (file.contains(mean) != file.contains(deviation))
@@ -127,7 +127,7 @@ void read_moments(const dist::Hdf5File& file, const Moments& moments, Index colu
 }
 
 /// One for each column, or none.
-std::vector<std::string> read_names(const dist::Hdf5File& file, const char* name, Index columns) {
+std::vector<std::string> read_names(const io::Hdf5File& file, const char* name, Index columns) {
   auto names = read_texts(file, name);
   if (!names.empty() && static_cast<Index>(names.size()) != columns)
     throw InputError("{}: the attribute '{}' holds {} names for {} columns", file.path(), name,
@@ -137,7 +137,7 @@ std::vector<std::string> read_names(const dist::Hdf5File& file, const char* name
 
 }  // namespace
 
-void write(dist::Hdf5File& file, const Preparation& p) {
+void write(io::Hdf5File& file, const Preparation& p) {
   file.attribute("/", "preparation_train", p.train);
   file.attribute("/", "preparation_scale", p.scale);
   file.attribute("/", "preparation_unit_norm", Index{p.unit_norm});
@@ -160,7 +160,7 @@ void write(dist::Hdf5File& file, const Preparation& p) {
         file.write(name, std::span<const double>(values));
 }
 
-Preparation read_preparation(const dist::Hdf5File& file) {
+Preparation read_preparation(const io::Hdf5File& file) {
   const auto count = [&](const char* name, Index least, Index most) {
     return file.count_attribute("/", name, least, most);
   };
@@ -170,8 +170,8 @@ Preparation read_preparation(const dist::Hdf5File& file) {
   p.scale = file.finite_attribute("/", "preparation_scale");
   p.unit_norm = count("preparation_unit_norm", 0, 1) != 0;
   p.one_hot = count("preparation_one_hot", 0, 1) != 0;
-  p.dimension = count("preparation_dimension", 0, dist::kMostCount);
-  p.outputs = count("preparation_outputs", 0, dist::kMostCount);
+  p.dimension = count("preparation_dimension", 0, io::kMostCount);
+  p.outputs = count("preparation_outputs", 0, io::kMostCount);
   p.classes = read_classes(file, p);
   p.input_names = read_names(file, "preparation_input_names", p.dimension);
   p.target_names = read_names(file, "preparation_target_names", p.one_hot ? 1 : p.outputs);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer::data {
@@ -158,21 +159,14 @@ RowBlock<double> one_hot(const RowBlock<double>& targets, const std::vector<Inde
 }
 
 std::uint64_t hash_rows(const RowBlock<double>& rows) {
-  // The finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
-  const auto mix = [](std::uint64_t x) {
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-  };
-  constexpr std::uint64_t step = 0x9e3779b97f4a7c15u;
   std::uint64_t sum = 0;
   for (Index i = 0; i < rows.local_rows(); ++i) {
-    std::uint64_t h = mix(static_cast<std::uint64_t>(rows.first_row() + i) + step);
-    for (double x : rows.row(i)) h = mix(h + step + std::bit_cast<std::uint64_t>(x + 0.0));
+    std::uint64_t h = mix(static_cast<std::uint64_t>(rows.first_row() + i) + kGolden);
+    for (double x : rows.row(i)) h = mix(h + kGolden + std::bit_cast<std::uint64_t>(x + 0.0));
     sum += h;
   }
   sum = rows.comm().all_reduce(sum, comm::Op::sum);
-  return mix(mix(sum + static_cast<std::uint64_t>(rows.rows()) * step) +
+  return mix(mix(sum + static_cast<std::uint64_t>(rows.rows()) * kGolden) +
              static_cast<std::uint64_t>(rows.cols()));
 }
 

@@ -7,8 +7,8 @@
 #include "classes.hpp"
 #include "mercer/base/file.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/hdf5.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "roles.hpp"
 
 namespace mercer::data {
@@ -51,7 +51,7 @@ void expect_finite(const RowBlock<double>& rows, const std::string& path,
 }
 
 /// Targets that are texts, as numbers on the rank's rows; none where they are left out.
-RowBlock<double> read_labels(const dist::Hdf5File& file, const Spec& spec, const Request& request,
+RowBlock<double> read_labels(const io::Hdf5File& file, const Spec& spec, const Request& request,
                              Index rows, Contents& contents, const comm::Communicator& comm) {
   const std::string name = spec.path + ":" + spec.targets;
   contents.outputs = request.text == Request::Text::left_out ? 0 : 1;
@@ -61,7 +61,7 @@ RowBlock<double> read_labels(const dist::Hdf5File& file, const Spec& spec, const
   }
   if (request.text == Request::Text::refused)
     throw InputError("{}: holds names{}", name,
-                     request.training == nullptr ? ": --one-hot makes names classes" : "");
+                     request.training == nullptr ? ": `one_hot` makes names classes" : "");
   const auto column = file.read_texts(spec.targets);
   LabelTexts texts;
   auto codes = comm::together(comm, [&] {
@@ -98,7 +98,7 @@ void expect_no_archive(const Spec& spec, const comm::Communicator& comm) {
 StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choice,
                     const comm::Communicator& comm) {
   expect_no_archive(spec, comm);
-  const auto file = dist::Hdf5File::open(comm, spec.path);
+  const auto file = io::Hdf5File::open(comm, spec.path);
   const auto extents = [&](const std::string& dataset) {
     auto shape = file.extents(dataset);
     if (shape.empty() || std::find(shape.begin(), shape.end(), 0) != shape.end())

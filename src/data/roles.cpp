@@ -86,7 +86,7 @@ void expect_memory(const Spec& spec, const Contents& contents, const Roles& role
   if (bytes > limit)
     throw MemoryError(
         "{}: {} {} of {} features need {} a rank, more than the {} that each may take "
-        "(--memory-limit, else this machine's): use more ranks, fewer rows or features",
+        "(`memory_limit`, else this machine's): use more ranks, fewer rows or features",
         spec.text, rows, rows == 1 ? "row" : "rows", contents.dimension, format_bytes(bytes),
         format_bytes(limit));
 }

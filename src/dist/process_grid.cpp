@@ -32,9 +32,9 @@ GridShape parse_shape(std::string_view text, int ranks) {
     const auto second = std::from_chars(first.ptr + 1, end, shape.cols);
     ok = second.ec == std::errc{} && second.ptr == end && shape.rows > 0 && shape.cols > 0;
   }
-  if (!ok) throw InputError("--grid {}: not a process grid, give it as 2x3", text);
+  if (!ok) throw InputError("`grid` {}: not a process grid, give it as 2x3", text);
   if (static_cast<Index>(shape.rows) * shape.cols != ranks)
-    throw InputError("--grid {}: {} x {} is not the {} ranks of this run", text, shape.rows,
+    throw InputError("`grid` {}: {} x {} is not the {} ranks of this run", text, shape.rows,
                      shape.cols, ranks);
   return shape;
 }

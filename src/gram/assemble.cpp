@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "entries.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
-#include "mercer/la/blas.hpp"
 
 namespace mercer::gram {
 namespace {
@@ -301,8 +301,9 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
             const Index w = std::min(kStripCols, panel.size() - j);
             const MatrixView<double> k{tile.data(), h, w, h};
             evaluate_tile(kernel, {*z, z_names}, i, {*x, x_names}, j, k);
-            la::gemm<double>(la::Trans::no, la::Trans::yes, scale, alpha.view().block(0, j, c, w),
-                             k, 1.0, F.transposed().block(0, rows.begin + i, c, h));
+            blas::gemm<double>(blas::Trans::no, blas::Trans::yes, scale,
+                               alpha.view().block(0, j, c, w), k, 1.0,
+                               F.transposed().block(0, rows.begin + i, c, h));
           }
       });
       done += static_cast<double>(panel.size()) / static_cast<double>(n * std::ssize(z_panels));
@@ -347,7 +348,7 @@ void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
   if (input > 0 && entry < std::numeric_limits<double>::min())
     throw InputError(
         "kernel matrix: its largest entry is {:.1e}, below the smallest normal double (2.2e-308): "
-        "larger inputs (the largest is {:.1e}), as by --scale or --standardize, or a --bias-std",
+        "larger inputs (the largest is {:.1e}), as by `scale` or `standardize`, or a `bias_std`",
         entry, input);
 }
 

@@ -8,17 +8,18 @@
 #include <tuple>
 #include <vector>
 
+#include "mercer/base/hash.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/hdf5.hpp"
 #include "mercer/dist/redistribute.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/io/hdf5.hpp"
 
 namespace mercer::gram {
 namespace {
 
 const std::string kDataset = "/kernel";
 
-std::vector<Index> stored_extents(const dist::Hdf5File& file) {
+std::vector<Index> stored_extents(const io::Hdf5File& file) {
   if (!file.contains(kDataset))
     throw InputError("{}: has no dataset {}, which mercer-kernel writes", file.path(), kDataset);
   const auto extents = file.extents(kDataset);
@@ -39,8 +40,8 @@ RowBlock<double> multiply(const RowBlock<double>& M, const RowBlock<double>& A) 
     std::vector<Index> wanted(static_cast<std::size_t>(w));
     std::iota(wanted.begin(), wanted.end(), begin);
     const auto alpha = dist::fetch_rows<double>(A, wanted);
-    la::gemm<double>(la::Trans::no, la::Trans::no, 1.0 / static_cast<double>(n), alpha.view(),
-                     M.transposed().block(begin, 0, w, m), 1.0, F.transposed());
+    blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0 / static_cast<double>(n), alpha.view(),
+                       M.transposed().block(begin, 0, w, m), 1.0, F.transposed());
   }
   return F;
 }
@@ -50,8 +51,8 @@ RowBlock<double> multiply_transposed(const RowBlock<double>& M, const RowBlock<d
   const Index c = A.cols(), m = M.cols();
   Matrix<double> sum(c, m, 0.0);
   if (M.local_rows() > 0)
-    la::gemm<double>(la::Trans::no, la::Trans::yes, 1.0 / static_cast<double>(A.rows()),
-                     A.transposed(), M.transposed(), 0.0, sum.view());
+    blas::gemm<double>(blas::Trans::no, blas::Trans::yes, 1.0 / static_cast<double>(A.rows()),
+                       A.transposed(), M.transposed(), 0.0, sum.view());
   M.comm().all_reduce(std::span<double>(sum.data(), static_cast<std::size_t>(sum.size())),
                       comm::Op::sum);
   RowBlock<double> F(M.comm(), m, c);
@@ -61,7 +62,7 @@ RowBlock<double> multiply_transposed(const RowBlock<double>& M, const RowBlock<d
 
 RowBlock<double> read_rows(const comm::Communicator& comm, const std::string& path, Index rows,
                            Index cols) {
-  const auto file = dist::Hdf5File::open(comm, path);
+  const auto file = io::Hdf5File::open(comm, path);
   const auto extents = stored_extents(file);
   if (extents[0] != rows || extents[1] != cols)
     throw InputError("{}: {} is {} x {}, but the data sets make it {} x {}", path, kDataset,
@@ -73,18 +74,14 @@ RowBlock<double> read_rows(const comm::Communicator& comm, const std::string& pa
   return matrix;
 }
 
-std::string hash_text(std::uint64_t hash) {
-  return fmt::format("{:016x}", hash);
-}
-
-std::optional<std::string> text_of(const dist::Hdf5File& file, const char* attribute) {
+std::optional<std::string> text_of(const io::Hdf5File& file, const char* attribute) {
   if (!file.has_attribute("/", attribute)) return std::nullopt;
   return file.text_attribute("/", attribute);
 }
 
 /// What a kernel file says of itself. Collective.
 struct Stored {
-  explicit Stored(const dist::Hdf5File& file)
+  explicit Stored(const io::Hdf5File& file)
       : extents(stored_extents(file)),
         rows(text_of(file, "data_hash")),
         columns(text_of(file, "data2_hash")),
@@ -98,7 +95,7 @@ struct Stored {
 };
 
 const char* const kRemedy =
-    "give the rows, their order, --limit, --scale, --standardize and --unit-norm that the file was "
+    "give the rows, their order, `limit`, `scale`, `standardize` and `unit_norm` that the file was "
     "written with, or write it again with mercer-kernel";
 
 /// One side of a matrix beside the job's rows; a line where the file does not tell. `side`: "rows"
@@ -131,13 +128,13 @@ Source Source::stored(const std::string& paths) {
   const auto comma = paths.find(',');
   source.matrix_ = paths.substr(0, comma);
   if (comma != std::string::npos) source.cross_ = paths.substr(comma + 1);
-  if (source.matrix_.empty()) throw InputError("--kernel file: names no file, give file:K.h5");
+  if (source.matrix_.empty()) throw InputError("`kernel` file: names no file, give file:K.h5");
   source.text_ = "file:" + source.matrix_;
   return source;
 }
 
 Index Source::stored_size(const comm::Communicator& comm) const {
-  const auto file = dist::Hdf5File::open(comm, matrix_);
+  const auto file = io::Hdf5File::open(comm, matrix_);
   const auto extents = stored_extents(file);
   if (extents[0] != extents[1] || extents[0] == 0)
     throw InputError("{}: {} is {} x {}, a kernel matrix of one data set is square and not empty",
@@ -149,7 +146,7 @@ std::vector<std::string> Source::verify(const comm::Communicator& comm,
                                         const RowIdentity& train) const {
   std::vector<std::string> lines;
   if (!is_stored()) return lines;
-  const Stored stored(dist::Hdf5File::open(comm, matrix_));
+  const Stored stored(io::Hdf5File::open(comm, matrix_));
   if (stored.extents[0] != train.rows || stored.extents[1] != train.rows)
     throw InputError("{}: {} is {} x {}, but {} are {}: it must be {} x {}", matrix_, kDataset,
                      stored.extents[0], stored.extents[1], train.name, train.rows, train.rows,
@@ -164,9 +161,9 @@ std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
   std::vector<std::string> lines;
   if (!is_stored()) return lines;
   if (cross_.empty())
-    throw InputError("--kernel file:{0}: predictions need k(test, train) too: file:{0},CROSS.h5",
+    throw InputError("`kernel` file:{0}: predictions need k(test, train) too: file:{0},CROSS.h5",
                      matrix_);
-  const Stored cross(dist::Hdf5File::open(comm, cross_));
+  const Stored cross(io::Hdf5File::open(comm, cross_));
   const std::string rows = hash_text(test.hash), columns = hash_text(train.hash);
   transposed_ = cross.rows == columns && cross.columns == rows && rows != columns;
   const Index m = transposed_ ? train.rows : test.rows, n = transposed_ ? test.rows : train.rows;
@@ -179,7 +176,7 @@ std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
                      train.rows, m, n);
   std::optional<std::string> kernel;  // of K.h5, which predictions do not need
   try {
-    kernel = Stored(dist::Hdf5File::open(comm, matrix_)).kernel;
+    kernel = Stored(io::Hdf5File::open(comm, matrix_)).kernel;
   } catch (const InputError&) {
   }
   if (kernel && cross.kernel && *kernel != *cross.kernel)
@@ -198,7 +195,7 @@ DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const Pr
     throw InputError("{}: the kernel matrix is {} x {}, but the data set has {} rows",
                      source.matrix_path(), n, n, X.rows());
   auto K = comm::together(comm, [&] { return DistMatrix<T>(grid, n, n, options.nb); });
-  const auto file = dist::Hdf5File::open(comm, source.matrix_path());
+  const auto file = io::Hdf5File::open(comm, source.matrix_path());
   file.read(kDataset, K);
   // Of the type it is stored in and the one it is read into.
   const double rounding = std::max(file.rounding(kDataset),
@@ -235,7 +232,7 @@ RowBlock<double> apply_cross(const Source& source, const RowBlock<double>& Z,
                              const Options& options) {
   if (!source.is_stored()) return apply_cross(source.kernel(), Z, X, A, options);
   if (source.cross_path().empty())
-    throw InputError("--kernel file:{}: predictions need k(test, train) too: file:{},CROSS.h5",
+    throw InputError("`kernel` file:{}: predictions need k(test, train) too: file:{},CROSS.h5",
                      source.matrix_path(), source.matrix_path());
   if (source.transposed_)
     return multiply_transposed(read_rows(A.comm(), source.cross_path(), A.rows(), Z.rows()), A);

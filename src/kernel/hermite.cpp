@@ -5,7 +5,7 @@
 #include <numbers>
 #include <numeric>
 
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 
 namespace mercer::kernel {
 
@@ -127,8 +127,8 @@ Index expand(Batch& batch, const arch::Activation& rho, const RowMoments& moment
       hermite.advance();
       hermite.advance();
     }
-    la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, values.view(), table.view(), 0.0,
-                     block.view());
+    blas::gemm<double>(blas::Trans::yes, blas::Trans::no, 1.0, values.view(), table.view(), 0.0,
+                       block.view());
     double added = 0;
     for (Index k = 0; k < kBlock; ++k)
       for (Index g = 0; g < B; ++g) {

@@ -180,8 +180,8 @@ class NetworkKernel : public Kernel {
   }
   static std::string beyond(const std::string& what, const std::string& layer) {
     return fmt::format(
-        "{} is beyond double precision (1.8e308) from {} on: smaller inputs (--scale) or weights "
-        "(--weight-std) would do",
+        "{} is beyond double precision (1.8e308) from {} on: smaller inputs (`scale`) or weights "
+        "(`weight_std`) would do",
         what, layer);
   }
 

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "kernels.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 #include "reference.hpp"
 #include "tile_loops.hpp"
 #include "unit_rows.hpp"
@@ -32,8 +32,8 @@ std::unique_ptr<PlainRows> plain_rows(Matrix<double>&& X) {
 
 void dots(const PlainRows& x, Index i0, const PlainRows& z, Index j0, MatrixView<double> out) {
   const Index d = x.x.rows();
-  la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, x.x.view().block(0, i0, d, out.rows),
-                   z.x.view().block(0, j0, d, out.cols), 0.0, out);
+  blas::gemm<double>(blas::Trans::yes, blas::Trans::no, 1.0, x.x.view().block(0, i0, d, out.rows),
+                     z.x.view().block(0, j0, d, out.cols), 0.0, out);
 }
 
 class LinearKernel : public Kernel {
@@ -52,7 +52,7 @@ class LinearKernel : public Kernel {
   std::string range_error(const Rows& x, Index i) const override {
     if (std::isfinite(static_cast<const PlainRows&>(x).norm2[static_cast<std::size_t>(i)]))
       return {};
-    return "<x, x> is beyond double precision (1.8e308): smaller inputs (--scale) would do";
+    return "<x, x> is beyond double precision (1.8e308): smaller inputs (`scale`) would do";
   }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
@@ -137,7 +137,7 @@ class DistanceKernel : public Kernel {
         X(k, j) = std::scalbn(X(k, j), exponent_);
         if (!std::isfinite(X(k, j)))
           throw RowError(j, fmt::format("an input beyond 1e400 times the bandwidth, {}: distances "
-                                        "are not to be told: give a larger --bandwidth",
+                                        "are not to be told: give a larger `bandwidth`",
                                         bandwidth_));
       }
   }

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 #include "tile_loops.hpp"
 
 namespace mercer::kernel {
@@ -61,8 +61,8 @@ UnitRows unit_rows(Matrix<double>&& X) {
 
 void cosines(const UnitRows& x, Index i0, const UnitRows& z, Index j0, MatrixView<double> c) {
   const Index d = x.u.rows();
-  la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, x.u.view().block(0, i0, d, c.rows),
-                   z.u.view().block(0, j0, d, c.cols), 0.0, c);
+  blas::gemm<double>(blas::Trans::yes, blas::Trans::no, 1.0, x.u.view().block(0, i0, d, c.rows),
+                     z.u.view().block(0, j0, d, c.cols), 0.0, c);
 }
 
 void sines(const UnitRows& x, Index i0, Index n, const UnitRows& z, Index j, double* c,

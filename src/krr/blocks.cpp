@@ -4,12 +4,12 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/spectral/replicated.hpp"
 
 namespace mercer::krr {
 
-using la::Trans;
+using blas::Trans;
 
 void inner_products(const comm::Communicator& comm, std::span<const Inner> wanted,
                     std::span<Matrix<double>> results) {
@@ -19,7 +19,7 @@ void inner_products(const comm::Communicator& comm, std::span<const Inner> wante
   double* out = sums.data();
   for (const Inner& w : wanted) {
     const MatrixView<double> C{out, w.A.cols, w.B.cols, std::max<Index>(1, w.A.cols)};
-    if (w.A.rows > 0) la::gemm(Trans::yes, Trans::no, 1.0, w.A, w.B, 0.0, C);
+    if (w.A.rows > 0) blas::gemm(Trans::yes, Trans::no, 1.0, w.A, w.B, 0.0, C);
     out += w.A.cols * w.B.cols;
   }
   comm.all_reduce(std::span<double>(sums), comm::Op::sum);
@@ -32,7 +32,7 @@ void inner_products(const comm::Communicator& comm, std::span<const Inner> wante
 }
 
 void add_times(double sign, View A, View C, MatrixView<double> Y) {
-  if (A.cols > 0) la::gemm(Trans::no, Trans::no, sign, A, C, 1.0, Y);
+  if (A.cols > 0) blas::gemm(Trans::no, Trans::no, sign, A, C, 1.0, Y);
 }
 
 Matrix<double> times(View A, View C) {
@@ -54,7 +54,7 @@ void multiply(Matrix<double>& A, View C) {
 
 Matrix<double> transposed_times(View A, View C) {
   Matrix<double> Y(A.cols, C.cols, 0.0);
-  if (A.rows > 0) la::gemm(Trans::yes, Trans::no, 1.0, A, C, 0.0, Y.view());
+  if (A.rows > 0) blas::gemm(Trans::yes, Trans::no, 1.0, A, C, 0.0, Y.view());
   return Y;
 }
 

@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
-#include "mercer/dist/columns_file.hpp"
+#include "mercer/io/columns_file.hpp"
 
 namespace mercer::krr {
 
-void write(dist::Hdf5File& file, Index n, const CgState& state) {
+void write(io::Hdf5File& file, Index n, const CgState& state) {
   const auto number = [](Index x) { return static_cast<double>(x); };
   file.write("/cg/numbers",
              std::vector<double>{number(state.iterations), number(state.replacements),
@@ -17,20 +17,20 @@ void write(dist::Hdf5File& file, Index n, const CgState& state) {
   file.write("/cg/history", state.history);
   file.write("/cg/S",
              std::span<const double>(state.S.data(), static_cast<std::size_t>(state.S.size())));
-  dist::write_columns(file, "/cg/X", n, state.X.view());
-  dist::write_columns(file, "/cg/Q", n, state.Q.view());
-  dist::write_columns(file, "/cg/P", n, state.P.view());
+  io::write_columns(file, "/cg/X", n, state.X.view());
+  io::write_columns(file, "/cg/Q", n, state.Q.view());
+  io::write_columns(file, "/cg/P", n, state.P.view());
 }
 
-CgState read_cg_state(const dist::Hdf5File& file, Index n, Index outputs) {
-  constexpr Index kMost = dist::kMostCount;
+CgState read_cg_state(const io::Hdf5File& file, Index n, Index outputs) {
+  constexpr Index kMost = io::kMostCount;
   if (!file.contains("/cg/numbers"))
     throw InputError("{}: is no checkpoint of conjugate gradients (no /cg/numbers)", file.path());
   if (file.extents("/cg/numbers") != std::vector<Index>{7})
     throw InputError("{}: /cg/numbers does not hold 7 numbers", file.path());
   const auto numbers = file.read_vector("/cg/numbers");  // the third may be infinite
   const auto count = [&](std::size_t i, const char* what, Index least, Index most) {
-    return dist::whole_number(file, fmt::format("/cg/numbers: {}", what), numbers[i], least, most);
+    return io::whole_number(file, fmt::format("/cg/numbers: {}", what), numbers[i], least, most);
   };
   CgState state;
   state.iterations = count(0, "iterations", 0, kMost);
@@ -45,9 +45,9 @@ CgState read_cg_state(const dist::Hdf5File& file, Index n, Index outputs) {
   const auto S = file.read_finite("/cg/S", r * c);
   state.S = Matrix<double>(r, c);
   std::ranges::copy(S, state.S.data());
-  state.X = dist::read_columns(file, "/cg/X", n, c);
-  state.Q = dist::read_columns(file, "/cg/Q", n, r);
-  state.P = dist::read_columns(file, "/cg/P", n, directions);
+  state.X = io::read_columns(file, "/cg/X", n, c);
+  state.Q = io::read_columns(file, "/cg/Q", n, r);
+  state.P = io::read_columns(file, "/cg/P", n, directions);
   return state;
 }
 

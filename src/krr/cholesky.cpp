@@ -9,11 +9,10 @@
 #include "mercer/comm/together.hpp"
 #include "mercer/krr/fit.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/probes.hpp"
 
 namespace mercer::krr {
 namespace {
-
-constexpr Index kProbes = 16;
 
 /// What the messages call the matrix, and what a relative ridge multiplies.
 struct Problem {
@@ -100,23 +99,27 @@ struct Solution {
 template <class T>
 Solution<T> solve(DistMatrix<T>&& A, const RowBlock<double>& Y, const Problem& problem) {
   la::shift_diagonal(A, problem.ridge);
-  DistMatrix<T> W(A.grid(), A.rows(), kProbes, A.nb()), AW(A.grid(), A.rows(), kProbes, A.nb());
+  DistMatrix<T> W(A.grid(), A.rows(), spectral::kResidualProbes, A.nb()),
+      AW(A.grid(), A.rows(), spectral::kResidualProbes, A.nb());
   const Random random(0, Stream::probe);
-  W.fill(
-      [&](Index i, Index j) { return random.normal(static_cast<std::uint64_t>(i * kProbes + j)); });
+  W.fill([&](Index i, Index j) {
+    return random.normal(static_cast<std::uint64_t>(i * spectral::kResidualProbes + j));
+  });
   la::symm(T{1}, A, W, T{0}, AW);
 
   Solution<T> solution{to_grid<T>(Y, A.grid(), A.nb())};
-  DistMatrix<T> WtR(A.grid(), kProbes, Y.cols(), A.nb());
-  la::gemm(la::Trans::yes, la::Trans::no, T{1}, W, solution.B, T{0}, WtR);
+  DistMatrix<T> WtR(A.grid(), spectral::kResidualProbes, Y.cols(), A.nb());
+  la::gemm(blas::Trans::yes, blas::Trans::no, T{1}, W, solution.B, T{0}, WtR);
   const double norm = la::frobenius_norm(solution.B);
 
   const std::vector<T> kept = diagonal(A);
   if (!factorise(A, problem.ridge)) refuse(std::move(A), kept, problem);
   la::cholesky_solve(A, solution.B);
-  la::gemm(la::Trans::yes, la::Trans::no, T{-1}, AW, solution.B, T{1}, WtR);
-  solution.residual =
-      norm > 0 ? la::frobenius_norm(WtR) / (std::sqrt(static_cast<double>(kProbes)) * norm) : 0;
+  la::gemm(blas::Trans::yes, blas::Trans::no, T{-1}, AW, solution.B, T{1}, WtR);
+  solution.residual = norm > 0
+                          ? la::frobenius_norm(WtR) /
+                                (std::sqrt(static_cast<double>(spectral::kResidualProbes)) * norm)
+                          : 0;
   if (!std::isfinite(solution.residual) || !std::isfinite(la::frobenius_norm(solution.B)))
     throw RunError("the solution of ({} + gamma I) B = Y is not finite at gamma = {:.3g}",
                    problem.name, problem.ridge);
@@ -155,7 +158,7 @@ Fit fit_modified(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
   const Problem problem{"K_g", ridge, mean_diagonal(K)};
   msk::modify(K, pairs, spectrum);
   Solution<T> solution = solve(std::move(K), Y, problem);
-  msk::Preconditioner<T>(pairs, spectrum).apply(solution.B);
+  msk::GridPreconditioner<T>(pairs, spectrum).apply(solution.B);
   return finished(solution, Y, ridge);
 }
 

@@ -8,6 +8,7 @@
 #include "layout.hpp"
 #include "mercer/base/error.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/dist/rows.hpp"
 
 namespace mercer::krr {
 namespace {
@@ -119,7 +120,8 @@ class Run {
     for (Index j = 0; guessed && j < B_.cols; ++j)
       if (scale_[static_cast<std::size_t>(j)] > 0)
         std::copy_n(options_.start.column(j), B_.rows, state_.X.column(j));
-    adopt(residuals_of(guessed ? product(state_.X.view()) : Matrix<double>(B_.rows, B_.cols, 0.0)));
+    restart_from(
+        residuals_of(guessed ? product(state_.X.view()) : Matrix<double>(B_.rows, B_.cols, 0.0)));
     measured_ = residuals_;
   }
   void resume(const CgState& state) {
@@ -129,7 +131,7 @@ class Run {
   }
 
   /// Goes on from the measured residuals R; directions stay, where there are any.
-  void adopt(Matrix<double>&& R) {
+  void restart_from(Matrix<double>&& R) {
     residuals_ = relative(column_norms(comm_, R.view()));
     Matrix<double> Z = preconditioned(R.view());
     state_.S = orthonormalise(comm_, M_, gamma_, R, Z);
@@ -159,7 +161,7 @@ class Run {
     for (std::size_t j = 0; j < error.size(); ++j)
       if (residuals_[j] > 0.1 * options_.tolerance && error[j] > kDrift * residuals_[j]) {
         ++state_.replacements;
-        adopt(std::move(R));
+        restart_from(std::move(R));
         return;
       }
   }
@@ -265,7 +267,7 @@ class Run {
       measured_ = relative(column_norms(comm_, R.view()));
       if (!(largest(measured_) <= options_.tolerance)) {
         ++state_.replacements;
-        adopt(std::move(R));
+        restart_from(std::move(R));
         rounding_ = !(largest(measured_) < 0.5 * state_.refused);
         state_.refused = largest(measured_);
         return false;
@@ -362,7 +364,7 @@ CgFit fitted(const gram::Operator& A, const LowRankPreconditioner& M, const RowB
     throw InputError("K has {} rows, but there are {} targets", A.size(), Y.rows());
   if (Y.rows() == 0 || Y.cols() == 0)
     throw InputError("there is nothing to fit: {} rows, {} outputs", Y.rows(), Y.cols());
-  const Matrix<double> B = to_columns(Y);
+  const Matrix<double> B = dist::to_columns(Y);
   CgFit result;
   result.solution = conjugate_gradients(A, ridge, M, B.view(), options);
   const auto norms = column_norms(A.comm(), B.view());
@@ -391,7 +393,7 @@ CgResult conjugate_gradients(const gram::Operator& A, double gamma, const LowRan
 CgFit fit_by_cg(const gram::Operator& K, const LowRankPreconditioner& M, const RowBlock<double>& Y,
                 double ridge, const CgOptions& options) {
   CgFit result = fitted(K, M, Y, ridge, options);
-  result.fit.alpha = to_row_block(K.comm(), K.size(), result.solution.X.view());
+  result.fit.alpha = dist::to_row_block(K.comm(), K.size(), result.solution.X.view());
   return result;
 }
 
@@ -399,23 +401,9 @@ CgFit fit_modified_by_cg(const ModifiedOperator& K_g, const LowRankPreconditione
                          const RowBlock<double>& Y, double ridge, const CgOptions& options) {
   CgFit result = fitted(K_g, M, Y, ridge, options);
   Matrix<double> alpha = result.solution.X.copy();
-  K_g.apply_s(alpha.view());
-  result.fit.alpha = to_row_block(K_g.comm(), K_g.size(), alpha.view());
+  K_g.S().apply_columns(K_g.comm(), alpha.view());
+  result.fit.alpha = dist::to_row_block(K_g.comm(), K_g.size(), alpha.view());
   return result;
-}
-
-Matrix<double> to_columns(const RowBlock<double>& A) {
-  Matrix<double> B(A.local_rows(), A.cols());
-  for (Index i = 0; i < B.rows(); ++i)
-    for (Index j = 0; j < B.cols(); ++j) B(i, j) = A.row(i)[static_cast<std::size_t>(j)];
-  return B;
-}
-
-RowBlock<double> to_row_block(const comm::Communicator& comm, Index n, MatrixView<const double> A) {
-  RowBlock<double> B(comm, n, A.cols);
-  for (Index i = 0; i < B.local_rows(); ++i)
-    for (Index j = 0; j < B.cols(); ++j) B.row(i)[static_cast<std::size_t>(j)] = A(i, j);
-  return B;
 }
 
 }  // namespace mercer::krr

@@ -2,55 +2,49 @@
 
 #include <algorithm>
 
-#include "blocks.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/blas/blas.hpp"
 
 namespace mercer::krr {
 
-ModifiedOperator::ModifiedOperator(const gram::Operator& K, const spectral::TopPairs& pairs,
-                                   const msk::ModifiedSpectrum& spectrum)
-    : K_(K), pairs_(pairs), ratio_(spectrum.ratio()), g_(spectrum.g) {
-  if (spectrum.g.size() != pairs.values.size())
-    throw InputError("the spectrum map was applied to {} eigenvalues, but there are {} eigenpairs",
-                     spectrum.g.size(), pairs.values.size());
-  for (double& r : ratio_) r -= 1;
-  for (std::size_t i = 0; i < spectrum.g.size(); ++i)
-    shift_.push_back(spectrum.g[i] - spectrum.lambda[i]);
-}
+using blas::Trans;
 
-void ModifiedOperator::add_modes(std::span<const double> weights, MatrixView<const double> R,
-                                 MatrixView<double> Y) const {
-  const View V = pairs_.vectors.view();
-  auto [C] = inner(comm(), Inner{V, R});
-  for (Index j = 0; j < C.cols(); ++j)
-    for (Index i = 0; i < C.rows(); ++i) C(i, j) *= weights[static_cast<std::size_t>(i)];
-  add_times(1, V, C.view(), Y);
+ModifiedOperator::ModifiedOperator(const gram::Operator& K, const msk::Preconditioner<double>& S)
+    : K_(K), S_(S) {
+  if (!S.identity() && S.vectors().cols() != K.local_rows())
+    throw InputError("S has {} rows on this rank, K {}", S.vectors().cols(), K.local_rows());
+  if (S.eigenvalues().size() != S.coefficients().size())
+    throw RunError("S has {} coefficients and {} eigenvalues", S.coefficients().size(),
+                   S.eigenvalues().size());
+  for (std::size_t i = 0; i < S.eigenvalues().size(); ++i)
+    shift_.push_back(S.coefficients()[i] * S.eigenvalues()[i]);
 }
 
 void ModifiedOperator::apply(MatrixView<const double> V, MatrixView<double> Y) const {
   K_.apply(V, Y);
-  add_modes(shift_, V, Y);
-}
-
-void ModifiedOperator::apply_s(MatrixView<double> R) const {
-  add_modes(ratio_, R, R);
+  S_.add_modes(comm(), shift_, V, Y);
 }
 
 ModifiedOperator::LeftOut ModifiedOperator::left_out(double gamma) const {
-  const Matrix<double>& V = pairs_.vectors;
-  const auto rows = static_cast<std::size_t>(V.rows());
+  const Matrix<double>& V = S_.vectors();  // k x m
+  const auto rows = static_cast<std::size_t>(K_.local_rows());
+  const auto modes = static_cast<std::size_t>(S_.k());
   LeftOut result{std::vector<double>(rows, 0.0), std::vector<double>(rows), 1 / gamma};
   K_.diagonal(result.system);
   for (double& d : result.system) d += gamma;
-  for (Index j = 0; j < V.cols(); ++j) {
-    const auto at = static_cast<std::size_t>(j);
-    const double r = 1 + ratio_[at], added = ratio_[at] / (g_[at] + gamma);
-    const double system = gamma * (1 / r - 1);
-    result.norm = std::max(result.norm, r / (g_[at] + gamma));
-    for (Index i = 0; i < V.rows(); ++i) {
-      const double square = V(i, j) * V(i, j);
-      result.added[static_cast<std::size_t>(i)] += added * square;
-      if (square > 0) result.system[static_cast<std::size_t>(i)] += system * square;
+  std::vector<double> added(modes), system(modes);
+  for (std::size_t j = 0; j < modes; ++j) {
+    const double r = 1 + S_.coefficients()[j], g = r * S_.eigenvalues()[j];
+    added[j] = S_.coefficients()[j] / (g + gamma);
+    system[j] = gamma * (1 / r - 1);
+    result.norm = std::max(result.norm, r / (g + gamma));
+  }
+  for (std::size_t i = 0; i < rows && modes > 0; ++i) {
+    const double* v = V.column(static_cast<Index>(i));
+    for (std::size_t j = 0; j < modes; ++j) {
+      const double square = v[j] * v[j];
+      result.added[i] += added[j] * square;
+      if (square > 0) result.system[i] += system[j] * square;
     }
   }
   return result;
@@ -58,19 +52,26 @@ ModifiedOperator::LeftOut ModifiedOperator::left_out(double gamma) const {
 
 void ModifiedOperator::diagonal(std::span<double> d) const {
   K_.diagonal(d);
-  const Matrix<double>& V = pairs_.vectors;
-  for (Index j = 0; j < V.cols(); ++j)
-    for (Index i = 0; i < V.rows(); ++i)
-      d[static_cast<std::size_t>(i)] += shift_[static_cast<std::size_t>(j)] * V(i, j) * V(i, j);
+  if (S_.identity()) return;
+  for (std::size_t i = 0; i < d.size(); ++i) {
+    const double* v = S_.vectors().column(static_cast<Index>(i));
+    for (std::size_t j = 0; j < shift_.size(); ++j) d[i] += shift_[j] * v[j] * v[j];
+  }
 }
 
 void ModifiedOperator::columns(std::span<const Index> which, MatrixView<double> out) const {
   K_.columns(which, out);
-  const Matrix<double> at = gather_rows(comm(), pairs_.vectors.view(), first_row(), which);
-  Matrix<double> C(at.cols(), at.rows());
+  if (S_.identity()) return;
+  const Matrix<double>& V = S_.vectors();
+  Matrix<double> C(S_.k(), std::ssize(which), 0.0);  // V's columns of those rows
+  for (Index j = 0; j < C.cols(); ++j) {
+    const Index local = which[static_cast<std::size_t>(j)] - first_row();
+    if (local >= 0 && local < V.cols()) std::copy_n(V.column(local), S_.k(), C.column(j));
+  }
+  comm().all_reduce(std::span<double>(C.data(), static_cast<std::size_t>(C.size())), comm::Op::sum);
   for (Index j = 0; j < C.cols(); ++j)
-    for (Index i = 0; i < C.rows(); ++i) C(i, j) = shift_[static_cast<std::size_t>(i)] * at(j, i);
-  add_times(1, pairs_.vectors.view(), C.view(), out);
+    for (Index i = 0; i < S_.k(); ++i) C(i, j) *= shift_[static_cast<std::size_t>(i)];
+  if (V.cols() > 0) blas::gemm<double>(Trans::yes, Trans::no, 1.0, V.view(), C.view(), 1.0, out);
 }
 
 }  // namespace mercer::krr

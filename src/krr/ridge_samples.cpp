@@ -6,6 +6,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/random.hpp"
+#include "mercer/dist/rows.hpp"
 
 namespace mercer::krr {
 namespace {
@@ -26,7 +27,7 @@ class ProbeSamples final : public RidgeSamples {
         diagonal_wanted_(criterion == RidgeCriterion::leave_one_out),
         B_(Y.local_rows(), Y.cols() + options.probes),
         diagonal_(static_cast<std::size_t>(Y.local_rows())) {
-    const Matrix<double> columns = to_columns(Y);
+    const Matrix<double> columns = dist::to_columns(Y);
     std::copy_n(columns.data(), columns.size(), B_.data());
     const Random random(options.seed, Stream::probe, kProbeStream);
     const auto n = static_cast<std::uint64_t>(K.size());
@@ -66,7 +67,7 @@ class ProbeSamples final : public RidgeSamples {
     }
     Matrix<double> alpha(B.rows, B.cols);
     std::copy_n(B.data, alpha.size(), alpha.data());
-    K_g_->apply_s(alpha.view());
+    K_g_->S().apply_columns(K_g_->comm(), alpha.view());
     const auto beside = K_g_->left_out(score.ridge);
     judge_leave_one_out(X, alpha.view(), theta, beside, score);
     // Residuals r move B by up to |r|/gamma and alpha by |P| |r|.
@@ -254,7 +255,10 @@ class HoldoutSamples final : public RidgeSamples {
  public:
   HoldoutSamples(const gram::Operator& K, const LowRankPreconditioner& M, const RowBlock<double>& Y,
                  const RidgeEstimateOptions& options)
-      : K_(K), A_(K, chosen(K, options)), M_(M.restricted(K.comm(), A_.keep())), Y_(to_columns(Y)) {
+      : K_(K),
+        A_(K, chosen(K, options)),
+        M_(M.restricted(K.comm(), A_.keep())),
+        Y_(dist::to_columns(Y)) {
     B_ = Y_.copy();
     Index own = 0;
     for (Index i = 0; i < B_.rows(); ++i)

@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "layout.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/krr/fit.hpp"
-#include "mercer/la/blas.hpp"
 
 namespace mercer::krr {
 namespace {
@@ -75,7 +75,7 @@ template <class T>
 Matrix<T> SpectralPath<T>::times(const Matrix<T>& B) const {
   const DistMatrix<T>& V = pairs_.vectors;
   Matrix<T> result(V.local_rows(), B.cols(), T{0});
-  la::gemm<T>(la::Trans::no, la::Trans::no, T{1}, V.local(), B.view(), T{0}, result.view());
+  blas::gemm<T>(blas::Trans::no, blas::Trans::no, T{1}, V.local(), B.view(), T{0}, result.view());
   if (V.grid().active()) V.grid().row_comm().all_reduce(values(result), comm::Op::sum);
   return result;
 }
@@ -84,7 +84,7 @@ template <class T>
 Matrix<T> SpectralPath<T>::transposed_times(const Matrix<T>& B) const {
   const DistMatrix<T>& V = pairs_.vectors;
   Matrix<T> result(V.local_cols(), B.cols(), T{0});
-  la::gemm<T>(la::Trans::yes, la::Trans::no, T{1}, V.local(), B.view(), T{0}, result.view());
+  blas::gemm<T>(blas::Trans::yes, blas::Trans::no, T{1}, V.local(), B.view(), T{0}, result.view());
   if (V.grid().active()) V.grid().col_comm().all_reduce(values(result), comm::Op::sum);
   return result;
 }
@@ -101,9 +101,9 @@ Matrix<T> SpectralPath<T>::squares(const Matrix<T>& weights) const {
         const T v = V.local()(i, first + j);
         squared(i, j) = v * v;
       }
-    la::gemm<T>(la::Trans::no, la::Trans::no, T{1},
-                squared.view().block(0, 0, squared.rows(), width),
-                weights.view().block(first, 0, width, weights.cols()), T{1}, result.view());
+    blas::gemm<T>(blas::Trans::no, blas::Trans::no, T{1},
+                  squared.view().block(0, 0, squared.rows(), width),
+                  weights.view().block(first, 0, width, weights.cols()), T{1}, result.view());
   }
   if (V.grid().active()) V.grid().row_comm().all_reduce(values(result), comm::Op::sum);
   return result;

@@ -127,31 +127,9 @@ std::vector<double> syevx(DistMatrix<T>&& A_in, Index first, Index last, DistMat
   return on_all_ranks(grid, widened(w, active ? count : 0), count);
 }
 
-template <class T>
-std::vector<double> syevd(MatrixView<T> A) {
-  if (A.rows != A.cols) throw InputError("syevd: the matrix is not square");
-  if (A.rows > 32766)
-    throw RunError(
-        "?syevd: n = {} is beyond LAPACK's 32-bit workspace lengths (32766): use ScaLAPACK",
-        A.rows);
-  const int n = static_cast<int>(A.rows), lda = to_int(A.ld, "leading dimension");
-  if (n == 0) return {};
-  const Index N = n;
-  const int lwork = static_cast<int>(1 + 6 * N + 2 * N * N), liwork = static_cast<int>(3 + 5 * N);
-  RawVector<T> work(static_cast<std::size_t>(lwork));
-  std::vector<int> iwork(static_cast<std::size_t>(liwork));
-  std::vector<T> w(static_cast<std::size_t>(n));
-  int info = 0;
-  fortran::local_syevd<T>("V", "L", &n, A.data, &lda, w.data(), work.data(), &lwork, iwork.data(),
-                          &liwork, &info);
-  if (info != 0) throw RunError("?syevd: INFO = {}", info);
-  return widened(w, n);
-}
-
-#define MERCER_INSTANTIATE(T)                                                        \
-  template std::vector<double> eigenvalues(DistMatrix<T>&&);                         \
-  template std::vector<double> syevx(DistMatrix<T>&&, Index, Index, DistMatrix<T>&); \
-  template std::vector<double> syevd(MatrixView<T>);
+#define MERCER_INSTANTIATE(T)                                \
+  template std::vector<double> eigenvalues(DistMatrix<T>&&); \
+  template std::vector<double> syevx(DistMatrix<T>&&, Index, Index, DistMatrix<T>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

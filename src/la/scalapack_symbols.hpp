@@ -5,7 +5,7 @@
 
 #include "mercer/dist/dist_matrix.hpp"
 
-// The Fortran symbols of PBLAS, ScaLAPACK and LAPACK that Mercer calls, and a choice of the letter
+// The Fortran symbols of PBLAS and ScaLAPACK that Mercer calls, and a choice of the letter
 // by the element type.
 
 extern "C" {
@@ -34,9 +34,7 @@ extern "C" {
   void p##s##syevx_(const char*, const char*, const char*, const int*, T*, const int*, const int*, \
                     const int*, const T*, const T*, const int*, const int*, const T*, int*, int*,  \
                     T*, const T*, T*, const int*, const int*, const int*, T*, const int*, int*,    \
-                    const int*, int*, int*, T*, int*);                                             \
-  void s##syevd_(const char*, const char*, const int*, T*, const int*, T*, T*, const int*, int*,   \
-                 const int*, int*);
+                    const int*, int*, int*, T*, int*);
 MERCER_DECLARE(double, d)
 MERCER_DECLARE(float, s)
 #undef MERCER_DECLARE
@@ -63,9 +61,6 @@ MERCER_CHOOSE(stedc, stedc)
 MERCER_CHOOSE(ormtr, ormtr)
 MERCER_CHOOSE(syev, syev)
 MERCER_CHOOSE(syevx, syevx)
-#undef MERCER_PASTE
-#define MERCER_PASTE(s, routine) s##routine##_
-MERCER_CHOOSE(local_syevd, syevd)
 #undef MERCER_PASTE
 #undef MERCER_CHOOSE
 

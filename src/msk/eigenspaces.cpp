@@ -118,7 +118,7 @@ Cut cut_spectrum(const SpectrumMap& g, std::span<const double> lambda, double ne
                  std::span<const double> residuals, const CutOptions& options) {
   const auto m = static_cast<Index>(lambda.size());
   if (options.top < 1 || options.top > m)
-    throw InputError("--top {}: {} eigenpairs are known, give 1 ... {}", options.top, m, m);
+    throw InputError("`top` {}: {} eigenpairs are known, give 1 ... {}", options.top, m, m);
   const Known spectrum = known(lambda, next, residuals, options);
   const auto map = [&](Index k) {
     const double after = k < m ? at(lambda, k + 1) : next;
@@ -176,8 +176,8 @@ std::string Cut::warning() const {
 void refuse(const Cut& cut, const SpectrumMap& g, Index n, const std::string& where) {
   const auto m = static_cast<Index>(cut.spectrum.lambda.size());
   throw InputError(
-      "--top {}: cuts an eigenspace on which g = {} jumps, and which goes on past eigenvalue {} "
-      "(equal to {:.0e} lambda_1){}; --top {} would do",
+      "`top` {}: cuts an eigenspace on which g = {} jumps, and which goes on past eigenvalue {} "
+      "(equal to {:.0e} lambda_1){}; `top` {} would do",
       cut.asked, g.text(), m, cut.resolution, where.empty() ? "" : ": " + where,
       cut.before > 0 ? cut.before : n);
 }

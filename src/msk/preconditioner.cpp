@@ -1,129 +1,149 @@
 #include "mercer/msk/preconditioner.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "mercer/base/error.hpp"
-#include "mercer/dist/redistribute.hpp"
-#include "mercer/la/scalapack.hpp"
-#include "mercer/msk/column_panel.hpp"
+#include "mercer/blas/blas.hpp"
+#include "mercer/dist/rows.hpp"
 
 namespace mercer::msk {
 
-using dist::DistMatrix;
+using blas::Trans;
 
 namespace {
 
-constexpr Index kPanelColumns = 512;  // wide enough for p?syrk to run at dgemm's rate
-
-void check_size(Index k, const ModifiedSpectrum& spectrum) {
-  if (static_cast<Index>(spectrum.g.size()) != k)
-    throw InputError("the spectrum map was applied to {} eigenvalues, but there are {} eigenpairs",
-                     spectrum.g.size(), k);
-}
-
-bool all_zero(std::span<const double> c) {
-  return std::all_of(c.begin(), c.end(), [](double x) { return x == 0; });
-}
-
-/// sqrt(max(sign c, 0)) o columns of V from `first` on.
-template <class T>
-DistMatrix<T> weighted_panel(const DistMatrix<T>& V, Index first, std::span<const double> c,
-                             double sign) {
-  DistMatrix<T> panel(V.grid(), V.rows(), static_cast<Index>(c.size()), V.nb());
-  const auto source = local_panel(V, first, panel.cols());
-  for (Index j = 0; j < panel.local_cols(); ++j) {
-    const auto weight = static_cast<T>(std::sqrt(
-        std::max(sign * c[static_cast<std::size_t>(panel.col_map().global({j}).value)], 0.0)));
-    for (Index i = 0; i < panel.local_rows(); ++i) panel.local()(i, j) = weight * source(i, j);
-  }
-  return panel;
-}
-
-template <class T>
-void scale_rows(DistMatrix<T>& A, const std::vector<double>& scale) {
-  for (Index i = 0; i < A.local_rows(); ++i) {
-    const auto s = static_cast<T>(scale[static_cast<std::size_t>(A.row_map().global({i}).value)]);
-    for (Index j = 0; j < A.local_cols(); ++j) A.local()(i, j) *= s;
-  }
+std::size_t at(Index i) {
+  return static_cast<std::size_t>(i);
 }
 
 }  // namespace
 
 template <class T>
-Preconditioner<T>::Preconditioner(const spectral::Eigenpairs<T>& pairs,
-                                  const ModifiedSpectrum& spectrum)
-    : pairs_(pairs), ratio_(spectrum.ratio()) {
-  check_size(pairs.k(), spectrum);
-}
-
-template <class T>
-void Preconditioner<T>::apply(DistMatrix<T>& R) const {
-  std::vector<double> c(ratio_);
-  for (double& x : c) x -= 1;
-  add(R, c);
-}
-
-template <class T>
-void Preconditioner<T>::apply_inverse(DistMatrix<T>& R) const {
-  std::vector<double> c(ratio_);
-  for (std::size_t i = 0; i < c.size(); ++i) {
-    if (!(c[i] > 0))
-      throw RunError("S has no inverse: g is {} at lambda_{}", c[i] * pairs_.values[i], i + 1);
-    c[i] = 1 / c[i] - 1;
+std::vector<Index> Preconditioner<T>::keep(Index pairs, const ModifiedSpectrum& spectrum) {
+  if (std::ssize(spectrum.g) != pairs)
+    throw InputError("the spectrum map was applied to {} eigenvalues, but there are {} eigenpairs",
+                     spectrum.g.size(), pairs);
+  std::vector<Index> kept;
+  const auto ratio = spectrum.ratio();
+  for (Index i = 0; i < pairs; ++i) {
+    if (ratio[at(i)] == 1) continue;
+    kept.push_back(i);
+    c_.push_back(ratio[at(i)] - 1);
+    lambda_.push_back(spectrum.lambda[at(i)]);
   }
-  add(R, c);
+  return kept;
 }
 
 template <class T>
-void Preconditioner<T>::add(DistMatrix<T>& R, const std::vector<double>& c) const {
-  if (all_zero(c) || R.rows() == 0 || R.cols() == 0) return;
-  DistMatrix<T> W(R.grid(), pairs_.k(), R.cols(), R.nb());
-  la::gemm(la::Trans::yes, la::Trans::no, T{1}, pairs_.vectors, R, T{0}, W);
-  scale_rows(W, c);
-  la::gemm(la::Trans::no, la::Trans::no, T{1}, pairs_.vectors, W, T{1}, R);
-}
-
-template <class T>
-DistMatrix<T> Preconditioner<T>::dense() const {
-  DistMatrix<T> S(pairs_.vectors.grid(), pairs_.n(), pairs_.n(), pairs_.vectors.nb());
-  S.fill([](Index i, Index j) { return i == j ? 1 : 0; });
-  std::vector<double> c(ratio_);
-  for (double& x : c) x -= 1;
-  add_modes<T>(S, pairs_.vectors, c);
-  return S;
-}
-
-template <class T>
-void add_modes(DistMatrix<T>& A, const DistMatrix<T>& V, std::span<const double> c) {
-  if (all_zero(c) || A.rows() == 0) return;
-  const Index width = panel_width(V, kPanelColumns);
-  for (Index first = 0; first < V.cols(); first += width) {
-    const auto part = c.subspan(static_cast<std::size_t>(first),
-                                static_cast<std::size_t>(std::min(width, V.cols() - first)));
-    for (const double sign : {1.0, -1.0}) {
-      if (std::none_of(part.begin(), part.end(), [sign](double x) { return sign * x > 0; }))
-        continue;
-      la::syrk_lower(static_cast<T>(sign), weighted_panel(V, first, part, sign), T{1}, A);
-    }
+Preconditioner<T>::Preconditioner(const spectral::TopPairs& pairs,
+                                  const ModifiedSpectrum& spectrum) {
+  const auto kept = keep(pairs.k(), spectrum);
+  V_ = Matrix<T>(k(), pairs.vectors.rows());
+  for (Index i = 0; i < k(); ++i) {
+    const double* v = pairs.vectors.column(kept[at(i)]);
+    for (Index j = 0; j < V_.cols(); ++j) V_(i, j) = static_cast<T>(v[j]);
   }
-  dist::mirror_lower(A);
 }
 
 template <class T>
-void modify(DistMatrix<T>& K, const spectral::Eigenpairs<T>& pairs,
-            const ModifiedSpectrum& spectrum) {
-  check_size(pairs.k(), spectrum);
-  std::vector<double> c(spectrum.g);
-  for (std::size_t i = 0; i < c.size(); ++i) c[i] -= spectrum.lambda[i];
-  add_modes<T>(K, pairs.vectors, c);
+Preconditioner<T>::Preconditioner(const spectral::Eigenpairs<double>& pairs,
+                                  const ModifiedSpectrum& spectrum) {
+  const auto kept = keep(pairs.k(), spectrum);
+  if (!identity()) V_ = dist::columns_by_rows<T>(pairs.vectors, kept);
 }
 
-#define MERCER_INSTANTIATE(T)                                                                \
-  template class Preconditioner<T>;                                                          \
-  template void add_modes<T>(DistMatrix<T>&, const DistMatrix<T>&, std::span<const double>); \
-  template void modify<T>(DistMatrix<T>&, const spectral::Eigenpairs<T>&, const ModifiedSpectrum&);
-MERCER_INSTANTIATE(double)
-MERCER_INSTANTIATE(float)
+template <class T>
+Preconditioner<T>::Preconditioner(Matrix<T> vectors, std::vector<double> coefficients)
+    : V_(std::move(vectors)), c_(std::move(coefficients)) {
+  if (V_.rows() != k()) throw RunError("S of {} vectors and {} coefficients", V_.rows(), c_.size());
+}
+
+template <class T>
+void Preconditioner<T>::reserve(Index outputs) const {
+  const auto size = at(outputs * k());
+  if (small_.size() < size) small_.resize(size);
+}
+
+template <class T>
+void Preconditioner<T>::project(MatrixView<const T> R, MatrixView<double> P) const {
+  if (identity()) return;
+  reserve(R.rows);
+  project_rows(R, V_.view(), small_.data(), P);
+}
+
+template <class T>
+void Preconditioner<T>::add(MatrixView<const T> R, MatrixView<const double> P,
+                            MatrixView<T> Z) const {
+  if (Z.data != R.data)
+    for (Index j = 0; j < R.cols; ++j) std::copy_n(R.column(j), R.rows, Z.column(j));
+  if (identity()) return;
+  reserve(R.rows);
+  const MatrixView<T> weighted{small_.data(), R.rows, k(), std::max<Index>(1, R.rows)};
+  for (Index i = 0; i < k(); ++i)
+    for (Index a = 0; a < R.rows; ++a) weighted(a, i) = static_cast<T>(c_[at(i)] * P(a, i));
+  blas::gemm<T>(Trans::no, Trans::no, T{1}, weighted, V_.view(), T{1}, Z);
+}
+
+template <class T>
+double Preconditioner<T>::excess(MatrixView<const double> P) const {
+  double sum = 0;
+  for (Index i = 0; i < k(); ++i) {
+    double square = 0;
+    for (Index a = 0; a < P.rows; ++a) square += P(a, i) * P(a, i);
+    sum += c_[at(i)] * square;
+  }
+  return sum;
+}
+
+template <class T>
+void Preconditioner<T>::apply(const comm::Communicator& comm, MatrixView<const T> R,
+                              MatrixView<T> Z) const {
+  Matrix<double> P(R.rows, k());
+  project(R, P.view());
+  comm.all_reduce(std::span<double>(P.data(), at(P.size())), comm::Op::sum);
+  add(R, P.view(), Z);
+}
+
+template <class T>
+void Preconditioner<T>::apply_columns(const comm::Communicator& comm, MatrixView<T> X) const {
+  add_modes(comm, c_, X, X);
+}
+
+template <class T>
+void Preconditioner<T>::add_modes(const comm::Communicator& comm, std::span<const double> weights,
+                                  MatrixView<const T> X, MatrixView<T> Y) const {
+  if (std::ssize(weights) != k()) throw RunError("{} weights for {} modes", weights.size(), k());
+  if (identity()) return;
+  Matrix<T> P(k(), X.cols, T{0});
+  if (X.rows > 0) blas::gemm<T>(Trans::no, Trans::no, T{1}, V_.view(), X, T{0}, P.view());
+  comm.all_reduce(std::span<T>(P.data(), at(P.size())), comm::Op::sum);
+  for (Index j = 0; j < P.cols(); ++j)
+    for (Index i = 0; i < k(); ++i) P(i, j) *= static_cast<T>(weights[at(i)]);
+  if (X.rows > 0) blas::gemm<T>(Trans::yes, Trans::no, T{1}, V_.view(), P.view(), T{1}, Y);
+}
+
+template <>
+void project_rows(MatrixView<const double> R, MatrixView<const double> V, double*,
+                  MatrixView<double> P) {
+  blas::gemm<double>(Trans::no, Trans::yes, 1.0, R, V, 0.0, P);
+}
+
+template <>
+void project_rows(MatrixView<const float> R, MatrixView<const float> V, float* scratch,
+                  MatrixView<double> P) {
+  constexpr Index kSumRows = 256;  // rows whose products are summed in float
+  for (Index i = 0; i < P.cols; ++i) std::fill_n(P.column(i), P.rows, 0.0);
+  const MatrixView<float> part{scratch, P.rows, P.cols, std::max<Index>(1, P.rows)};
+  for (Index first = 0; first < R.cols; first += kSumRows) {
+    const Index count = std::min(kSumRows, R.cols - first);
+    blas::gemm<float>(Trans::no, Trans::yes, 1.0f, R.block(0, first, R.rows, count),
+                      V.block(0, first, V.rows, count), 0.0f, part);
+    for (Index i = 0; i < P.cols; ++i)
+      for (Index a = 0; a < P.rows; ++a) P(a, i) += static_cast<double>(part(a, i));
+  }
+}
+
+template class Preconditioner<double>;
+template class Preconditioner<float>;
 
 }  // namespace mercer::msk

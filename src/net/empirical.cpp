@@ -4,9 +4,9 @@
 #include <array>
 #include <cmath>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
-#include "mercer/la/blas.hpp"
 #include "mercer/net/parameters.hpp"
 
 namespace mercer::net {
@@ -234,8 +234,9 @@ class EmpiricalKernel : public kernel::Kernel {
     const MatrixView<double> B{B_tile.data(), out.rows, out.cols, A.ld};
     const auto products = [&](double factor, MatrixView<const double> u, MatrixView<const double> v,
                               MatrixView<double> to) {
-      la::gemm<double>(la::Trans::yes, la::Trans::no, factor, u.block(0, i0, u.rows, out.rows),
-                       v.block(0, j0, v.rows, out.cols), 0.0, to);
+      blas::gemm<double>(blas::Trans::yes, blas::Trans::no, factor,
+                         u.block(0, i0, u.rows, out.rows), v.block(0, j0, v.rows, out.cols), 0.0,
+                         to);
     };
     for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, 0.0);
     const double mean = 1 / static_cast<double>(copies_);

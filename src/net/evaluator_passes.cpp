@@ -3,12 +3,12 @@
 #include <utility>
 
 #include "evaluator_state.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 
 namespace mercer::net {
 namespace {
 
-using la::Trans;
+using blas::Trans;
 
 constexpr Index kNarrow = 15;      ///< units of a narrow layer at most
 constexpr Index kPiece = 1 << 16;  ///< entries of a narrow layer's inputs that are passed at once
@@ -117,8 +117,8 @@ void Evaluator<T>::State::product(const Step& step, const Batch& batch, const T*
                                   MatrixView<const T> X) {
   if (step.kind != Step::Kind::dense) return;
   const DenseLayer& d = layer(step);
-  la::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w),
-              input_of(step, batch, X), T(0), node(batch, step.out));
+  blas::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w),
+                input_of(step, batch, X), T(0), node(batch, step.out));
 }
 
 /// What follows it: biases, activation, sum.
@@ -207,12 +207,12 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
     }
     const auto A = input_of(*step, batch, X);
     const auto weights = [&](Index j, Index m, bool first) {
-      la::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m), A.block(0, j, A.rows, m),
-                  first ? T(0) : T(1), weights_of(d, g));
+      blas::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m),
+                    A.block(0, j, A.rows, m), first ? T(0) : T(1), weights_of(d, g));
     };
     const auto inputs = [&](Index j, Index m) {
-      la::gemm<T>(Trans::yes, Trans::no, scale, weights_of(d, w), G.block(0, j, G.rows, m),
-                  step->adds ? T(1) : T(0), H.block(0, j, H.rows, m));
+      blas::gemm<T>(Trans::yes, Trans::no, scale, weights_of(d, w), G.block(0, j, G.rows, m),
+                    step->adds ? T(1) : T(0), H.block(0, j, H.rows, m));
     };
     const auto next = std::next(step);
     const bool pieces = narrow(*step) && g && H.data && next != program.steps.rend() &&
@@ -255,8 +255,9 @@ void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
     }
     const DenseLayer& d = layer(step);
     const T scale = static_cast<T>(d.weight_scale);
-    la::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0), out);
-    if (in.data) la::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, w), in, T(1), out);
+    blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0),
+                  out);
+    if (in.data) blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, w), in, T(1), out);
     if (d.bias_scale != 0)
       each_run<T>(out, out, [&](Index j, Index m) {
         loop.add_bias(out.rows, m, out.column(j), u + d.biases, static_cast<T>(d.bias_scale));

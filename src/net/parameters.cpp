@@ -6,7 +6,7 @@
 #include <optional>
 #include <type_traits>
 
-#include "mercer/base/mix.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer::net {
@@ -40,7 +40,7 @@ struct Description {
 
 /// Calls body() and names the file in what it throws.
 template <class Body>
-auto of_file(const dist::Hdf5File& file, Body&& body) {
+auto of_file(const io::Hdf5File& file, Body&& body) {
   try {
     return body();
   } catch (const InputError& error) {
@@ -49,7 +49,7 @@ auto of_file(const dist::Hdf5File& file, Body&& body) {
 }
 
 /// At /parameters or, in a file written elsewhere, at the root. Collective.
-Description read_description(const dist::Hdf5File& file) {
+Description read_description(const io::Hdf5File& file) {
   if (!file.contains(kRoot))
     throw InputError("{}: has no group {}: weights lie at {}/layer0/W, {}/layer0/b, ...",
                      file.path(), kRoot, kRoot, kRoot);
@@ -122,7 +122,7 @@ std::vector<Array> arrays(const Network& network, Index copies) {
 }
 
 /// Throws InputError unless every array is there in its shape, and none beyond. Collective.
-void check_shapes(const dist::Hdf5File& file, const Network& network, Index stored) {
+void check_shapes(const io::Hdf5File& file, const Network& network, Index stored) {
   const std::string text = network.architecture().text();
   for (const Array& array : arrays(network, stored)) {
     if (!file.contains(array.name))
@@ -140,7 +140,7 @@ void check_shapes(const dist::Hdf5File& file, const Network& network, Index stor
 }
 
 /// The parameters of `stored` copies, the first one standing in for those that are not. Collective.
-std::vector<double> read_copies(const dist::Hdf5File& file, const Network& network, Index stored) {
+std::vector<double> read_copies(const io::Hdf5File& file, const Network& network, Index stored) {
   check_shapes(file, network, stored);
   auto w = comm::together(file.comm(), [&] {
     return std::vector<double>(static_cast<std::size_t>(network.parameters()));
@@ -166,7 +166,7 @@ bool same(double a, double b) {
 }  // namespace
 
 template <class T>
-void write(dist::Hdf5File& file, const Network& network, std::span<const T> w) {
+void write(io::Hdf5File& file, const Network& network, std::span<const T> w) {
   if (static_cast<Index>(w.size()) != network.parameters())
     throw InputError("{} parameters for a network of {}", w.size(), network.parameters());
   const auto& layers = network.layers();
@@ -188,7 +188,7 @@ void write(dist::Hdf5File& file, const Network& network, std::span<const T> w) {
   file.attribute(kRoot, "start", name(network.start()));
 }
 
-StoredNetwork read_network(const dist::Hdf5File& file, const arch::Options& left_out) {
+StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out) {
   const Description d = read_description(file);
   const std::string first = layer_path(0, 0) + "/W";
   if (!file.contains(first))
@@ -206,7 +206,7 @@ StoredNetwork read_network(const dist::Hdf5File& file, const arch::Options& left
   return {std::move(network), std::move(w)};
 }
 
-std::vector<double> read_parameters(const dist::Hdf5File& file, const Network& network) {
+std::vector<double> read_parameters(const io::Hdf5File& file, const Network& network) {
   const Description d = read_description(file);
   const auto& architecture = network.architecture();
   const std::string theirs = of_file(file, [&] { return parse(d).text(); });
@@ -236,8 +236,8 @@ std::uint64_t hash(std::span<const T> w) {
   return h;
 }
 
-#define MERCER_INSTANTIATE(T)                                                  \
-  template void write<T>(dist::Hdf5File&, const Network&, std::span<const T>); \
+#define MERCER_INSTANTIATE(T)                                                \
+  template void write<T>(io::Hdf5File&, const Network&, std::span<const T>); \
   template std::uint64_t hash<T>(std::span<const T>);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

@@ -197,11 +197,11 @@ void require_gnuplot(const comm::Communicator& comm, PictureFormat format) {
     const auto run = try_out(name);
     if (!run.found)
       throw InputError(
-          "--plot: there is no gnuplot on this machine: install it or leave --plot out");
+          "`plot`: there is no gnuplot on this machine: install it or leave `plot` out");
     if (!run.in_time)
-      throw InputError("--plot: gnuplot on this machine does not answer: leave --plot out");
+      throw InputError("`plot`: gnuplot on this machine does not answer: leave `plot` out");
     if (!run.ok && format != PictureFormat::svg)
-      throw InputError("--plot: this gnuplot draws no {} (it has no {}): give a .svg",
+      throw InputError("`plot`: this gnuplot draws no {} (it has no {}): give a .svg",
                        format == PictureFormat::png ? "PNG" : "PDF", name);
   });
 }

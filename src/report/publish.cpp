@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "mercer/base/error.hpp"
-#include "mercer/dist/temporary.hpp"
+#include "mercer/io/temporary.hpp"
 
 namespace mercer::report {
 namespace {
@@ -68,7 +68,7 @@ void publish(const std::string& path, const std::string& content) {
   };
   if (path == "-" || path == "/dev/stdout") return check(put(stdout, content));
   if (is_special(path)) return check(write_to(open_special(path), content));
-  dist::TemporaryFile file(path);
+  io::TemporaryFile file(path);
   check(write_to(file.create(), content));
   file.publish();
 }

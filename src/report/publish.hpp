@@ -16,7 +16,7 @@ int open_special(const std::string& path);
 std::string lower_suffix(const std::string& path);
 
 /// Writes `content` to `path` ("-": standard output), whole or not at all: by way of a
-/// dist::TemporaryFile. Local. Throws RunError naming the path.
+/// io::TemporaryFile. Local. Throws RunError naming the path.
 void publish(const std::string& path, const std::string& content);
 
 }  // namespace mercer::report

@@ -11,7 +11,7 @@
 #include "mercer/base/memory.hpp"
 #include "mercer/base/version.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/temporary.hpp"
+#include "mercer/io/temporary.hpp"
 #include "publish.hpp"
 
 namespace mercer::report {
@@ -40,7 +40,7 @@ Json measured(double value) {
 
 Record::Record() : version(mercer::version()), git(git_commit()), started(now_utc()) {}
 
-void Record::write_attributes(dist::Hdf5File& file) const {
+void Record::write_attributes(io::Hdf5File& file) const {
   file.attribute("/", "mercer_version", version);
   file.attribute("/", "git", git);
   file.attribute("/", "libraries", libraries.dump());
@@ -107,12 +107,12 @@ void check_name(const std::string& out, const std::string& json) {
   if (!out.empty() && !is_special(out)) {
     const std::string suffix = lower_suffix(out);
     if (suffix != ".h5" && suffix != ".hdf5")
-      throw InputError("--out {}: is written as HDF5, give a name that ends in .h5 or .hdf5", out);
+      throw InputError("`out` {}: is written as HDF5, give a name that ends in .h5 or .hdf5", out);
   }
   if (json.empty() || json == "-" || is_special(json)) return;
   for (const char* other : {".h5", ".hdf5", ".svg", ".png", ".pdf", ".csv", ".npy"})
     if (lower_suffix(json) == other)
-      throw InputError("--json {}: is written as JSON, give a name that ends in .json", json);
+      throw InputError("`json` {}: is written as JSON, give a name that ends in .json", json);
 }
 
 void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
@@ -137,7 +137,7 @@ void check_writable(const comm::Communicator& comm, Content content, const std::
       check(pipe >= 0);
     }
     if (is_special(path)) return;  // a byte written to try it would be seen
-    dist::TemporaryFile probe(path);
+    io::TemporaryFile probe(path);
     const int file = probe.create();
     check(file >= 0);
     // One byte tells whether the place is full.

@@ -37,7 +37,7 @@ Lowest<T> solve_in_place(DistMatrix<T>&& A, Index count, Index k, bool vectors, 
     return {la::eigenvalues(std::move(A)), DistMatrix<T>(grid, n, 0, nb)};
   if (method == Method::lapack) {
     auto values = comm::together(
-        grid.all(), [&] { return grid.active() ? la::syevd(A.local()) : std::vector<double>(); });
+        grid.all(), [&] { return grid.active() ? blas::syevd(A.local()) : std::vector<double>(); });
     values.resize(static_cast<std::size_t>(n));
     grid.all().broadcast(std::span<double>(values), 0);
     return {std::move(values), first_columns(std::move(A), vectors ? k : 0)};

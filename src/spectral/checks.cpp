@@ -9,13 +9,12 @@
 #include "mercer/base/random.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/probes.hpp"
 
 namespace mercer::spectral {
 namespace {
 
 using dist::DistMatrix;
-
-constexpr Index kProbes = 16;
 constexpr Index kPanel = 512;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -36,25 +35,26 @@ double largest(std::span<const double> values) {
 
 template <class T>
 Evidence<T> take_evidence(const DistMatrix<T>& K, std::uint64_t seed) {
-  auto W = allocate(K, K.rows(), kProbes), KW = allocate(K, K.rows(), kProbes);
+  auto W = allocate(K, K.rows(), kResidualProbes), KW = allocate(K, K.rows(), kResidualProbes);
   const Random random(seed, Stream::probe);
-  W.fill(
-      [&](Index i, Index j) { return random.normal(static_cast<std::uint64_t>(i * kProbes + j)); });
-  la::gemm(la::Trans::no, la::Trans::no, T(1), K, W, T(0), KW);
+  W.fill([&](Index i, Index j) {
+    return random.normal(static_cast<std::uint64_t>(i * kResidualProbes + j));
+  });
+  la::gemm(blas::Trans::no, blas::Trans::no, T(1), K, W, T(0), KW);
   return {std::move(W), std::move(KW), la::trace(K), la::frobenius_norm(K)};
 }
 
 template <class T>
 std::vector<double> estimated_residuals(const Evidence<T>& evidence, const DistMatrix<T>& V,
                                         std::span<const double> values, double scale) {
-  auto WV = allocate(V, kProbes, V.cols()), R = allocate(V, kProbes, V.cols());
-  la::gemm(la::Trans::yes, la::Trans::no, T(1), evidence.images, V, T(0), R);
-  la::gemm(la::Trans::yes, la::Trans::no, T(1), evidence.probes, V, T(0), WV);
+  auto WV = allocate(V, kResidualProbes, V.cols()), R = allocate(V, kResidualProbes, V.cols());
+  la::gemm(blas::Trans::yes, blas::Trans::no, T(1), evidence.images, V, T(0), R);
+  la::gemm(blas::Trans::yes, blas::Trans::no, T(1), evidence.probes, V, T(0), WV);
   la::scale_columns(WV, values);
   for (Index j = 0; j < R.local_cols(); ++j)
     for (Index i = 0; i < R.local_rows(); ++i) R.local()(i, j) -= WV.local()(i, j);
   auto residuals = la::column_dots(R, R);
-  for (double& r : residuals) r = std::sqrt(r / kProbes) / scale;
+  for (double& r : residuals) r = std::sqrt(r / kResidualProbes) / scale;
   return residuals;
 }
 
@@ -89,8 +89,8 @@ double panel_error(const DistMatrix<T>& V, Index first, Index width) {
   const auto w = static_cast<Index>(rows.size()), cols = V.local_cols() - begin;
   Matrix<T> G(w, cols, T(0));
   if (n > 0)
-    la::gemm<T>(la::Trans::yes, la::Trans::no, T(1), {panel.data(), n, w, n},
-                V.local().block(0, begin, n, cols), T(0), G.view());
+    blas::gemm<T>(blas::Trans::yes, blas::Trans::no, T(1), {panel.data(), n, w, n},
+                  V.local().block(0, begin, n, cols), T(0), G.view());
   V.grid().col_comm().all_reduce(std::span<T>(G.data(), static_cast<std::size_t>(G.size())),
                                  comm::Op::sum);
   double worst = 0;
@@ -126,7 +126,7 @@ void measure_residuals(const DistMatrix<T>& K, Eigenpairs<T>& pairs) {
                      K.cols(), V.rows());
   if (V.cols() == 0) return;
   auto R = allocate(V, V.rows(), V.cols());
-  la::gemm(la::Trans::no, la::Trans::no, T(1), K, V, T(0), R);
+  la::gemm(blas::Trans::no, blas::Trans::no, T(1), K, V, T(0), R);
   for (Index j = 0; j < R.local_cols(); ++j) {
     const auto lambda =
         static_cast<T>(pairs.values[static_cast<std::size_t>(R.col_map().global({j}).value)]);

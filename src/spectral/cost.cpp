@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 
 #include "backends.hpp"
-#include "mercer/base/random.hpp"
 #include "mercer/base/text.hpp"
-#include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
-#include "mercer/spectral/krylov.hpp"
+#include "mercer/spectral/probes.hpp"
 #include "mercer/spectral/replicated.hpp"
 
 namespace mercer::spectral {
@@ -45,22 +42,20 @@ constexpr double kVectorisedCube = 0.8, kVectorisedPairs = 0.33;
 // Values only: p?syev without the divide and conquer of p?syevd.
 constexpr double kSyevShare = 0.6;
 
-/// Block Krylov on a stored K, m products of K with one vector in blocks of b:
-/// seconds = 1e-9 ((product n^2 m + orthogonal n m^2)/P + small m^3/R) + 1e-6 step (m/b) log2(P),
-/// the products, the orthogonalisation, some five dense eigenproblems of order up to m on R =
-/// replicated_ranks(m, P) ranks, and the sums of every step. From the CPU times of 1 rank at n =
-/// 4000, k = n/50 and n/20.
-struct KrylovCoefficients {
-  double product, orthogonal, small, step;
-};
-constexpr KrylovCoefficients kKrylov{0.045, 0.05, 0.5, 250};
+/// dgemm's rate on that machine.
+constexpr double kReferenceGemm = 75e9;
+/// Share of dgemm's rate that a dense symmetric eigenproblem of moderate order reaches.
+constexpr double kSmallGemm = 0.3;
 
-double krylov_seconds(Index n, Index k, int ranks) {
-  const double N = static_cast<double>(n), m = expected_products(n, k), P = ranks;
-  const double b = static_cast<double>(krylov_sizes(n, ranks, {.top = k}).block);
-  return 1e-9 * ((kKrylov.product * N * N * m + kKrylov.orthogonal * N * m * m) / P +
-                 kKrylov.small * m * m * m / replicated_ranks(static_cast<Index>(m), ranks)) +
-         1e-6 * kKrylov.step * m / b * std::log2(P);
+double real(Index n) {
+  return static_cast<double>(n);
+}
+
+void add_gemm(const gram::Sizes& sizes, double flops, Cost& cost) {
+  (sizes.single ? cost.gemm_single : cost.gemm) += flops;
+}
+void add_skinny(const gram::Sizes& sizes, double flops, Cost& cost) {
+  (sizes.single ? cost.skinny_single : cost.skinny) += flops;
 }
 
 }  // namespace
@@ -68,7 +63,6 @@ double krylov_seconds(Index n, Index k, int ranks) {
 double predicted_seconds(Method method, Index n, Index k, bool vectors, GridShape shape,
                          bool generic_kernels, bool single_precision) {
   const int ranks = shape.rows * shape.cols;
-  if (method == Method::krylov) return krylov_seconds(n, k, ranks);  // in double whatever K is in
   const double N = static_cast<double>(n), P = ranks;
   const Index count = std::min(k + 1, n);
   Coefficients c = method == Method::elpa1 ? kElpa1 : method == Method::elpa2 ? kElpa2 : kSyevd;
@@ -89,8 +83,7 @@ double predicted_seconds(Method method, Index n, Index k, bool vectors, GridShap
   return single_precision ? 0.5 * seconds : seconds;
 }
 
-Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_precision,
-              bool with_krylov) {
+Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_precision) {
   if (k < 0) k = n;
   constexpr Index kTiny = 64;
   if (n <= kTiny)
@@ -107,7 +100,6 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
     methods.push_back(Method::scalapack);
   else
     left_out += fmt::format("; p?syevd's 32-bit workspace needs {}", counted(needed, "rank"));
-  if (with_krylov && vectors && 6 * k <= n) methods.push_back(Method::krylov);
   Choice best;
   std::string figures, choice = "least";
   double scalapack = std::numeric_limits<double>::infinity();
@@ -141,73 +133,57 @@ Index recommended_block(Index n, GridShape shape) {
   return std::clamp<Index>(n / (4 * widest), 16, 64);
 }
 
-template <class T>
-dist::DistMatrix<T> sample_kernel(const dist::ProcessGrid& grid, Index n, Index nb, Index d) {
-  auto K = comm::together(grid.all(), [&] { return dist::DistMatrix<T>(grid, n, n, nb); });
-  const Random random(0, Stream::test);
-  Matrix<double> points(d, n);
-  for (Index i = 0; i < n; ++i) {
-    double norm = 0;
-    for (Index a = 0; a < d; ++a) {
-      points(a, i) = random.normal(static_cast<std::uint64_t>(i * d + a));
-      norm += points(a, i) * points(a, i);
-    }
-    for (Index a = 0; a < d; ++a) points(a, i) /= std::sqrt(norm);
+Cost eigensolve_cost(const gram::Sizes& sizes, Method method, Index k, bool vectors) {
+  const double n = real(sizes.n), K = real(k), P = sizes.ranks();
+  const auto planned = plan(sizes.n, k, vectors, method, sizes.shape, sizes.nb, sizes.single);
+  Cost cost{.bytes = planned.bytes_per_rank, .flops = planned.flops};
+  cost.gemm = kReferenceGemm * predicted_seconds(method, sizes.n, k, vectors, sizes.shape,
+                                                 la::elpa_build().generic_kernels, sizes.single);
+  add_skinny(sizes, 64 * n * n / P, cost);
+  if (vectors) {
+    add_skinny(sizes, 64 * n * K / P, cost);
+    add_gemm(sizes, 2 * n * K * K / P, cost);
   }
-  K.fill([&](Index i, Index j) {
-    double u = 0;
-    for (Index a = 0; a < d; ++a) u += points(a, i) * points(a, j);
-    u = i == j ? 1.0 : std::clamp(u, -1.0, 1.0);
-    const double angle = std::acos(u);
-    return (std::sqrt(1 - u * u) + u * (std::numbers::pi - angle)) /
-           (std::numbers::pi * static_cast<double>(n));
-  });
-  return K;
+  if (P > 1) cost.network = 4 * sizes.element_bytes() * n * n / std::sqrt(P);
+  return cost;
 }
 
-template <class T>
-std::vector<Timing> time_backends(const std::function<dist::DistMatrix<T>()>& make, Index k,
-                                  int repeats) {
-  std::vector<Timing> timings;
-  for (const Method m : {Method::elpa1, Method::elpa2, Method::scalapack, Method::automatic})
-    timings.push_back({m, m, 0, 0, 0, 0, 0, ""});
-  for (int repeat = 0; repeat < repeats; ++repeat)
-    for (Timing& timing : timings) {
-      auto K = make();
-      const dist::ProcessGrid& grid = K.grid();
-      const Index n = K.rows();
-      grid.all().barrier();
-      try {
-        Options options;
-        options.top = k;
-        options.method = timing.method;
-        const auto pairs = eigenpairs(std::move(K), options);
-        const double solve = grid.all().all_reduce(pairs.solve_seconds, comm::Op::max);
-        if (repeat == 0 || solve < timing.seconds) {
-          timing.seconds = solve;
-          timing.check_seconds = grid.all().all_reduce(pairs.seconds, comm::Op::max) - solve;
-        }
-        timing.ran = pairs.method;
-        timing.predicted =
-            predicted_seconds(pairs.method, n, k, true, grid.shape(),
-                              la::elpa_build().generic_kernels, std::is_same_v<T, float>);
-        timing.orthogonality = pairs.orthogonality;
-        timing.residual = pairs.residuals.empty()
-                              ? 0
-                              : *std::max_element(pairs.residuals.begin(), pairs.residuals.end());
-      } catch (const RunError& error) {  // alike on all ranks
-        timing.failure = error.what();
-      }
-    }
-  return timings;
+Cost replicated_cost(const gram::Sizes& sizes, double flops, double m) {
+  const int ranks = replicated_ranks(static_cast<Index>(m), sizes.rank_count());
+  return {.flops = flops, .gemm = flops / (kSmallGemm * ranks)};
 }
 
-#define MERCER_INSTANTIATE(T)                                                                    \
-  template dist::DistMatrix<T> sample_kernel(const dist::ProcessGrid&, Index, Index, Index);     \
-  template std::vector<Timing> time_backends(const std::function<dist::DistMatrix<T>()>&, Index, \
-                                             int);
-MERCER_INSTANTIATE(double)
-MERCER_INSTANTIATE(float)
-#undef MERCER_INSTANTIATE
+KrylovRun krylov_run(const gram::Sizes& sizes, const KrylovOptions& options) {
+  KrylovRun run{.k = options.top};
+  run.sizes = krylov_sizes(sizes.n, sizes.rank_count(), options);
+  run.products = std::min(real(sizes.n), 4.0 * real(run.k) + 8.0 * real(run.sizes.block));
+  return run;
+}
+
+Cost krylov_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, const KrylovRun& run) {
+  const double n = real(sizes.n), P = sizes.ranks(), k = real(run.k), N = run.products;
+  const double b = real(run.sizes.block), m = std::min(N, real(run.sizes.basis));
+  const double calls = std::ceil(N / b), mean = N > m ? (k + m) / 2 : N / 2;
+  const double orthogonalise = 4 * n * mean * N, vectors = 2 * n * (m + k) * k;
+  Cost cost = calls * gram::product_cost(sizes, op, b) +
+              gram::product_cost(sizes, op, real(kResidualProbes)) +
+              replicated_cost(sizes, 30 * m * m * m, m) + calls * sum_cost(8 * mean * b, P);
+  cost.flops += orthogonalise + vectors;
+  cost.skinny += orthogonalise / P;
+  cost.gemm += vectors / P;
+  cost.bytes = op.bytes + krylov_bytes(sizes.n, run.k, sizes.rank_count(), run.sizes);
+  return cost;
+}
+
+double estimates_bytes(const gram::Sizes& sizes, const EstimateOptions& options) {
+  return 8 * real(sizes.n) / sizes.ranks() * real(options.probes * (options.steps + 3));
+}
+
+Cost estimates_cost(const gram::Sizes& sizes, const gram::OperatorCost& op,
+                    const EstimateOptions& options) {
+  Cost cost = real(options.steps) * gram::product_cost(sizes, op, real(options.probes));
+  cost.bytes = op.bytes + estimates_bytes(sizes, options);
+  return cost;
+}
 
 }  // namespace mercer::spectral

@@ -40,7 +40,7 @@ Index checked_top(const DistMatrix<T>& K, const Options& options) {
     throw InputError("eigenpairs: K is {} x {}, it has to be square", K.rows(), K.cols());
   if (options.top < 0) return K.rows();
   if (options.top > K.rows() || (options.top == 0 && K.rows() > 0))
-    throw InputError("--top {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, K.rows(),
+    throw InputError("`top` {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, K.rows(),
                      K.rows());
   return options.top;
 }
@@ -58,7 +58,7 @@ Choice resolved(Index n, Index k, dist::GridShape shape, bool single, const Opti
               fmt::format("{} was asked for, but this ELPA has no single precision",
                           name(options.method))};
   if (options.method == Method::lapack && n > 32766)
-    throw InputError("--solver lapack: n = {} is beyond LAPACK's 32-bit lengths (32766)", n);
+    throw InputError("`method` lapack: n = {} is beyond LAPACK's 32-bit lengths (32766)", n);
   return choice;
 }
 
@@ -100,7 +100,7 @@ void verify(Eigenpairs<T>& pairs, const Evidence<T>& evidence, std::span<const d
         "the eigenpairs of {} failed Mercer's check (allowed {:.1e}): largest residual {:.2e} "
         "lambda_1, max |V^T V - I| {:.2e}, trace off by {:.2e}, sum of squares off by {:.2e}; K "
         "has "
-        "to be symmetric with both triangles filled, else try another --solver",
+        "to be symmetric with both triangles filled, else try another `method`",
         name(pairs.method), limit, residual, pairs.orthogonality, trace_error, square_error);
 }
 
@@ -206,7 +206,7 @@ Method parse_method(std::string_view text) {
   for (const Method m : {Method::automatic, Method::elpa1, Method::elpa2, Method::scalapack,
                          Method::lapack, Method::krylov})
     if (text == name(m)) return m;
-  throw InputError("--solver {}: unknown, give auto, elpa1, elpa2, scalapack, lapack or krylov",
+  throw InputError("`method` {}: unknown, give auto, elpa1, elpa2, scalapack, lapack or krylov",
                    text);
 }
 

@@ -95,7 +95,7 @@ class Chains {
           T(j, j) = alpha_[at(z)][at(j)];
           if (j + 1 < m) T(j + 1, j) = T(j, j + 1) = beta_[at(z)][at(j)];
         }
-        nodes = la::syevd(T.view());
+        nodes = blas::syevd(T.view());
         for (Index j = 0; j < m; ++j) weights[at(j)] = T(0, j) * T(0, j);
         last = std::abs(T(m - 1, 0));
       });
@@ -125,11 +125,11 @@ class Chains {
     const auto q = [&](Index z) { return Q_[at(z)].view().block(0, 0, rows, m); };
     for (Index z = 0; z < count_; ++z)
       if (rows > 0 && !ended_[at(z)])
-        la::gemm<double>(la::Trans::yes, la::Trans::no, 1, q(z), w(z), 0, c(z));
+        blas::gemm<double>(blas::Trans::yes, blas::Trans::no, 1, q(z), w(z), 0, c(z));
     K_.comm().all_reduce(std::span<double>(C.data(), at(C.size())), comm::Op::sum);
     for (Index z = 0; z < count_; ++z)
       if (rows > 0 && !ended_[at(z)])
-        la::gemm<double>(la::Trans::no, la::Trans::no, -1, q(z), c(z), 1, w(z));
+        blas::gemm<double>(blas::Trans::no, blas::Trans::no, -1, q(z), c(z), 1, w(z));
     return C;
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "checks.hpp"
@@ -25,10 +26,10 @@ Index most_products(const KrylovOptions& options, KrylovSizes sizes, Index n) {
 void check_options(const gram::Operator& K, const KrylovOptions& options) {
   const Index n = K.size();
   if (options.top < 1 || options.top > n)
-    throw InputError("--top {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, n, n);
+    throw InputError("`top` {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, n, n);
   const bool reachable = options.tolerance >= 1e-13 && options.tolerance < 1;
   if (!reachable)
-    throw InputError("--tol {}: block Krylov reaches residuals of 1e-13 lambda_1 at best",
+    throw InputError("`tolerance` {}: block Krylov reaches residuals of 1e-13 lambda_1 at best",
                      options.tolerance);
   if (options.block < 0 || options.basis < 0 || options.max_products < 0)
     throw InputError("krylov: block {}, basis {}, max_products {}: give 0 (chosen) or more",
@@ -132,7 +133,7 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
       throw MemoryError(
           "krylov: the top {} of n = {} need a basis of at least {} columns, {} a rank; allowed "
           "are "
-          "{}: use more ranks, a smaller --top or a smaller block",
+          "{}: use more ranks, a smaller `top` or a smaller block",
           options.top, n, least,
           format_bytes(krylov_bytes(n, options.top, ranks, {sizes.block, least})),
           format_bytes(options.basis_bytes));
@@ -166,34 +167,13 @@ Matrix<double> warm_start(const TopPairs& pairs) {
   return start;
 }
 
-double expected_products(Index n, Index k) {
-  const auto b = krylov_sizes(n, 1, {.top = k}).block;
-  return static_cast<double>(std::min<Index>(n, 4 * k + 8 * b));
-}
+namespace {
 
-double krylov_flops(Index n, Index k) {
-  const double N = static_cast<double>(n), m = expected_products(n, k);
-  // Products, orthogonalisation, five Rayleigh-Ritz steps, the vectors.
-  return 2 * N * N * m + 2 * N * m * m + 15 * m * m * m + 2 * N * m * static_cast<double>(k);
-}
+using Say = std::function<void(const std::string&)>;
 
-TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
-  const Timer timer;
-  const Index n = K.size(), k = options.top;
-  TopPairs pairs;
-  if (n == 0) return pairs;
-  check_options(K, options);
-  const auto say = [&](const std::string& text) {
-    if (options.say && K.comm().root()) options.say("krylov: " + text);
-  };
-  const KrylovSizes sizes = krylov_sizes(n, K.comm().size(), options);
-  const Index most = most_products(options, sizes, n);
-  pairs.block = sizes.block, pairs.basis = sizes.basis;
-  say(fmt::format(
-      "the top {} of {}, blocks of {}, at most {} columns, residuals to {:.1e} lambda_1", k, n,
-      sizes.block, sizes.basis, options.tolerance));
-
-  KrylovRun run(K, options, sizes);
+/// Products until `run` has converged. False: a checkpoint asked to stop.
+bool iterate(KrylovRun& run, const KrylovOptions& options, KrylovSizes sizes, Index most,
+             const Say& say) {
   for (;;) {
     if (run.state().products >= most)
       throw RunError(
@@ -207,14 +187,13 @@ TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
       if (run.state().products == 0)
         throw Error(ExitCode::interrupted, "interrupted in the first product: nothing is kept");
       options.checkpoint(run.state());
-      pairs.finished = false;
-      break;
+      return false;
     }
     if (run.check_due()) {
       run.rayleigh_ritz();
       say(run.text());
       if (run.converged()) {
-        if (!run.may_lack_copies()) break;
+        if (!run.may_lack_copies()) return true;
         say(fmt::format("{} or more equal eigenvalues: looking for more beside them", sizes.block));
         run.start_beside();
       } else if (run.full()) {
@@ -223,19 +202,16 @@ TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
     }
     if (options.progress)
       options.progress(run.state().products,
-                       std::min(k, run.state().converged + run.state().locked),
+                       std::min(options.top, run.state().converged + run.state().locked),
                        run.state().checked_residual);
-    if (options.checkpoint && options.checkpoint(run.state())) {
-      pairs.finished = false;
-      break;
-    }
+    if (options.checkpoint && options.checkpoint(run.state())) return false;
   }
-  pairs.products = run.state().products, pairs.restarts = run.state().restarts;
-  if (!pairs.finished) {
-    pairs.seconds = timer.seconds();
-    return pairs;
-  }
+}
 
+/// The pairs of a run that has converged, and what is measured of them.
+void collect(KrylovRun& run, const gram::Operator& K, const KrylovOptions& options,
+             TopPairs& pairs) {
+  const Index k = options.top;
   const double scale = run.scale();
   pairs.values = run.collect();
   pairs.warning = cut_cluster(pairs.values, k);
@@ -261,6 +237,28 @@ TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
         "krylov: the eigenpairs failed Mercer's check: largest residual {:.2e} lambda_1 (allowed "
         "{:.1e}), max |V^T V - I| {:.2e}: K has to be symmetric",
         residual, limit, pairs.orthogonality);
+}
+
+}  // namespace
+
+TopPairs krylov(const gram::Operator& K, const KrylovOptions& options) {
+  const Timer timer;
+  const Index n = K.size();
+  TopPairs pairs{.n = n};
+  if (n == 0) return pairs;
+  check_options(K, options);
+  const Say say = [&](const std::string& text) {
+    if (options.say && K.comm().root()) options.say("krylov: " + text);
+  };
+  const KrylovSizes sizes = krylov_sizes(n, K.comm().size(), options);
+  pairs.block = sizes.block, pairs.basis = sizes.basis;
+  say(fmt::format(
+      "the top {} of {}, blocks of {}, at most {} columns, residuals to {:.1e} lambda_1",
+      options.top, n, sizes.block, sizes.basis, options.tolerance));
+  KrylovRun run(K, options, sizes);
+  pairs.finished = iterate(run, options, sizes, most_products(options, sizes, n), say);
+  pairs.products = run.state().products, pairs.restarts = run.state().restarts;
+  if (pairs.finished) collect(run, K, options, pairs);
   pairs.seconds = timer.seconds();
   return pairs;
 }

@@ -11,8 +11,8 @@
 namespace mercer::spectral {
 namespace {
 
-using la::gemm;
-using la::Trans;
+using blas::gemm;
+using blas::Trans;
 
 constexpr std::uint32_t kKrylovColumns = 1;  // substream of Stream::probe
 constexpr double kLift = 1e-14;              // of the Gram matrix's eigenvalues
@@ -51,7 +51,7 @@ Whitening whitening(const Matrix<double>& G, const Matrix<double>& B) {
   Matrix<double> U(w, w);
   for (Index j = 0; j < w; ++j)
     for (Index i = 0; i < w; ++i) U(i, j) = 0.5 * (G(i, j) + G(j, i)) / (norm[at(i)] * norm[at(j)]);
-  const auto S = la::syevd(U.view());
+  const auto S = blas::syevd(U.view());
   const auto [shortest, longest] = std::ranges::minmax(norm);
   Matrix<double> shortened(w, w), inverse(w, w);
   for (Index j = 0; j < w; ++j) {

@@ -4,35 +4,36 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/columns_file.hpp"
+#include "mercer/io/columns_file.hpp"
+#include "mercer/spectral/probes.hpp"
 
 namespace mercer::spectral {
 
-void write(dist::Hdf5File& file, Index n, const KrylovState& state) {
+void write(io::Hdf5File& file, Index n, const KrylovState& state) {
   const Index m = state.columns;
   file.write("/krylov/numbers", state.numbers());
   std::vector<double> projection;
   for (Index j = 0; j < m; ++j)
     projection.insert(projection.end(), state.projection.column(j), state.projection.column(j) + m);
   file.write("/krylov/projection", projection);
-  dist::write_columns(file, "/krylov/images", n, state.images.view());
-  dist::write_columns(file, "/krylov/basis", n,
-                      state.basis.view().block(0, 0, state.basis.rows(), m));
+  io::write_columns(file, "/krylov/images", n, state.images.view());
+  io::write_columns(file, "/krylov/basis", n,
+                    state.basis.view().block(0, 0, state.basis.rows(), m));
 }
 
 namespace {
 
 /// Of a state that krylov() can have on n rows, as KrylovState::numbers() orders them.
-std::vector<double> read_numbers(const dist::Hdf5File& file, Index n) {
+std::vector<double> read_numbers(const io::Hdf5File& file, Index n) {
   const auto numbers = file.read_finite("/krylov/numbers", 12);
   const auto check = [&](std::size_t i, const char* what, Index least, Index most) {
-    return dist::whole_number(file, fmt::format("/krylov/numbers: {}", what), numbers[i], least,
-                              most);
+    return io::whole_number(file, fmt::format("/krylov/numbers: {}", what), numbers[i], least,
+                            most);
   };
   constexpr Index kMost = Index{1} << 53;
   const Index products = check(0, "products", 1, kMost);
   check(1, "restarts", 0, kMost);
-  const Index columns = check(2, "columns", 1, std::min(n, dist::kMostCount));
+  const Index columns = check(2, "columns", 1, std::min(n, io::kMostCount));
   const Index multiplied = check(3, "columns multiplied", 0, columns);
   const Index locked = check(4, "columns locked", 0, multiplied);
   check(5, "columns drawn", 0, kMost);
@@ -50,8 +51,7 @@ std::vector<double> read_numbers(const dist::Hdf5File& file, Index n) {
 
 }  // namespace
 
-KrylovState read_krylov_state(const dist::Hdf5File& file, Index n, KrylovSizes sizes) {
-  constexpr Index kProbes = 16;
+KrylovState read_krylov_state(const io::Hdf5File& file, Index n, KrylovSizes sizes) {
   KrylovState state;
   if (!file.contains("/krylov/numbers"))
     throw InputError("{}: is no checkpoint of eigenpairs (no /krylov/numbers)", file.path());
@@ -63,11 +63,11 @@ KrylovState read_krylov_state(const dist::Hdf5File& file, Index n, KrylovSizes s
   state.projection = Matrix<double>(columns, columns, 0.0);
   for (Index j = 0; j < m; ++j)
     std::copy_n(projection.begin() + j * m, m, state.projection.column(j));
-  state.images = dist::read_columns(file, "/krylov/images", n, kProbes);
+  state.images = io::read_columns(file, "/krylov/images", n, kResidualProbes);
   const dist::RowPartition rows{n, file.comm().size()};
   const Index own = rows.size(file.comm().rank());
   state.basis = comm::together(file.comm(), [&] { return Matrix<double>(own, columns); });
-  dist::read_columns(file, "/krylov/basis", n, state.basis.view().block(0, 0, own, m));
+  io::read_columns(file, "/krylov/basis", n, state.basis.view().block(0, 0, own, m));
   return state;
 }
 

@@ -4,6 +4,7 @@
 #include "checks.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/dist/rows.hpp"
 #include "mercer/spectral/krylov.hpp"
 
 namespace mercer::spectral {
@@ -68,16 +69,8 @@ Eigenpairs<T> on_grid(const TopPairs& pairs, Index n, const dist::ProcessGrid& g
 
 template <class T>
 TopPairs by_rows(const Eigenpairs<T>& pairs) {
-  const comm::Communicator& comm = pairs.vectors.grid().all();
-  auto rows = comm::together(
-      comm, [&] { return dist::RowBlock<T>(comm, pairs.vectors.rows(), pairs.vectors.cols()); });
-  dist::copy(pairs.vectors, rows);
-  TopPairs result;
-  result.vectors =
-      comm::together(comm, [&] { return Matrix<double>(rows.local_rows(), pairs.vectors.cols()); });
-  for (Index j = 0; j < result.vectors.cols(); ++j)
-    for (Index i = 0; i < result.vectors.rows(); ++i)
-      result.vectors(i, j) = static_cast<double>(rows.transposed()(j, i));
+  TopPairs result{.n = pairs.n()};
+  result.vectors = dist::to_columns(pairs.vectors);
   result.values = pairs.values;
   result.next = pairs.next;
   result.residuals = pairs.residuals;

@@ -9,15 +9,14 @@
 #include "mercer/base/text.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/probes.hpp"
 #include "mercer/spectral/replicated.hpp"
 
 namespace mercer::spectral {
 namespace {
 
-using la::gemm;
-using la::Trans;
-
-constexpr Index kProbes = 16;
+using blas::gemm;
+using blas::Trans;
 // A Ritz pair is locked where its residual is this share of what is asked for: what couples it to
 // the others, and is then left out, adds up over the locked pairs.
 constexpr double kLock = 0.03;
@@ -54,7 +53,8 @@ KrylovState initial_state(const gram::Operator& K, const KrylovOptions& options,
     if (options.resume != nullptr) {
       KrylovState& old = *options.resume;
       state.set_numbers(old.numbers());
-      if (old.basis.rows() != rows || old.images.rows() != rows || old.images.cols() != kProbes ||
+      if (old.basis.rows() != rows || old.images.rows() != rows ||
+          old.images.cols() != kResidualProbes ||
           old.columns > std::min(columns, old.basis.cols()) ||
           old.columns > std::min(old.projection.rows(), old.projection.cols()) ||
           old.columns > (sizes.basis < n ? sizes.basis : n) || old.locked < 0 ||
@@ -71,7 +71,7 @@ KrylovState initial_state(const gram::Operator& K, const KrylovOptions& options,
     } else {
       state.basis = Matrix<double>(rows, columns);
       state.projection = Matrix<double>(columns, columns, 0.0);
-      state.images = Matrix<double>(rows, kProbes);
+      state.images = Matrix<double>(rows, kResidualProbes);
     }
     return state;
   });
@@ -126,11 +126,12 @@ void KrylovRun::first_block() {
 }
 
 Matrix<double> KrylovRun::probes() const {
-  Matrix<double> W(K_.local_rows(), kProbes);
+  Matrix<double> W(K_.local_rows(), kResidualProbes);
   const Random random(options_.seed, Stream::probe);
-  for (Index j = 0; j < kProbes; ++j)
+  for (Index j = 0; j < kResidualProbes; ++j)
     for (Index i = 0; i < W.rows(); ++i)
-      W(i, j) = random.normal(static_cast<std::uint64_t>((K_.first_row() + i) * kProbes + j));
+      W(i, j) =
+          random.normal(static_cast<std::uint64_t>((K_.first_row() + i) * kResidualProbes + j));
   return W;
 }
 
@@ -139,12 +140,12 @@ void KrylovRun::apply(MatrixView<const double> X, MatrixView<double> Y) {
   // The probes go with the first block: a product costs little more for a few more columns.
   const Index b = X.cols;
   const Matrix<double> W = probes();
-  Matrix<double> both(X.rows, b + kProbes), images(X.rows, b + kProbes);
+  Matrix<double> both(X.rows, b + kResidualProbes), images(X.rows, b + kResidualProbes);
   for (Index j = 0; j < b; ++j) std::copy_n(X.column(j), X.rows, both.column(j));
-  for (Index j = 0; j < kProbes; ++j) std::copy_n(W.column(j), X.rows, both.column(b + j));
+  for (Index j = 0; j < kResidualProbes; ++j) std::copy_n(W.column(j), X.rows, both.column(b + j));
   K_.apply(both.view(), images.view());
   for (Index j = 0; j < b; ++j) std::copy_n(images.column(j), X.rows, Y.column(j));
-  for (Index j = 0; j < kProbes; ++j)
+  for (Index j = 0; j < kResidualProbes; ++j)
     std::copy_n(images.column(b + j), X.rows, state_.images.column(j));
 }
 
@@ -243,7 +244,7 @@ void KrylovRun::order_waiting() {
     gemm<double>(Trans::no, Trans::no, 1, T.view().block(here, first, p, m), Y.view(), 0, R.view());
     Matrix<double> G(p, p, 0.0);
     if (R.cols() > 0) gemm<double>(Trans::no, Trans::yes, 1, R.view(), R.view(), 0, G.view());
-    la::syevd(G.view());
+    blas::syevd(G.view());
     for (Index j = 0; j < p; ++j) std::copy_n(G.column(p - 1 - j), p, U.column(j));
   });
   K_.comm().broadcast(values_of(U), 0);
@@ -350,11 +351,11 @@ std::vector<double> KrylovRun::probe_residuals(std::span<const double> values) c
   std::vector<double> residuals(values.size());
   for (Index j = 0; j < V.cols; ++j) {
     double square = 0;
-    for (Index i = 0; i < kProbes; ++i) {
+    for (Index i = 0; i < kResidualProbes; ++i) {
       const double r = KWV(i, j) - values[at(j)] * WV(i, j);
       square += r * r;
     }
-    residuals[at(j)] = std::sqrt(square / kProbes);
+    residuals[at(j)] = std::sqrt(square / kResidualProbes);
   }
   return residuals;
 }

@@ -54,9 +54,10 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
     // Beside it the vectors of a product on the way, and the pairs in both distributions.
     const double shares =
         4 * N * static_cast<double>(sizes.block) / std::min(shape.rows, shape.cols);
+    const double products = static_cast<double>(std::min<Index>(n, 4 * k + 8 * sizes.block));
     return {size * largest_part(shape, nb) + krylov_bytes(n, k, ranks, sizes) + 8 * shares +
                 2 * size * N * K / ranks,
-            krylov_flops(n, k)};
+            2 * N * N * products};
   }
   const double there = peak_elements(
       method, takes_syevx(n, count, vectors, ranks), N, static_cast<double>(count),

@@ -33,7 +33,7 @@ ReplicatedPairs on_rank_0(const comm::Communicator& comm, MatrixView<const doubl
   comm::together(comm, [&] {
     if (!comm.root()) return;
     pairs.vectors = copy_of(T);
-    pairs.values = la::syevd(pairs.vectors.view());
+    pairs.values = blas::syevd(pairs.vectors.view());
   });
   comm.broadcast(std::span<double>(pairs.values), 0);
   return pairs;
@@ -46,7 +46,7 @@ ReplicatedPairs distributed(const comm::Communicator& comm, MatrixView<const dou
   const Index nb = recommended_block(m, shape);
   auto A = comm::together(comm, [&] { return dist::DistMatrix<double>(grid, m, m, nb); });
   A.fill([&](Index i, Index j) { return i >= j ? T(i, j) : T(j, i); });
-  const Method method = choose(m, m, true, shape, false, false).method;
+  const Method method = choose(m, m, true, shape, false).method;
   auto lowest = solve_lowest(std::move(A), m, m, true, method, placement(method, m, nb, shape));
 
   const dist::ProcessGrid one(comm, {1, 1});

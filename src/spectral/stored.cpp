@@ -3,17 +3,14 @@
 #include <algorithm>
 #include <functional>
 
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
 
 namespace mercer::spectral {
 
-std::string hash_text(std::uint64_t hash) {
-  return fmt::format("{:016x}", hash);
-}
-
 namespace {
 
-Method read_method(const dist::Hdf5File& file) {
+Method read_method(const io::Hdf5File& file) {
   const auto text = file.text_attribute("/", "method");
   try {
     return parse_method(text);
@@ -26,7 +23,7 @@ Method read_method(const dist::Hdf5File& file) {
 }  // namespace
 
 template <class T>
-void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
+void write(io::Hdf5File& file, const Eigenpairs<T>& pairs) {
   file.write("/eigenvalues", pairs.values);
   file.write("/eigenvalue_next", std::vector<double>{pairs.next});
   if (pairs.vectors.cols() > 0) file.write("/eigenvectors", pairs.vectors);
@@ -41,11 +38,11 @@ void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs) {
 }
 
 template <class T>
-Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
+Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
                    const dist::ProcessGrid& grid, Index nb) {
   for (const char* dataset : {"/eigenvalues", "/eigenvectors", "/eigenvalue_next", "/residuals"})
     if (!file.contains(dataset))
-      throw InputError("{}: has no {}: give a result of mercer-spectrum without --values-only",
+      throw InputError("{}: has no {}: give a result of mercer-spectrum without `values_only`",
                        file.path(), dataset);
   const auto kernel = file.text_attribute("/", "kernel");
   if (kernel != expected.kernel)
@@ -62,7 +59,7 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   const auto hash = file.text_attribute("/", "data_hash");
   if (hash != hash_text(expected.data_hash))
     throw InputError(
-        "{}: belongs to other data (hash {}, this job's is {}): the same --data or --train, limits "
+        "{}: belongs to other data (hash {}, this job's is {}): the same `data` or `train`, limits "
         "and "
         "preparation are needed",
         file.path(), hash, hash_text(expected.data_hash));
@@ -76,7 +73,7 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   pairs.next = file.read_number("/eigenvalue_next");
   file.read("/eigenvectors", pairs.vectors);
   const auto own = pairs.vectors.local();
-  dist::require_finite<T>(
+  io::require_finite<T>(
       file, "/eigenvectors",
       std::span<const T>(own.data, static_cast<std::size_t>(own.rows * own.cols)));
   pairs.residuals = file.read_finite("/residuals", k);
@@ -89,11 +86,11 @@ Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
   return pairs;
 }
 
-template void write<double>(dist::Hdf5File&, const Eigenpairs<double>&);
-template void write<float>(dist::Hdf5File&, const Eigenpairs<float>&);
-template Eigenpairs<double> read<double>(const dist::Hdf5File&, const Expected&,
+template void write<double>(io::Hdf5File&, const Eigenpairs<double>&);
+template void write<float>(io::Hdf5File&, const Eigenpairs<float>&);
+template Eigenpairs<double> read<double>(const io::Hdf5File&, const Expected&,
                                          const dist::ProcessGrid&, Index);
-template Eigenpairs<float> read<float>(const dist::Hdf5File&, const Expected&,
+template Eigenpairs<float> read<float>(const io::Hdf5File&, const Expected&,
                                        const dist::ProcessGrid&, Index);
 
 }  // namespace mercer::spectral

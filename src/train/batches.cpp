@@ -54,7 +54,7 @@ class FullBatch : public Batches<T> {
     small_.reserve(run_.outputs(), set().S.k());
     set().S.reserve(run_.outputs());
   }
-  Totals look() final {
+  Totals evaluate() final {
     const auto& S = set().S;
     const auto P = small_.P(run_.outputs(), S.k());
     this->forward(set().X.view(), set().Y.view(), R_.view());
@@ -63,7 +63,7 @@ class FullBatch : public Batches<T> {
     totals.weighted += S.excess(P);
     return totals;
   }
-  Totals survey() final { return look(); }
+  Totals evaluate_all() final { return evaluate(); }
   MatrixView<const T> X() const final { return run_.sets[0].X.view(); }
   MatrixView<const T> seed() final {
     set().S.add(R_.view(), small_.P(run_.outputs(), set().S.k()), R_.view());
@@ -100,21 +100,21 @@ class Blocks : public Batches<T> {
     }
     small_.reserve(run_.outputs(), most);
   }
-  Totals look() final {
+  Totals evaluate() final {
     if (run_.state.squares.empty()) {
-      survey();
-      adopt();
+      evaluate_all();
+      keep_all();
     }
     const Index step = run_.state.step;
     const auto b = order_.of(step / pieces())[static_cast<std::size_t>(step % pieces())];
     return look_at(static_cast<std::size_t>(b), run_.state.squares);
   }
-  Totals survey() final {
+  Totals evaluate_all() final {
     Totals totals;
     for (std::size_t b = 0; b < run_.sets.size(); ++b) totals = look_at(b, found_);
     return totals;
   }
-  void adopt() final { run_.state.squares = found_; }
+  void keep_all() final { run_.state.squares = found_; }
   MatrixView<const T> X() const final { return run_.sets[at_].X.view(); }
   MatrixView<const T> seed() final {
     const auto& S = run_.sets[at_].S;

@@ -58,8 +58,8 @@ class SmallSum {
   std::vector<double> values_;
 };
 
-/// The rows that each step uses, and r on them. After look(), X() and seed() are what the backward
-/// pass of evaluator() takes, which has kept its activations. All calls that compute r are
+/// The rows that each step uses, and r on them. After evaluate(), X() and seed() are what the
+/// backward pass of evaluator() takes, which has kept its activations. All calls that compute r are
 /// collective; none allocates but prepare().
 template <class T>
 class Batches {
@@ -70,17 +70,17 @@ class Batches {
   /// Makes room for the S that the sets have now.
   virtual void prepare() = 0;
   /// r of the rows of step state.step, at state.w. To call it again changes nothing.
-  virtual Totals look() = 0;
-  /// r of all rows at state.w, leaving the state alone; look() is needed before a step.
-  virtual Totals survey() = 0;
-  /// What survey() found becomes "as last seen".
-  virtual void adopt() {}
+  virtual Totals evaluate() = 0;
+  /// r of all rows at state.w, leaving the state alone; evaluate() is needed before a step.
+  virtual Totals evaluate_all() = 0;
+  /// What evaluate_all() found becomes "as last seen".
+  virtual void keep_all() {}
 
   virtual net::Evaluator<T>& evaluator() { return run_.evaluator; }
   virtual MatrixView<const T> X() const = 0;
   /// S r on the rows of X(), in the place of r.
   virtual MatrixView<const T> seed() = 0;
-  /// r of all rows as look() or survey() left it, for directions; empty for `block`.
+  /// r of all rows as evaluate() or evaluate_all() left it, for directions; empty for `block`.
   virtual MatrixView<const T> residual() const = 0;
   /// Steps an epoch: 1 for full batches.
   virtual Index pieces() const = 0;

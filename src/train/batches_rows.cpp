@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "mercer/la/blas.hpp"
-#include "modes.hpp"
+#include "mercer/blas/blas.hpp"
+#include "mercer/msk/preconditioner.hpp"
 #include "sums.hpp"
 
 namespace mercer::train {
@@ -43,7 +43,7 @@ MatrixView<const double> RowBatches<T>::projection() const {
 }
 
 template <class T>
-Totals RowBatches<T>::survey() {
+Totals RowBatches<T>::evaluate_all() {
   const auto& S = set().S;
   const auto P = small_.P(run_.outputs(), S.k());
   this->forward(set().X.view(), set().Y.view(), all_.view());
@@ -51,12 +51,12 @@ Totals RowBatches<T>::survey() {
   Totals totals = small_.reduce(run_, S.k(), square_sum(entries<T>(all_.view())));
   totals.weighted += S.excess(P);
   std::copy_n(P.data, projection_.size(), projection_.begin());
-  surveyed_ = true;
+  all_evaluated_ = true;
   return totals;
 }
 
 template <class T>
-void RowBatches<T>::adopt() {
+void RowBatches<T>::keep_all() {
   auto& state = run_.state;
   if (state.residual.empty()) state.residual.emplace_back(all_.rows(), all_.cols());
   std::copy_n(all_.data(), all_.size(), state.residual[0].data());
@@ -96,19 +96,19 @@ void RowBatches<T>::see() {
 }
 
 template <class T>
-Totals RowBatches<T>::look() {
+Totals RowBatches<T>::evaluate() {
   auto& state = run_.state;
   const bool all = state.residual.empty() || state.step % refresh_ == 0;
   if (all) {
-    survey();
-    adopt();
+    evaluate_all();
+    keep_all();
   }
-  surveyed_ = false;
+  all_evaluated_ = false;
   draw();
   see();
   const Index k = set().S.k();
   const auto P = small_.P(run_.outputs(), k);
-  if (k > 0) project_rows<T>(used(difference_), used(V_), small_T_.data(), P);
+  if (k > 0) msk::project_rows<T>(used(difference_), used(V_), small_T_.data(), P);
   Totals totals = small_.reduce(run_, k, square_sum(entries<T>(state.residual[0].view())));
   for (std::size_t i = 0; i < state.projection.size(); ++i) state.projection[i] += P.data[i];
   totals.weighted += set().S.excess(projection());
@@ -130,7 +130,7 @@ MatrixView<const T> RowBatches<T>::seed() {
     for (Index i = 0; i < P.cols; ++i)
       for (Index a = 0; a < P.rows; ++a)
         weighted(a, i) = static_cast<T>(S.coefficients()[static_cast<std::size_t>(i)] * P(a, i));
-    la::gemm<T>(la::Trans::no, la::Trans::no, T{1}, weighted, used(V_), T{1}, used(R_));
+    blas::gemm<T>(blas::Trans::no, blas::Trans::no, T{1}, weighted, used(V_), T{1}, used(R_));
   }
   return used(R_);
 }

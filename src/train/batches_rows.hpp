@@ -17,16 +17,16 @@ class RowBatches : public Batches<T> {
   explicit RowBatches(Run<T>& run);
 
   void prepare() final;
-  Totals look() final;
-  Totals survey() final;
-  void adopt() final;
+  Totals evaluate() final;
+  Totals evaluate_all() final;
+  void keep_all() final;
   net::Evaluator<T>& evaluator() final {
     return small_evaluator_ ? *small_evaluator_ : run_.evaluator;
   }
   MatrixView<const T> X() const final;
   MatrixView<const T> seed() final;
   MatrixView<const T> residual() const final {
-    return surveyed_ ? all_.view() : run_.state.residual[0].view();
+    return all_evaluated_ ? all_.view() : run_.state.residual[0].view();
   }
   Index pieces() const final { return pieces_.nprocs; }
 
@@ -44,11 +44,11 @@ class RowBatches : public Batches<T> {
   EpochOrder order_;
   std::vector<Index> mine_;  // local rows of the piece
   Matrix<T> X_, V_, R_, difference_;
-  Matrix<T> all_;                                       // r of all rows, of survey()
-  std::vector<double> projection_;                      // V^T r, of survey()
+  Matrix<T> all_;                                       // r of all rows, of evaluate_all()
+  std::vector<double> projection_;                      // V^T r, of evaluate_all()
   RawVector<T> small_T_;                                // c x k
   std::unique_ptr<net::Evaluator<T>> small_evaluator_;  // where the large one keeps nothing
-  bool surveyed_ = false;                               // since the last look()
+  bool all_evaluated_ = false;                          // since the last evaluate()
   SmallSum small_;
 };
 

@@ -6,19 +6,20 @@
 
 #include "fingerprint.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/base/version.hpp"
-#include "mercer/dist/hdf5.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/spectral/stored.hpp"
 #include "stored_preconditioners.hpp"
 
 namespace mercer::train {
 namespace {
 
-using dist::check_identity;
-using dist::Hdf5File;
-using dist::require_same;
-using dist::write_identity;
+using io::check_identity;
+using io::Hdf5File;
+using io::require_same;
+using io::write_identity;
 
 constexpr Index kVersion = 1;
 constexpr Index kMostSteps = Index{1} << 53;
@@ -103,7 +104,7 @@ template <class T>
 void read_table(const Hdf5File& file, State<T>& state) {
   const auto of_state = [](const char* name) { return fmt::format("/state/{}", name); };
   const auto count = [&](const std::string& name, double value) {
-    return dist::whole_number(file, name, value, -1, kMostSteps);
+    return io::whole_number(file, name, value, -1, kMostSteps);
   };
   each_count(state, [&](const char* name, Index& x) {
     x = count(of_state(name), file.read_number(of_state(name)));
@@ -137,8 +138,8 @@ void read_table(const Hdf5File& file, State<T>& state) {
     const auto all = file.read_vector(fmt::format("/history/{}", name));
     auto next = all.begin();
     for (std::size_t i = 0; i < steps.size(); ++i) {
-      const auto end = next + dist::whole_number(file, fmt::format("/history/{}_count", name),
-                                                 counts[i], 0, all.end() - next);
+      const auto end = next + io::whole_number(file, fmt::format("/history/{}_count", name),
+                                               counts[i], 0, all.end() - next);
       (state.history[i].*member).assign(next, end);
       next = end;
     }
@@ -174,7 +175,7 @@ std::string hash_of(const comm::Communicator& comm, const State<T>& state,
     hash.add(residual_name(s), sets[s].first * r.rows(),
              std::span<const T>(r.data(), static_cast<std::size_t>(r.size())));
   }
-  return spectral::hash_text(hash.total(comm));
+  return hash_text(hash.total(comm));
 }
 
 void check_version(const Hdf5File& file) {
@@ -223,7 +224,7 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
   file.attribute("/", "checkpoint_S", s_hash);
   file.attribute("/", "checkpoint_written_by", "mercer " + version());
   write_identity(file, identity);
-  dist::write_settings(file, settings);
+  io::write_settings(file, settings);
   for (const auto& [name, values] : table(state)) file.write(name, values);
   file.write("/state/set_rows", rows_of(sets));
   each_parameters(state, [&](const char* name, const std::vector<T>& values) {
@@ -239,7 +240,7 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
 template <class T>
 void read_checkpoint(const comm::Communicator& comm, const std::string& path,
                      const Identity& identity, State<T>& state, std::vector<RowSet<T>>& sets) {
-  const auto file = Hdf5File::open(comm, path, dist::Origin::mercer);
+  const auto file = Hdf5File::open(comm, path, io::Origin::mercer);
   check_version(file);
   check_identity(file, identity);
   require_same(path, "the precision", file.text_attribute("/", "checkpoint_precision"),

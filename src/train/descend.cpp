@@ -67,28 +67,28 @@ Index most_rows(const std::vector<RowSet<T>>& sets) {
 }  // namespace
 
 void Options::validate() const {
-  const auto require = [](bool ok, const char* option, double value, const char* wanted) {
-    if (!ok) throw InputError("--{} {}: {} is needed", option, value, wanted);
+  const auto require = [](bool ok, const char* field, double value, const char* wanted) {
+    if (!ok) throw InputError("`{}` {}: {} is needed", field, value, wanted);
   };
-  const auto real = [&](const char* option, double value) {
-    require(value >= 0 && std::isfinite(value), option, value, "a finite number >= 0");
+  const auto real = [&](const char* field, double value) {
+    require(value >= 0 && std::isfinite(value), field, value, "a finite number >= 0");
   };
-  const auto whole = [&](const char* option, Index value) {
-    require(value >= 0, option, static_cast<double>(value), "a whole number >= 0");
+  const auto whole = [&](const char* field, Index value) {
+    require(value >= 0, field, static_cast<double>(value), "a whole number >= 0");
   };
   whole("steps", steps);
-  real("lr", rate);
+  real("rate", rate);
   require(safety > 0 && safety < 2, "safety", safety, "a number between 0 and 2");
-  real("tol", tolerance);
+  real("tolerance", tolerance);
   real("loss", loss);
-  real("max-seconds", max_seconds);
-  real("weight-decay", weight_decay);
+  real("max_seconds", max_seconds);
+  real("weight_decay", weight_decay);
   require(momentum >= 0 && momentum < 1, "momentum", momentum, "a number >= 0 and below 1");
   whole("batch", batch);
-  whole("residual-refresh", residual_refresh);
+  whole("residual_refresh", residual_refresh);
   whole("refresh", refresh);
-  whole("record-every", record_every);
-  whole("checkpoint-every", checkpoint_every);
+  whole("record_every", record_every);
+  whole("checkpoint_every", checkpoint_every);
 }
 
 template <class T>
@@ -121,18 +121,18 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
 template <class T>
 Outcome Descent<T>::run() {
   start();
-  look();  // r = f(X; w) - Y
+  evaluate();  // r = f(X; w) - Y
   judge_epoch();
-  std::optional<Ending> end;
+  std::optional<StopReason> end;
   while (!(end = ended())) {
     renew_preconditioner();
     resume_counting();
     back_propagate();  // g = J^T S r
     update();          // w <- w - eta (g + L w)
-    look();
+    evaluate();
     while (!accepted()) {  // again from the same w, with a smaller eta
       update();
-      look();
+      evaluate();
     }
     judge_epoch();
     stop_counting();
@@ -147,8 +147,8 @@ void Descent<T>::start() {
 }
 
 template <class T>
-void Descent<T>::look() {
-  totals_ = batches_->look();
+void Descent<T>::evaluate() {
+  totals_ = batches_->evaluate();
   if (state_.first_residual < 0) state_.first_residual = std::sqrt(totals_.square);
   state_.seconds = earlier_seconds_ + totals_.seconds;
 }
@@ -198,9 +198,9 @@ void Descent<T>::renew_preconditioner() {
   state_.s_version = state_.step / options_.refresh;
   if (options_.rate == 0) set_rate();
   comm::together(comm_, [&] { batches_->prepare(); });
-  batches_->survey();
-  batches_->adopt();
-  look();
+  batches_->evaluate_all();
+  batches_->keep_all();
+  evaluate();
   state_.anchor.clear();  // its value was that of the old S
   judge_epoch();
 }
@@ -213,7 +213,7 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
   options.validate();
   check_sizes(comm, network, sets, state, w_0, directions);
   if (options.refresh > 0 && !hooks.preconditioner)
-    throw InputError("--refresh {}: there is nothing that S could be made from", options.refresh);
+    throw InputError("`refresh` {}: there is nothing that S could be made from", options.refresh);
   auto descent = comm::together(comm, [&] {
     return std::make_unique<Descent<T>>(comm, network, sets, state, w_0, options, directions, hooks,
                                         memory);

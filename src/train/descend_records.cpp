@@ -7,17 +7,17 @@
 
 namespace mercer::train {
 
-std::string name(Ending ending) {
-  switch (ending) {
-    case Ending::converged:
+std::string name(StopReason stop_reason) {
+  switch (stop_reason) {
+    case StopReason::converged:
       return "converged";
-    case Ending::loss_reached:
+    case StopReason::loss_reached:
       return "loss reached";
-    case Ending::all_steps:
+    case StopReason::all_steps:
       return "all steps done";
-    case Ending::out_of_time:
+    case StopReason::out_of_time:
       return "out of time";
-    case Ending::interrupted:
+    case StopReason::interrupted:
       return "interrupted";
   }
   return "";
@@ -44,52 +44,53 @@ void Descent<T>::check_divergence() const {
     why = fmt::format("{} the limit {:.3g} = {}/lambda_max measured {}",
                       state_.rate > limit ? "beyond"
                       : options_.batch > 0
-                          ? "batches stir the modes that S damps, which --stochastic block or a "
-                            "larger --batch avoids, below"
+                          ? "batches stir the modes that S damps, which `stochastic` block or a "
+                            "larger `batch` avoids, below"
                           : "the network has left the linear regime below",
                       limit, 2 * (1 + options_.momentum),
                       state_.s_version > 0 ? "with the last S" : "at the start");
-  throw RunError("diverged at step {} ({}): --lr {:.3g}: {}; give a smaller --lr or --safety",
+  throw RunError("diverged at step {} ({}): `rate` {:.3g}: {}; give a smaller `rate` or `safety`",
                  state_.step, grown, state_.rate, why);
 }
 
 /// Whether r is small enough, by what totals_ holds.
 template <class T>
-std::optional<Ending> Descent<T>::target() const {
+std::optional<StopReason> Descent<T>::target() const {
   if (options_.tolerance > 0 &&
       std::sqrt(totals_.square) <= options_.tolerance * state_.first_residual)
-    return Ending::converged;
+    return StopReason::converged;
   const auto entries = static_cast<double>(run_.n() * run_.outputs());
-  if (options_.loss > 0 && totals_.square / entries <= options_.loss) return Ending::loss_reached;
+  if (options_.loss > 0 && totals_.square / entries <= options_.loss)
+    return StopReason::loss_reached;
   return std::nullopt;
 }
 
 template <class T>
-std::optional<Ending> Descent<T>::ending() {
+std::optional<StopReason> Descent<T>::stop_reason() {
   if (auto end = target()) {
     if (batches_->pieces() == 1) return end;
-    totals_ = batches_->survey();  // was r as last seen; now of all rows
+    totals_ = batches_->evaluate_all();  // was r as last seen; now of all rows
     if ((end = target())) return end;
-    batches_->adopt();
-    look();
+    batches_->keep_all();
+    evaluate();
   }
-  if (state_.step >= options_.steps) return Ending::all_steps;
-  if (totals_.interrupted) return Ending::interrupted;
+  if (state_.step >= options_.steps) return StopReason::all_steps;
+  if (totals_.interrupted) return StopReason::interrupted;
   if (options_.max_seconds > 0 && totals_.seconds >= options_.max_seconds)
-    return Ending::out_of_time;
+    return StopReason::out_of_time;
   return std::nullopt;
 }
 
 template <class T>
-std::optional<Ending> Descent<T>::ended() {
+std::optional<StopReason> Descent<T>::ended() {
   check_divergence();
-  const auto end = ending();
-  const bool interrupted = end == Ending::interrupted;
-  if (end && !interrupted && batches_->pieces() > 1) totals_ = batches_->survey();
+  const auto end = stop_reason();
+  const bool interrupted = end == StopReason::interrupted;
+  if (end && !interrupted && batches_->pieces() > 1) totals_ = batches_->evaluate_all();
   if (!interrupted && (end || record_due(state_.step, options_.record_every))) record();
   const bool due =
       options_.checkpoint_every > 0 && steps_ > 0 && state_.step % options_.checkpoint_every == 0;
-  if (hooks_.checkpoint && (due || interrupted || end == Ending::out_of_time))
+  if (hooks_.checkpoint && (due || interrupted || end == StopReason::out_of_time))
     hooks_.checkpoint(state_);
   if (hooks_.progress) hooks_.progress(state_);
   return end;
@@ -143,9 +144,9 @@ void Descent<T>::stop_counting() {
 }
 
 template <class T>
-Outcome Descent<T>::outcome(Ending ending) const {
+Outcome Descent<T>::outcome(StopReason stop_reason) const {
   Outcome outcome;
-  outcome.ending = ending;
+  outcome.stop_reason = stop_reason;
   if (steps_ == 0) return outcome;
   auto seconds = recent_seconds_;
   const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);

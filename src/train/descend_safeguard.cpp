@@ -36,7 +36,7 @@ void Descent<T>::set_rate() {
   if (!(state_.lambda_max > 0))
     throw RunError(
         "no rate can be measured: J J^T S is zero, the outputs on the training rows do not depend "
-        "on the parameters to first order; give --lr, or start from other parameters");
+        "on the parameters to first order; give `rate`, or start from other parameters");
   state_.bound = options_.safety / (state_.lambda_max + options_.weight_decay);
   state_.rate = state_.bound;
 }
@@ -47,8 +47,8 @@ void Descent<T>::warn_of_rate() {
   const double limit = 2 * (1 + options_.momentum) / state_.lambda_max;
   if (state_.rate > limit)
     say(fmt::format(
-        "--lr {:.3g} is beyond {:.3g} = {}/lambda_max of J J^T S at the start: expect it "
-        "to diverge; --lr auto takes {:.3g}",
+        "`rate` {:.3g} is beyond {:.3g} = {}/lambda_max of J J^T S at the start: expect it "
+        "to diverge; `rate` auto takes {:.3g}",
         state_.rate, limit, 2 * (1 + options_.momentum), 1 / state_.lambda_max));
 }
 
@@ -99,7 +99,7 @@ bool Descent<T>::accepted() {
       at_floor_ = true;
       say(fmt::format(
           "step {} does not decrease |S^(1/2) r| at any rate: the steps are as small as "
-          "rounding; a smaller --top or a wider network is needed to go on",
+          "rounding; a smaller `top` or a wider network is needed to go on",
           state_.step));
     }
     if (verdict == Verdict::taken_back && !floor) {
@@ -147,9 +147,9 @@ void Descent<T>::take_back_epoch() {
   }
   state_.w = state_.anchor;
   state_.anchor_step = state_.step;
-  batches_->survey();
-  batches_->adopt();
-  look();
+  batches_->evaluate_all();
+  batches_->keep_all();
+  evaluate();
 }
 
 template class Descent<double>;

@@ -26,7 +26,7 @@ class Descent {
  private:
   // descend.cpp: the algorithm
   void start();
-  void look();
+  void evaluate();
   void back_propagate();
   void update();
   void renew_preconditioner();
@@ -42,14 +42,14 @@ class Descent {
   double rounding() const;
 
   // descend_records.cpp: what is seen of a run, and when it ends
-  std::optional<Ending> ended();
-  std::optional<Ending> ending();
-  std::optional<Ending> target() const;
+  std::optional<StopReason> ended();
+  std::optional<StopReason> stop_reason();
+  std::optional<StopReason> target() const;
   void check_divergence() const;
   void record();
   std::vector<double> directions();
   void say(const std::string& line) const;
-  Outcome outcome(Ending ending) const;
+  Outcome outcome(StopReason stop_reason) const;
 
   // How long the steps take and what they send, without what lies between two of them.
   void resume_counting();

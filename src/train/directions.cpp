@@ -3,28 +3,48 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
-#include "modes.hpp"
+#include "mercer/dist/rows.hpp"
+#include "mercer/msk/preconditioner.hpp"
 
 namespace mercer::train {
 
 template <class T>
-Directions<T>::Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
-                          std::span<const double> ratio)
-    : which_(which.begin(), which.end()) {
-  if (!ratio.empty() && static_cast<Index>(ratio.size()) < pairs.k())
-    throw RunError("{} eigenvalues of S for {} eigenpairs of K", ratio.size(), pairs.k());
+std::vector<Index> Directions<T>::choose(Index n, std::span<const double> lambda,
+                                         std::span<const Index> which,
+                                         std::span<const double> ratio) {
+  if (!ratio.empty() && ratio.size() < lambda.size())
+    throw RunError("{} eigenvalues of S for {} eigenpairs of K", ratio.size(), lambda.size());
+  which_.assign(which.begin(), which.end());
   std::vector<Index> columns;
   for (const Index i : which) {
-    if (i < 1 || i > pairs.k())
-      throw InputError("direction {} is wanted, but eigenpairs 1 to {} are there", i, pairs.k());
+    if (i < 1 || i > std::ssize(lambda))
+      throw InputError("direction {} is wanted, but eigenpairs 1 to {} are there", i,
+                       lambda.size());
     if (!columns.empty() && i <= columns.back() + 1)
       throw InputError("directions must ascend: {} after {}", i, columns.back() + 1);
     columns.push_back(i - 1);
     const auto at = static_cast<std::size_t>(i - 1);
-    const double s = ratio.empty() ? 1 : ratio[at];
-    rates_.push_back(static_cast<double>(pairs.n()) * pairs.values[at] * s);
+    rates_.push_back(static_cast<double>(n) * lambda[at] * (ratio.empty() ? 1 : ratio[at]));
   }
-  if (!empty()) V_ = columns_by_rows<T>(pairs.vectors, columns);
+  return columns;
+}
+
+template <class T>
+Directions<T>::Directions(const spectral::TopPairs& pairs, std::span<const Index> which,
+                          std::span<const double> ratio) {
+  const auto columns = choose(pairs.n, pairs.values, which, ratio);
+  V_ = Matrix<T>(std::ssize(columns), pairs.vectors.rows());
+  for (Index i = 0; i < V_.rows(); ++i) {
+    const double* v = pairs.vectors.column(columns[static_cast<std::size_t>(i)]);
+    for (Index j = 0; j < V_.cols(); ++j) V_(i, j) = static_cast<T>(v[j]);
+  }
+}
+
+template <class T>
+Directions<T>::Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
+                          std::span<const double> ratio) {
+  const auto columns = choose(pairs.n(), pairs.values, which, ratio);
+  if (!empty()) V_ = dist::columns_by_rows<T>(pairs.vectors, columns);
 }
 
 template <class T>
@@ -34,7 +54,7 @@ std::vector<double> Directions<T>::measure(const comm::Communicator& comm,
   const auto count = static_cast<Index>(which_.size());
   Matrix<double> P(R.rows, count);
   RawVector<T> scratch(static_cast<std::size_t>(P.size()));
-  project_rows(R, V_.view(), scratch.data(), P.view());
+  msk::project_rows(R, V_.view(), scratch.data(), P.view());
   comm.all_reduce(std::span<double>(P.data(), static_cast<std::size_t>(P.size())), comm::Op::sum);
   std::vector<double> norms;
   for (Index i = 0; i < count; ++i) {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <type_traits>
 
-#include "mercer/base/mix.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/communicator.hpp"
 
 namespace mercer::train {

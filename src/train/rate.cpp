@@ -52,7 +52,7 @@ struct Vectors {
 
 /// P = V^T u and |u|^2 over all ranks; returns (u.(S u))^(1/2).
 template <class T>
-double norm_in_S(const comm::Communicator& comm, const RowPreconditioner<T>& S, Vectors<T>& v) {
+double norm_in_S(const comm::Communicator& comm, const msk::Preconditioner<T>& S, Vectors<T>& v) {
   S.project(v.u.view(), v.P());
   v.small.back() = square_sum(entries<T>(v.u.view()));
   comm.all_reduce(std::span<double>(v.small), comm::Op::sum);

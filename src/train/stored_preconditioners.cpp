@@ -5,9 +5,10 @@
 #include <optional>
 
 #include "fingerprint.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
-#include "mercer/dist/hdf5.hpp"
-#include "mercer/dist/temporary.hpp"
+#include "mercer/io/hdf5.hpp"
+#include "mercer/io/temporary.hpp"
 #include "mercer/spectral/stored.hpp"
 
 namespace mercer::train {
@@ -33,14 +34,13 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
              std::span<const T>(V.data, static_cast<std::size_t>(V.rows * V.cols)));
     hash.add_replicated<double>(comm, group(s) + "/coefficients", S.coefficients());
   }
-  return spectral::hash_text(hash.total(comm));
+  return hash_text(hash.total(comm));
 }
 
 /// Whether `file` is a complete S of that hash. Collective.
 bool is_stored(const comm::Communicator& comm, const std::string& file, const std::string& hash) {
   try {
-    return dist::Hdf5File::open(comm, file, dist::Origin::mercer).text_attribute("/", "hash") ==
-           hash;
+    return io::Hdf5File::open(comm, file, io::Origin::mercer).text_attribute("/", "hash") == hash;
   } catch (const InputError&) {  // on all ranks
     return false;
   }
@@ -54,7 +54,7 @@ std::string write_preconditioners(const comm::Communicator& comm, const std::str
   if (std::ranges::all_of(sets, [](const RowSet<T>& set) { return set.S.identity(); })) return "";
   const std::string hash = hash_of(comm, sets), target = side_file(path, hash);
   if (is_stored(comm, target, hash)) return hash;
-  auto file = dist::Hdf5File::create(comm, target);
+  auto file = io::Hdf5File::create(comm, target);
   file.attribute("/", "hash", hash);
   for (std::size_t s = 0; s < sets.size(); ++s) {
     const auto& S = sets[s].S;
@@ -77,12 +77,12 @@ void read_preconditioners(const comm::Communicator& comm, const std::string& pat
     if (comm.root() && !fs::exists(source, ignored))
       throw InputError("{}: its S lies in {}, which is missing", path, source);
   });
-  const auto file = dist::Hdf5File::open(comm, source, dist::Origin::mercer);
+  const auto file = io::Hdf5File::open(comm, source, io::Origin::mercer);
   for (std::size_t s = 0; s < sets.size(); ++s) {
     if (!file.contains(group(s) + "/vectors")) continue;
     auto c = file.read_vector(group(s) + "/coefficients");
     const auto k = static_cast<Index>(c.size());
-    sets[s].S = RowPreconditioner<T>(
+    sets[s].S = msk::Preconditioner<T>(
         file.read_rows<T>(group(s) + "/vectors", sets[s].n, k).release(), std::move(c));
   }
   const std::string found = hash_of(comm, sets);
@@ -102,11 +102,11 @@ void remove_leftovers(const comm::Communicator& comm, const std::string& path, b
       const std::string name = entry.path().filename().string();
       if (!name.starts_with(side)) continue;
       const std::string theirs = name.substr(side.size());
-      if (dist::is_leftover(entry.path().string())) ended.push_back(entry.path());
+      if (io::is_leftover(entry.path().string())) ended.push_back(entry.path());
       if (unused && theirs != hash && theirs.size() == 16) old.push_back(theirs);
     }
     for (const auto& file : ended) fs::remove(file, ignored);
-    dist::remove_leftovers(path);
+    io::remove_leftovers(path);
   }
   const Index count = comm.all_reduce(std::ssize(old), comm::Op::max);
   for (Index i = 0; i < count; ++i) {

@@ -20,7 +20,7 @@ template <class T>
 void read_preconditioners(const comm::Communicator& comm, const std::string& path,
                           const std::string& hash, std::vector<RowSet<T>>& sets);
 
-/// Removes what killed runs left beside PATH: their temporary files (dist/temporary.hpp), and, if
+/// Removes what killed runs left beside PATH: their temporary files (io/temporary.hpp), and, if
 /// `unused`, every S but the one of `hash`: of files called so those that are one, each read once.
 /// Collective. Throws nothing: what cannot be removed stays.
 void remove_leftovers(const comm::Communicator& comm, const std::string& path, bool unused,

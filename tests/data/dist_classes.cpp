@@ -1,6 +1,6 @@
 // Classes are the distinct labels of the training rows, the same on every number of ranks.
 #include "files.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 
 namespace mercer {
 namespace {
@@ -141,7 +141,7 @@ TEST(Classes, FromArraysOfTexts) {
     EXPECT_EQ(test::expect_rows(set.inputs,
                                 [](Index i, Index j) { return static_cast<double>(2 * i + j); }),
               26);
-    EXPECT_NE(load_error(spec).find("--one-hot makes names classes"), std::string::npos);
+    EXPECT_NE(load_error(spec).find("`one_hot` makes names classes"), std::string::npos);
     EXPECT_EQ(data::load_inputs(spec, {}, world()).outputs(), 0);
   }
 }
@@ -175,7 +175,7 @@ TEST(Classes, OfAsManyKindsAsRowsLookLikeMeasurements) {
   EXPECT_EQ(
       set.notes.back(),
       "20 classes in 20 rows: labels that look like measurements, which are regressed without "
-      "--one-hot");
+      "`one_hot`");
 }
 
 TEST(Classes, ThatWereForgottenAreSaid) {
@@ -185,11 +185,11 @@ TEST(Classes, ThatWereForgottenAreSaid) {
     return set.notes.back();
   };
   EXPECT_EQ(note(table({"2", "0", "1"})),
-            "the targets are 3 whole numbers (0, 1, 2), regressed as numbers; --one-hot makes them "
+            "the targets are 3 whole numbers (0, 1, 2), regressed as numbers; `one_hot` makes them "
             "classes");
   EXPECT_NE(note(table({"-1", "1"})).find("2 whole numbers (-1, 1)"), std::string::npos);
-  EXPECT_EQ(note(table({"0.5", "1.5"})).find("--one-hot"), std::string::npos);
-  EXPECT_EQ(note(table({"1", "2", "3", "4", "5"})).find("--one-hot"), std::string::npos)
+  EXPECT_EQ(note(table({"0.5", "1.5"})).find("`one_hot`"), std::string::npos);
+  EXPECT_EQ(note(table({"1", "2", "3", "4", "5"})).find("`one_hot`"), std::string::npos)
       << "few rows for each";
 }
 

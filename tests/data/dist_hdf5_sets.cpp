@@ -34,7 +34,7 @@ dist::RowBlock<double> rows_of(Index n, Index d, F&& f) {
 
 /// /x (23 x 4), /y (23 x 1), /short (20 x 1), /nan (23 x 2).
 std::string written(const TemporaryFolder& folder) {
-  auto file = dist::Hdf5File::create(world(), folder / "set.h5");
+  auto file = io::Hdf5File::create(world(), folder / "set.h5");
   file.write("/x", rows_of(kRows, 4, input));
   file.write("/y", rows_of(kRows, 1, [](Index i, Index) { return target(i); }));
   file.write("/short", rows_of(20, 1, [](Index i, Index) { return target(i); }));
@@ -115,16 +115,16 @@ TEST(Preparation, ComesBackFromAFileAsItWas) {
   data::Preparation c;
   c.classes = data::classes_of(std::vector<std::string>{"virginica", "", "1\\n"});
   for (const auto& written : {a, b, c}) {
-    auto file = dist::Hdf5File::create(world(), folder / "p.h5");
+    auto file = io::Hdf5File::create(world(), folder / "p.h5");
     data::write(file, written);
     file.finish();
-    EXPECT_EQ(data::read_preparation(dist::Hdf5File::open(world(), folder / "p.h5")), written);
+    EXPECT_EQ(data::read_preparation(io::Hdf5File::open(world(), folder / "p.h5")), written);
   }
 }
 
 TEST(Preparation, OfFilesWithoutNamesHasTheLabelsFromZero) {
   TemporaryFolder folder;
-  auto file = dist::Hdf5File::create(world(), folder / "old.h5");
+  auto file = io::Hdf5File::create(world(), folder / "old.h5");
   file.attribute("/", "preparation_scale", 0.5);
   for (const char* name : {"preparation_unit_norm", "preparation_one_hot"})
     file.attribute("/", name, Index{1});
@@ -133,7 +133,7 @@ TEST(Preparation, OfFilesWithoutNamesHasTheLabelsFromZero) {
     file.attribute("/", name, Index{3});
   file.attribute("/", "preparation_csv_target", std::string());
   file.finish();
-  const auto p = data::read_preparation(dist::Hdf5File::open(world(), folder / "old.h5"));
+  const auto p = data::read_preparation(io::Hdf5File::open(world(), folder / "old.h5"));
   EXPECT_EQ(p.classes.names, (std::vector<std::string>{"0", "1", "2"}));
   EXPECT_EQ(p.classes.values, (std::vector<double>{0, 1, 2}));
   EXPECT_TRUE(p.input_names.empty());

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "files.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 
 namespace mercer {
 namespace {
@@ -47,7 +47,7 @@ std::vector<std::string> written(const TemporaryFolder& folder) {
       inputs.row(i)[static_cast<std::size_t>(j)] = input(inputs.first_row() + i, j);
     targets.row(i)[0] = y(inputs.first_row() + i);
   }
-  auto file = dist::Hdf5File::create(world(), folder / "x.h5");
+  auto file = io::Hdf5File::create(world(), folder / "x.h5");
   file.write("/x", inputs);
   file.write("/y", targets);
   file.finish();

@@ -212,9 +212,9 @@ TEST(BadInput, CsvNamesRowAndColumn) {
   options = {};
   expect_parts(load_error(folder.write("x.csv", "1;2,5\n3;4,5\n")), {"'2,5'", "point"});
   expect_parts(load_error(folder.write("x.csv", "a,b\n1,red\n2,blue\n")),
-               {"row 2", "column 2", "'red'", "--one-hot"});
+               {"row 2", "column 2", "'red'", "`one_hot`"});
   for (const std::string text : {"0,1,2\n3,4,5\n6,7,8\n", "0,1\n0.5,2.5\n"})
-    expect_parts(load_error(folder.write("x.csv", text)), {"first row is 0, 1", "--header yes"});
+    expect_parts(load_error(folder.write("x.csv", text)), {"first row is 0, 1", "`header` yes"});
   options.csv_index = "1";
   expect_parts(load_error(folder.write("x.csv", "a,b\n1,2\n"), options),
                {"both the target and the index"});
@@ -258,7 +258,7 @@ TEST(BadInput, NotANumberInArrays) {
                                 return p == 3 ? std::numeric_limits<double>::quiet_NaN() : 1.0;
                               }));
   expect_parts(load_error(x + "," + y),
-               {"y.npy", "1 of 4 training rows has no target", "data row 4", "--split"});
+               {"y.npy", "1 of 4 training rows has no target", "data row 4", "`split`"});
   const auto z = folder.write("z.npy", test::npy<float>("<f4", "(4,)", 4, [](Index p) {
                                 return p == 3 ? std::numeric_limits<double>::infinity() : 1.0;
                               }));
@@ -396,7 +396,7 @@ TEST(BadInput, TrainingRowsWithoutTargets) {
     const auto x =
         folder.write("x.csv", "a,b,y\n1,2,3\n4,5," + missing + "\n7,8,9\n10,11," + missing + "\n");
     expect_parts(load_error(x),
-                 {"x.csv", "2 of 4 training rows have no target", "data row 2", "--split"});
+                 {"x.csv", "2 of 4 training rows have no target", "data row 2", "`split`"});
     data::Options options;
     options.one_hot = true;
     expect_parts(load_error(x, options), {"2 of 4 training rows have no target", "data row 2"});

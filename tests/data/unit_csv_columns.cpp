@@ -227,7 +227,7 @@ TEST(CsvColumns, HeadersOfOtherNumbersAreHeaders) {
     SCOPED_TRACE(header);
     const auto set = train_of(folder.write("x.csv", header + rows));
     expect_values(set, 2);
-    EXPECT_TRUE(says(set, "was taken for names of the columns (--header no")) << all_notes(set);
+    EXPECT_TRUE(says(set, "was taken for names of the columns (`header` no")) << all_notes(set);
     EXPECT_TRUE(set.warnings.empty());
     data::Options options;
     options.csv_header = "no";
@@ -305,7 +305,7 @@ TEST(CsvColumns, AnIndexThatOnlyOneFileHasIsRefused) {
   const auto with = write("with.csv", true, true, 0), bare = write("bare.csv", false, true, 0);
   const auto refused = [&](const std::string& train, const std::string& test) {
     const auto error = load_error(train, {}, test);
-    for (const auto& words : {train, test, std::string("--index COL"), std::string("5 columns"),
+    for (const auto& words : {train, test, std::string("`index` COL"), std::string("5 columns"),
                               std::string("the first of which numbers its rows")})
       EXPECT_NE(error.find(words), std::string::npos) << words << " is not in: " << error;
   };
@@ -313,7 +313,7 @@ TEST(CsvColumns, AnIndexThatOnlyOneFileHasIsRefused) {
   refused(bare, write("t2.csv", true, true, 4));
   for (const auto& [train, index] : {std::pair(with, false), std::pair(bare, true)}) {
     const auto error = load_error(train, {}, write("t3.csv", index, false, 4));
-    EXPECT_NE(error.find("--index COL"), std::string::npos) << error;
+    EXPECT_NE(error.find("`index` COL"), std::string::npos) << error;
   }
   // In both files it is an input, and said to be; --index sets it aside in both.
   const auto test = write("t4.csv", true, true, 4), unknown = write("t5.csv", true, false, 4);

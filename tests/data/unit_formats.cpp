@@ -295,7 +295,7 @@ TEST(MemoryLimit, RefusesBeforeTheRowsAreAllocated) {
   };
   const auto text = refused(folder.write("x.svm", "1 100000000:1\n"));
   for (const std::string words :
-       {"x.svm", "1 row of 100000000 features", "95.37 MiB", "--memory-limit"})
+       {"x.svm", "1 row of 100000000 features", "95.37 MiB", "`memory_limit`"})
     EXPECT_NE(text.find(words), std::string::npos) << text;
   EXPECT_NE(refused(folder.write("y.svm", "1 99999999999999:1\n")), "");
   EXPECT_NE(refused("gaussian:n=10000000,d=10"), "");

@@ -250,7 +250,7 @@ class Damaged(Files):
             for values in (np.ones(0), np.ones(1000), np.ones((40, 2)), np.full((40, 1), np.nan), None):
                 self.edited("cg", self.replaced(name, values), ["/cg/"])
         for name, value in (("cg_done", 2), ("cg_done", -1), ("cg_done", 0.5), ("cg_rank", 41), ("cg_rank", -1), ("storage_block", 0),
-                            ("storage_bytes", np.nan), ("storage", "somewhere")):
+                            ("storage_bytes", np.nan), ("kept_storage", "somewhere")):
             self.edited("cg", self.attribute(name, value), [])
 
         with h5py.File(self.path("krylov.h5")) as file:

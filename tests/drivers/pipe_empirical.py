@@ -142,9 +142,10 @@ class Empirical(PipeTest):
         self.assertTrue(np.all(np.abs(read(out, "/predictions") - f) <= 1e-9 * np.abs(f).max()))
         self.succeed("mercer-krr", "--model", out, "--test", new, "--out", self.path("again.h5"))
         self.assertTrue(np.allclose(read(self.path("again.h5"), "/predictions"), f, rtol=0, atol=1e-9))
-        # Other weights under the same name are another kernel.
+        # Other weights under the same name are none of its business: it has its own.
         self.weights("w.h5", network(rng, [2, 400, 1]), bias_std=0.5)
-        self.refuse(["r.h5", "kernel"], "mercer-krr", "--model", out, "--test", new)
+        self.succeed("mercer-krr", "--model", out, "--test", new, "--out", self.path("alone.h5"))
+        np.testing.assert_array_equal(read(self.path("alone.h5"), "/predictions"), read(self.path("again.h5"), "/predictions"))
 
     def refuse_weights(self, words, weights, *more):
         self.refuse(words, "mercer-kernel", "--data", "circle:n=20,freq=1", "--kernel", "empirical",

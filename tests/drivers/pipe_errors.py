@@ -8,7 +8,7 @@ import unittest
 import h5py
 import numpy as np
 
-from support import PipeTest, run
+from support import PipeTest, read, run
 
 CIRCLE = "circle:n=40,freq=3"
 
@@ -149,8 +149,19 @@ class Errors(PipeTest):
                 self.refuse([option, "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", option, value, ranks=0)
         self.refuse(["--check", "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", "--check")
         self.succeed("mercer-krr", "--model", model, "--test", f"npy:{x}")
+        refers = self.path("refers.h5")
+        self.succeed("mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1e-2", "--out", refers, "--model-rows", "reference")
+        self.refuse(["--model-rows", "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", "--model-rows", "stored", ranks=0)
+        self.refuse(["--model-rows all", "stored", "reference"], "mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1",
+                    "--model-rows", "all", ranks=0)
+        moved = f"npy:{self.path('moved.npy')}"
         os.rename(x, self.path("moved.npy"))
-        self.refuse(["m.h5", "training rows", x], "mercer-krr", "--model", model, "--test", f"npy:{self.path('moved.npy')}")
+        self.succeed("mercer-krr", "--model", model, "--test", moved, "--out", self.path("alone.h5"))
+        self.refuse(["refers.h5", "training rows", x], "mercer-krr", "--model", refers, "--test", moved)
+        self.succeed("mercer-krr", "--model", refers, "--train", f"{moved},{y}", "--test", moved, "--out", self.path("told.h5"))
+        np.testing.assert_array_equal(read(self.path("alone.h5"), "/predictions"), read(self.path("told.h5"), "/predictions"))
+        other = self.npy("other.npy", np.arange(12.0).reshape(6, 2) + 1)
+        self.refuse(["refers.h5", "other rows"], "mercer-krr", "--model", refers, "--train", f"npy:{other},{y}", "--test", moved)
 
     def test_spectrum_maps(self):
         for g, word in (("l-1", "negative"), ("0/0*l", ""), ("l+*2", ""), ("steep", ""), ("power:x", "power"),

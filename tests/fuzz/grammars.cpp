@@ -4,15 +4,15 @@
 #include "mercer/base/error.hpp"
 #include "mercer/base/instructions.hpp"
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/data/dataset.hpp"
-#include "mercer/dist/checksum.hpp"
 #include "mercer/dist/process_grid.hpp"
 #include "mercer/gram/kernel_operator.hpp"
+#include "mercer/io/checksum.hpp"
 #include "mercer/kernel/kernel.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/net/network.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
-#include "shared/command_line.hpp"
 
 namespace mercer::fuzz {
 namespace {
@@ -62,13 +62,14 @@ void try_input(Input input) {
     default:
       answered([&] { dist::parse_shape(text, 6); });
       answered([&] { parse_bytes(text); });
+      answered([&] { kernel::parse(text); });
       answered([&] { parse_instructions(text); });
-      answered([&] { drivers::parse_numbers("--ridge", text); });
+      answered([&] { parse_numbers("`ridge`", text); });
       answered([&] { gram::parse_storage(text); });
       answered([&] { spectral::parse_method(text); });
       answered([&] { net::parse_parametrization(text); });
       answered([&] { net::parse_start(text); });
-      static_cast<void>(dist::parse_checksum_block(text));
+      static_cast<void>(io::parse_checksum_block(text));
   }
 }
 

@@ -11,10 +11,11 @@
 
 #include "fuzz.hpp"
 #include "mercer/base/error.hpp"
-#include "mercer/dist/checksum.hpp"
-#include "mercer/dist/hdf5.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 #include "mercer/gram/source.hpp"
+#include "mercer/io/checksum.hpp"
+#include "mercer/io/hdf5.hpp"
+#include "mercer/jobs/model.hpp"
 #include "mercer/krr/cg_file.hpp"
 #include "mercer/krr/conjugate_gradients.hpp"
 #include "mercer/net/network.hpp"
@@ -23,7 +24,6 @@
 #include "mercer/spectral/krylov_file.hpp"
 #include "mercer/spectral/stored.hpp"
 #include "mercer/train/checkpoint.hpp"
-#include "shared/ridge_output.hpp"
 
 namespace mercer::fuzz {
 namespace {
@@ -186,18 +186,20 @@ dist::DistMatrix<double> some_matrix(const dist::ProcessGrid& grid, Index n) {
   return K;
 }
 
-void use_model(const dist::Hdf5File& file) {
-  const auto model = drivers::read_model(file);
+void use_model(const io::Hdf5File& file) {
+  const auto model = jobs::read_model(file);
   const auto& p = model.preparation;
   data::Options options{.memory_limit = 1e7};
   static const std::string rows = as_file("0.5,1,-2\n1,2,3\n-1,0,4\n", ".rows.csv");
   const auto test = data::load_test("csv:" + rows, p, options, world());
+  jobs::Monitor monitor;
+  if (!model.refers() && !model.kernel.is_stored()) jobs::predict(model, test, monitor);
   dist::RowBlock<double> predictions(world(), 3, std::max<Index>(1, p.outputs));
   std::ranges::fill(predictions.values(), 0.5);
   data::to_target_units(p.standardization, predictions);
 }
 
-void use_krylov(const dist::Hdf5File& file) {
+void use_krylov(const io::Hdf5File& file) {
   const Index n = 40;
   auto state = spectral::read_krylov_state(file, n);
   const dist::ProcessGrid grid(world(), {1, 1});
@@ -206,7 +208,7 @@ void use_krylov(const dist::Hdf5File& file) {
                    {.top = 4, .max_products = state.products + 100, .resume = &state});
 }
 
-void use_cg(const dist::Hdf5File& file) {
+void use_cg(const io::Hdf5File& file) {
   const Index n = 40;
   const auto state = krr::read_cg_state(file, n, 1);
   const dist::ProcessGrid grid(world(), {1, 1});
@@ -216,11 +218,11 @@ void use_cg(const dist::Hdf5File& file) {
                            {.max_iterations = state.iterations + 5, .resume = &state});
 }
 
-void use_descent(const dist::Hdf5File& file, const Base& base) {
-  static std::map<std::string, dist::Identity> identities;  // of the files as they were
+void use_descent(const io::Hdf5File& file, const Base& base) {
+  static std::map<std::string, io::Identity> identities;  // of the files as they were
   auto& identity = identities[base.path];
   if (identity.empty()) {
-    const auto whole = dist::Hdf5File::open(world(), base.path, dist::Origin::mercer);
+    const auto whole = io::Hdf5File::open(world(), base.path, io::Origin::mercer);
     const auto names = whole.text_attribute("/", "checkpoint_identity");
     for (std::size_t at = 0; at < names.size(); at = names.find('\n', at) + 1) {
       const auto name = names.substr(at, names.find('\n', at) - at);
@@ -235,7 +237,7 @@ void use_descent(const dist::Hdf5File& file, const Base& base) {
   train::read_checkpoint(world(), file.path(), identity, state, sets);
 }
 
-void use_spectrum(const dist::Hdf5File& file, const dist::ProcessGrid& grid) {
+void use_spectrum(const io::Hdf5File& file, const dist::ProcessGrid& grid) {
   const auto hash = file.text_attribute("/", "data_hash");
   spectral::read<double>(file,
                          {.kernel = file.text_attribute("/", "kernel"),
@@ -244,7 +246,7 @@ void use_spectrum(const dist::Hdf5File& file, const dist::ProcessGrid& grid) {
                          grid, 16);
 }
 
-void use_weights(const dist::Hdf5File& file) {
+void use_weights(const io::Hdf5File& file) {
   const auto stored = net::read_network(file);
   const auto& w = stored.parameters;
   const Index d = stored.network.inputs(), c = stored.network.outputs();
@@ -254,7 +256,7 @@ void use_weights(const dist::Hdf5File& file) {
   net::Evaluator<double>(stored.network, 2).outputs(w, X.view(), F.view());
 }
 
-void use(const dist::Hdf5File& file, const Base& base) {
+void use(const io::Hdf5File& file, const Base& base) {
   const auto has = [&](const std::string& start) {
     for (const auto& name : base.datasets)
       if (name.starts_with(start)) return true;
@@ -294,9 +296,9 @@ void try_input(Input input) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   if (!only_bytes) {
     edit(base, path, input);
-    dist::write_checksum(world(), path, path);
+    io::write_checksum(world(), path, path);
   }
-  const auto file = dist::Hdf5File::open(world(), path, dist::Origin::mercer);
+  const auto file = io::Hdf5File::open(world(), path, io::Origin::mercer);
   if (only_bytes && bytes != base.bytes) std::abort();  // a damage that was not found
   use(file, base);
 }

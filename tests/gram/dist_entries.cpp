@@ -57,7 +57,7 @@ TEST(Entries, ARowWhoseValueOverflowsIsNamedOnEveryGrid) {
   const Index n = 41, bad = 17;
   const auto X = rows(world, n, bad, 1e200);
   const auto A = rows(world, n);
-  const std::vector<std::string> words{"row 18:", "dense layer 1 of 3", "--scale"};
+  const std::vector<std::string> words{"row 18:", "dense layer 1 of 3", "`scale`"};
   for (const auto shape : grid_shapes(world.size())) {
     const dist::ProcessGrid grid(world, shape);
     expect_named(message([&] { (void)gram::assemble<double>(*kernel, X, grid, {.nb = 4}); }),

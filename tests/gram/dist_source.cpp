@@ -6,17 +6,14 @@
 #include <cmath>
 #include <cstdio>
 
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/gram/source.hpp"
+#include "mercer/io/hdf5.hpp"
 
 namespace mercer::test {
 namespace {
 
 constexpr Index kN = 12, kM = 5;
-
-std::string hash_text(std::uint64_t hash) {
-  return fmt::format("{:016x}", hash);
-}
 
 double entry(Index i, Index j) {
   return 1 / (1 + 0.1 * std::fabs(static_cast<double>(i - j)));
@@ -41,7 +38,7 @@ class KernelFile {
              T /*type*/ = {})
       : path_(own(name)) {
     const auto world = comm::Communicator::world();
-    auto file = dist::Hdf5File::create(world, path_);
+    auto file = io::Hdf5File::create(world, path_);
     dist::RowBlock<T> K(world, rows, cols);
     for (Index i = 0; i < K.local_rows(); ++i)
       for (Index j = 0; j < cols; ++j)
@@ -96,7 +93,7 @@ TEST(StoredKernel, OfOtherRowsIsRefusedWithBothHashes) {
   auto other = kTrain;
   other.hash = 0x33;
   expect_words(message([&] { (void)source.verify(world, other); }),
-               {K.path(), kA, hash_text(0x33), "the training rows (a)", "--standardize"});
+               {K.path(), kA, hash_text(0x33), "the training rows (a)", "`standardize`"});
   other = kTrain;
   other.rows = kN + 1;
   expect_words(message([&] { (void)source.verify(world, other); }), {"12 x 12", "13 x 13"});

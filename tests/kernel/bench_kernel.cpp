@@ -4,8 +4,8 @@
 #include <benchmark/benchmark.h>
 
 #include "mercer/base/random.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/kernel/kernel.hpp"
-#include "mercer/la/blas.hpp"
 
 namespace mercer {
 namespace {
@@ -47,7 +47,7 @@ void BM_Gemm(benchmark::State& state) {
   const auto X = gaussian_rows(state.range(0), kTile);
   Matrix<double> out(kTile, kTile);
   for (auto _ : state) {
-    la::gemm<double>(la::Trans::yes, la::Trans::no, 1.0, X.view(), X.view(), 0.0, out.view());
+    blas::gemm<double>(blas::Trans::yes, blas::Trans::no, 1.0, X.view(), X.view(), 0.0, out.view());
     benchmark::DoNotOptimize(out.data());
   }
   per_entry(state);
@@ -73,7 +73,7 @@ BENCHMARK_CAPTURE(BM_Tile, gaussian, Kind::gaussian, "", 0.0)->Arg(16);
 }  // namespace mercer
 
 int main(int argc, char** argv) {
-  mercer::la::set_blas_threads(1);
+  mercer::blas::set_threads(1);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "mercer/base/random.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/kernel/kernel.hpp"
-#include "mercer/la/blas.hpp"
 
 namespace mercer {
 namespace {
@@ -28,11 +28,11 @@ class Draws {
   std::uint64_t next_ = 0;
 };
 
-Matrix<double> product(la::Trans ta, la::Trans tb, double factor, const Matrix<double>& A,
+Matrix<double> product(blas::Trans ta, blas::Trans tb, double factor, const Matrix<double>& A,
                        const Matrix<double>& B) {
-  Matrix<double> C(ta == la::Trans::yes ? A.cols() : A.rows(),
-                   tb == la::Trans::yes ? B.rows() : B.cols());
-  la::gemm<double>(ta, tb, factor, A.view(), B.view(), 0.0, C.view());
+  Matrix<double> C(ta == blas::Trans::yes ? A.cols() : A.rows(),
+                   tb == blas::Trans::yes ? B.rows() : B.cols());
+  blas::gemm<double>(ta, tb, factor, A.view(), B.view(), 0.0, C.view());
   return C;
 }
 void add_bias(Matrix<double>& Z, const Matrix<double>& b) {
@@ -46,7 +46,7 @@ struct Empirical {
 
 /// E[f f'] over the last layer, and J J^T, of one network; columns are inputs.
 Empirical one_network(std::uint64_t seed, const Matrix<double>& X) {
-  using enum la::Trans;
+  using enum blas::Trans;
   Draws draws(seed);
   const double root = kWeight / std::sqrt(static_cast<double>(kWidth));
   const double root_in = kWeight / std::sqrt(static_cast<double>(kInput));

@@ -39,7 +39,7 @@ TEST(CgFile, ARunThatGoesThroughFilesHasTheBitsOfAnUndisturbedOne) {
       Index steps = 0;
       options.checkpoint = [&](const krr::CgState& now) {
         if (++steps < 2) return false;
-        auto file = dist::Hdf5File::create(world, path);
+        auto file = io::Hdf5File::create(world, path);
         krr::write(file, n, now);
         file.finish();
         return true;
@@ -47,7 +47,7 @@ TEST(CgFile, ARunThatGoesThroughFilesHasTheBitsOfAnUndisturbedOne) {
       parts = krr::conjugate_gradients(K, gamma, {}, B.view(), options);
       if (parts.finished) break;
       ++stops;
-      state = krr::read_cg_state(dist::Hdf5File::open(world, path), n, 3);
+      state = krr::read_cg_state(io::Hdf5File::open(world, path), n, 3);
       options.resume = &state;
     }
     if (n > 3) {
@@ -61,7 +61,7 @@ TEST(CgFile, ARunThatGoesThroughFilesHasTheBitsOfAnUndisturbedOne) {
       for (Index i = 0; i < B.rows(); ++i, ++compared) EXPECT_EQ(whole.X(i, j), parts.X(i, j));
     EXPECT_EQ(world.all_reduce(compared, comm::Op::sum), 3 * n);
   }
-  EXPECT_THROW(krr::read_cg_state(dist::Hdf5File::open(world, path), 199, 3), InputError);
+  EXPECT_THROW(krr::read_cg_state(io::Hdf5File::open(world, path), 199, 3), InputError);
   world.barrier();
   if (world.root()) fs::remove(path);
   world.barrier();

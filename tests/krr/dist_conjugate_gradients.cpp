@@ -368,7 +368,8 @@ TEST_F(ConjugateGradients, FitsModifiedSpectraAsTheDirectSolversDo) {
           pairs.values, pairs.next, k == n, msk::SpectrumMap::Positivity::positive);
       const auto top = test::householder_top(world, lambda, k);
       const DenseOperator K(world, n, HouseholderMatrix(lambda));
-      const ModifiedOperator K_g(K, top, spectrum);
+      const msk::Preconditioner<double> S(top, spectrum);
+      const ModifiedOperator K_g(K, S);
       const auto M = LowRankPreconditioner::from_pairs(top, spectrum.g);
       const CgFit fit = fit_modified_by_cg(K_g, M, Y, 0.05, {.tolerance = 1e-12});
       EXPECT_TRUE(fit.solution.converged) << fit.solution.stagnation;
@@ -412,7 +413,8 @@ TEST_F(ConjugateGradients, FitsWithKernelsInEveryPrecisionAndWithKrylovsPairs) {
     const auto spectrum =
         msk::SpectrumMap::parse("sqrt(l*lk)")
             .apply(pairs.values, pairs.next, false, msk::SpectrumMap::Positivity::positive);
-    const ModifiedOperator K_g(K, pairs, spectrum);
+    const msk::Preconditioner<double> S(pairs, spectrum);
+    const ModifiedOperator K_g(K, S);
     const CgFit msk = fit_modified_by_cg(K_g, LowRankPreconditioner::from_pairs(pairs, spectrum.g),
                                          Y, ridge, {.tolerance = 1e-11});
     DistMatrix<double> first(grid, n, n, 16), second(grid, n, n, 16);

@@ -190,8 +190,9 @@ TEST_F(LowRank, TheModifiedOperatorIsItsMatrix) {
     msk::ModifiedSpectrum spectrum;
     spectrum.lambda = top.values;
     spectrum.g.assign(g.begin(), g.begin() + k);
-    const ModifiedOperator K_g(K, top, spectrum);
-    const HouseholderMatrix expected(g), S(ratio);
+    const msk::Preconditioner<double> S(top, spectrum);
+    const ModifiedOperator K_g(K, S);
+    const HouseholderMatrix expected(g), expected_S(ratio);
     EXPECT_TRUE(test::difference(test::dense_of(K_g), test::dense(n, n, expected)) <= 1e-13);
 
     std::vector<double> d(static_cast<std::size_t>(K_g.local_rows()), test::kNaN);
@@ -208,13 +209,15 @@ TEST_F(LowRank, TheModifiedOperatorIsItsMatrix) {
         EXPECT_NEAR(columns(i, j),
                     expected(K_g.first_row() + i, which[static_cast<std::size_t>(j)]), 1e-13);
     Matrix<double> R = test::own_rows(world, n, 2, crowded);
-    const Dense SR = test::times(test::dense(n, n, S), test::replicated(world, n, R.view()));
-    K_g.apply_s(R.view());
+    const Dense SR =
+        test::times(test::dense(n, n, expected_S), test::replicated(world, n, R.view()));
+    S.apply_columns(world, R.view());
     EXPECT_TRUE(test::relative_difference(test::replicated(world, n, R.view()), SR) <= 1e-13);
   }
   EXPECT_EQ(world.all_reduce(compared, comm::Op::sum), 4 * 3 * n);
   msk::ModifiedSpectrum wrong;
-  EXPECT_THROW(ModifiedOperator(K, test::householder_top(world, lambda, 3), wrong), InputError);
+  EXPECT_THROW(msk::Preconditioner<double>(test::householder_top(world, lambda, 3), wrong),
+               InputError);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "krr/naive.hpp"
 #include "mercer/base/error.hpp"
 #include "mercer/base/random.hpp"
+#include "mercer/dist/rows.hpp"
 #include "mercer/krr/predict.hpp"
 #include "support/compare.hpp"
 #include "support/grids.hpp"
@@ -114,7 +115,7 @@ TYPED_TEST(PredictTest, ConcatenateAndTakeRowsUndoEachOther) {
       const Index N = n + m, k = 11;
       DistMatrix<T> A(grid, N, k, kBlock);
       A.fill(f);
-      const auto upper = take_rows(A, 0, n), lower = take_rows(A, n, m);
+      const auto upper = dist::take_rows(A, 0, n), lower = dist::take_rows(A, n, m);
       test::expect_equal(upper, f, 0);
       test::expect_equal(
           lower, [&, n = n](Index i, Index j) { return f(i + n, j); }, 0);
@@ -127,14 +128,14 @@ TYPED_TEST(PredictTest, ConcatenateAndTakeRowsUndoEachOther) {
         for (Index j = 0; j < 2; ++j)
           below.row(i)[static_cast<std::size_t>(j)] =
               static_cast<T>(f(n + below.first_row() + i, j));
-      const RowBlock<T> both = concatenate(above, below);
+      const RowBlock<T> both = dist::concatenate(above, below);
       ASSERT_EQ(both.rows(), N);
       for (Index i = 0; i < both.local_rows(); ++i)
         for (Index j = 0; j < 2; ++j, ++compared)
           EXPECT_EQ(both.row(i)[static_cast<std::size_t>(j)],
                     static_cast<T>(f(both.first_row() + i, j)));
     }
-    EXPECT_THROW(concatenate(RowBlock<T>(this->world, 2, 2), RowBlock<T>(this->world, 2, 3)),
+    EXPECT_THROW(dist::concatenate(RowBlock<T>(this->world, 2, 2), RowBlock<T>(this->world, 2, 3)),
                  Error);
   }
   EXPECT_GT(this->world.all_reduce(compared, comm::Op::sum), 0);
@@ -147,7 +148,7 @@ TYPED_TEST(PredictTest, AWidePanelledMatrixLosesNoColumn) {
   DistMatrix<T> A(grid, 9, 700, kBlock);
   A.fill(f);
   test::expect_equal(
-      take_rows(A, 2, 5), [&](Index i, Index j) { return f(i + 2, j); }, 0);
+      dist::take_rows(A, 2, 5), [&](Index i, Index j) { return f(i + 2, j); }, 0);
 }
 
 TYPED_TEST(PredictTest, AStoredCrossKernelPredictsAsTheStreamedOne) {

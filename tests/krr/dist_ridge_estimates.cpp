@@ -99,7 +99,8 @@ TEST_F(Ridges, OfAModifiedKernelTheyAreThoseOfTheInductivePredictor) {
       whole.lambda.push_back(pairs.values[static_cast<std::size_t>(i)]);
       whole.g.push_back(whole.lambda.back());
     }
-    const ModifiedOperator K_g(K, top, spectrum);
+    const msk::Preconditioner<double> S(top, spectrum);
+    const ModifiedOperator K_g(K, S);
     const SpectralPath<double> path(pairs, whole, Y);
     for (const auto criterion : {RidgeCriterion::gcv, RidgeCriterion::leave_one_out}) {
       const bool gcv = criterion == RidgeCriterion::gcv;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "krr/naive.hpp"
+#include "mercer/dist/rows.hpp"
 #include "mercer/krr/conjugate_gradients.hpp"
 #include "support/dense_operator.hpp"
 #include "support/oracles.hpp"
@@ -16,7 +17,7 @@ inline spectral::TopPairs householder_top(const comm::Communicator& comm,
   const HouseholderMatrix A(lambda);
   const auto n = static_cast<Index>(lambda.size());
   const dist::RowPartition rows{n, comm.size()};
-  spectral::TopPairs pairs;
+  spectral::TopPairs pairs{.n = n};
   pairs.values.assign(lambda.begin(), lambda.begin() + k);
   pairs.next = k < n ? lambda[static_cast<std::size_t>(k)] : (n > 0 ? lambda.back() : 0);
   for (double l : lambda) pairs.trace += l;
@@ -30,12 +31,12 @@ inline spectral::TopPairs householder_top(const comm::Communicator& comm,
 /// This rank's rows of the n x c matrix f(i, j).
 template <class F>
 Matrix<double> own_rows(const comm::Communicator& comm, Index n, Index c, F&& f) {
-  return krr::to_columns(row_block(comm, n, c, f));
+  return dist::to_columns(row_block(comm, n, c, f));
 }
 
 /// All rows on every rank.
 inline Dense replicated(const comm::Communicator& comm, Index n, MatrixView<const double> A) {
-  return replicated(krr::to_row_block(comm, n, A));
+  return replicated(dist::to_row_block(comm, n, A));
 }
 
 /// An operator as a matrix on every rank.

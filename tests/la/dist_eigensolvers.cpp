@@ -4,8 +4,9 @@
 #include <cctype>
 #include <memory>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/comm/environment.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/la/elpa.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "support/compare.hpp"
@@ -140,17 +141,17 @@ TEST(Libraries, TellTheirVersions) {
     return !text.empty() && std::isdigit(static_cast<unsigned char>(text.front())) != 0 &&
            text.find('.') != std::string::npos;
   };
-  EXPECT_TRUE(number(lapack_version())) << lapack_version();
+  EXPECT_TRUE(number(blas::lapack_version())) << blas::lapack_version();
   EXPECT_TRUE(number(scalapack_version())) << scalapack_version();
-  EXPECT_TRUE(number(dist::hdf5_version())) << dist::hdf5_version();
+  EXPECT_TRUE(number(io::hdf5_version())) << io::hdf5_version();
   EXPECT_EQ(comm::mpi_library().find_first_of(",\n"), std::string::npos);
   EXPECT_GE(comm::mpi_library().size(), 5u);
-  const BlasBuild blas = blas_build();
-  if (blas.library.starts_with("OpenBLAS")) {
-    EXPECT_TRUE(number(blas.library.substr(9))) << blas.library;
-    EXPECT_NE(blas.kernel, "unknown");
+  const blas::Build build = blas::build();
+  if (build.library.starts_with("OpenBLAS")) {
+    EXPECT_TRUE(number(build.library.substr(9))) << build.library;
+    EXPECT_NE(build.kernel, "unknown");
   } else {
-    EXPECT_FALSE(blas.library.empty());
+    EXPECT_FALSE(build.library.empty());
   }
 }
 

@@ -21,7 +21,7 @@
 #include "mercer/comm/environment.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/la/scalapack.hpp"
-#include "mercer/msk/preconditioner.hpp"
+#include "mercer/msk/modified_kernel.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "support/fit.hpp"

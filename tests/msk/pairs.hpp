@@ -4,6 +4,8 @@
 #include <span>
 #include <vector>
 
+#include "mercer/dist/row_block.hpp"
+#include "mercer/msk/spectrum_map.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 #include "support/oracles.hpp"
 
@@ -29,6 +31,28 @@ spectral::Eigenpairs<T> householder_pairs(const std::vector<double>& lambda, Ind
   pairs.vectors.fill([&](Index i, Index m) { return A.eigenvector(i, m); });
   for (double l : lambda) pairs.trace += l;
   return pairs;
+}
+
+/// g(lambda) of these pairs by g's text.
+template <class T>
+msk::ModifiedSpectrum mapped(const char* g, const spectral::Eigenpairs<T>& pairs) {
+  return msk::SpectrumMap::parse(g).apply(pairs.values, pairs.next, pairs.k() == pairs.n(),
+                                          msk::SpectrumMap::Positivity::positive);
+}
+
+/// Entry (i, a) of sines().
+inline double sine(Index i, Index a) {
+  return std::sin(static_cast<double>(3 * i + 7 * a + 1));
+}
+
+/// n x outputs values of size 1 without a pattern: a residual.
+template <class T>
+dist::RowBlock<T> sines(const comm::Communicator& comm, Index n, Index outputs) {
+  dist::RowBlock<T> R(comm, n, outputs);
+  for (Index j = 0; j < R.local_rows(); ++j)
+    for (Index a = 0; a < outputs; ++a)
+      R.transposed()(a, j) = static_cast<T>(sine(R.first_row() + j, a));
+  return R;
 }
 
 }  // namespace mercer::test

@@ -86,7 +86,7 @@ TEST(Eigenspaces, AnEndThatIsNotKnownIsToldWithAKThatWouldDo) {
       refuse(found, SpectrumMap::parse("l1"), kN, "no more pairs");
       FAIL();
     } catch (const InputError& error) {
-      EXPECT_NE(std::string(error.what()).find("--top 1 would do"), std::string::npos)
+      EXPECT_NE(std::string(error.what()).find("`top` 1 would do"), std::string::npos)
           << error.what();
     }
   }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "mercer/base/random.hpp"
-#include "mercer/la/blas.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/net/network.hpp"
 
 namespace mercer {
@@ -62,7 +62,9 @@ void step(const char* text, Index rows, int repeat, net::Start start, bool print
   Matrix<float> C(1024, 1024);
   const auto seconds = medians(
       repeat,
-      [&] { la::gemm<float>(la::Trans::no, la::Trans::no, 1, A.view(), A.view(), 0, C.view()); },
+      [&] {
+        blas::gemm<float>(blas::Trans::no, blas::Trans::no, 1, A.view(), A.view(), 0, C.view());
+      },
       [&] { evaluator.outputs(w, X.view(), F.view()); },
       [&] { evaluator.gradient(w, X.view(), seed.view(), g, true); },
       [&] {
@@ -86,7 +88,7 @@ void step(const char* text, Index rows, int repeat, net::Start start, bool print
 
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
-  mercer::la::set_blas_threads(1);
+  mercer::blas::set_threads(1);
   int rank = 0;
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   using mercer::net::Start;

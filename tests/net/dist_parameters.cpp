@@ -10,7 +10,7 @@
 namespace mercer::net {
 namespace {
 
-using dist::Hdf5File;
+using io::Hdf5File;
 
 struct Parameters : testing::Test {
   const comm::Communicator world = comm::Communicator::world();

@@ -81,7 +81,7 @@ TEST(EmpiricalKernel, OfTheReferenceNetworksIsTheTraceAndTheFullTangentKernel) {
   Index compared = 0;
   for (const std::string name : {"relu_64x2_out1", "relu_64x2_out3"}) {
     // (n, n, c, c) row-major: entry (i, j, a, b).
-    const auto stored = dist::Hdf5File::open(comm, test::golden_dir() + "/empirical_mlp.h5")
+    const auto stored = io::Hdf5File::open(comm, test::golden_dir() + "/empirical_mlp.h5")
                             .read_vector("/" + name + "/ntk_full");
     const test::GoldenFile file("empirical_mlp");
     const Golden g = golden(file, name);

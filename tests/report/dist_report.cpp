@@ -161,10 +161,10 @@ TEST_F(Report, WritesTheRootAttributesOfAResult) {
   record.data_hash = "0123456789abcdef";
   record.seconds_at_write = 1.5;
   record.libraries["mpi"] = "Some MPI 1.2";
-  auto out = dist::Hdf5File::create(world, file("a.h5"));
+  auto out = io::Hdf5File::create(world, file("a.h5"));
   record.write_attributes(out);
   out.finish();
-  const auto in = dist::Hdf5File::open(world, file("a.h5"));
+  const auto in = io::Hdf5File::open(world, file("a.h5"));
   EXPECT_EQ(in.text_attribute("/", "mercer_version"), record.version);
   EXPECT_EQ(in.text_attribute("/", "git"), record.git);
   EXPECT_EQ(in.text_attribute("/", "command"), record.command);
@@ -260,7 +260,7 @@ TEST_F(Report, RefusesNamesThatPromiseAnotherFormat) {
               std::string::npos)
         << name;
   for (const auto name : {"r.h5", "r.HDF5", "r.svg", "r.png", "r.csv"})
-    EXPECT_NE(refusal([&] { report::check_name("", name); }).find("--json"), std::string::npos)
+    EXPECT_NE(refusal([&] { report::check_name("", name); }).find("`json`"), std::string::npos)
         << name;
   report::check_name("a.h5", "r.json");
   report::check_name("a.HDF5", "-");

@@ -9,7 +9,7 @@
 
 #include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
-#include "mercer/spectral/cost.hpp"
+#include "spectral/time_backends.hpp"
 
 namespace {
 

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
 #include "mercer/la/elpa.hpp"
-#include "mercer/spectral/cost.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "spectral/time_backends.hpp"
 #include "sweep.hpp"
 
 namespace mercer::spectral {
@@ -245,19 +245,6 @@ TEST(Choice, TakesLapackForTinyMatricesAndSaysWhy) {
   EXPECT_NE(choice.method, Method::lapack);
   EXPECT_GT(choice.seconds, 0);
   EXPECT_NE(choice.reason.find(name(choice.method)), std::string::npos) << choice.reason;
-}
-
-TEST(Choice, TakesKrylovForFewOfManyPairsWhereItIsAllowed) {
-  for (const Index n : {4000, 20000}) {
-    const Choice few = choose(n, n / 50, true, {1, 2}, false, true);
-    EXPECT_EQ(few.method, Method::krylov) << few.reason;
-    EXPECT_LT(5 * few.seconds, choose(n, n / 50, true, {1, 2}, false).seconds) << few.reason;
-    for (const bool vectors : {true, false})
-      for (const Index k : {n / 3, n})
-        EXPECT_NE(choose(n, k, vectors, {1, 2}, false, true).method, Method::krylov);
-    EXPECT_NE(choose(n, n / 50, false, {1, 2}, false, true).method, Method::krylov);
-    EXPECT_NE(choose(n, n / 50, true, {1, 2}, false).method, Method::krylov);
-  }
 }
 
 TEST(Choice, HasNoElpaInSinglePrecisionWhereTheBuildHasNone) {

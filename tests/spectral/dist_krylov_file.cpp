@@ -25,7 +25,7 @@ spectral::TopPairs through_files(const gram::Operator& K, spectral::KrylovOption
     Index products = 0;
     options.checkpoint = [&](const spectral::KrylovState& now) {
       if (++products < every) return false;
-      auto file = dist::Hdf5File::create(K.comm(), path);
+      auto file = io::Hdf5File::create(K.comm(), path);
       spectral::write(file, K.size(), now);
       file.finish();
       return true;
@@ -33,7 +33,7 @@ spectral::TopPairs through_files(const gram::Operator& K, spectral::KrylovOption
     auto pairs = spectral::krylov(K, options);
     if (pairs.finished) return pairs;
     ++stops;
-    state = spectral::read_krylov_state(dist::Hdf5File::open(K.comm(), path), K.size());
+    state = spectral::read_krylov_state(io::Hdf5File::open(K.comm(), path), K.size());
     options.resume = &state;
   }
 }
@@ -61,7 +61,7 @@ TEST(KrylovFile, ARunThatGoesThroughFilesHasTheBitsOfAnUndisturbedOne) {
         EXPECT_EQ(whole.vectors(i, j), parts.vectors(i, j));
     EXPECT_EQ(world.all_reduce(compared, comm::Op::sum), 10 * n);
   }
-  EXPECT_THROW(spectral::read_krylov_state(dist::Hdf5File::open(world, path), 299), InputError);
+  EXPECT_THROW(spectral::read_krylov_state(io::Hdf5File::open(world, path), 299), InputError);
   world.barrier();
   if (world.root()) fs::remove(path);
   world.barrier();

@@ -4,9 +4,9 @@
 
 #include <cstdlib>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/data/dataset.hpp"
 #include "mercer/gram/kernel_operator.hpp"
-#include "mercer/la/blas.hpp"
 #include "mercer/spectral/krylov.hpp"
 #include "support/grids.hpp"
 #include "support/oracles.hpp"
@@ -28,11 +28,11 @@ double distance(const comm::Communicator& comm, const TopPairs& a, const TopPair
   const Index rows = a.vectors.rows();
   Matrix<double> C(k, k, 0.0), D(rows, k);
   const auto A = a.vectors.view().block(0, 0, rows, k), B = b.vectors.view().block(0, 0, rows, k);
-  using enum la::Trans;
-  if (rows > 0) la::gemm<double>(yes, no, 1, A, B, 0, C.view());
+  using enum blas::Trans;
+  if (rows > 0) blas::gemm<double>(yes, no, 1, A, B, 0, C.view());
   comm.all_reduce(std::span<double>(C.data(), static_cast<std::size_t>(k * k)), comm::Op::sum);
   for (Index j = 0; j < k; ++j) std::copy_n(B.column(j), rows, D.column(j));
-  if (rows > 0) la::gemm<double>(no, no, -1, A, C.view(), 1, D.view());
+  if (rows > 0) blas::gemm<double>(no, no, -1, A, C.view(), 1, D.view());
   double square = 0;  // the Frobenius norm bounds it
   for (Index j = 0; j < k; ++j)
     for (Index i = 0; i < rows; ++i) square += D(i, j) * D(i, j);

@@ -2,8 +2,8 @@
 
 #include <functional>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/gram/operator.hpp"
-#include "mercer/la/blas.hpp"
 
 namespace mercer::test {
 
@@ -29,7 +29,7 @@ class DenseOperator final : public gram::Operator {
     comm_.all_reduce(std::span<double>(all.data(), static_cast<std::size_t>(all.size())),
                      comm::Op::sum);
     const Matrix<double>& A = all;
-    la::gemm(la::Trans::no, la::Trans::no, 1.0, rows_.view(), A.view(), 0.0, Y);
+    blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, rows_.view(), A.view(), 0.0, Y);
   }
   void diagonal(std::span<double> d) const override {
     for (std::size_t i = 0; i < d.size(); ++i)

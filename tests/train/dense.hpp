@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/train/descend.hpp"
 #include "mercer/train/rate.hpp"
@@ -35,8 +36,8 @@ struct DenseProblem {
         for (Index i = 0; i < A.rows(); ++i) B(i, j) = static_cast<T>(A(i, first + j));
       return B;
     };
-    train::RowPreconditioner<T> S;
-    if (!coefficients.empty()) S = train::RowPreconditioner<T>(columns(V), coefficients);
+    msk::Preconditioner<T> S;
+    if (!coefficients.empty()) S = msk::Preconditioner<T>(columns(V), coefficients);
     return {n, first, columns(X), columns(Y), std::move(S)};
   }
   template <class T = double>
@@ -137,7 +138,7 @@ inline std::vector<double> flattening(Index k) {
 inline void precondition_by_inverse(DenseProblem& problem) {
   const auto J = problem.jacobian(problem.w);
   auto vectors = product(J, J, true);
-  const auto lambda = la::syevd(vectors.view());
+  const auto lambda = blas::syevd(vectors.view());
   problem.V = Matrix<double>(problem.n, problem.n);
   problem.coefficients.clear();
   for (Index v = 0; v < problem.n; ++v) {

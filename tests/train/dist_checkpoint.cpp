@@ -10,7 +10,7 @@
 #include <set>
 
 #include "mercer/base/error.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/train/checkpoint.hpp"
 
 namespace mercer::train {
@@ -105,7 +105,7 @@ std::vector<RowSet<T>> example_sets(const comm::Communicator& comm, Index k, Ind
     for (Index i = 0; i < modes; ++i) c.push_back(odd_double(i + seed));
     for (Index j = 0; j < set.rows(); ++j)
       for (Index i = 0; i < modes; ++i) V(i, j) = number<T>(i + 50 * (set.first + j), seed);
-    set.S = RowPreconditioner<T>(std::move(V), std::move(c));
+    set.S = msk::Preconditioner<T>(std::move(V), std::move(c));
   }
   return sets;
 }
@@ -283,7 +283,7 @@ TYPED_TEST(CheckpointTest, OfAnotherProblemIsRefusedWithTheFirstDifferenceNamed)
   auto other = kIdentity;
   other[1].second = "34";
   other[2].second = "0.1";
-  const std::string start = "--resume: " + this->path + " is of another problem: ";
+  const std::string start = "`resume`: " + this->path + " is of another problem: ";
   EXPECT_EQ(this->error(other), start + "data_hash is 0123456789abcdef there and 34 here");
   other = kIdentity;
   other.emplace_back("batch", "64");
@@ -311,12 +311,12 @@ TYPED_TEST(CheckpointTest, OfAnotherPrecisionIsRefused) {
 }
 
 TYPED_TEST(CheckpointTest, WrittenByAnotherVersionOrProgramIsRefused) {
-  auto file = dist::Hdf5File::create(this->world, this->path);
+  auto file = io::Hdf5File::create(this->world, this->path);
   file.attribute("/", "checkpoint_version", Index{2});
   file.finish();
   EXPECT_EQ(this->error(),
             this->path + ": is a checkpoint of version 2, this program reads version 1");
-  file = dist::Hdf5File::create(this->world, this->path);
+  file = io::Hdf5File::create(this->world, this->path);
   file.attribute("/", "kernel", std::string("gaussian"));
   file.finish();
   EXPECT_EQ(this->error(), this->path + ": is not a checkpoint of mercer-train");
@@ -401,7 +401,7 @@ TYPED_TEST(CheckpointTest, AWriteThatWasInterruptedLeavesTheOldOneAndNothingForL
   write_checkpoint(this->world, this->path, kIdentity, state, sets);
   const auto before = this->files();
   {
-    auto unfinished = dist::Hdf5File::create(this->world, this->path);
+    auto unfinished = io::Hdf5File::create(this->world, this->path);
     unfinished.write("/state/w", std::vector<double>{1, 2});
   }
   EXPECT_EQ(this->files(), before);

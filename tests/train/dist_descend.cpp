@@ -3,6 +3,7 @@
 
 #include "dense.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/blas/blas.hpp"
 
 namespace mercer::train {
 namespace {
@@ -102,7 +103,7 @@ TEST_F(DescendTest, TracedDirectionsFollowTheirPrediction) {
   const Index n = problem.n;
   const auto J = problem.jacobian(problem.w);
   auto vectors = test::product(J, J, true);
-  const auto ascending = la::syevd(vectors.view());
+  const auto ascending = blas::syevd(vectors.view());
   const dist::ProcessGrid grid(world);
   spectral::Eigenpairs<double> pairs{.vectors = dist::DistMatrix<double>(grid, n, n, 3)};
   pairs.vectors.fill([&](Index i, Index v) { return vectors(i, n - 1 - v); });

@@ -23,7 +23,7 @@ TEST_F(EndingTest, StopsWhereItIsToldTo) {
   Options by_residual = options;
   by_residual.tolerance = 0.5;
   auto trained = test::train_on(world, problem, by_residual);
-  EXPECT_EQ(trained.outcome.ending, Ending::converged);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::converged);
   auto history = std::move(trained.state.history);
   EXPECT_LE(history.back().residual, 0.5);
   EXPECT_GT(history[history.size() - 2].residual, 0.5);
@@ -32,13 +32,13 @@ TEST_F(EndingTest, StopsWhereItIsToldTo) {
   Options by_loss = options;
   by_loss.loss = history.back().loss;
   trained = test::train_on(world, problem, by_loss);
-  EXPECT_EQ(trained.outcome.ending, Ending::loss_reached);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::loss_reached);
   EXPECT_EQ(trained.state.step, history.back().step);
 
   Options by_steps = options;
   by_steps.steps = 4;
   trained = test::train_on(world, problem, by_steps);
-  EXPECT_EQ(trained.outcome.ending, Ending::all_steps);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::all_steps);
   EXPECT_EQ(trained.state.step, 4);
   ASSERT_EQ(trained.state.history.size(), 5u);
   for (std::size_t t = 0; t < 5; ++t)
@@ -49,13 +49,13 @@ TEST_F(EndingTest, StopsWhereItIsToldTo) {
   by_time.record_every = 0;
   by_time.max_seconds = 0.05;
   trained = test::train_on(world, problem, by_time);
-  EXPECT_EQ(trained.outcome.ending, Ending::out_of_time);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::out_of_time);
   EXPECT_GE(trained.state.seconds, 0.05);
 
   Options none = options;
   none.steps = 0;
   trained = test::train_on(world, problem, none);
-  EXPECT_EQ(trained.outcome.ending, Ending::all_steps);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::all_steps);
   EXPECT_EQ(trained.state.w, problem.w);
   EXPECT_EQ(trained.state.history.size(), 1u);
 }
@@ -74,7 +74,7 @@ TEST_F(EndingTest, ASignalOnAnyRankEndsTheRunOnAllWithACheckpoint) {
     w_written = state.w;
   };
   const auto trained = test::train_on(world, problem, options, hooks);
-  EXPECT_EQ(trained.outcome.ending, Ending::interrupted);
+  EXPECT_EQ(trained.outcome.stop_reason, StopReason::interrupted);
   EXPECT_EQ(trained.state.step, world.all_reduce(trained.state.step, comm::Op::max));
   EXPECT_GT(trained.state.step, 2);
   EXPECT_LT(trained.state.step, 10);
@@ -125,7 +125,7 @@ TEST_F(EndingTest, DivergenceEndsTheRunOnAllRanksAndSaysWhatToChange) {
     const std::string what = error.what();
     EXPECT_EQ(what.substr(0, 17), "diverged at step ") << what;
     EXPECT_NE(what.find("2/lambda_max"), std::string::npos) << what;
-    EXPECT_NE(what.find("smaller --lr"), std::string::npos) << what;
+    EXPECT_NE(what.find("smaller `rate`"), std::string::npos) << what;
   }
   EXPECT_EQ(said.size(), world.root() ? 1u : 0u);
   for (const auto& line : said) EXPECT_NE(line.find("expect it to diverge"), std::string::npos);
@@ -175,8 +175,8 @@ TEST_F(EndingTest, SizesThatDoNotFitAreRefused) {
   EXPECT_THROW(run([](auto& sets, auto&) { sets[0].Y = Matrix<double>(2, sets[0].rows() + 1); }),
                InputError);
   EXPECT_THROW(run([](auto& sets, auto&) {
-                 sets[0].S =
-                     RowPreconditioner<double>(Matrix<double>(1, sets[0].rows() + 1, 1.0), {-0.5});
+                 sets[0].S = msk::Preconditioner<double>(Matrix<double>(1, sets[0].rows() + 1, 1.0),
+                                                         {-0.5});
                }),
                InputError);
   Options options;
@@ -200,7 +200,7 @@ TEST_F(EndingTest, AFreshSIsTakenWhenItIsDueAndTheRateMeasuredAgain) {
     asked_at.push_back(step);
     // Fewer modes: an S of another size.
     const auto part = test::odd_problem(test::flattening(3)).part(world);
-    return RowPreconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
+    return msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
   };
   const auto trained = test::train_on(world, problem, options, hooks);
   EXPECT_EQ(asked_at, (std::vector<Index>{4, 8}));

@@ -7,8 +7,8 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/dist/row_block.hpp"
+#include "mercer/msk/preconditioner.hpp"
 #include "mercer/train/gradient_sum.hpp"
-#include "mercer/train/row_preconditioner.hpp"
 #include "msk/pairs.hpp"
 
 namespace mercer::train {
@@ -193,7 +193,7 @@ TYPED_TEST(GradientSumTest, OfANetworksRowsIsWhatOneRankWithAllRowsComputes) {
     const auto pairs = test::householder_pairs<double>(lambda, n / 2, grid, 4);
     const auto spectrum = msk::SpectrumMap::parse("flat").apply(
         pairs.values, pairs.next, false, msk::SpectrumMap::Positivity::positive);
-    const RowPreconditioner<T> S(pairs, spectrum);
+    const msk::Preconditioner<T> S(pairs, spectrum);
     Matrix<T> X(3, n), r(2, n), z(2, n);
     for (Index j = 0; j < n; ++j) {
       for (Index i = 0; i < 3; ++i) X(i, j) = static_cast<T>(std::sin(double(3 * j + i)));

@@ -3,6 +3,7 @@
 
 #include "dense.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/blas/blas.hpp"
 #include "mercer/train/rate.hpp"
 
 namespace mercer::train {
@@ -18,7 +19,7 @@ struct RateTest : testing::Test {
 double dense_lambda_max(const DenseProblem& problem) {
   const auto B = test::product(problem.jacobian(problem.w), problem.S(0.5), false);
   auto M = test::product(B, B, true);
-  return la::syevd(M.view()).back();
+  return blas::syevd(M.view()).back();
 }
 
 std::vector<DenseProblem> problems() {

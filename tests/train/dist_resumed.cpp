@@ -122,7 +122,7 @@ TEST_F(ResumedTest, ARunThatWasStoppedGoesOnAsIfItHadNot) {
       const auto other =
           test::odd_problem(test::flattening(3 + static_cast<Index>(w[0] > problem.w[0])));
       const auto part = other.part(world);
-      return RowPreconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
+      return msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
     };
   }
 

@@ -79,7 +79,7 @@ TEST_F(SafeguardTest, WhereNoRateWillDoItSaysSoAndGoesOn) {
   hooks.say = [&](const std::string& line) { said.push_back(line); };
   const auto outcome =
       descend<double>(world, problem.network, sets, state, problem.w, options, {}, hooks);
-  EXPECT_EQ(outcome.ending, Ending::all_steps);
+  EXPECT_EQ(outcome.stop_reason, StopReason::all_steps);
   EXPECT_EQ(state.rejected, 27);  // 2^-27 < 1e-8 of the bound
   EXPECT_NEAR(state.rate, 1e-8 * state.bound, 1e-20);
   ASSERT_EQ(said.size(), world.root() ? 2u : 0u);
@@ -98,7 +98,7 @@ TEST_F(SafeguardTest, SinglePrecisionConvergesAsFarAsItCanWithoutLosingItsRate) 
   options.steps = 3000;
   options.tolerance = 1e-4;
   const auto outcome = descend<float>(world, problem.network, sets, state, w_0, options, {}, {});
-  EXPECT_EQ(outcome.ending, Ending::converged) << state.history.back().residual;
+  EXPECT_EQ(outcome.stop_reason, StopReason::converged) << state.history.back().residual;
   EXPECT_GE(state.rate, 0.2 * state.bound);
 }
 

@@ -4,6 +4,7 @@
 
 #include "dense.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/blas/blas.hpp"
 
 namespace mercer::train {
 namespace {
@@ -199,7 +200,7 @@ TEST_F(StochasticTest, BothFormsConvergeOnTheCircleConfirmedOnAllRows) {
   options.tolerance = 0.05;
   options.batch = 6;
   const auto rows = test::train_on(world, problem, options);
-  EXPECT_EQ(rows.outcome.ending, Ending::converged);
+  EXPECT_EQ(rows.outcome.stop_reason, StopReason::converged);
   const auto r = problem.residual(rows.state.w), r_0 = problem.residual(problem.w);
   double square = 0, first = 0;
   for (Index i = 0; i < r.size(); ++i) {
@@ -221,7 +222,7 @@ TEST_F(StochasticTest, BothFormsConvergeOnTheCircleConfirmedOnAllRows) {
   auto state = test::start<double>(problem);
   const auto outcome =
       descend<double>(world, problem.network, sets, state, problem.w, options, {}, {});
-  EXPECT_EQ(outcome.ending, Ending::converged);
+  EXPECT_EQ(outcome.stop_reason, StopReason::converged);
   const auto r_b = problem.residual(state.w);
   square = 0;
   for (Index i = 0; i < r_b.size(); ++i) square += r_b.data()[i] * r_b.data()[i];
@@ -268,7 +269,7 @@ DenseProblem flat_problem(Index top) {
   const Index n = problem.n;
   const auto J = problem.jacobian(problem.w);
   auto vectors = test::product(J, J, true);
-  const auto lambda = la::syevd(vectors.view());
+  const auto lambda = blas::syevd(vectors.view());
   problem.V = Matrix<double>(top, n);
   for (Index v = 0; v < top; ++v) {
     problem.coefficients.push_back(lambda[static_cast<std::size_t>(n - 1 - top)] /

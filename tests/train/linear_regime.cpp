@@ -40,7 +40,7 @@ double deviation(const dist::ProcessGrid& grid, Index width, bool flat, std::uin
   }
   std::vector<train::RowSet<double>> sets;
   sets.push_back(train::row_set<double>(X, Y));
-  if (flat) sets[0].S = train::RowPreconditioner<double>(pairs, spectrum);
+  if (flat) sets[0].S = msk::Preconditioner<double>(pairs, spectrum);
 
   // V and V^T r_0 on every rank: small.
   dist::RowBlock<double> rows(comm, kPoints, kPoints);

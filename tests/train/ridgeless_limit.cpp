@@ -53,7 +53,7 @@ Trained train_network(const dist::ProcessGrid& grid, const Problem& problem, Ind
       spectrum.lambda.push_back(pairs.values[i]);
       spectrum.g.push_back(pairs.values[i]);
     }
-    sets[0].S = train::RowPreconditioner<double>(pairs, spectrum);
+    sets[0].S = msk::Preconditioner<double>(pairs, spectrum);
   }
   train::State<double> state;
   state.w = network.initial<double>(seed);
@@ -63,8 +63,9 @@ Trained train_network(const dist::ProcessGrid& grid, const Problem& problem, Ind
   options.tolerance = problem.tolerance;
   const auto outcome =
       train::descend<double>(grid.all(), network, sets, state, w_0, options, {}, {});
-  if (outcome.ending != train::Ending::converged)
-    throw RunError("width {}: {} after {} steps", width, train::name(outcome.ending), state.step);
+  if (outcome.stop_reason != train::StopReason::converged)
+    throw RunError("width {}: {} after {} steps", width, train::name(outcome.stop_reason),
+                   state.step);
   return {net::outputs(network, state.w, Z), state.step};
 }
 
@@ -93,7 +94,7 @@ dist::RowBlock<double> limit(const dist::ProcessGrid& grid, const net::Network& 
   msk::ModifiedSpectrum g;
   g.lambda = pairs.values;
   g.g.assign(pairs.values.size(), 1.0);
-  const train::RowPreconditioner<double> S(pairs, g);
+  const msk::Preconditioner<double> S(pairs, g);
   S.apply(grid.all(), rows.Y.view(), alpha.transposed());
   auto f = gram::apply_cross(*kernel, Z, X, alpha);
   const auto f_0 = net::outputs(network, w, Z);

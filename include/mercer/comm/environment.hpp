@@ -25,6 +25,12 @@ class Environment {
 /// also before MPI_Init.
 std::string mpi_library();
 
+/// Whatever calls it is linked with a look at ulimit that runs before any library is initialised:
+/// where BLAS does not get the memory for its buffers, it tries again for ever while it is loaded,
+/// before main, and MPI aborts. With less than they need the program prints one line and ends with
+/// exit code 3. Does nothing itself.
+void guard_start();
+
 /// Ends the whole run at once with rank and place on stderr: for broken invariants, where the other
 /// ranks cannot be reached in an orderly way. `code`: mpirun's exit code. Local.
 [[noreturn]] void abort_run(const char* where, const char* what, int code = 1);

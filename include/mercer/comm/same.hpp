@@ -7,7 +7,7 @@
 
 namespace mercer::comm {
 
-/// What every rank has to have alike: "--seed" and "1".
+/// What every rank has to have alike: "`seed`" and "1".
 struct Fact {
   std::string name, value;
 };

@@ -154,6 +154,12 @@ struct Preparation {
   friend bool operator==(const Preparation&, const Preparation&) = default;
 };
 
+/// The SPEC of rows that no file has (of_rows()).
+inline constexpr const char* kRowsInMemory = "rows in memory";
+
+/// What the training set was: "reads 3 inputs a, b, c and the target y from 90 rows". Local.
+std::string reading(const Preparation& preparation, Index rows);
+
 struct Split {
   Dataset train;
   std::optional<Dataset> test;
@@ -210,6 +216,15 @@ Dataset load_inputs(const std::string& spec, const Options& options,
 /// another dimension, other outputs or other classes than the model.
 Dataset load_test(const std::string& spec, const Preparation& preparation, const Options& options,
                   const comm::Communicator& comm);
+
+/// Rows that a program has in memory, on its ranks, as they stand: X n x d and Y n x c over the
+/// same ranks, or no targets. A row of Y with a NaN has none. Collective: hashes. Throws InputError
+/// for other numbers of rows, and for inputs that are not finite.
+Dataset of_rows(dist::RowBlock<double> X);
+Dataset of_rows(dist::RowBlock<double> X, dist::RowBlock<double> Y);
+/// A training set, and a test set where there is one, that need no preparation. Throws InputError
+/// where a training row has no targets, or the sets do not fit each other.
+Split split_of(Dataset train, std::optional<Dataset> test = {});
 
 /// Predictions of standardised targets, back in the targets' own units: y = p deviation + mean,
 /// column by column; nothing where targets were not standardised. Local.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "mercer/data/dataset.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 
 namespace mercer::data {
 
@@ -10,7 +10,7 @@ namespace mercer::data {
 /// class_values (where labels are numbers) and csv_targets (positions). Names of classes, inputs
 /// and targets are attributes with a line for each name. Collective over the file's communicator.
 /// Throws as Hdf5File.
-void write(dist::Hdf5File& file, const Preparation& preparation);
-Preparation read_preparation(const dist::Hdf5File& file);
+void write(io::Hdf5File& file, const Preparation& preparation);
+Preparation read_preparation(const io::Hdf5File& file);
 
 }  // namespace mercer::data

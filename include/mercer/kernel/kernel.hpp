@@ -1,9 +1,11 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "mercer/arch/architecture.hpp"
 #include "mercer/base/error.hpp"
@@ -81,8 +83,8 @@ using arch::Parametrization;
 
 struct Options {
   Kind kind = Kind::ntk;
-  arch::Architecture architecture;  ///< ntk, nngp
-  double bandwidth = 1;             ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
+  arch::Architecture architecture{};  ///< ntk, nngp
+  double bandwidth = 1;               ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
   Parametrization parametrization =
       Parametrization::ntk;  ///< of the networks whose tangent kernel is meant
 };
@@ -108,5 +110,18 @@ struct Options {
 /// Throws InputError: bandwidth not positive, an architecture that has no Gaussian limit; standard:
 /// no hidden layer, hidden widths given for some layers only.
 std::shared_ptr<const Kernel> make(const Options& options);
+
+/// The kernel whose text() it is: the inverse of Kernel::text() for the kernels of make(). Throws
+/// InputError for any other text (kernels of a program's own, empirical ones, files).
+std::shared_ptr<const Kernel> parse(std::string_view text);
+
+/// A kernel of your own, from a function of two rows, k(x, z), or of their distance, k(|x - z|):
+/// symmetric, positive semidefinite, and safe to call from several threads. `text` names it in
+/// results and must tell it, parameters included, from any other. Entries are evaluated one by one:
+/// 2 d flops and a call each; a kernel that is to be fast derives from Kernel.
+std::shared_ptr<const Kernel> pairwise(
+    std::string text,
+    std::function<double(std::span<const double> x, std::span<const double> z)> k);
+std::shared_ptr<const Kernel> radial(std::string text, std::function<double(double distance)> k);
 
 }  // namespace mercer::kernel

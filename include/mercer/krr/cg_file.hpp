@@ -1,18 +1,18 @@
 #pragma once
 
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/krr/conjugate_gradients.hpp"
 
 namespace mercer::krr {
 
 /// Writes a state of conjugate_gradients() on n rows: /cg/numbers, /cg/history, /cg/S (r x c) and
-/// the blocks /cg/X, /cg/Q and /cg/P by columns (dist/columns_file.hpp). Collective. Bytes: about
+/// the blocks /cg/X, /cg/Q and /cg/P by columns (io/columns_file.hpp). Collective. Bytes: about
 /// 3 n c numbers.
-void write(dist::Hdf5File& file, Index n, const CgState& state);
+void write(io::Hdf5File& file, Index n, const CgState& state);
 
 /// What write() wrote of a system of `outputs` right-hand sides, by rows over the file's
 /// communicator; every number to the bit. Throws InputError where a dataset is missing, of another
 /// shape or not finite. Collective.
-CgState read_cg_state(const dist::Hdf5File& file, Index n, Index outputs);
+CgState read_cg_state(const io::Hdf5File& file, Index n, Index outputs);
 
 }  // namespace mercer::krr

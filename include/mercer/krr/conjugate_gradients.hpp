@@ -92,9 +92,4 @@ CgFit fit_by_cg(const gram::Operator& K, const LowRankPreconditioner& M, const R
 CgFit fit_modified_by_cg(const ModifiedOperator& K_g, const LowRankPreconditioner& M,
                          const RowBlock<double>& Y, double ridge, const CgOptions& options = {});
 
-/// This rank's rows of A as operators take them (local_rows() x cols(), column-major), and back.
-/// Local.
-Matrix<double> to_columns(const RowBlock<double>& A);
-RowBlock<double> to_row_block(const comm::Communicator& comm, Index n, MatrixView<const double> A);
-
 }  // namespace mercer::krr

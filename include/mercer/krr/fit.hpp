@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "mercer/dist/row_block.hpp"
-#include "mercer/msk/preconditioner.hpp"
+#include "mercer/msk/modified_kernel.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
 namespace mercer::krr {

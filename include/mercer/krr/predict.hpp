@@ -18,18 +18,6 @@ RowBlock<double> predict(const DistMatrix<T>& C, const RowBlock<double>& alpha);
 /// The coefficients of all fits side by side, n x (R c) by rows, so that one pass over the kernel
 /// predicts for every ridge. `fits`: at least one, of the same shape. Local; memory: their sum.
 RowBlock<double> side_by_side(std::span<const Fit> fits);
-/// Columns first ... first + count - 1 of A by rows: one ridge's part of such predictions. Local.
-RowBlock<double> take_columns(const RowBlock<double>& A, Index first, Index count);
-
-/// The rows of `above`, then those of `below`, over the same ranks. Collective. Throws InputError
-/// when they differ in their columns.
-template <class T>
-RowBlock<T> concatenate(const RowBlock<T>& above, const RowBlock<T>& below);
-
-/// Rows first ... first + count - 1 of A, on A's grid and block size. Collective; moved in panels
-/// of at least 256 columns.
-template <class T>
-DistMatrix<T> take_rows(const DistMatrix<T>& A, Index first, Index count);
 
 /// Transductive predictions of a Modified Spectrum Kernel ([G] sec. 3): with the N = n + m rows of
 /// X (training, n x d) and Z (test, m x d), K = k/N over all of them, eigenpairs (lambda_i, v_i), i

@@ -16,7 +16,7 @@ struct ElpaBuild {
   bool single_precision = false;
 };
 
-/// Probed once per process. Collective over MPI_COMM_WORLD at the first call.
+/// Probed once per process, at the first call, on MPI_COMM_SELF. Local; after MPI_Init.
 const ElpaBuild& elpa_build();
 
 enum class ElpaStage { one = 1, two = 2 };

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "mercer/blas/blas.hpp"
 #include "mercer/dist/dist_matrix.hpp"
-#include "mercer/la/blas.hpp"
 
 /// ScaLAPACK and PBLAS on Mercer's distributed matrices. Every call is collective over the grid's
 /// all() ranks (idle ranks return at once, or take part in the agreement on errors); T = double or
@@ -14,6 +14,7 @@
 /// ends the run (ScaLAPACK's prints and continues with garbage).
 namespace mercer::la {
 
+using blas::Trans;
 using dist::DistMatrix;
 
 /// ScaLAPACK's version as pkg-config gave it when Mercer was configured: the library tells none.
@@ -80,10 +81,5 @@ std::vector<double> syevx(DistMatrix<T>&& A, Index first, Index last, DistMatrix
 /// Eigenvalues only, ascending (p?syev's values through p?syevd's reduction).
 template <class T>
 std::vector<double> eigenvalues(DistMatrix<T>&& A);
-
-/// Local LAPACK ?syevd: A (n x n, lower triangle) is overwritten by the eigenvectors; ascending.
-/// Throws RunError for n > 32 766 (64-bit workspace lengths are 32-bit in LAPACK).
-template <class T>
-std::vector<double> syevd(MatrixView<T> A);
 
 }  // namespace mercer::la

@@ -89,7 +89,7 @@ Cut cut_spectrum(const SpectrumMap& g, std::span<const double> lambda, double ne
                  std::span<const double> residuals, const CutOptions& options);
 
 /// Throws the InputError for an open cut: names the k that would do. `where`: what limits the
-/// pairs, e.g. "--spectrum S.h5".
+/// pairs, e.g. "`spectrum` S.h5".
 [[noreturn]] void refuse(const Cut& cut, const SpectrumMap& g, Index n, const std::string& where);
 
 /// How pairs are computed for a cut.

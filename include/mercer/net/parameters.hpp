@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/net/network.hpp"
 
 namespace mercer::net {
@@ -19,7 +19,7 @@ namespace mercer::net {
 
 /// Writes w, which is the same on every rank. Collective.
 template <class T>
-void write(dist::Hdf5File& file, const Network& network, std::span<const T> w);
+void write(io::Hdf5File& file, const Network& network, std::span<const T> w);
 
 struct StoredNetwork {
   Network network;
@@ -28,12 +28,12 @@ struct StoredNetwork {
 /// `left_out`: the deviations where the file states none. Throws InputError: no /parameters, no
 /// architecture, a layer that is missing or of another shape than the architecture says (both
 /// shapes named), values that are not finite. Collective.
-StoredNetwork read_network(const dist::Hdf5File& file, const arch::Options& left_out = {});
+StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out = {});
 
 /// The parameters alone, for a network that is known. A file of one copy serves both copies of an
 /// antisymmetric network. Throws InputError where the file's architecture or parametrisation is
 /// another one, or a weight_std or bias_std that it states. Collective.
-std::vector<double> read_parameters(const dist::Hdf5File& file, const Network& network);
+std::vector<double> read_parameters(const io::Hdf5File& file, const Network& network);
 
 /// A hash of the parameters' bits, the same on every rank that holds the same ones. Local.
 template <class T>

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "mercer/comm/communicator.hpp"
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/report/phases.hpp"
 
 namespace mercer::report {
@@ -38,7 +38,7 @@ struct Record {
   /// The root attributes mercer_version, git, libraries (JSON text), command, ranks, grid, nb,
   /// precision, kernel, n, data_hash ("none" without data), started, and seconds, which are
   /// seconds_at_write: the attribute seconds_cover says so. Collective.
-  void write_attributes(dist::Hdf5File& file) const;
+  void write_attributes(io::Hdf5File& file) const;
   /// The object with phases, gflops, peak_memory_bytes (largest rank) and bytes_sent (sum over the
   /// ranks) added; a NaN or infinity becomes null. Collective; the same on every rank.
   nlohmann::ordered_json json(const Phases& phases, const comm::Communicator& comm) const;
@@ -53,7 +53,7 @@ void write_json(const comm::Communicator& comm, const std::string& path,
 void write_text(const comm::Communicator& comm, const std::string& path, const std::string& text);
 
 /// Throws InputError where a result is asked for under a name that promises another format: an
-/// --out that does not end in .h5 or .hdf5, a --json that ends as HDF5, pictures or tables do.
+/// result that does not end in .h5 or .hdf5, a record that ends as HDF5, pictures or tables do.
 /// Places that are no files (/dev/null) may have any name. Local.
 void check_name(const std::string& out, const std::string& json);
 

@@ -68,10 +68,8 @@ struct Choice {
 };
 /// The cheapest backend for k of n eigenpairs on `shape`; for all pairs the leanest (p?syevd, 3.5
 /// matrices) where it is as fast, or at most a quarter slower and the fastest would take 1 GiB a
-/// rank or more. with_krylov: krylov() on a stored K too, which ends at its tolerance and not at
-/// rounding, for vectors of k <= n/6 pairs. Local, pure but for the ELPA build's probe.
-Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision,
-              bool with_krylov = false);
+/// rank or more. Local, pure but for the ELPA build's probe.
+Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision);
 
 /// Block size that is good for `choose`'s answer: at most n/(4 max(p, q)), 16 ... 64.
 Index recommended_block(Index n, dist::GridShape shape);
@@ -92,7 +90,7 @@ std::string name(Method method);
 /// "auto", "elpa1", "elpa2", "scalapack", "lapack", "krylov". Throws InputError.
 Method parse_method(std::string_view text);
 
-/// Exact residuals |K v_i - lambda_i v_i|/lambda_1 from a K assembled again (--check): replaces the
+/// Exact residuals |K v_i - lambda_i v_i|/lambda_1 from a K assembled again: replaces the
 /// estimates. 2 n^2 k flops. Memory: one more n x k. Collective.
 template <class T>
 void measure_residuals(const dist::DistMatrix<T>& K, Eigenpairs<T>& pairs);

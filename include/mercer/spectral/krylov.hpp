@@ -82,6 +82,7 @@ struct KrylovOptions {
 
 /// The top k eigenpairs of an operator, its vectors by rows.
 struct TopPairs {
+  Index n = 0;                   ///< rows of K
   std::vector<double> values{};  ///< lambda_1 >= ... >= lambda_k, the same bits on every rank
   double next = 0;               ///< lambda_(k+1), to the same tolerance; at k = n as in Eigenpairs
   Matrix<double> vectors{};      ///< this rank's rows x k; signs by the rule of signs.hpp
@@ -128,11 +129,6 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options);
 /// Bytes of the rank that holds most (rank 0), beside the operator's own: Q, the block under way,
 /// the k vectors, and T with the workspace of its eigenproblem. Local.
 double krylov_bytes(Index n, Index k, int ranks, KrylovSizes sizes);
-
-/// Products of K with one vector that a kernel's spectrum is expected to take, to 1e-10; the flops
-/// of the whole with a stored K. Local.
-double expected_products(Index n, Index k);
-double krylov_flops(Index n, Index k);
 
 /// Exact residuals |K v_i - lambda_i v_i| / lambda_1 by one more product with all k vectors, in
 /// panels of 128. Replaces the estimates. Collective.

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "mercer/dist/hdf5.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
 namespace mercer::spectral {
@@ -12,7 +12,7 @@ namespace mercer::spectral {
 /// for values only), /residuals with the attribute `measured` (exact or estimated) and the root
 /// attribute `orthogonality`, these two where they were measured. Collective.
 template <class T>
-void write(dist::Hdf5File& file, const Eigenpairs<T>& pairs);
+void write(io::Hdf5File& file, const Eigenpairs<T>& pairs);
 
 /// What stored pairs must belong to before they are used again.
 struct Expected {
@@ -25,10 +25,7 @@ struct Expected {
 /// difference, where kernel, n or data hash are others, and where there are no eigenvectors.
 /// Collective.
 template <class T>
-Eigenpairs<T> read(const dist::Hdf5File& file, const Expected& expected,
+Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
                    const dist::ProcessGrid& grid, Index nb);
-
-/// A hash as the 16 hexadecimal digits that results hold.
-std::string hash_text(std::uint64_t hash);
 
 }  // namespace mercer::spectral

@@ -3,18 +3,18 @@
 #include <string>
 #include <vector>
 
-#include "mercer/dist/identity.hpp"
+#include "mercer/io/identity.hpp"
 #include "mercer/train/descend.hpp"
 
 namespace mercer::train {
 
-using dist::Identity;
+using io::Identity;
 
 /// Writes PATH: the state, the identity, and S by reference: S of the sets lies in a file beside it
 /// (PATH.S-<hash of its bits>), written when S is new, whose hash PATH holds. Each file is written
 /// under a temporary name, synced and renamed, S first; the S that is no longer referred to is
 /// removed last, as are temporary files that killed runs left: PATH belongs to one run at a time
-/// (dist::PathLock). So at any moment PATH is a complete checkpoint, the old one or the new one.
+/// (io::PathLock). So at any moment PATH is a complete checkpoint, the old one or the new one.
 ///
 /// PATH: attributes checkpoint_version, _precision, _hash (of all but S), _S, _identity (its
 /// names), and the identity's values under their own names; /state/w and /state/velocity (p x 1),
@@ -23,7 +23,7 @@ using dist::Identity;
 /// record after the other, /history/directions_count numbers each). Everything to the bit, float as
 /// float32.
 ///
-/// `settings`: what the run that goes on may have otherwise (dist::write_settings).
+/// `settings`: what the run that goes on may have otherwise (io::write_settings).
 ///
 /// Collective. Bytes: that of the state and, when new, of S; S is hashed every time (n k/P numbers
 /// a rank). Memory: nothing of its size. Throws InputError where the place cannot be written to,

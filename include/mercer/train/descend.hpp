@@ -86,11 +86,11 @@ struct State {
   std::vector<Record> history;
 };
 
-enum class Ending { converged, loss_reached, all_steps, out_of_time, interrupted };
-std::string name(Ending ending);
+enum class StopReason { converged, loss_reached, all_steps, out_of_time, interrupted };
+std::string name(StopReason stop_reason);
 
 struct Outcome {
-  Ending ending = Ending::all_steps;
+  StopReason stop_reason = StopReason::all_steps;
   double seconds_per_step = 0;  ///< median of the last thousand; records and hooks apart
   double sum_share = 0;         ///< of a step, waiting for the gradient's sum
   double bytes_per_step = 0;    ///< handed to MPI by this rank; records apart
@@ -101,7 +101,7 @@ struct Outcome {
 template <class T>
 struct Hooks {
   /// S of set `set` at the parameters w (Options::refresh).
-  std::function<RowPreconditioner<T>(std::size_t set, std::span<const T> w)> preconditioner = {};
+  std::function<msk::Preconditioner<T>(std::size_t set, std::span<const T> w)> preconditioner = {};
   /// Completes a record (test loss, |K_t - K_0|).
   std::function<void(std::span<const T> w, Record&)> observe = {};
   /// Every Options::checkpoint_every steps, and when the run was interrupted or out of time.

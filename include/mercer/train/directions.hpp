@@ -7,6 +7,7 @@
 #include "mercer/comm/communicator.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "mercer/spectral/krylov.hpp"
 
 namespace mercer::train {
 
@@ -16,10 +17,12 @@ template <class T>
 class Directions {
  public:
   Directions() = default;  ///< none
-  /// `which`: from 1, ascending, at most pairs.k(). `ratio`: s_i of all pairs
+  /// `which`: from 1, ascending, at most the number of pairs. `ratio`: s_i of all pairs
   /// (g(lambda_i)/lambda_i, 1 beyond k); empty where S is the identity or does not share K's
   /// eigenvectors (the prediction then is that of S = I). Throws InputError naming what in `which`
-  /// is not there or does not ascend. Collective.
+  /// is not there or does not ascend. From pairs by rows (local) or on the grid (collective).
+  Directions(const spectral::TopPairs& pairs, std::span<const Index> which,
+             std::span<const double> ratio);
   Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
              std::span<const double> ratio);
 
@@ -31,6 +34,9 @@ class Directions {
   std::vector<double> measure(const comm::Communicator& comm, MatrixView<const T> R) const;
 
  private:
+  /// which_ and rates_; the columns of V that are wanted.
+  std::vector<Index> choose(Index n, std::span<const double> lambda, std::span<const Index> which,
+                            std::span<const double> ratio);
   std::vector<Index> which_;
   std::vector<double> rates_;
   Matrix<T> V_;  ///< chosen x m

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "mercer/dist/row_block.hpp"
-#include "mercer/train/row_preconditioner.hpp"
+#include "mercer/msk/preconditioner.hpp"
 
 namespace mercer::train {
 
@@ -17,7 +17,7 @@ struct RowSet {
   Index first = 0;  ///< global index of the first local row
   Matrix<T> X;      ///< d x m
   Matrix<T> Y;      ///< c x m
-  RowPreconditioner<T> S;
+  msk::Preconditioner<T> S;
 
   Index rows() const { return X.cols(); }
 };

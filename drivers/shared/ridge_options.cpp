@@ -1,0 +1,155 @@
+#include "shared/ridge_options.hpp"
+
+#include <cmath>
+
+#include "mercer/base/text.hpp"
+
+namespace mercer::drivers {
+
+namespace po = boost::program_options;
+using jobs::Preconditioning;
+using jobs::RidgeSolver;
+
+void RidgeLine::add(CommandLine& line) {
+  auto& o = options;
+  auto add = line.group("Ridge regression").add_options();
+  add("ridge", po::value(&ridge_)->value_name("G[,G2,...]|loo|gcv|holdout"),
+      "gamma on K = k/n (a ridge of h on the kernel that is not divided by n is gamma = h/n); "
+      "loo, gcv: "
+      "chosen by leave-one-out or generalised cross-validation among 1e-10 ... 10 trace(K)/n, "
+      "the largest of those whose scores differ by no more than rounding (cg: than the error of "
+      "their estimates); holdout: by a tenth of the rows that the fit does not see, with cg. Of a "
+      "modified kernel the range is that of trace(K_g)/n; loo estimates the error of refitting "
+      "without each row (S stays that of all rows), gcv and holdout are of the fixed matrix K_g, "
+      "whose spectrum is that of all rows");
+  add("ridge-relative", po::value(&ridge_relative_)->value_name("G[,...]"),
+      "gamma = G trace(K)/n, K before g");
+  add("top", po::value(&o.top)->value_name("K")->default_value(-1, "n"),
+      "how many eigenvalues g changes; more where g jumps within an eigenspace that K cuts");
+  add("g", po::value(&o.g)->value_name("NAME|EXPR")->implicit_value("flat"),
+      "flat: lk, flat:c: c lk, identity: l, power:p: lk (l/lk)^p, inverse: 1, table:FILE, or an "
+      "expression in l (lambda_i), lk (lambda_(K+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
+  add("predict", po::value(&predict_)->value_name("NAME")->default_value("inductive"),
+      "inductive (Nystrom, any number of test rows) or transductive (test rows take part in the "
+      "spectrum)");
+  add("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
+      "cholesky: direct, to rounding, n^3: right for moderate n. cg: conjugate gradients, to "
+      "--cg-tol, n^2 an iteration: right for large n, and where K does not fit. auto: cholesky up "
+      "to n = 10 000 where it fits, beyond that what Mercer's model says. elpa1, elpa2, scalapack, "
+      "lapack, krylov: direct, with this eigensolver where pairs are needed");
+  add("spectrum", po::value(&o.spectrum)->value_name("S.h5"),
+      "stored eigenpairs of the same data and kernel, by mercer-spectrum; with cg also as "
+      "preconditioner");
+  add("model", po::value(&model)->value_name("R.h5"), "predict from a stored result");
+  add("model-rows", po::value(&rows_)->value_name("stored|reference")->default_value(rows_),
+      "what --out holds of the training rows, which predictions need: the prepared inputs (8 n d "
+      "bytes), or the data SPEC and a hash: then they are read again, from --train where they have "
+      "moved");
+
+  auto& iterative = line.group("Conjugate gradients (--solver cg)");
+  storage_.add(iterative, o.storage);
+  auto more = iterative.add_options();
+  more("preconditioner",
+       po::value(&preconditioner_)->value_name("NAME")->default_value(preconditioner_),
+       "cholesky: randomly pivoted, --rank columns of K: right nearly always. eigenpairs: the top "
+       "--rank pairs, or those of --spectrum and --top: right where they are there anyway. none: "
+       "right for large ridges. auto: eigenpairs where they are there, else cholesky");
+  more("rank", po::value(&o.rank)->value_name("R")->default_value(0, "chosen"),
+       "of the preconditioner: larger ones take fewer iterations, n R/P numbers a rank, and n R^2 "
+       "flops once; more is right for small ridges");
+  more("cg-tol", po::value(&o.cg_tol)->value_name("E")->default_value(1e-8, "1e-8"),
+       "stop at |Y - (K + gamma I) A| <= E |Y|, every output; smaller is right where the ridge is "
+       "small and coefficients matter, larger for predictions alone");
+  more("max-iterations", po::value(&o.max_iterations)->value_name("N")->default_value(1000),
+       "of conjugate gradients, a ridge");
+  checkpoints_.add(iterative, o.checkpoints);
+}
+
+void RidgeLine::read_ridges() {
+  if (ridge_.empty() == ridge_relative_.empty())
+    throw InputError(
+        "give the ridge once: --ridge G (gamma on K = k/n), --ridge-relative G (times trace(K)/n), "
+        "--ridge loo, gcv or holdout");
+  options.relative = ridge_.empty();
+  const std::string& text = options.relative ? ridge_relative_ : ridge_;
+  options.given = text;
+  if (text == "loo") options.choice = krr::RidgeCriterion::leave_one_out;
+  if (text == "gcv") options.choice = krr::RidgeCriterion::gcv;
+  if (text == "holdout") options.choice = krr::RidgeCriterion::holdout;
+  if (!options.choice.has_value())
+    options.ridges = parse_numbers(options.relative ? "--ridge-relative" : "--ridge", text);
+}
+
+void RidgeLine::read_solver() {
+  if (solver_ == "auto") return;
+  if (solver_ == "cg") {
+    options.solver = RidgeSolver::conjugate_gradients;
+    return;
+  }
+  options.solver = RidgeSolver::direct;
+  if (solver_ == "cholesky") return;
+  try {
+    options.eigensolver = spectral::parse_method(solver_);
+  } catch (const InputError&) {
+    throw InputError(
+        "--solver {}: give auto, cholesky, cg, or an eigensolver: elpa1, elpa2, scalapack, "
+        "lapack, krylov",
+        solver_);
+  }
+}
+
+void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
+  auto& o = options;
+  read_ridges();
+  if (predict_ != "inductive" && predict_ != "transductive")
+    throw InputError("--predict {}: give inductive or transductive", predict_);
+  o.transductive = predict_ == "transductive";
+  if (rows_ != "stored" && rows_ != "reference")
+    throw InputError("--model-rows {}: give stored or reference", rows_);
+  reference = rows_ == "reference";
+  if (o.top != -1 && o.g.empty()) o.g = "flat";
+  read_solver();
+  if (preconditioner_ == "none")
+    o.preconditioner = Preconditioning::none;
+  else if (preconditioner_ == "eigenpairs")
+    o.preconditioner = Preconditioning::eigenpairs;
+  else if (preconditioner_ == "cholesky")
+    o.preconditioner = Preconditioning::cholesky;
+  else if (preconditioner_ != "auto")
+    throw InputError("--preconditioner {}: give auto, none, eigenpairs or cholesky",
+                     preconditioner_);
+  storage_.read();
+  checkpoints_.read(line);
+  o.single = common.single_precision;
+  for (const char* option :
+       {"storage", "preconditioner", "rank", "cg-tol", "max-iterations", "checkpoint"}) {
+    if (!line.given(option)) continue;
+    if (o.solver == RidgeSolver::direct)
+      throw InputError("--{}: belongs to --solver cg, not to {}", option, solver_);
+    if (o.asked_by.empty()) o.asked_by = std::string("--") + option;
+  }
+  o.validate();
+  o.validate(kernel);
+}
+
+void RidgeLine::expect_no_fit(const CommandLine& line) const {
+  for (const char* option : {"ridge", "ridge-relative", "top", "g", "predict", "solver", "spectrum",
+                             "storage", "preconditioner", "rank", "cg-tol", "max-iterations",
+                             "checkpoint", "precision", "check", "model-rows"})
+    if (line.given(option))
+      throw InputError("--{}: belongs to a fit, --model {} is one that is done: leave it out",
+                       option, model);
+  for (const char* option :
+       {"split", "index", "limit", "scale", "standardize", "unit-norm", "one-hot"})
+    if (line.given(option))
+      throw InputError(
+          "--{}: decides how the training rows were read or prepared, and --model {} knows: leave "
+          "it out",
+          option, model);
+  if (preparation.csv_target == "none")
+    throw InputError(
+        "--target none: --model {} knows its targets, and test rows may be without: leave it out",
+        model);
+}
+
+}  // namespace mercer::drivers

@@ -1,0 +1,104 @@
+#include "shared/spectrum_options.hpp"
+
+#include <cmath>
+
+#include "mercer/base/text.hpp"
+
+namespace mercer::drivers {
+
+namespace po = boost::program_options;
+
+void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions& options) {
+  options_ = &options;
+  auto add = group.add_options();
+  add("checkpoint", po::value(&options.path)->value_name("FILE"),
+      "of the iterative solver: written every --checkpoint-every and when interrupted (SIGUSR1, "
+      "SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU). mpirun passes SIGUSR1 and SIGUSR2 on and waits; "
+      "after SIGTERM or SIGINT it kills its ranks within a second: too soon for a large "
+      "checkpoint");
+  add("checkpoint-every", po::value(&every_)->value_name("SECONDS|Np")->default_value(every_),
+      "seconds between checkpoints, or 5p: every 5 products of K with a block");
+  add("resume", po::bool_switch(&options.resume), "go on from --checkpoint FILE");
+}
+
+void CheckpointLine::read(const CommandLine& line) {
+  if (!options_->asked()) {
+    if (options_->resume) throw InputError("--resume: needs --checkpoint FILE");
+    if (line.given("checkpoint-every"))
+      throw InputError("--checkpoint-every: needs --checkpoint FILE");
+    return;
+  }
+  const bool by_products = every_.ends_with('p');
+  const double every = parse_numbers("--checkpoint-every",
+                                     by_products ? every_.substr(0, every_.size() - 1) : every_)
+                           .at(0);
+  if (!(every > 0 && every < 1e15) || (by_products && every != std::floor(every)))
+    throw InputError(
+        "--checkpoint-every {}: give seconds, e.g. 600, or a whole number of products, e.g. 5p",
+        every_);
+  options_->seconds = by_products ? 0 : every;
+  options_->products = by_products ? static_cast<Index>(every) : 0;
+}
+
+void StorageLine::add(po::options_description& group, gram::Storage& storage) {
+  storage_ = &storage;
+  group.add_options()(
+      "storage",
+      po::value(&typed_)->value_name("auto|double|single|none|mixed")->default_value(typed_),
+      "what an iterative solver keeps of K. double: half of K, 4 n^2 bytes over all ranks: right "
+      "where it fits. single: half of that; K is off by 3e-8 of its entries. none: K computed "
+      "again in every product: right where nothing fits. mixed: as much in single as "
+      "--memory-limit allows. auto: the first of double, single, mixed that fits");
+}
+
+void StorageLine::read() {
+  try {
+    *storage_ = gram::parse_storage(typed_);
+  } catch (const InputError&) {
+    throw InputError("--storage {}: give auto, double, single, none or mixed", typed_);
+  }
+}
+
+void SpectrumLine::add(CommandLine& line) {
+  auto& group = line.group("Spectrum");
+  auto add = group.add_options();
+  add("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
+      "how many of the largest eigenvalues");
+  add("values-only", po::bool_switch(&values_only_), "no eigenvectors");
+  add("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
+      "elpa1, elpa2, scalapack, lapack: direct, any number of pairs, to rounding. krylov: "
+      "iterative, "
+      "to --tol, from products with K alone: right for few pairs (up to about n/10) and where K "
+      "does not fit. auto: the faster by Mercer's model of those that fit");
+  add("tol", po::value(&tolerance_)->value_name("E")->default_value(1e-10, "1e-10"),
+      "largest residual |K v - lambda v|/lambda_1 that is accepted; krylov stops there");
+  add("estimates", po::value(&estimates_)->value_name("[G]")->implicit_value("1e-3"),
+      "what needs no pairs, from products alone: trace, lambda_min, spectral density, and the "
+      "statistical dimension tr K (K + gamma I)^-1 and log-determinant of K + gamma I at gamma = G "
+      "trace(K)/n; stochastic, with their errors; right for the whole spectrum of a large K");
+  storage_.add(group, options.storage);
+  add("block", po::value(&options.block)->value_name("B")->default_value(0, "chosen"),
+      "krylov: vectors of a product; more than the multiplicity of any eigenvalue is best");
+  add("start", po::value(&options.start)->value_name("S.h5"),
+      "krylov: starts from the eigenvectors of an earlier result: right for a sequence of similar "
+      "kernels of the same rows, and where rows were added after them");
+  checkpoints_.add(group, options.checkpoints);
+}
+
+void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
+  options.method = spectral::parse_method(solver_);
+  storage_.read();
+  checkpoints_.read(line);
+  options.vectors = !values_only_;
+  options.single = common.single_precision;
+  options.exact_residuals = common.check;
+  if (line.given("tol")) options.tolerance = tolerance_;
+  for (const char* option : {"storage", "block", "start", "checkpoint"})
+    if (options.direct_asked() && line.given(option))
+      throw InputError("--{}: belongs to --solver krylov, not to {}", option, solver_);
+  if (!estimates_.empty()) options.estimates = parse_numbers("--estimates", estimates_).at(0);
+  options.validate();
+  options.validate(kernel);
+}
+
+}  // namespace mercer::drivers

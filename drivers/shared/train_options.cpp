@@ -1,0 +1,262 @@
+#include "shared/train_options.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/base/text.hpp"
+#include "mercer/net/parameters.hpp"
+
+namespace mercer::drivers {
+
+namespace po = boost::program_options;
+
+namespace {
+
+/// "1,2,5" -> 1, 2, 5. Throws InputError.
+std::vector<Index> parse_directions(const std::string& text) {
+  std::vector<Index> which;
+  for (const double value : parse_numbers("--directions", text)) {
+    if (!(value >= 1 && value < 1e15) || value != std::floor(value))
+      throw InputError("--directions {}: give the numbers of eigenvectors, from 1: 1,2,5", text);
+    which.push_back(static_cast<Index>(value));
+  }
+  std::ranges::sort(which);
+  which.erase(std::unique(which.begin(), which.end()), which.end());
+  return which;
+}
+
+/// An option that was given without what it needs.
+void require(const CommandLine& line, const char* option, const char* what, bool there) {
+  if (line.given(option) && !there) throw InputError("--{}: needs {}", option, what);
+}
+
+/// Whether it is the first of two words.
+bool is_first(const char* option, const std::string& value, const char* first, const char* second) {
+  if (value != first && value != second)
+    throw InputError("--{} {}: give {} or {}", option, value, first, second);
+  return value == first;
+}
+
+}  // namespace
+
+void TrainLine::add(CommandLine& line) {
+  add_network(line);
+  add_preconditioner(line);
+  add_descent(line);
+  add_traces(line);
+}
+
+void TrainLine::add_network(CommandLine& line) {
+  auto network = line.group("Network: --arch with widths, or --depth and --width").add_options();
+  network("width", po::value(&width_)->value_name("W"),
+          "units of each hidden layer of --depth; the last layer is as wide as the targets");
+  network("parametrization",
+          po::value(&parametrization_)->value_name("ntk|standard")->default_value("ntk"),
+          "ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b with entries of W and b ~ N(0, 1); "
+          "standard: z = W a + b with W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2)");
+  network("init",
+          po::value(&init_)->value_name("antisymmetric|gaussian")->default_value("antisymmetric"),
+          "antisymmetric: f = (f(w) - f(w'))/sqrt(2) with w' = w at the start, so that training "
+          "starts at output 0, as the theory asks; gaussian: one copy, whose first output is of "
+          "size 1 at any width");
+  network("init-parameters", po::value(&init_parameters_)->value_name("W.h5"),
+          "start from these weights: /parameters of a result, or written elsewhere");
+}
+
+void TrainLine::add_preconditioner(CommandLine& line) {
+  auto& s_group = line.group("Preconditioner S: S K has the eigenvalues g(lambda_i) for i <= top");
+  auto s = s_group.add_options();
+  s("precondition", po::value(&precondition_)->value_name("none|kernel|empirical"),
+    "none: gradient descent. kernel: S of the analytic kernel of the same architecture: right for "
+    "wide networks, and cheap to use again (--spectrum). empirical: S of the tangent kernel of the "
+    "network as it stands, at the start or every --refresh steps: right for networks of moderate "
+    "width, and where training leaves the linear regime. Default: kernel with --top, --g or "
+    "--spectrum, none otherwise");
+  s("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
+    "how many eigenvalues g changes; with --stochastic block those of each block");
+  s("g", po::value(&options.g)->value_name("NAME|EXPR")->default_value("flat"),
+    "flat, flat:c, power:p, inverse (with top = n: S = K^-1), table:FILE, or an expression in l "
+    "(lambda_i), lk (lambda_(k+1)), l1 (lambda_1), i; g > 0");
+  s("spectrum", po::value(&options.spectrum)->value_name("S.h5"),
+    "stored eigenpairs of the same data and kernel, by mercer-spectrum");
+  s("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
+    "of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: from "
+    "products with K, which is never assembled: right for few pairs and where K does not fit. "
+    "auto: the faster by Mercer's model of those that fit");
+  storage_.add(s_group, options.storage);
+  s("refresh", po::value(&options.descent.refresh)->value_name("T")->default_value(0, "never"),
+    "empirical: S anew every T steps");
+}
+
+void TrainLine::add_descent(CommandLine& line) {
+  auto& o = options.descent;
+  auto descent =
+      line.group("Descent: w <- w - eta J^T S r, r = f(X; w) - Y; eta is divided by nothing")
+          .add_options();
+  descent("lr", po::value(&rate_)->value_name("auto|X")->default_value("auto"),
+          "eta; auto: 1/lambda_max(J J^T S), measured by power iteration, again with each new S");
+  descent("safety", po::value(&o.safety)->value_name("F")->default_value(1.0, "1"),
+          "--lr auto times F");
+  descent(
+      "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
+      "with --lr auto and no momentum, not for block: smaller steps where the loss falls by less "
+      "than the linear model says, growing again where it holds; for rows, where an epoch made "
+      "the loss grow");
+  descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most");
+  descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
+          "stop at |r_t| <= E |r_0|");
+  descent("loss", po::value(&o.loss)->value_name("E")->default_value(0.0, "0"),
+          "stop at mean r^2 <= E");
+  descent("max-seconds", po::value(&o.max_seconds)->value_name("T")->default_value(0.0, "none"),
+          "stop after T seconds of training");
+  descent("batch", po::value(&o.batch)->value_name("B")->default_value(0, "all"),
+          "rows a step, of all ranks together");
+  descent("stochastic", po::value(&stochastic_)->value_name("rows|block")->default_value("rows"),
+          "how --batch and S go together. rows: the batch's rows of S r, with r of the other rows "
+          "as last seen: right when S couples all rows and --top is small; a batch excites the top "
+          "modes that S damps, so that it takes a --safety far below 1 (lambda_(k+1)/lambda_1 is "
+          "safe). block: fixed random blocks of B rows, each with the S of its own kernel block: "
+          "right when K^-1 "
+          "is meant, or "
+          "when the S of all rows is too large. Without S both are stochastic gradient descent");
+  descent("residual-refresh",
+          po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
+          "rows: r of all rows anew every E steps");
+  descent("weight-decay", po::value(&o.weight_decay)->value_name("L")->default_value(0.0, "0"),
+          "eta (J^T S r + L w)");
+  descent("momentum", po::value(&o.momentum)->value_name("M")->default_value(0.0, "0"),
+          "heavy ball");
+}
+
+void TrainLine::add_traces(CommandLine& line) {
+  auto trace = line.group("Traces and checkpoints").add_options();
+  trace("directions", po::value(&directions_)->value_name("I,J,...|none"),
+        "eigenvectors v_i of K along which |v_i^T r_t| is followed, beside the theory's r_t = (I - "
+        "eta n K S)^t r_0; default: with S the first eight and some up to --top, none without");
+  trace("trace-kernel", po::bool_switch(&options.trace_kernel),
+        "|K_t - K_0|/|K_0| of the empirical kernel at each record: an n x n matrix each time");
+  trace("operator-spectrum", po::bool_switch(&options.operator_spectrum),
+        "lambda_max and lambda_min of K_0 S, K_0 the network's own kernel: an n x n eigenproblem");
+  trace("csv", po::value(&csv)->value_name("FILE.csv"), "the records as a table");
+  trace("record-every",
+        po::value(&options.descent.record_every)->value_name("N")->default_value(0, "chosen"),
+        "steps between records; chosen: dense at first, about 200 in all");
+  trace("checkpoint", po::value(&options.checkpoint)->value_name("FILE"),
+        "written every --checkpoint-every steps, and when interrupted: see mercer-krr --help");
+  trace("checkpoint-every",
+        po::value(&options.descent.checkpoint_every)
+            ->value_name("N")
+            ->default_value(0, "when interrupted"),
+        "steps between checkpoints");
+  trace("resume", po::bool_switch(&options.resume), "go on from --checkpoint FILE");
+}
+
+void TrainLine::read(const CommandLine& line) {
+  if (train.empty())
+    throw InputError("--train: give the training set, e.g. --train circle:n=64,freq=5,grid");
+  net::parse_parametrization(parametrization_);
+  net::parse_start(init_);
+  if (parametrization_ == "standard")
+    for (const auto& [name, value] : line.settings())
+      if (name == "kernel" && value != "ntk")
+        throw InputError(
+            "--parametrization standard: S is that of --kernel ntk (in this parametrisation) or "
+            "--precondition empirical, not --kernel {}",
+            value);
+
+  read_preconditioner(line);
+  read_descent(line);
+  options.descent.seed = common.seed;
+  if (line.given("directions") && directions_ != "none")
+    options.directions = parse_directions(directions_);
+  options.default_directions = directions_.empty();
+  require(line, "checkpoint-every", "--checkpoint FILE", !options.checkpoint.empty());
+  options.validate();
+}
+
+void TrainLine::read_preconditioner(const CommandLine& line) {
+  const bool asked = line.given("top") || line.given("g") || line.given("spectrum");
+  if (precondition_.empty()) precondition_ = asked ? "kernel" : "none";
+  if (precondition_ == "kernel")
+    options.precondition = jobs::Precondition::kernel;
+  else if (precondition_ == "empirical")
+    options.precondition = jobs::Precondition::empirical;
+  else if (precondition_ != "none")
+    throw InputError("--precondition {}: give none, kernel or empirical", precondition_);
+  if (asked && !options.preconditioned())
+    throw InputError("--precondition none: takes no --top, --g or --spectrum");
+  options.method = spectral::parse_method(solver_);
+  storage_.read();
+  for (const char* option : {"solver", "storage"})
+    require(line, option, "--top, --g or --directions, and no --spectrum: it computes pairs of K",
+            options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
+  require(line, "refresh", "--precondition empirical: the analytic kernel never changes",
+          options.precondition == jobs::Precondition::empirical);
+}
+
+void TrainLine::read_descent(const CommandLine& line) {
+  auto& o = options.descent;
+  o.stochastic = is_first("stochastic", stochastic_, "rows", "block") ? train::Stochastic::rows
+                                                                      : train::Stochastic::block;
+  require(line, "stochastic", "--batch B, the rows of a step", line.given("batch"));
+  require(line, "residual-refresh", "--batch B with --stochastic rows",
+          o.batch > 0 && !options.blocks());
+  if (line.given("batch") && o.batch < 1)
+    throw InputError("--batch {}: give at least 1 row", o.batch);
+  if (rate_ == "auto") {
+    o.rate = 0;
+  } else {
+    o.rate = parse_numbers("--lr", rate_).at(0);
+    if (!(o.rate > 0 && std::isfinite(o.rate)))
+      throw InputError("--lr {}: give a positive number or auto", rate_);
+    require(line, "safety", "--lr auto", false);
+  }
+  const bool guarded = o.rate == 0 && o.momentum == 0 && !options.blocks();
+  o.safeguard = is_first("safeguard", safeguard_, "on", "off") && guarded;
+  if (line.given("safeguard") && safeguard_ == "on" && !guarded)
+    throw InputError(
+        "--safeguard on: works with --lr auto, without --momentum and --stochastic block: leave it "
+        "out");
+}
+
+net::Network TrainLine::network(const CommandLine& line, const data::Dataset& train) const {
+  auto architecture = line.architecture();
+  if (width_ != 0) {
+    if (line.given("arch")) throw InputError("--width: belongs to --depth; write it into --arch");
+    if (width_ < 0) throw InputError("--width {}: give at least 1", width_);
+    Index left = architecture.depth();
+    for (auto& layer : architecture.layers)
+      if (auto* dense = std::get_if<arch::Dense>(&layer.what))
+        dense->width = left-- > 0 ? width_ : train.outputs();
+  } else if (!line.given("arch")) {
+    throw InputError(
+        "give the network: --arch \"dense(1024) relu dense({})\", or --depth L --width W",
+        train.outputs());
+  }
+  if (!architecture.has_widths())
+    throw InputError(
+        "--arch {}: a network needs the width of every layer, e.g. \"dense(1024) relu dense({})\"",
+        architecture.text(), train.outputs());
+  net::Network network(architecture, train.dimension(),
+                       net::parse_parametrization(parametrization_), net::parse_start(init_));
+  if (network.outputs() != train.outputs())
+    throw InputError(
+        "--arch {}: the last layer has {} units, but the targets have {} columns{}",
+        architecture.text(), network.outputs(), train.outputs(),
+        train.outputs() == 1 ? " (labels become a column for each class with --one-hot)" : "");
+  return network;
+}
+
+template <class T>
+std::vector<T> TrainLine::start(const net::Network& network, const comm::Communicator& comm) const {
+  if (init_parameters_.empty()) return network.initial<T>(common.seed);
+  const auto w = net::read_parameters(io::Hdf5File::open(comm, init_parameters_), network);
+  return {w.begin(), w.end()};
+}
+
+template std::vector<double> TrainLine::start<double>(const net::Network&,
+                                                      const comm::Communicator&) const;
+template std::vector<float> TrainLine::start<float>(const net::Network&,
+                                                    const comm::Communicator&) const;
+
+}  // namespace mercer::drivers

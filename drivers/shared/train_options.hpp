@@ -1,0 +1,46 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "mercer/jobs/training.hpp"
+#include "mercer/net/network.hpp"
+#include "shared/spectrum_options.hpp"
+
+namespace mercer::drivers {
+
+/// What mercer-train is asked for.
+struct TrainLine {
+  CommonOptions common;
+  std::string train, test;
+  data::Options preparation;
+  std::string csv;  ///< the records as a table
+  jobs::TrainingOptions options;
+
+  void add(CommandLine& line);
+  /// Checks what was typed and fills `options`. Throws InputError. Local.
+  void read(const CommandLine& line);
+  /// The network of --arch, or of --depth and --width with one output for each column of the
+  /// targets. Throws InputError: widths that are missing, outputs that are not the targets'
+  /// columns. Local.
+  net::Network network(const CommandLine& line, const data::Dataset& train) const;
+  /// w_0: drawn, or those of --init-parameters. Equal on all ranks. Collective.
+  template <class T>
+  std::vector<T> start(const net::Network& network, const comm::Communicator& comm) const;
+
+ private:
+  void add_network(CommandLine& line);
+  void add_preconditioner(CommandLine& line);
+  void add_descent(CommandLine& line);
+  void add_traces(CommandLine& line);
+  void read_preconditioner(const CommandLine& line);
+  void read_descent(const CommandLine& line);
+
+  Index width_ = 0;  ///< of the hidden layers of --depth; 0: --arch has the widths
+  std::string parametrization_ = "ntk", init_ = "antisymmetric", init_parameters_;
+  std::string precondition_, solver_ = "auto";
+  std::string rate_ = "auto", safeguard_ = "on", stochastic_ = "rows", directions_;
+  StorageLine storage_;
+};
+
+}  // namespace mercer::drivers

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <span>
+
+#include "mercer/dist/dist_matrix.hpp"
+#include "mercer/dist/row_block.hpp"
+
+namespace mercer::dist {
+
+/// Columns first ... first + count - 1 of A. Local.
+RowBlock<double> take_columns(const RowBlock<double>& A, Index first, Index count);
+
+/// The rows of `above`, then those of `below`, over the same ranks. Collective. Throws InputError
+/// when they differ in their columns.
+template <class T>
+RowBlock<T> concatenate(const RowBlock<T>& above, const RowBlock<T>& below);
+
+/// Rows first ... first + count - 1 of A, on A's grid and block size. Collective; moved in panels
+/// of at least 256 columns.
+template <class T>
+DistMatrix<T> take_rows(const DistMatrix<T>& A, Index first, Index count);
+
+/// Columns `wanted` (ascending) of the n x k A by rows, as the transpose of this rank's m rows
+/// (RowPartition of n): wanted.size() x m, in T. Collective over A's grid. Moved in panels of
+/// columns: beside the result a rank holds less than 64 MiB, or one cycle of blocks.
+template <class T>
+Matrix<T> columns_by_rows(const DistMatrix<double>& A, std::span<const Index> wanted);
+
+/// This rank's rows of A (RowPartition), in double and column-major, as operators take them.
+/// Collective over A's grid; moved in panels as above.
+template <class T>
+Matrix<double> to_columns(const DistMatrix<T>& A);
+
+/// This rank's rows of A as operators take them (local_rows() x cols(), column-major), and back.
+/// Local.
+Matrix<double> to_columns(const RowBlock<double>& A);
+RowBlock<double> to_row_block(const comm::Communicator& comm, Index n, MatrixView<const double> A);
+
+}  // namespace mercer::dist

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "mercer/io/hdf5.hpp"
+
+namespace mercer::io {
+
+/// Blocks of vectors in files: n x m of which every rank holds its rows (dist::RowPartition of n)
+/// as a column-major matrix, as gram::Operator has them. Written as DATASET0, DATASET1, ..., n x 64
+/// each, the last one narrower; none where m = 0. Collective. Memory: 64 columns of this rank's
+/// rows.
+void write_columns(Hdf5File& file, const std::string& dataset, Index n,
+                   MatrixView<const double> own);
+/// This rank's rows of the n x m block that write_columns() wrote, to the bit. Throws InputError
+/// where it is not there, of another shape or not finite. Collective.
+Matrix<double> read_columns(const Hdf5File& file, const std::string& dataset, Index n, Index m);
+/// The same into `own`, whose columns say m.
+void read_columns(const Hdf5File& file, const std::string& dataset, Index n,
+                  MatrixView<double> own);
+
+}  // namespace mercer::io

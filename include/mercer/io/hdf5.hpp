@@ -1,0 +1,141 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mercer/dist/dist_matrix.hpp"
+#include "mercer/dist/row_block.hpp"
+
+namespace mercer::io {
+
+/// Version of the HDF5 library that is loaded, "1.10.8". Local.
+std::string hdf5_version();
+
+/// Who writes files of a kind.
+enum class Origin {
+  anyone,  ///< data sets, kernel matrices, weights: verified where they have a checksum
+  mercer,  ///< models, spectra, checkpoints: refused where they have none
+};
+
+/// A parallel HDF5 file: plain row-major datasets, chunked by whole rows (about 1 MiB), that h5py
+/// opens without Mercer; texts are attributes that h5py shows as str. Every member function is
+/// collective over the file's communicator; trouble on one rank throws on all (InputError for files
+/// that are read, RunError for files that are written). HDF5 itself prints nothing.
+///
+/// A file that is written goes through MPI-IO in collective hyperslabs of at most 256 MiB, the same
+/// number on every rank (HDF5 1.10's independent writes fail above 2 GB a rank); matrices are
+/// staged by panels of rows in less than 64 MiB a rank. The space is claimed beforehand, so that a
+/// full disk or quota is found before the ranks meet inside MPI-IO, where one rank's failure would
+/// leave the others waiting. A file that is read is opened by every rank on its own, each reading
+/// its rows.
+///
+/// Every file that is written has a checksum (io/checksum.hpp), which open() verifies before HDF5
+/// sees a byte of it. A file without one, of another program, is HDF5's matter: where that searches
+/// damaged metadata for ever the run ends with one line and code 2, but damage that makes HDF5
+/// itself crash ends it with a signal.
+///
+/// What is read is checked before memory is taken for it: products of extents that overflow, and,
+/// in verified files, datasets that hold less than they claim or hold it elsewhere (virtual ones,
+/// external storage), are errors that name file and dataset.
+///
+/// Writing goes to a temporary name beside the target (io/temporary.hpp), which no other run has;
+/// finish() flushes, adds the checksum (the file is read once for it, each rank its share), syncs
+/// and renames. A file that is destroyed unfinished is removed: nothing half-written is ever left.
+/// The destructor is collective.
+class Hdf5File {
+ public:
+  /// Opens for reading. Throws InputError: missing, not HDF5, truncated, damaged or changed after
+  /// Mercer wrote it; without a checksum where `origin` is mercer.
+  static Hdf5File open(const comm::Communicator& comm, const std::string& path,
+                       Origin origin = Origin::anyone);
+  /// Starts a new file. Throws InputError where the place cannot be written to.
+  static Hdf5File create(const comm::Communicator& comm, const std::string& path);
+  Hdf5File(Hdf5File&&) noexcept;
+  Hdf5File& operator=(Hdf5File&&) noexcept;
+  ~Hdf5File();
+  void finish();
+  /// Local.
+  const std::string& path() const;
+  const comm::Communicator& comm() const;
+  /// Whether a file that is read has a checksum. Local.
+  bool verified() const;
+
+  bool contains(const std::string& dataset) const;
+  /// Extents of a numeric dataset (any rank >= 1). Throws InputError if absent or not numeric.
+  std::vector<Index> extents(const std::string& dataset) const;
+
+  /// The unit roundoff of a dataset's type: 2^-53 for float64, 2^-24 for float32, 2^-11 for
+  /// float16; 0 for integers. Throws as extents().
+  double rounding(const std::string& dataset) const;
+
+  /// Whether a dataset holds texts, of fixed or of variable length; false where there is none.
+  bool holds_texts(const std::string& dataset) const;
+  /// Its texts on rank 0 in C order, none on the others. Throws InputError if absent, no texts, or
+  /// not `count` of them (-1: any number).
+  std::vector<std::string> read_texts(const std::string& dataset, Index count = -1) const;
+
+  /// 1-D of values equal on all ranks / read onto all ranks, in C order.
+  void write(const std::string& dataset, std::span<const double> values);
+  std::vector<double> read_vector(const std::string& dataset) const;
+  /// The same of exactly `length` numbers, each of them finite. Throws InputError.
+  std::vector<double> read_finite(const std::string& dataset, Index length) const;
+  /// A dataset of one number, which is finite. Throws InputError.
+  double read_number(const std::string& dataset) const;
+  /// 1-D of UTF-8 texts, equal on all ranks, padded with zeros to one length (HDF5 writes texts of
+  /// any length on one process only): h5py shows them by dataset.asstr()[()].
+  void write(const std::string& dataset, std::span<const std::string> texts);
+  /// 1-D of n whole numbers, of which this rank holds those of its rows (dist::RowPartition of n).
+  void write(const std::string& dataset, Index n, std::span<const Index> own);
+  /// 2-D. `precision` of the dataset follows T; row blocks also of T = Index.
+  template <class T>
+  void write(const std::string& dataset, const dist::DistMatrix<T>& A);
+  template <class T>
+  void write(const std::string& dataset, const dist::RowBlock<T>& rows);
+  /// n x own.rows, of which this rank holds its rows (dist::RowPartition of n) as the contiguous
+  /// columns of `own`: what RowBlock does, without having to be one.
+  template <class T>
+  void write(const std::string& dataset, Index n, MatrixView<const T> own);
+  /// Reads a dataset of the matrix's extents (1-D counts as one column), converting the type.
+  template <class T>
+  void read(const std::string& dataset, dist::DistMatrix<T>& A) const;
+  /// Reads a dataset of any rank as rows x (product of the other extents).
+  template <class T>
+  dist::RowBlock<T> read_rows(const std::string& dataset) const;
+  /// The same of `rows` x `cols` finite numbers. Throws InputError.
+  template <class T>
+  dist::RowBlock<T> read_rows(const std::string& dataset, Index rows, Index cols) const;
+
+  /// Attributes of an object ("/" or a dataset's path).
+  void attribute(const std::string& object, const std::string& name, const std::string& value);
+  void attribute(const std::string& object, const std::string& name, double value);
+  void attribute(const std::string& object, const std::string& name, Index value);
+  bool has_attribute(const std::string& object, const std::string& name) const;
+  std::string text_attribute(const std::string& object, const std::string& name) const;
+  double number_attribute(const std::string& object, const std::string& name) const;
+  /// A number that is finite / a whole number in least ... most. Throws InputError.
+  double finite_attribute(const std::string& object, const std::string& name) const;
+  Index count_attribute(const std::string& object, const std::string& name, Index least,
+                        Index most) const;
+
+ private:
+  struct State;
+  explicit Hdf5File(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// `value`, which `file` holds under `name`, as a whole number in least ... most. Throws
+/// InputError. Local.
+Index whole_number(const Hdf5File& file, const std::string& name, double value, Index least,
+                   Index most);
+/// Throws InputError unless every number of every rank's `own` part of what `file` holds under
+/// `name` is finite. Collective.
+template <class T>
+void require_finite(const Hdf5File& file, const std::string& name, std::span<const T> own);
+
+/// More than any count in a file; sums and products of two such counts do not overflow.
+inline constexpr Index kMostCount = Index{1} << 31;
+
+}  // namespace mercer::io

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
+
+#include "mercer/plan/machine.hpp"
+
+namespace mercer::plan {
+
+/// One stage of a job, as predicted.
+struct Stage {
+  std::string name{}, method{};
+  double bytes = 0;    ///< of the rank that needs most while the stage runs
+  double flops = 0;    ///< of all ranks together
+  double seconds = 0;  ///< of the slowest rank
+  double sent = 0;     ///< bytes that a rank sends
+};
+
+/// `cost` on a machine, beside `data` bytes of rows. What is sent over a network that is not stated
+/// is left out, as it is of the time. Local.
+Stage stage(std::string name, std::string method, const Cost& cost, const Machine& machine,
+            double data);
+
+/// What a job will take, stage by stage, before anything is allocated.
+class Plan {
+ public:
+  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured and
+  /// rounded up. `timed`: the stages' seconds are predictions for this machine, to be shown.
+  explicit Plan(double baseline, bool timed = false) : baseline_(baseline), timed_(timed) {}
+  void stage(Stage stage) { stages_.push_back(std::move(stage)); }
+  void stage(std::string name, double bytes, double flops, std::string method = {}) {
+    stages_.push_back({std::move(name), std::move(method), bytes, flops});
+  }
+
+  bool timed() const { return timed_; }
+  double peak() const;  ///< bytes a rank, baseline included
+  double flops() const;
+  double seconds() const;
+  double sent() const;  ///< bytes by a rank
+  /// The table: one line a stage, and the peak.
+  std::string text() const;
+  /// One object a stage: name, method, bytes, flops, seconds, sent.
+  nlohmann::ordered_json json() const;
+  /// Empty where the peak is at most `limit` bytes a rank; else one line: which stage exceeds it,
+  /// and what can be done. `whose`: the limit in words, "of `memory_limit`".
+  std::string excess(double limit, const std::string& whose) const;
+
+ private:
+  double baseline_;
+  bool timed_;
+  std::vector<Stage> stages_;
+};
+
+/// "0.25 s", "12.3 s", "4.5 min", "3.2 h", "12 days".
+std::string format_seconds(double seconds);
+
+}  // namespace mercer::plan

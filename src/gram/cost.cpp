@@ -1,0 +1,150 @@
+#include "mercer/gram/cost.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "mercer/gram/assemble.hpp"
+
+namespace mercer::gram {
+namespace {
+
+/// How often the mirrored half of K and the panels of X go through memory, as fitted to quiet runs
+/// (tests/bench/plan_against_runs.py).
+constexpr double kMirror = 6, kPanelCopies = 8;
+/// A product with fewer columns takes as long as one with so many.
+constexpr double kLeastColumns = 8;
+
+double real(Index n) {
+  return static_cast<double>(n);
+}
+
+/// Panels of `rows` rows of X, fetched and prepared, but for what is sent.
+Cost panels_cost(const Sizes& sizes, double rows) {
+  const double bytes = 8 * real(sizes.d) * rows;
+  return {.prepared = rows, .copied = kPanelCopies * bytes, .touched = 2 * bytes};
+}
+
+/// Panels that assembling takes beside K; of a file's the matrix once more.
+double overhead(const Sizes& sizes, Index rows) {
+  return sizes.kernel != nullptr
+             ? assemble_overhead(*sizes.kernel, rows, sizes.d, sizes.shape, {.nb = sizes.nb})
+             : sizes.share_bytes();
+}
+
+}  // namespace
+
+double Sizes::data_bytes() const {
+  return 8 * real(n + m) * real(d + c) / ranks() + held;
+}
+
+double Sizes::share_bytes() const {
+  return element_bytes() * real(n) * real(n) / ranks();
+}
+
+double entry_flops(const Sizes& sizes) {
+  if (sizes.kernel == nullptr) return 0;
+  return 2 * (sizes.numbers > 0 ? sizes.numbers : real(sizes.d));
+}
+
+Cost entries_cost(const Sizes& sizes, double count) {
+  if (sizes.kernel == nullptr) return {};
+  return {.dots = 2 * real(sizes.d) * count, .entries = count};
+}
+
+Cost assemble_cost(const Sizes& sizes) {
+  const double n = real(sizes.n), d = real(sizes.d), P = sizes.ranks();
+  const double half = n * n / (2 * P), w = sizes.element_bytes();
+  const double rows = n / sizes.shape.rows + n / sizes.shape.cols;
+  Cost cost = entries_cost(sizes, half) + panels_cost(sizes, rows);
+  cost.bytes = sizes.share_bytes() + overhead(sizes, sizes.n);
+  cost.flops = n * n / 2 * entry_flops(sizes);
+  cost.copied += w * kMirror * half;
+  cost.touched += 2 * w * half;
+  cost.sent = (1 - 1 / P) * (w * half + 8 * d * rows);
+  cost.messages = 4 * (P - 1);
+  return cost;
+}
+
+Cost assemble_cross_cost(const Sizes& sizes) {
+  const double n = real(sizes.n), m = real(sizes.m), P = sizes.ranks();
+  const double count = m * n / P, w = sizes.element_bytes();
+  const double rows = m / sizes.shape.rows + n / sizes.shape.cols;
+  Cost cost = entries_cost(sizes, count) + panels_cost(sizes, rows);
+  cost.bytes = w * count + overhead(sizes, std::max(sizes.n, sizes.m));
+  cost.flops = m * n * entry_flops(sizes);
+  cost.copied += 2 * w * count;
+  cost.touched += w * count;
+  cost.sent = (1 - 1 / P) * 8 * real(sizes.d) * rows;
+  cost.messages = 2 * (P - 1);
+  return cost;
+}
+
+Cost apply_cross_cost(const Sizes& sizes) {
+  const double n = real(sizes.n), m = real(sizes.m), P = sizes.ranks();
+  const double width = real(sizes.d + sizes.c), count = m * n / P;
+  Cost cost = entries_cost(sizes, count);
+  cost.bytes = std::min(Options{}.panel_bytes, overhead(sizes, sizes.n));
+  cost.flops = 2 * m * n * width;
+  cost.columns = count / 2 * std::max(kLeastColumns, real(sizes.c));  // one product an entry
+  cost.passes = count / 2;
+  cost.prepared = n;
+  cost.sent = 8 * n * width * (1 - 1 / P);
+  cost.messages = 2 * (P - 1);
+  return cost;
+}
+
+OperatorCost operator_cost(const Sizes& sizes, const OperatorOptions& options, Index block) {
+  const double n = real(sizes.n), d = real(sizes.d), P = sizes.ranks();
+  const auto planned = [&](const OperatorOptions& o) {
+    return plan_operator(*sizes.kernel, sizes.n, sizes.d, block, sizes.shape, o);
+  };
+  auto everything = options;
+  everything.storage = Storage::in_double;
+  everything.memory_bytes = std::numeric_limits<double>::infinity();
+  const auto plan = planned(options);
+
+  OperatorCost op;
+  op.storage = plan.storage;
+  op.stored_share = plan.stored_share;
+  op.entries = std::max(n * n / (2 * P), planned(everything).tile_bytes / 8);
+  op.bytes = plan.bytes();
+  op.block = block;
+  op.sent = plan.bytes_sent;
+  if (op.stored_share > 0) {
+    const double rows = n / sizes.shape.rows + n / sizes.shape.cols;
+    op.set_up = entries_cost(sizes, op.stored_share * op.entries) + panels_cost(sizes, rows);
+    op.set_up.flops = op.stored_share * n * n / 2 * entry_flops(sizes);
+    op.set_up.touched += plan.tile_bytes;
+    op.set_up.sent = 8 * d * rows * (1 - 1 / P);
+    op.set_up.messages = 2 * (P - 1);
+  }
+  op.set_up.bytes = op.bytes;
+  return op;
+}
+
+OperatorCost matrix_operator_cost(const Sizes& sizes, Index block) {
+  const double n = real(sizes.n), b = real(block), P = sizes.ranks();
+  const double parts = 1.0 / sizes.shape.rows + 1.0 / sizes.shape.cols;
+  OperatorCost op{.storage = Storage::in_double, .stored_share = 1};
+  op.entries = n * n / P;
+  op.bytes = 8 * n * n / P + 16 * n * b * parts;
+  op.block = block;
+  op.sent = 8 * n * b * parts;
+  op.set_up.bytes = op.bytes;
+  return op;
+}
+
+Cost product_cost(const Sizes& sizes, const OperatorCost& op, double columns) {
+  const double n = real(sizes.n), again = 1 - op.stored_share;
+  Cost cost = entries_cost(sizes, again * op.entries);
+  cost.bytes = op.bytes;
+  cost.flops = 2 * n * n * columns + again * n * n / 2 * entry_flops(sizes);
+  cost.columns = op.entries * std::max(kLeastColumns, columns);
+  cost.passes = op.entries;
+  cost.converted = op.in_single() ? op.entries : 0;
+  cost.sent = op.sent * std::max(1.0, columns / real(op.block));
+  cost.messages = 4 * (sizes.ranks() - 1);
+  return cost;
+}
+
+}  // namespace mercer::gram

@@ -1,0 +1,189 @@
+#include "mercer/io/hdf5.hpp"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <filesystem>
+
+#include "hdf5_state.hpp"
+#include "mercer/base/file.hpp"
+#include "mercer/base/memory.hpp"
+#include "mercer/comm/environment.hpp"
+#include "mercer/io/checksum.hpp"
+#include "mercer/io/temporary.hpp"
+#include "posix_file.hpp"
+
+namespace mercer::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string directory_of(const std::string& path) {
+  const auto parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+/// Rank 0, before anything is computed: creates the file and proves that it takes bytes.
+void claim(const std::string& path, TemporaryFile& temporary) {
+  std::error_code ignored;
+  const auto status = fs::status(path, ignored);
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw InputError("{}: exists and is not a regular file: give the name of a file to write",
+                     path);
+  if (!fs::is_directory(directory_of(temporary.name()), ignored))
+    throw InputError("{}: there is no directory {}", path, directory_of(temporary.name()));
+  const PosixFile file(temporary.create());
+  const char probe[4096] = {};
+  if (file < 0 || ::write(file, probe, sizeof probe) != sizeof probe || ::fsync(file) != 0)
+    throw InputError("{}: cannot be written: {}", path, reason());
+}
+
+/// Throws InputError unless it is a file that can be read. Local.
+void expect_file(const std::string& path) {
+  require_file(path, path);
+  std::error_code error;
+  if (fs::file_size(path, error) == 0) throw InputError("{}: is empty", path);
+}
+
+/// Throws InputError unless it is a whole HDF5 file. Local.
+hid_t open_for_reading(const std::string& path) {
+  if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError("{}: is not an HDF5 file", path);
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_file_locking(access, false, true);  // network file systems often have no locks
+  const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
+  if (file < 0) throw InputError("{}: is truncated or damaged", path);
+  return file;
+}
+
+/// Claims `bytes` after `end` on the disk, or at least looks whether they are free.
+void take_space(const std::string& path, const std::string& temporary, Index end, Index bytes) {
+  const PosixFile file(temporary, O_WRONLY);
+  if (file >= 0 && ::fallocate(file, FALLOC_FL_KEEP_SIZE, end, bytes) == 0) return;
+  const bool unsupported = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
+  if (file < 0 || !unsupported) throw RunError("{}: cannot be written: {}", path, reason());
+  struct statvfs place {};
+  if (::fstatvfs(file, &place) == 0 &&
+      static_cast<double>(place.f_bavail) * static_cast<double>(place.f_frsize) <
+          static_cast<double>(bytes))
+    throw RunError("{}: cannot be written: {}", path, std::strerror(ENOSPC));
+}
+
+/// What was reserved beyond the end is given back.
+void trim(const std::string& path, const std::string& temporary) {
+  const PosixFile file(temporary, O_RDWR);
+  struct stat status {};
+  if (file < 0 || ::fstat(file, &status) != 0 || ::ftruncate(file, status.st_size) != 0)
+    throw RunError("{}: cannot be written: {}", path, reason());
+}
+
+}  // namespace
+
+Hdf5File::State::~State() {
+  int finalized = 0;
+  MPI_Finalized(&finalized);
+  if (file < 0 || finalized) return;
+  const Quiet quiet;
+  H5Fclose(file);
+}
+
+void Hdf5File::State::require_writing() const {
+  if (!writing() || file < 0) throw RunError("{}: is not open for writing", path);
+}
+
+std::unique_ptr<Watchdog> Hdf5File::State::watchdog(double seconds) const {
+  if (writing() || verified) return nullptr;
+  return std::make_unique<Watchdog>(path, comm.rank(), seconds);
+}
+
+void Hdf5File::State::reserve(Index bytes) const {
+  // Beside the elements: headers, and an index entry of about 100 bytes for each chunk of 1 MiB.
+  const Index wanted = bytes + bytes / 1024 + (Index{1} << 20);
+  comm::together(comm, [&] {
+    hsize_t end = 0;
+    H5Fget_filesize(file, &end);
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+        end + static_cast<hsize_t>(wanted) > limit.rlim_cur)
+      throw RunError("{}: cannot be written: it would exceed the limit of {} a file (ulimit -f)",
+                     path, format_bytes(static_cast<double>(limit.rlim_cur)));
+    if (comm.root()) take_space(path, temporary, static_cast<Index>(end), wanted);
+  });
+}
+
+Hdf5File::Hdf5File(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Hdf5File::Hdf5File(Hdf5File&&) noexcept = default;
+Hdf5File& Hdf5File::operator=(Hdf5File&&) noexcept = default;
+Hdf5File::~Hdf5File() = default;
+
+const std::string& Hdf5File::path() const {
+  return state_->path;
+}
+
+const comm::Communicator& Hdf5File::comm() const {
+  return state_->comm;
+}
+
+Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path, Origin origin) {
+  const Quiet quiet;
+  comm::together(comm, [&] { expect_file(path); });
+  std::unique_ptr<State> state(new State{comm, path, "", nullptr, -1, verify_checksum(comm, path)});
+  comm::together(comm, [&] {
+    const auto watchdog = state->watchdog();
+    state->file = open_for_reading(path);
+    if (origin == Origin::mercer && !state->verified)
+      throw InputError(
+          "{}: has no checksum: it was written by another program or by a Mercer of before there "
+          "were any: write it again",
+          path);
+  });
+  return Hdf5File(std::move(state));
+}
+
+bool Hdf5File::verified() const {
+  return state_->verified;
+}
+
+Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& path) {
+  const Quiet quiet;
+  std::unique_ptr<TemporaryFile> own;
+  comm::together(comm, [&] {
+    if (!comm.root()) return;
+    own = std::make_unique<TemporaryFile>(path);
+    claim(path, *own);
+  });
+  const std::string temporary = comm.broadcast(own ? own->name() : std::string(), 0);
+  comm::together(comm, [&] {
+    if (PosixFile(temporary, O_RDWR) < 0)
+      throw InputError("{}: is not seen by every rank: choose a shared file system", path);
+  });
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL);
+  const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+  H5Pset_userblock(creation, static_cast<hsize_t>(kUserBlock));
+  const hid_t file = H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, creation, access);
+  std::unique_ptr<State> state(new State{comm, path, temporary, std::move(own), file, false});
+  const int opened = comm.all_reduce(file >= 0 ? 1 : 0, comm::Op::sum);
+  if (opened == comm.size()) return Hdf5File(std::move(state));
+  if (opened > 0) comm::abort_run(path.c_str(), "HDF5 created the file on some ranks only");
+  throw InputError("{}: HDF5 cannot create a file there", path);
+}
+
+void Hdf5File::finish() {
+  const Quiet quiet;
+  State& state = *state_;
+  state.require_writing();
+  const bool flushed = H5Fflush(state.file, H5F_SCOPE_GLOBAL) >= 0;
+  const bool closed = H5Fclose(std::exchange(state.file, -1)) >= 0;
+  comm::together(state.comm, [&] {
+    if (!flushed || !closed) throw RunError("{}: cannot be written", state.path);
+  });
+  write_checksum(state.comm, state.temporary, state.path);
+  comm::together(state.comm, [&] {
+    if (!state.comm.root()) return;
+    trim(state.path, state.temporary);
+    state.own->publish();
+  });
+}
+
+}  // namespace mercer::io

@@ -1,0 +1,68 @@
+#include "mercer/io/signals.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdlib>
+
+#include "mercer/base/error.hpp"
+#include "mercer/io/temporary.hpp"
+
+namespace mercer::io {
+namespace {
+
+volatile std::sig_atomic_t noted = 0;
+bool in_solver = false;
+
+constexpr int kEnding[] = {SIGINT, SIGHUP, SIGTERM, SIGXCPU, SIGUSR1, SIGUSR2};
+std::array<char, 256> farewell{};  // plain memory, which a handler may look at
+std::size_t farewell_length = 0;
+
+extern "C" void note_signal(int) {
+  noted = 1;
+}
+
+extern "C" void remove_and_leave(int signal) {
+  remove_temporaries();
+  static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
+  if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
+  std::signal(signal, SIG_DFL);  // tells a shell's loop to end; 130 there too
+  std::raise(signal);
+}
+
+void handle(void (*handler)(int)) {
+  for (const int signal : kEnding)
+    if (std::signal(signal, handler) == SIG_IGN) std::signal(signal, SIG_IGN);
+}
+
+}  // namespace
+
+void leave_on_signals(const std::string& program) {
+  if (!program.empty()) {
+    const auto text = program + ": interrupted: files are as they were, nothing more is kept\n";
+    farewell_length = std::min(text.size(), farewell.size());
+    std::copy_n(text.data(), farewell_length, farewell.data());
+  }
+  handle(remove_and_leave);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void note_signals() {
+  handle(note_signal);
+}
+
+bool signalled() {
+  return noted != 0;
+}
+
+bool gives_up() {
+  return in_solver && signalled();
+}
+
+void solving(bool on) {
+  in_solver = on;
+}
+
+}  // namespace mercer::io

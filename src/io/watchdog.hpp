@@ -1,0 +1,39 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <condition_variable>
+#include <ctime>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace mercer::io {
+
+/// Ends the program with one line and the code of bad input where the thread that made it computes
+/// for `seconds` before it goes out of scope: HDF5 searches some damaged files for ever, and cannot
+/// be interrupted. Time that is spent waiting, for a disk or for other ranks, does not count. Rank
+/// 0 goes first, so that there is one line. Local.
+class Watchdog {
+ public:
+  Watchdog(std::string path, int rank, double seconds);
+  ~Watchdog();
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+ private:
+  void watch();
+  [[noreturn]] void end() const;
+  double computed() const;
+
+  std::string path_;
+  double limit_;
+  clockid_t clock_{};
+  double start_ = 0;
+  std::mutex mutex_;
+  std::condition_variable done_;
+  bool finished_ = false;
+  std::thread thread_;
+};
+
+}  // namespace mercer::io

@@ -1,0 +1,110 @@
+#include "mercer/jobs/checkpoints.hpp"
+
+#include <cmath>
+
+#include "mercer/base/error.hpp"
+#include "mercer/io/checksum.hpp"
+#include "mercer/io/temporary.hpp"
+
+namespace mercer::jobs {
+
+void CheckpointOptions::validate() const {
+  if (resume && !asked()) throw InputError("`resume`: needs `checkpoint`");
+  if (!(seconds >= 0 && std::isfinite(seconds)) || products < 0)
+    throw InputError("`checkpoint_every`: {} s, {} products: give numbers that are not negative",
+                     seconds, products);
+}
+
+CheckpointIdentity settings_of(const Resources& resources, int ranks) {
+  CheckpointIdentity identity;
+  identity.settings = {{"ranks", fmt::format("{}", ranks)},
+                       {"`grid`", resources.grid.empty() ? "chosen" : resources.grid},
+                       {"`nb`", resources.nb > 0 ? fmt::format("{}", resources.nb) : "chosen"}};
+  identity.of_rounding = {"ranks", "`grid`", "`nb`", "`storage`"};
+  return identity;
+}
+
+std::string contents_of(const comm::Communicator& comm, const std::string& path) {
+  if (path.empty()) return "none";
+  const auto checksum = io::checksum_of_file(comm, path, path, 0);
+  return fmt::format("{} bytes, checksum {:016x}", checksum.size, checksum.sum);
+}
+
+std::string contents_of(const comm::Communicator& comm, const gram::Source& kernel) {
+  return contents_of(comm, kernel.is_stored() ? kernel.matrix_path() : std::string());
+}
+
+std::string contents_of_table(const comm::Communicator& comm, const std::string& g) {
+  const std::string table = "table:";
+  return contents_of(comm, g.starts_with(table) ? g.substr(table.size()) : std::string());
+}
+
+void CheckpointWarning::operator()(Monitor& monitor, const std::string& what) {
+  if (what == said_) return;
+  monitor.warn(fmt::format("`checkpoint` {}; the run goes on", what), true);
+  said_ = what;
+}
+
+Checkpoints::Checkpoints(const CheckpointOptions& options, const comm::Communicator& comm,
+                         Monitor& monitor, CheckpointIdentity identity)
+    : options_(options), comm_(comm), monitor_(monitor), identity_(std::move(identity)) {}
+
+void Checkpoints::begin() {
+  solving_ = options_.asked();
+  if (solving_) monitor_.solving(true);
+  since_.reset();
+}
+
+void Checkpoints::end() {
+  if (solving_) monitor_.solving(false);
+  solving_ = false;
+}
+
+io::Hdf5File Checkpoints::open() const {
+  auto file = io::Hdf5File::open(comm_, options_.path, io::Origin::mercer);
+  if (!file.has_attribute("/", "checkpoint_identity"))
+    throw InputError("`resume`: {} is no checkpoint", options_.path);
+  io::check_identity(file, identity_.problem, identity_.settings);
+  return file;
+}
+
+std::string Checkpoints::differences(const io::Hdf5File& file) const {
+  const std::string text = io::differences(file, identity_.settings, identity_.of_rounding);
+  return text.empty() ? "" : ": " + text;
+}
+
+bool Checkpoints::step(const std::function<void(io::Hdf5File&)>& write) {
+  if (!options_.asked()) return false;
+  ++products_;
+  const bool due = (options_.products > 0 && products_ >= options_.products) ||
+                   (options_.seconds > 0 && since_.seconds() >= options_.seconds);
+  const int what = comm_.all_reduce(monitor_.interrupted() ? 2 : due ? 1 : 0, comm::Op::max);
+  if (what == 0) return false;
+  const bool last = what == 2;
+  try {
+    this->write(write);
+  } catch (const Error& error) {  // on all ranks
+    if (last) throw RunError("interrupted, and the checkpoint is lost: {}", error.what());
+    warn_(monitor_, error.what());
+  }
+  since_.reset();
+  products_ = 0;
+  return last;
+}
+
+void Checkpoints::write(const std::function<void(io::Hdf5File&)>& state) const {
+  if (comm_.root()) io::remove_leftovers(options_.path);  // of killed runs
+  auto file = io::Hdf5File::create(comm_, options_.path);
+  io::write_identity(file, identity_.problem);
+  io::write_settings(file, identity_.settings);
+  state(file);
+  file.finish();
+}
+
+void Checkpoints::interrupted(const std::string& done) const {
+  throw Error(
+      ExitCode::interrupted,
+      fmt::format("interrupted after {}: {} holds it, `resume` goes on", done, options_.path));
+}
+
+}  // namespace mercer::jobs

@@ -1,0 +1,241 @@
+#include "mercer/jobs/pictures.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+
+#include "mercer/dist/redistribute.hpp"
+
+namespace mercer::jobs {
+
+using train::Record;
+
+namespace {
+
+constexpr std::size_t kCurves = 7;  // as many as there are colours
+constexpr Index kDrawnRows = 4000;
+
+/// g of the eigenvalues is drawn where it changes some.
+report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
+  report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
+      g{.label = "g(lambda_i)", .x = {}, .y = {}};
+  for (std::size_t i = 0; i < spectrum.lambda.size(); ++i) {
+    lambda.x.push_back(static_cast<double>(i + 1));
+    lambda.y.push_back(spectrum.lambda[i]);
+    g.x.push_back(static_cast<double>(i + 1));
+    g.y.push_back(spectrum.g[i]);
+  }
+  return {.title = "Spectrum",
+          .x_label = "i",
+          .y_label = "eigenvalue of K",
+          .log_x = true,
+          .log_y = true,
+          .series = spectrum.g == spectrum.lambda ? std::vector{lambda} : std::vector{lambda, g}};
+}
+
+/// Leave-one-out and test rmse, both in the targets' own units, or both standardised.
+report::Plot error_panel(const std::vector<RidgeErrors>& errors,
+                         const data::Preparation& preparation) {
+  report::Series loo{
+      .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
+      rmse{.label = "test rows", .x = {}, .y = {}, .style = report::Style::linespoints};
+  const bool standardized = standardized_only(errors);
+  for (const auto& e : errors) {
+    if (e.loo_rmse.has_value()) {
+      loo.x.push_back(e.ridge);
+      loo.y.push_back(*e.loo_rmse);
+    }
+    if (const auto& test = standardized ? e.scores.rmse_standardized : e.scores.rmse) {
+      rmse.x.push_back(e.ridge);
+      rmse.y.push_back(*test);
+    }
+  }
+  std::vector<report::Series> series;
+  for (auto* one : {&loo, &rmse})
+    if (!one->x.empty()) series.push_back(std::move(*one));
+  return {
+      .title = "Error against ridge",
+      .x_label = "gamma",
+      .y_label = "rmse in " + (standardized ? prepared_unit(preparation) : unit_of(preparation)),
+      .log_x = true,
+      .log_y = true,
+      .series = std::move(series)};
+}
+
+/// Both in the targets' own units, with the line of equality.
+report::Plot prediction_panel(const dist::RowBlock<double>& predictions, const data::Dataset& test,
+                              const data::Preparation& preparation) {
+  auto targets = test.targets.copy();
+  data::to_target_units(preparation.standardization, targets);
+  const auto f = dist::all_rows(predictions);
+  const auto y = dist::all_rows(targets);
+  report::Series points{.label = "test rows", .x = {}, .y = {}, .style = report::Style::points};
+  for (Index i = 0, drawn = 0; i < f.cols() && drawn < kDrawnRows; ++i) {
+    if (std::isnan(y(0, i))) continue;  // a row without targets
+    ++drawn;
+    for (Index c = 0; c < f.rows(); ++c) {
+      points.x.push_back(y(c, i));
+      points.y.push_back(f(c, i));
+    }
+  }
+  const auto [low, high] = std::ranges::minmax_element(points.x);
+  const std::vector<double> ends{*low, *high};
+  report::Series equal{.label = "prediction = target", .x = ends, .y = ends, .colour = 6};
+  return {.title = "Predictions",
+          .x_label = "target, " + unit_of(preparation),
+          .y_label = "prediction, " + unit_of(preparation),
+          .series = {points, equal}};
+}
+
+report::Plot confusion_panel(const krr::Confusion& confusion, const data::Classes& classes) {
+  report::Plot panel{
+      .title = fmt::format("Test rows by class: {:.4g} of them right", confusion.accuracy()),
+      .x_label = "predicted class",
+      .y_label = "true class",
+      .series = {},
+      .cells = {},
+      .names = classes.names};
+  for (Index t = 0; t < confusion.classes(); ++t) {
+    panel.cells.emplace_back();
+    for (Index p = 0; p < confusion.classes(); ++p)
+      panel.cells.back().push_back(static_cast<double>(confusion(t, p)));
+  }
+  return panel;
+}
+
+std::vector<double> column(const std::vector<Record>& history, double Record::*value) {
+  std::vector<double> values;
+  for (const Record& record : history) values.push_back(record.*value);
+  return values;
+}
+
+std::vector<double> steps(const std::vector<Record>& history) {
+  std::vector<double> values;
+  for (const Record& record : history) values.push_back(static_cast<double>(record.step));
+  return values;
+}
+
+/// |v_i^T r_t| along the eigenvectors, beside what theory predicts.
+report::Plot direction_panel(const std::vector<Record>& history,
+                             std::span<const Index> directions) {
+  const auto x = steps(history);
+  report::Plot panel{.title = "Residual by direction (lines: linear theory)",
+                     .x_label = "step (logarithmic: without step 0)",
+                     .y_label = "|v_i^T r_t|",
+                     .log_x = true,
+                     .log_y = true,
+                     .series = {}};
+  // Directions that the targets have a part in; the others would show rounding.
+  const auto& r_0 = history.front().directions;
+  std::vector<std::size_t> present;
+  for (std::size_t d = 0; d < directions.size(); ++d)
+    if (r_0[d] > 1e-6 * *std::ranges::max_element(r_0)) present.push_back(d);
+  int colour = 0;
+  double smallest = std::numeric_limits<double>::infinity();
+  for (const std::size_t place : thinned(present.size(), kCurves)) {
+    const std::size_t d = present[place];
+    report::Series measured{.label = fmt::format("i = {}", directions[d]),
+                            .x = x,
+                            .y = {},
+                            .style = report::Style::points,
+                            .colour = colour};
+    report::Series theory{.label = "", .x = x, .y = {}, .colour = colour++};
+    for (const Record& record : history) {
+      measured.y.push_back(record.directions[d]);
+      theory.y.push_back(record.predicted[d]);
+    }
+    for (const double y : measured.y)
+      if (y > 0) smallest = std::min(smallest, y);
+    panel.series.push_back(std::move(theory));
+    panel.series.push_back(std::move(measured));
+  }
+  // The prediction soon is far below anything that a finite network reaches.
+  if (std::isfinite(smallest)) panel.y_from = 0.1 * smallest;
+  return panel;
+}
+
+}  // namespace
+
+std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
+  std::set<std::size_t> places;
+  for (std::size_t i = 0; i < std::min(size, count); ++i)
+    places.insert(size <= count
+                      ? i
+                      : static_cast<std::size_t>(std::lround(static_cast<double>(i * (size - 1)) /
+                                                             static_cast<double>(count - 1))));
+  return {places.begin(), places.end()};
+}
+
+std::vector<report::Plot> picture(const std::vector<double>& values,
+                                  const std::vector<double>& residuals) {
+  report::Series lambda{
+      .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
+  report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] > 0) {
+      lambda.x.push_back(static_cast<double>(i + 1));
+      lambda.y.push_back(values[i]);
+    }
+    if (i < residuals.size() && residuals[i] > 0) {
+      residual.x.push_back(static_cast<double>(i + 1));
+      residual.y.push_back(residuals[i]);
+    }
+  }
+  report::Plot spectrum{.title = "Eigenvalues of K",
+                        .x_label = "i",
+                        .y_label = "lambda_i",
+                        .log_x = true,
+                        .log_y = true,
+                        .series = {lambda}};
+  report::Plot accuracy{.title = "Measured residuals",
+                        .x_label = "i",
+                        .y_label = "|K v_i - lambda_i v_i| / lambda_1",
+                        .log_x = true,
+                        .log_y = true,
+                        .series = {residual}};
+  std::vector<report::Plot> panels{spectrum};
+  if (!residual.x.empty()) panels.push_back(accuracy);
+  return panels;
+}
+
+std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
+                                  const std::vector<RidgeErrors>& errors,
+                                  const Predictions& predictions, const data::Dataset* test,
+                                  const data::Preparation& preparation) {
+  std::vector<report::Plot> panels;
+  if (!spectrum.lambda.empty()) panels.push_back(spectrum_panel(spectrum));
+  if (errors.size() > 1) {
+    auto panel = error_panel(errors, preparation);
+    if (!panel.series.empty()) panels.push_back(std::move(panel));
+  }
+  const auto& confusion = predictions.scores.confusion;
+  if (confusion.has_value() && confusion->has_matrix())
+    panels.push_back(confusion_panel(*confusion, test->classes));
+  else if (test != nullptr && predictions.scores.known())
+    panels.push_back(prediction_panel(predictions.values, *test, preparation));
+  return panels;
+}
+
+std::vector<report::Plot> picture(const std::vector<Record>& history,
+                                  std::span<const Index> directions,
+                                  const data::Preparation& preparation) {
+  const auto x = steps(history);
+  std::vector<report::Plot> panels;
+  report::Plot loss{
+      .title = "Loss: mean of r^2, r in " + prepared_unit(preparation),
+      .x_label = "step (logarithmic: without step 0)",
+      .y_label = "loss",
+      .log_x = true,
+      .log_y = true,
+      .series = {{.label = "training rows", .x = x, .y = column(history, &Record::loss)}}};
+  if (!history.empty() && history.front().loss_test >= 0)
+    loss.series.push_back({.label = "test rows", .x = x, .y = column(history, &Record::loss_test)});
+  panels.push_back(std::move(loss));
+  if (!directions.empty()) panels.push_back(direction_panel(history, directions));
+  return panels;
+}
+
+}  // namespace mercer::jobs

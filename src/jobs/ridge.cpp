@@ -1,0 +1,239 @@
+#include "mercer/jobs/ridge.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/base/error.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/dist/rows.hpp"
+#include "mercer/krr/predict.hpp"
+#include "mercer/krr/score.hpp"
+#include "mercer/la/scalapack.hpp"
+#include "ridge_parts.hpp"
+
+namespace mercer::jobs {
+
+using dist::RowBlock;
+
+std::string ridges_text(const RidgeOptions& options) {
+  if (options.choice == krr::RidgeCriterion::leave_one_out) return "loo";
+  if (options.choice == krr::RidgeCriterion::gcv) return "gcv";
+  if (options.choice == krr::RidgeCriterion::holdout) return "holdout";
+  return fmt::format("{}{}", fmt::join(options.ridges, ","), options.relative ? " relative" : "");
+}
+
+std::string what_scores_estimate(const RidgeOptions& options) {
+  if (!options.modified()) return "";
+  return "leave-one-out estimates the error of refitting without each row: alpha = S (K S + gamma "
+         "I)^-1 Y with the S of all rows; gcv and holdout are of the fixed matrix K_g, whose "
+         "spectrum is that of all rows";
+}
+
+namespace {
+
+/// The temperature of largest likelihood for the leave-one-out predictions Y - e of the best fit:
+/// where targets are one-hot and all eigenpairs are there. Collective, 2 n^2 (2 c + 1) flops.
+template <class T>
+void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
+  const auto& train = sets.train;
+  if (!sets.preparation.one_hot) return;
+  if (!fit.runs.empty()) {
+    fit.calibration =
+        "no class probabilities: they are calibrated by leave-one-out predictions from all "
+        "eigenpairs, which `solver` cg does not compute";
+    return;
+  }
+  if (!fit.pairs.has_value() || fit.pairs->k() < train.rows()) {
+    fit.calibration =
+        "no class probabilities: they are calibrated by leave-one-out predictions, which take all "
+        "eigenpairs: `ridge` loo, gcv or several, or `g` identity";
+    return;
+  }
+  auto left_out = krr::SpectralPath<T>(*fit.pairs, fit.spectrum, train.targets)
+                      .leave_one_out_errors(fit.best_fit().ridge);
+  const auto y = train.targets.values();
+  for (std::size_t i = 0; i < y.size(); ++i) left_out.values()[i] = y[i] - left_out.values()[i];
+  const double temperature = krr::fit_temperature(left_out, train.labels);
+  fit.temperature = temperature;
+  if (std::isinf(temperature)) {
+    fit.calibration = fmt::format(
+        "class probabilities: 1/{} each, for the leave-one-out predictions tell no class from "
+        "another",
+        train.outputs());
+    return;
+  }
+  const std::vector<double> classes(static_cast<std::size_t>(train.outputs()));
+  fit.calibration = fmt::format(
+      "class probabilities: softmax(f/T), T = {:.4g} by the likelihood of the leave-one-out "
+      "predictions (their log loss {:.5f}, accuracy {:.4f})",
+      temperature, krr::log_loss(left_out, train.labels, temperature),
+      krr::accuracy(left_out, train.labels, classes));
+}
+
+}  // namespace
+
+template <class T>
+bool RidgeFit<T>::converged() const {
+  return std::ranges::all_of(runs, [](const CgRun& run) { return run.converged; });
+}
+
+template <class T>
+RidgeFit<T> fit(const RidgePlan& plan, const gram::Source& kernel, const data::Split& sets,
+                const dist::ProcessGrid& grid, Monitor& monitor) {
+  if (plan.options.transductive)
+    throw InputError("`predict`: the plan is for transductive predictions");
+  check_range(kernel, sets.train.inputs, monitor);
+  if (plan.strategy.iterative) {
+    if constexpr (std::is_same_v<T, double>) {
+      auto result = fit_iteratively(plan, kernel, sets.train, grid, monitor);
+      calibrate(sets, result);
+      return result;
+    }
+    throw InputError("`precision`: conjugate gradients compute in double");
+  }
+  auto result = fit_directly<T>(plan, kernel, sets.train, grid, monitor);
+  calibrate(sets, result);
+  return result;
+}
+
+template <class T>
+double check(const RidgePlan& plan, const RidgeFit<T>& fit, const gram::Source& kernel,
+             const data::Dataset& train, const dist::ProcessGrid& grid) {
+  const auto& comm = grid.all();
+  const auto& best = fit.best_fit();
+  auto residual = gram::apply(kernel, train.inputs, best.alpha,
+                              {.panel_bytes = plan.panel_bytes, .nb = plan.nb});
+  const auto y = train.targets.values();
+  for (std::size_t i = 0; i < y.size(); ++i) residual.values()[i] = y[i] - residual.values()[i];
+  if (fit.S.has_value()) {
+    fit.S->apply(comm, residual.transposed(), residual.transposed());
+  } else if (plan.options.modified()) {
+    RowBlock<T> rows(comm, train.rows(), residual.cols());
+    std::ranges::copy(residual.values(), rows.values().begin());
+    dist::DistMatrix<T> R(grid, train.rows(), residual.cols(), plan.nb);
+    dist::copy(rows, R);
+    msk::GridPreconditioner<T>(*fit.pairs, fit.spectrum).apply(R);
+    dist::copy(R, rows);
+    std::ranges::copy(rows.values(), residual.values().begin());
+  }
+  double sums[3] = {0, 0, 0};  // of squares: residual, Y, alpha
+  const auto a = best.alpha.values();
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    sums[0] += std::pow(residual.values()[i] - best.ridge * a[i], 2);
+    sums[1] += y[i] * y[i];
+    sums[2] += a[i] * a[i];
+  }
+  comm.all_reduce(std::span<double>(sums), comm::Op::sum);
+  const double trace = fit.mean_diagonal * static_cast<double>(train.rows());
+  return std::sqrt(sums[0]) / (std::sqrt(sums[1]) + trace * std::sqrt(sums[2]));
+}
+
+template <class T>
+double accepted_error(const RidgePlan& plan, const RidgeFit<T>& fit) {
+  double error = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+  if (!fit.runs.empty()) error = std::max(error, 2 * plan.options.cg_tol);
+  if (fit.storage == "single" || fit.storage == "mixed") error = std::max(error, 1e-7);
+  return error;
+}
+
+template <class T>
+std::vector<RidgeErrors> errors_along(const RidgePlan& plan, const RidgeFit<T>& fit,
+                                      const gram::Source& kernel, const data::Split& sets,
+                                      Predictions& best, Monitor& monitor) {
+  const Index c = sets.train.outputs();
+  dist::RowBlock<double> all;
+  if (sets.test.has_value())
+    all = monitor.phase("predict", [&] {
+      return gram::apply_cross(kernel, sets.test->inputs, sets.train.inputs,
+                               krr::side_by_side(fit.fits),
+                               {.panel_bytes = plan.panel_bytes, .progress = monitor.shares()});
+    });
+  std::vector<RidgeErrors> errors;
+  for (std::size_t r = 0; r < fit.fits.size(); ++r) {
+    errors.push_back(errors_of(fit.fits[r], sets.preparation));
+    if (!sets.test.has_value()) continue;
+    const bool is_best = r == fit.best;
+    auto predictions = evaluate(dist::take_columns(all, static_cast<Index>(r) * c, c), *sets.test,
+                                sets.preparation, is_best ? fit.temperature : std::nullopt);
+    errors.back().scores = predictions.scores;
+    if (is_best) best = std::move(predictions);
+  }
+  return errors;
+}
+
+template <class T>
+void write(io::Hdf5File& file, const RidgeFit<T>& fit, const std::vector<RidgeErrors>& errors,
+           const data::Preparation& preparation) {
+  file.write("/ridge", std::vector<double>{fit.fits[fit.best].ridge});
+  write_errors(file, "/score", {errors[fit.best]}, preparation);
+  if (fit.fits.size() > 1) {
+    std::vector<double> ridges;
+    for (const auto& one : fit.fits) ridges.push_back(one.ridge);
+    file.write("/path/ridge", ridges);
+    write_errors(file, "/path", errors, preparation);
+  }
+  if (fit.tried.empty()) return;
+  std::vector<double> ridges, scores, deviations;
+  for (const auto& tried : fit.tried) {
+    ridges.push_back(tried.ridge);
+    scores.push_back(tried.score);
+    deviations.push_back(tried.error);
+  }
+  file.write("/search/ridge", ridges);
+  file.write("/search/score", scores);
+  file.write("/search/error", deviations);
+}
+
+template <class T>
+Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
+                          const data::Split& sets, const dist::ProcessGrid& grid,
+                          Monitor& monitor) {
+  const auto& options = plan.options;
+  if (!options.transductive) throw InputError("`predict`: the plan is for inductive predictions");
+  check_range(kernel, sets.train.inputs, monitor);
+  const Index n = sets.train.rows(), N = n + sets.test->rows();
+  const auto g = msk::SpectrumMap::parse(options.modified() ? options.g : "identity");
+  Transduction<T> result;
+  result.ridge = options.ridges.front();
+  if (options.relative) {
+    auto K = gram::assemble<T>(kernel.kernel(), sets.train.inputs, grid, {.nb = plan.nb});
+    result.ridge = options.gammas(la::trace(K) / static_cast<double>(n)).front();
+  }
+  typename krr::Transductive<T>::Options how;
+  how.gram.nb = plan.nb;
+  how.spectral.top = options.top < 0 ? N : options.top;
+  how.spectral.method = options.eigensolver;
+  how.spectral.seed = plan.seed;
+  const auto predictor = monitor.phase("eigensolve", [&] {
+    return krr::Transductive<T>(kernel.kernel(), sets.train.inputs, sets.test->inputs, grid, g,
+                                how);
+  });
+  for (const auto& line : predictor.cut().notes()) monitor.log("g", line);
+  if (const auto warning = predictor.cut().warning(); !warning.empty()) monitor.warn(warning);
+  auto f =
+      monitor.phase("solve", [&] { return predictor.predict(sets.train.targets, result.ridge); });
+  result.values = std::move(f.values);
+  result.residual = f.residual;
+  result.spectrum = predictor.spectrum();
+  return result;
+}
+
+#define MERCER_INSTANTIATE(T)                                                                      \
+  template struct RidgeFit<T>;                                                                     \
+  template RidgeFit<T> fit<T>(const RidgePlan&, const gram::Source&, const data::Split&,           \
+                              const dist::ProcessGrid&, Monitor&);                                 \
+  template double check<T>(const RidgePlan&, const RidgeFit<T>&, const gram::Source&,              \
+                           const data::Dataset&, const dist::ProcessGrid&);                        \
+  template std::vector<RidgeErrors> errors_along<T>(const RidgePlan&, const RidgeFit<T>&,          \
+                                                    const gram::Source&, const data::Split&,       \
+                                                    Predictions&, Monitor&);                       \
+  template void write<T>(io::Hdf5File&, const RidgeFit<T>&, const std::vector<RidgeErrors>&,       \
+                         const data::Preparation&);                                                \
+  template double accepted_error<T>(const RidgePlan&, const RidgeFit<T>&);                         \
+  template Transduction<T> transduce<T>(const RidgePlan&, const gram::Source&, const data::Split&, \
+                                        const dist::ProcessGrid&, Monitor&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
+
+}  // namespace mercer::jobs

@@ -1,0 +1,195 @@
+#include <algorithm>
+
+#include "mercer/base/error.hpp"
+#include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/stored.hpp"
+#include "ridge_parts.hpp"
+
+namespace mercer::jobs {
+namespace {
+
+/// What the user should know of a ridge at the end of the range searched.
+template <class T>
+void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit<T>& fit) {
+  using Edge = typename krr::SpectralPath<T>::Edge;
+  fit.searched_from = chosen.smallest;
+  fit.searched_to = chosen.largest;
+  if (chosen.edge == Edge::none) return;
+  const auto range =
+      fmt::format("the range searched, {:.2e} ... {:.2e}", chosen.smallest, chosen.largest);
+  if (chosen.edge == Edge::largest) {
+    fit.edge_side = "upper";
+    fit.edge = "the ridge is at the upper end of " + range;
+    return;
+  }
+  fit.edge_side = "lower";
+  fit.edge = chosen.ridge > 1.01 * chosen.smallest
+                 ? fmt::format(
+                       "every ridge from {:.2e}, the lower end of the range searched, to {:.2e} "
+                       "has the same score to rounding: the largest of them is taken",
+                       chosen.smallest, chosen.ridge)
+                 : "the ridge is at the lower end of " + range;
+}
+
+/// K -> coefficients by Cholesky, or from eigenpairs. Borrows its arguments.
+template <class T>
+class DirectFit {
+ public:
+  DirectFit(const RidgePlan& plan, const gram::Source& kernel, const data::Dataset& train,
+            const dist::ProcessGrid& grid, Monitor& monitor)
+      : plan_(plan),
+        options_(plan.options),
+        kernel_(kernel),
+        train_(train),
+        grid_(grid),
+        monitor_(monitor) {}
+
+  RidgeFit<T> run() {
+    if (!options_.by_eigenpairs()) return by_cholesky();
+    RidgeFit<T> fit;
+    const auto g = msk::SpectrumMap::parse(options_.modified() ? options_.g : "identity");
+    auto [pairs, cut] = eigenpairs(g);
+    fit.method = spectral::name(pairs.method);
+    fit.mean_diagonal = pairs.trace / static_cast<double>(n());
+    if (options_.modified()) report_cut(monitor_, g, cut, n());
+    fit.top = cut.k;
+    fit.spectrum = std::move(cut.spectrum);
+    fit.orthogonality = pairs.orthogonality;
+    fit.pairs = std::move(pairs);
+    if (fit.pairs->k() < n())
+      by_modified_cholesky(fit);
+    else
+      along_path(fit);
+    return fit;
+  }
+
+ private:
+  Index n() const { return train_.rows(); }
+  Index top() const { return options_.top < 0 ? n() : options_.top; }
+
+  dist::DistMatrix<T> assemble() {
+    return monitor_.phase("assemble", [&] {
+      return gram::assemble<T>(kernel_, train_.inputs, grid_,
+                               {.nb = plan_.nb, .progress = monitor_.shares()});
+    });
+  }
+
+  /// The largest number of pairs that the memory has room for: `top` itself is in the plan.
+  Index most_pairs() const {
+    Index most = n();
+    while (plan_.pairs_limit > 0 && most > top() && pairs_bytes(plan_, most) > plan_.pairs_limit)
+      most = std::max(top(), most - most / 8 - 1);
+    return most;
+  }
+
+  msk::CutPairs<spectral::Eigenpairs<T>> stored_pairs(const msk::SpectrumMap& g,
+                                                      msk::CutOptions options) {
+    using Pairs = spectral::Eigenpairs<T>;
+    auto stored = monitor_.phase("load", [&] {
+      return spectral::read<T>(
+          io::Hdf5File::open(grid_.all(), options_.spectrum, io::Origin::mercer),
+          {kernel_.text(), n(), train_.hash}, grid_, plan_.nb);
+    });
+    if (options_.choice.has_value() && stored.k() < n())
+      throw InputError(
+          "`spectrum` {}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes "
+          "them all",
+          options_.spectrum, stored.k(), n());
+    if (!options_.modified() || options_.top < 0) options.top = stored.k();
+    const msk::SolveOptions how{
+        .most = stored.k(), .where = fmt::format("`spectrum` {} holds no more", options_.spectrum)};
+    return msk::solve_and_cut<Pairs>(
+        g, options, how, [&](Index, double, const Pairs*) { return std::move(stored); });
+  }
+
+  msk::CutPairs<spectral::Eigenpairs<T>> eigenpairs(const msk::SpectrumMap& g) {
+    using Pairs = spectral::Eigenpairs<T>;
+    const auto options = msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative);
+    if (!options_.spectrum.empty()) return stored_pairs(g, options);
+    // Several ridges, or one that is to be chosen, want all pairs; one ridge only those that g
+    // changes.
+    const bool all = options_.choice.has_value() || options_.ridges.size() > 1;
+    const auto method = options_.eigensolver;
+    const msk::SolveOptions how{
+        .pairs = all ? n() : 0,
+        .most = all ? n() : most_pairs(),
+        .tolerance = method == spectral::Method::krylov ? spectral::Options{}.krylov_tolerance : 0,
+        .where = "`memory_limit` leaves room for no more"};
+    return msk::solve_and_cut<Pairs>(g, options, how, [&](Index k, double tolerance, const Pairs*) {
+      auto K = assemble();
+      return monitor_.phase("eigensolve", [&] {
+        spectral::Options solve{.top = k, .method = method, .seed = plan_.seed};
+        if (tolerance > 0) solve.krylov_tolerance = tolerance;
+        solve.say = monitor_.lines("solver");
+        return spectral::eigenpairs(std::move(K), solve);
+      });
+    });
+  }
+
+  RidgeFit<T> by_cholesky() {
+    RidgeFit<T> fit;
+    auto K = assemble();
+    fit.mean_diagonal = la::trace(K) / static_cast<double>(n());
+    fit.fits.push_back(monitor_.phase("solve", [&] {
+      return krr::fit_cholesky(std::move(K), train_.targets,
+                               options_.gammas(fit.mean_diagonal).front());
+    }));
+    return fit;
+  }
+
+  void by_modified_cholesky(RidgeFit<T>& fit) {
+    for (const double gamma : options_.gammas(fit.mean_diagonal)) {
+      auto K = assemble();
+      fit.fits.push_back(monitor_.phase("solve", [&] {
+        return krr::fit_modified(std::move(K), *fit.pairs, fit.spectrum, train_.targets, gamma);
+      }));
+    }
+  }
+
+  void along_path(RidgeFit<T>& fit) {
+    const Monitor::Phase scope(monitor_, "solve");
+    using Path = krr::SpectralPath<T>;
+    const Path path(*fit.pairs, fit.spectrum, train_.targets);
+    auto ridges = options_.gammas(fit.mean_diagonal);
+    if (options_.choice.has_value()) {
+      const auto chosen =
+          path.select(*options_.choice == krr::RidgeCriterion::gcv ? Path::Score::gcv
+                                                                   : Path::Score::leave_one_out);
+      ridges = {chosen.ridge};
+      note_edge(chosen, fit);
+    }
+    fit.fits = path.fit(ridges);
+    fit.estimates = what_scores_estimate(options_);
+    if (ridges.size() == 1) return;
+    std::vector<double> scores;
+    for (const auto& one : fit.fits) scores.push_back(one.loo_rmse);
+    fit.best = krr::best_ridge(ridges, scores, path.rounding(Path::Score::leave_one_out, ridges));
+  }
+
+  const RidgePlan& plan_;
+  const RidgeOptions& options_;
+  const gram::Source& kernel_;
+  const data::Dataset& train_;
+  const dist::ProcessGrid& grid_;
+  Monitor& monitor_;
+};
+
+}  // namespace
+
+template <class T>
+RidgeFit<T> fit_directly(const RidgePlan& plan, const gram::Source& kernel,
+                         const data::Dataset& train, const dist::ProcessGrid& grid,
+                         Monitor& monitor) {
+  auto fit = DirectFit<T>(plan, kernel, train, grid, monitor).run();
+  fit.flops = plan.stages.flops();
+  return fit;
+}
+
+template RidgeFit<double> fit_directly<double>(const RidgePlan&, const gram::Source&,
+                                               const data::Dataset&, const dist::ProcessGrid&,
+                                               Monitor&);
+template RidgeFit<float> fit_directly<float>(const RidgePlan&, const gram::Source&,
+                                             const data::Dataset&, const dist::ProcessGrid&,
+                                             Monitor&);
+
+}  // namespace mercer::jobs

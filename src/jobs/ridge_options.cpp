@@ -1,0 +1,113 @@
+#include <cmath>
+
+#include "mercer/base/error.hpp"
+#include "mercer/jobs/ridge.hpp"
+
+namespace mercer::jobs {
+
+std::string name(Preconditioning preconditioning) {
+  switch (preconditioning) {
+    case Preconditioning::none:
+      return "none";
+    case Preconditioning::eigenpairs:
+      return "eigenpairs";
+    case Preconditioning::cholesky:
+      return "cholesky";
+    default:
+      return "auto";
+  }
+}
+
+std::string name(krr::RidgeCriterion criterion) {
+  return criterion == krr::RidgeCriterion::gcv             ? "gcv"
+         : criterion == krr::RidgeCriterion::leave_one_out ? "loo"
+                                                           : "holdout";
+}
+
+std::string RidgeOptions::iterative_asked_by() const {
+  if (solver == RidgeSolver::conjugate_gradients) return "`solver` cg";
+  if (choice == krr::RidgeCriterion::holdout) return "`ridge` holdout";
+  if (!asked_by.empty()) return asked_by;
+  if (storage != gram::Storage::automatic) return "`storage`";
+  if (preconditioner != Preconditioning::automatic) return "`preconditioner`";
+  if (rank > 0) return "`rank`";
+  return checkpoints.asked() ? "`checkpoint`" : "";
+}
+
+std::string RidgeOptions::as_given() const {
+  if (!given.empty()) return given;
+  return choice.has_value() ? name(*choice) : fmt::format("{}", fmt::join(ridges, ","));
+}
+
+std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
+  if ((relative || choice.has_value()) && mean_diagonal == 0)
+    throw InputError(
+        "`{}` {}: is measured in trace(K)/n, and K is zero: the rows are zero in every input (a "
+        "column that is constant is so after `standardize`); give inputs that vary, a `bias_std`, "
+        "or `ridge` G",
+        relative ? "ridge_relative" : "ridge", as_given());
+  auto gammas = ridges;
+  if (relative)
+    for (double& gamma : gammas) gamma *= mean_diagonal;
+  return gammas;
+}
+
+void RidgeOptions::validate() const {
+  const char* const field = relative ? "ridge_relative" : "ridge";
+  if (ridges.empty() != choice.has_value())
+    throw InputError("`{}`: give ridges, or what chooses one: one of the two", field);
+  for (const double value : ridges)
+    if (!(value >= 0 && std::isfinite(value)))
+      throw InputError("`{}` {}: a ridge is a number that is not negative", field, as_given());
+  if (modified()) msk::SpectrumMap::parse(g);  // throws before any work
+  if (rank < 0) throw InputError("`rank` {}: give at least 1", rank);
+  if (rank > 0 && preconditioner == Preconditioning::none)
+    throw InputError("`rank` {}: `preconditioner` none has none", rank);
+  if (!(cg_tol > 0 && cg_tol < 1))
+    throw InputError("`cg_tol` {}: give a number between 0 and 1", cg_tol);
+  if (max_iterations < 1) throw InputError("`max_iterations` {}: give at least 1", max_iterations);
+  checkpoints.validate();
+  const auto asked = iterative_asked_by();
+  if (solver == RidgeSolver::direct && !asked.empty()) {
+    const auto direct =
+        eigensolver == spectral::Method::automatic ? "cholesky" : spectral::name(eigensolver);
+    if (choice == krr::RidgeCriterion::holdout)
+      throw InputError("`ridge` holdout: is chosen with `solver` cg, not with {}", direct);
+    throw InputError("{}: belongs to `solver` cg, not to {}", asked, direct);
+  }
+  if (transductive && (choice.has_value() || ridges.size() != 1))
+    throw InputError("`predict` transductive: takes one ridge, `ridge` G or `ridge_relative` G");
+  if (asked.empty()) return;
+  if (transductive)
+    throw InputError("`predict` transductive: is direct, conjugate gradients are inductive");
+  if (modified() && top == -1 && spectrum.empty())
+    throw InputError("`solver` cg: give the number of eigenvalues that g changes: `top` K");
+}
+
+void RidgeOptions::validate(const data::Split& sets) const {
+  if (transductive && !sets.test.has_value())
+    throw InputError("`predict` transductive: needs test rows: give `test` or `split`");
+  const Index n = sets.train.rows() + (transductive ? sets.test->rows() : 0);
+  if (top == 0 || top < -1 || top > n)
+    throw InputError("`top` {}: give 1 ... {} = {} eigenpairs", top, transductive ? "n + m" : "n",
+                     n);
+}
+
+void RidgeOptions::validate(const gram::Source& kernel) const {
+  check_storage(storage, kernel, single);
+  if (transductive && (kernel.is_stored() || !spectrum.empty()))
+    throw InputError(
+        "`predict` transductive: needs a kernel function, its spectrum is that of training and "
+        "test rows together: leave file: and `spectrum` out");
+}
+
+std::string RidgeOptions::text() const {
+  std::string text = relative ? "ridge relative to trace(K)/n" : "ridge";
+  if (choice.has_value()) text += " by " + name(*choice);
+  for (const double value : ridges) text += fmt::format(" {:g}", value);
+  if (modified())
+    text += fmt::format(", g = {} on the top {}", g, top < 0 ? "n" : fmt::format("{}", top));
+  return text + (transductive ? ", transductive" : "") + (single ? ", single precision" : "");
+}
+
+}  // namespace mercer::jobs

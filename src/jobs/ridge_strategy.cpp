@@ -1,0 +1,287 @@
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
+#include "mercer/krr/cost.hpp"
+#include "mercer/plan/forecast.hpp"
+#include "ridge_parts.hpp"
+
+namespace mercer::jobs {
+namespace {
+
+constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
+constexpr double kRoughPairs = 1e-4;  // of those that only precondition
+constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
+
+/// Are scores estimated: to choose a ridge, or to compare several?
+bool estimated(const RidgeOptions& options) {
+  return options.choice.has_value() || options.ridges.size() > 1;
+}
+
+/// Rank of a sketch that nobody chose: n/4 and at most 500; more where products with K cost much,
+/// as long as the sketch costs no more than 16 of them and takes half of the memory. By the
+/// reference machine: the same choice in every run.
+Index chosen_rank(const RidgeOptions& options, const gram::Source& kernel, const gram::Sizes& sizes,
+                  double room) {
+  constexpr double kProducts = 16;
+  const auto bytes = [&](Index r) { return krr::conjugate_gradients_bytes(sizes, r); };
+  Index rank = std::clamp<Index>(sizes.n / 4, 1, 500);
+  while (rank > 1 && bytes(rank) > 0.5 * room) rank /= 2;
+
+  const plan::Machine reference;
+  const Index columns = std::max<Index>(1, sizes.c);
+  const auto op =
+      plan_products(kernel, sizes, options.storage, room - bytes(rank), 2 * columns).cost;
+  const double product = plan::product_seconds(reference, sizes, op, static_cast<double>(columns));
+  for (;;) {
+    const Index more = rank + rank / 8;
+    if (rank < 500 || more > sizes.n / 4 || bytes(more) > 0.5 * room ||
+        plan::sketch(reference, sizes, op, more).seconds > kProducts * product)
+      return rank;
+    rank = more;
+  }
+}
+
+/// What is set up beside K, and how large: of rank `asked`, 0: chosen.
+void size_preconditioner(const RidgeOptions& options, const gram::Source& kernel,
+                         const gram::Sizes& sizes, double room, Index asked,
+                         RidgeStrategy& strategy) {
+  const bool pairs_there = options.modified() || !options.spectrum.empty();
+  strategy.preconditioner = options.preconditioner != Preconditioning::automatic
+                                ? options.preconditioner
+                            : pairs_there ? Preconditioning::eigenpairs
+                                          : Preconditioning::cholesky;
+  const bool of_pairs = strategy.preconditioner == Preconditioning::eigenpairs;
+  if (strategy.preconditioner == Preconditioning::cholesky || (of_pairs && !pairs_there))
+    strategy.rank = asked > 0 ? asked : chosen_rank(options, kernel, sizes, room);
+  if (!options.spectrum.empty() || !(options.modified() || of_pairs)) return;
+  strategy.pairs_tolerance = options.modified() ? kPairs : kRoughPairs;
+  const Index top = options.modified() ? std::min(options.top, sizes.n) : strategy.rank;
+  spectral::KrylovOptions krylov{.top = top, .tolerance = strategy.pairs_tolerance};
+  krylov.basis_bytes = std::max(1.0, 0.5 * room);
+  strategy.run = spectral::krylov_run(sizes, krylov);
+}
+
+void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
+                    const gram::Sizes& sizes, double room, Index pairs_stored,
+                    const io::Hdf5File* resume, RidgeStrategy& strategy) {
+  const Index asked =
+      resume != nullptr ? resume->count_attribute("/", "cg_rank", 0, sizes.n) : options.rank;
+  size_preconditioner(options, kernel, sizes, room, std::clamp<Index>(asked, 0, sizes.n), strategy);
+  const Index pairs = strategy.run.has_value() ? strategy.run->k : pairs_stored;
+  strategy.iterations = expected_iterations(options, sizes.n, std::max(strategy.rank, pairs));
+  const double vectors = 8 * static_cast<double>(sizes.n) / sizes.ranks();
+  double beside = 2 * static_cast<double>(pairs) * vectors +
+                  krr::conjugate_gradients_bytes(sizes, strategy.rank);
+  if (estimated(options)) beside += krr::estimates_bytes(sizes, kRidgeProbes);
+  if (strategy.run.has_value())
+    beside = std::max(beside, spectral::krylov_bytes(sizes.n, strategy.run->k, sizes.rank_count(),
+                                                     strategy.run->sizes));
+  Index block = 2 * std::max<Index>(1, sizes.c);  // a residual is measured beside a step's product
+  if (strategy.run.has_value())
+    block = std::max(block, strategy.run->sizes.block + spectral::kResidualProbes);
+  if (estimated(options)) block = std::max(block, kRidgeProbes + sizes.c);
+  strategy.products = resume != nullptr
+                          ? resumed_products(*resume, options.storage, kernel, sizes, room - beside)
+                          : plan_products(kernel, sizes, options.storage, room - beside, block);
+}
+
+/// The stages of the direct way, or of a transductive job, but for reading and predictions.
+void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
+                 const plan::Machine& machine) {
+  stages.stage(plan::assemble(machine, sizes));
+  if (!options.by_eigenpairs() && !options.transductive) {
+    stages.stage(plan::cholesky(machine, sizes));
+    return;
+  }
+  const bool all = estimated(options) || options.top < 0;
+  const Index k = all ? sizes.n : std::min(options.top, sizes.n);
+  const auto named = options.eigensolver;
+  const auto method = named != spectral::Method::automatic
+                          ? named
+                          : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
+  if (options.spectrum.empty()) stages.stage(plan::eigensolve(machine, sizes, method, k));
+  if (k < sizes.n || options.transductive)
+    stages.stage(plan::modified_cholesky(machine, sizes, k));
+  else
+    stages.stage(plan::ridge_path(
+        machine, sizes, std::max(1.0, static_cast<double>(options.ridges.size())),
+        options.choice == krr::RidgeCriterion::leave_one_out ? krr::kSelected : 0.0));
+}
+
+void plan_iterative(plan::Plan& stages, const RidgeOptions& options, const RidgeStrategy& strategy,
+                    const gram::Sizes& sizes, const plan::Machine& machine) {
+  const auto& op = strategy.products.cost;
+  if (strategy.products.stored)
+    stages.stage(plan::assemble(machine, sizes));
+  else if (op.stored_share > 0)
+    stages.stage(plan::store(machine, sizes, op));
+  if (strategy.run.has_value()) stages.stage(plan::krylov(machine, sizes, op, *strategy.run));
+  if (strategy.preconditioner == Preconditioning::cholesky)
+    stages.stage(plan::sketch(machine, sizes, op, strategy.rank));
+  const double ridges = std::max<double>(1, static_cast<double>(options.ridges.size()));
+  if (estimated(options)) {
+    constexpr double kTried = 20;  // about as many as select() tries
+    auto with_probes = sizes;
+    if (options.choice != krr::RidgeCriterion::holdout) with_probes.c += kRidgeProbes;
+    auto stage = plan::conjugate_gradients(
+        machine, with_probes, op, strategy.rank,
+        (options.choice.has_value() ? kTried : ridges) * strategy.iterations);
+    stage.name = "choose";
+    stages.stage(stage);
+  }
+  stages.stage(
+      plan::conjugate_gradients(machine, sizes, op, strategy.rank, ridges * strategy.iterations));
+}
+
+}  // namespace
+
+double expected_iterations(const RidgeOptions& options, Index n, Index rank) {
+  const double N = static_cast<double>(n);
+  double G = 1e-3;
+  if (!options.choice.has_value() && !options.ridges.empty()) {
+    const double ridge = *std::ranges::min_element(options.ridges);
+    G = options.relative ? ridge : N * ridge;  // entries on the diagonal of order one
+  }
+  const double r = rank > 0 ? static_cast<double>(rank) : 30;
+  const double digits = std::log(options.cg_tol) / std::log(1e-8);
+  const double most = static_cast<double>(options.max_iterations);
+  return std::clamp(3 * digits * std::sqrt(N / (r * std::max(G, 1e-12))), 1.0, std::max(1.0, most));
+}
+
+RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
+                     const gram::Sizes& sizes, const Resources& resources, Index pairs_stored,
+                     const io::Hdf5File* resume) {
+  RidgeStrategy strategy;
+  if (options.solver == RidgeSolver::direct || options.transductive) return strategy;
+  const double room = resources.room(sizes);
+  if (const auto asked = options.iterative_asked_by(); !asked.empty()) {
+    resources.require_room(room);
+    strategy.iterative = true;
+    strategy.reason = "asked for by " + asked;
+    size_iterative(options, kernel, sizes, room, pairs_stored, resume, strategy);
+    return strategy;
+  }
+  if (options.modified() && options.top < 0 && options.spectrum.empty()) return strategy;
+  const plan::Machine reference;  // the same choice in every run, whatever a measurement would say
+  plan::Plan direct(0, true);
+  plan_direct(direct, options, sizes, reference);
+  const bool fits = direct.peak() - sizes.data_bytes() <= room;
+  if (fits && sizes.n <= kModerate) return strategy;
+  try {
+    size_iterative(options, kernel, sizes, room, pairs_stored, nullptr, strategy);
+  } catch (const MemoryError&) {
+    return {};  // where the direct way does not fit either, its plan is refused
+  }
+  plan::Plan iterative(0, true);
+  plan_iterative(iterative, options, strategy, sizes, reference);
+  strategy.iterative = !fits || iterative.seconds() < direct.seconds();
+  strategy.reason = fmt::format(
+      "predicted: cg {}, direct {}{}", plan::format_seconds(iterative.seconds()),
+      plan::format_seconds(direct.seconds()), fits ? "" : ", which does not fit the memory");
+  return strategy;
+}
+
+namespace {
+
+/// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
+/// Collective.
+CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& kernel,
+                            const data::Dataset& train, const Resources& resources,
+                            const comm::Communicator& comm) {
+  const auto whole = [](Index x) { return fmt::format("{}", x); };
+  CheckpointIdentity id = settings_of(resources, comm.size());
+  id.problem = {{"checkpoint of", "conjugate gradients"},
+                {"`kernel`", kernel.text()},
+                {"entries of the kernel's file", contents_of(comm, kernel)},
+                {"training rows", whole(train.rows())},
+                {"data hash", hash_text(train.hash)},
+                {"target hash", hash_text(train.target_hash)},
+                {"`ridge`", ridges_text(options)},
+                {"`top`", options.top < 0 ? "all" : whole(options.top)},
+                {"`g`", options.g.empty() ? "none" : options.g},
+                {"table of `g`", contents_of_table(comm, options.g)},
+                {"`spectrum`", options.spectrum.empty() ? "none" : options.spectrum},
+                {"pairs of `spectrum`", contents_of(comm, options.spectrum)},
+                {"`preconditioner`", name(options.preconditioner)},
+                {"`rank`", options.rank > 0 ? whole(options.rank) : "chosen"},
+                {"`precision`", options.single ? "single" : "double"},
+                {"`seed`", fmt::format("{}", resources.seed)}};
+  id.settings.emplace_back("`cg_tol`", fmt::format("{}", options.cg_tol));
+  id.settings.emplace_back("`max_iterations`", whole(options.max_iterations));
+  id.settings.emplace_back("`storage`", gram::name(options.storage));
+  return id;
+}
+
+/// Pairs that options.spectrum holds. Throws InputError where g wants more of them. Collective.
+Index count_stored_pairs(const RidgeOptions& options, const comm::Communicator& comm) {
+  if (options.spectrum.empty()) return 0;
+  const auto file = io::Hdf5File::open(comm, options.spectrum, io::Origin::mercer);
+  if (!file.contains("/eigenvectors")) return 0;  // read() says what is missing
+  const Index stored = file.extents("/eigenvectors").back();
+  if (options.modified() && options.top > stored)
+    throw InputError(
+        "`top` {}: `spectrum` {} holds {} eigenpairs: give `top` {} or less, or let "
+        "mercer-spectrum store more",
+        options.top, options.spectrum, stored, stored);
+  return stored;
+}
+
+}  // namespace
+
+RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const data::Split& sets,
+               const Resources& resources, const comm::Communicator& comm, double load_seconds) {
+  options.validate();
+  options.validate(kernel);
+  const Index n = sets.train.rows(), m = sets.test.has_value() ? sets.test->rows() : 0;
+  options.validate(sets);
+  const Index N = options.transductive ? n + m : n;
+  RidgePlan result{.options = options, .seed = resources.seed, .stages = resources.plan()};
+  result.nb = resources.block_of(N);
+  result.sizes = {.n = N,
+                  .d = sets.train.dimension(),
+                  .c = sets.train.outputs(),
+                  .m = options.transductive ? 0 : m,
+                  .shape = resources.shape,
+                  .nb = result.nb,
+                  .single = options.single,
+                  .kernel = gram::kernel_of(kernel)};
+  if (options.checkpoints.asked())
+    result.identity = identity(options, kernel, sets.train, resources, comm);
+  const Index stored = count_stored_pairs(options, comm);
+  if (options.checkpoints.resume) {
+    Monitor silent;
+    const auto file = Checkpoints(options.checkpoints, comm, silent, result.identity).open();
+    result.strategy = choose(options, kernel, result.sizes, resources, stored, &file);
+  } else {
+    result.strategy = choose(options, kernel, result.sizes, resources, stored);
+  }
+  constexpr double kLeast = 16.0 * 1024 * 1024;
+  const double room = resources.room(result.sizes);
+  result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);
+  if (resources.memory_limit > 0) result.pairs_limit = resources.memory_limit - resources.baseline;
+  result.stages.stage(plan::load(result.sizes, load_seconds));
+  if (result.strategy.iterative)
+    plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);
+  else
+    plan_direct(result.stages, options, result.sizes, resources.machine);
+  if (result.sizes.m > 0) {
+    auto stage = plan::predict(resources.machine, result.sizes);
+    stage.bytes = std::min(stage.bytes, result.sizes.data_bytes() + result.panel_bytes);
+    result.stages.stage(stage);
+  }
+  return result;
+}
+
+double pairs_bytes(const RidgePlan& plan, Index k) {
+  auto more = plan.options;
+  more.top = k;
+  plan::Plan stages(0);
+  auto sizes = plan.sizes;
+  sizes.m = 0;
+  plan_direct(stages, more, sizes, {});
+  return stages.peak();
+}
+
+}  // namespace mercer::jobs

@@ -1,0 +1,189 @@
+#include <algorithm>
+#include <cmath>
+
+#include "mercer/base/error.hpp"
+#include "mercer/comm/together.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/la/scalapack.hpp"
+#include "mercer/msk/modified_kernel.hpp"
+#include "mercer/net/empirical.hpp"
+#include "mercer/spectral/stored.hpp"
+#include "training_parts.hpp"
+
+namespace mercer::jobs {
+
+using dist::RowBlock;
+
+gram::Source training_kernel(const TrainingOptions& options, const gram::Source& analytic,
+                             const net::Network& network, std::vector<double> w) {
+  if (options.precondition != Precondition::empirical) return analytic;
+  return gram::Source::function(net::empirical_kernel(network, std::move(w)));
+}
+
+template <class T>
+Preconditioning<T>::Preconditioning(const TrainingPlan& plan, const net::Network& network,
+                                    const gram::Source& kernel, const data::Dataset& train,
+                                    const dist::ProcessGrid& grid, Monitor& monitor)
+    : plan_(plan),
+      options_(plan.options),
+      network_(network),
+      kernel_(kernel),
+      train_(train),
+      grid_(grid),
+      monitor_(monitor) {
+  if (!options_.blocks()) return;
+  for (const auto& block : train::random_blocks(train.rows(), options_.descent.batch, plan.seed))
+    blocks_.push_back(train::select_rows(train.inputs, block));
+}
+
+template <class T>
+std::vector<train::RowSet<T>> Preconditioning<T>::rows() const {
+  std::vector<train::RowSet<T>> sets;
+  if (!options_.blocks()) {
+    sets.push_back(train::row_set<T>(train_.inputs, train_.targets));
+    return sets;
+  }
+  const auto blocks = train::random_blocks(train_.rows(), options_.descent.batch, plan_.seed);
+  for (std::size_t b = 0; b < blocks.size(); ++b)
+    sets.push_back(train::row_set<T>(blocks_[b], train::select_rows(train_.targets, blocks[b])));
+  return sets;
+}
+
+template <class T>
+void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
+                                 std::span<const T> w_0, Training<T>& training) {
+  const Index traced = options_.directions.empty() ? 0 : options_.directions.back();
+  const bool S_asked = options_.preconditioned();
+  const bool of_operator = options_.operator_spectrum && S_asked;
+  if (options_.operator_spectrum && !of_operator)
+    training.operator_spectrum = operator_spectrum(nullptr, {}, w_0);
+  with_S = with_S && S_asked;
+  if (!with_S && traced == 0 && !of_operator) return;
+  for (std::size_t b = 0; b < sets.size(); ++b) {
+    const Index n = sets[b].n;
+    const Index k = !S_asked           ? traced
+                    : options_.top < 0 ? n
+                                       : std::min(n, std::max(options_.top, traced));
+    const auto [found, cut] = pairs(kernel_, inputs(b), k);
+    const auto& spectrum = cut.spectrum;
+    note_bound(spectrum, n, training);
+    if (S_asked && b == 0)
+      report_cut(monitor_, msk::SpectrumMap::parse(options_.g), cut, n,
+                 sets.size() > 1 ? " of each block" : "");
+    if (b > 0)
+      for (const auto& line : cut.notes())
+        monitor_.log("g", fmt::format("block {}: {}", b + 1, line));
+    if (of_operator) training.operator_spectrum = operator_spectrum(&found, spectrum, w_0);
+    if (with_S)
+      sets[b].S =
+          comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, spectrum); });
+    if (traced > 0) {
+      auto ratio = spectrum.ratio();  // of K as it is: 1
+      for (double& s : ratio) s *= jacobian_scale();
+      directions_ = comm::together(
+          grid_.all(), [&] { return train::Directions<T>(found, options_.directions, ratio); });
+    }
+  }
+}
+
+template <class T>
+msk::Preconditioner<T> Preconditioning<T>::again(std::size_t set, std::span<const T> w) {
+  const auto kernel = training_kernel(options_, kernel_, network_, {w.begin(), w.end()});
+  const auto& X = inputs(set);
+  const auto [found, cut] =
+      pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
+  return comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, cut.spectrum); });
+}
+
+template <class T>
+msk::CutPairs<spectral::TopPairs> Preconditioning<T>::pairs(const gram::Source& kernel,
+                                                            const RowBlock<double>& X, Index k) {
+  using Pairs = spectral::TopPairs;
+  using Positivity = msk::SpectrumMap::Positivity;
+  const Index n = X.rows();
+  const bool S_asked = options_.preconditioned();
+  const auto g = msk::SpectrumMap::parse(S_asked ? options_.g : "identity");
+  const Index top = !S_asked ? k : options_.top < 0 ? n : std::min(options_.top, n);
+  const auto cut =
+      msk::cut_options<double>(top, n, S_asked ? Positivity::positive : Positivity::nonnegative);
+  if (!options_.spectrum.empty()) {
+    auto stored = monitor_.phase("load", [&] {
+      return spectral::by_rows(spectral::read<double>(
+          io::Hdf5File::open(grid_.all(), options_.spectrum, io::Origin::mercer),
+          {kernel.text(), n, train_.hash}, grid_, plan_.nb));
+    });
+    if (stored.k() < k)
+      throw InputError("`spectrum` {}: holds {} eigenpairs, but {} are needed: give `top` {}",
+                       options_.spectrum, stored.k(), k, stored.k());
+    const msk::SolveOptions how{
+        .most = stored.k(), .where = fmt::format("`spectrum` {} holds no more", options_.spectrum)};
+    return msk::solve_and_cut<Pairs>(
+        g, cut, how, [&](Index, double, const Pairs*) { return std::move(stored); });
+  }
+  PairSolver solve(plan_.pairs, options_.method, kernel, X, grid_, plan_.nb_asked, plan_.seed,
+                   monitor_);
+  const msk::SolveOptions how{.pairs = k, .tolerance = solve.tolerance()};
+  auto found = msk::solve_and_cut<Pairs>(g, cut, how,
+                                         [&](Index wanted, double tolerance, const Pairs* before) {
+                                           return solve(wanted, tolerance, before);
+                                         });
+  products_ += solve.products();
+  return found;
+}
+
+/// S^(1/2) K_0 S^(1/2) has the eigenvalues of K_0 S; S^(1/2) is the S of sqrt(g(lambda)/lambda).
+template <class T>
+Extremes Preconditioning<T>::operator_spectrum(const spectral::TopPairs* pairs,
+                                               const msk::ModifiedSpectrum& spectrum,
+                                               std::span<const T> w_0) const {
+  const Index n = train_.rows(), nb = plan_.nb;
+  const auto kernel = net::empirical_kernel(network_, {w_0.begin(), w_0.end()});
+  auto K = gram::assemble<double>(*kernel, train_.inputs, grid_, {.nb = nb});
+  if (pairs != nullptr) {
+    auto root = spectrum;
+    const auto ratio = spectrum.ratio();
+    for (std::size_t i = 0; i < ratio.size(); ++i) root.g[i] = root.lambda[i] * std::sqrt(ratio[i]);
+    const auto on_grid = spectral::on_grid<double>(*pairs, n, grid_, nb);
+    const auto S = msk::GridPreconditioner<double>(on_grid, root).dense();
+    dist::DistMatrix<double> SK(grid_, n, n, nb);
+    la::gemm(blas::Trans::no, blas::Trans::no, 1.0, S, K, 0.0, SK);
+    la::gemm(blas::Trans::no, blas::Trans::no, 1.0, SK, S, 0.0, K);
+    dist::mirror_lower(K);
+  }
+  const auto values = spectral::eigenpairs(std::move(K), {.vectors = false}).values;
+  return {values.back(), values.front()};
+}
+
+/// The standard parametrisation's analytic kernel is the limit of (1/m) J J^T, m the width of the
+/// last hidden layer.
+template <class T>
+double Preconditioning<T>::jacobian_scale() const {
+  const bool over_width = network_.parametrization() == net::Parametrization::standard &&
+                          options_.precondition != Precondition::empirical;
+  return over_width ? static_cast<double>(network_.layers().back().fan_in) : 1;
+}
+
+template <class T>
+void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n,
+                                    Training<T>& training) const {
+  const auto& g = spectrum.g;  // eigenvalues of K S; those after the last lie in 0 ... next
+  const bool all = std::ssize(g) == n;
+  double largest = *std::ranges::max_element(g), smallest = *std::ranges::min_element(g);
+  if (!all) {
+    largest = std::max(largest, spectrum.next);
+    smallest = std::min(smallest, spectrum.next);
+  }
+  const auto bound = [&](double lambda_min) {
+    return 2 / (static_cast<double>(n) * jacobian_scale() * (largest + lambda_min));
+  };
+  const double from = bound(smallest), to = bound(all ? smallest : 0);
+  if (training.bound_from == 0 || from < training.bound_from) {
+    training.bound_from = from;
+    training.bound_to = to;
+  }
+}
+
+template class Preconditioning<double>;
+template class Preconditioning<float>;
+
+}  // namespace mercer::jobs

@@ -1,0 +1,300 @@
+#include <algorithm>
+#include <functional>
+
+#include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
+#include "mercer/base/text.hpp"
+#include "mercer/net/parameters.hpp"
+#include "mercer/plan/forecast.hpp"
+#include "training_parts.hpp"
+
+namespace mercer::jobs {
+
+std::string name(Precondition precondition) {
+  switch (precondition) {
+    case Precondition::kernel:
+      return "kernel";
+    case Precondition::empirical:
+      return "empirical";
+    default:
+      return "none";
+  }
+}
+
+void TrainingOptions::validate() const {
+  descent.validate();
+  if (preconditioned()) msk::SpectrumMap::parse(g);  // throws before any work
+  if (top == 0 || top < -1) throw InputError("`top` {}: give at least 1 eigenpair", top);
+  if (!preconditioned() && !spectrum.empty())
+    throw InputError("`precondition` none: takes no `top`, `g` or `spectrum`");
+  if (descent.refresh > 0 && precondition != Precondition::empirical)
+    throw InputError(
+        "`refresh`: needs `precondition` empirical: the analytic kernel never changes");
+  if (blocks() && !spectrum.empty())
+    throw InputError(
+        "`spectrum`: holds eigenpairs of all rows, but `stochastic` block has an S for each block");
+  if (blocks() && !directions.empty())
+    throw InputError("`directions`: are those of all rows' K; `stochastic` block has none");
+  if (blocks() && operator_spectrum)
+    throw InputError("`operator_spectrum`: is that of all rows; `stochastic` block has none");
+  if (!std::ranges::is_sorted(directions, std::less_equal<>()) ||
+      (!directions.empty() && directions.front() < 1))
+    throw InputError("`directions`: give the numbers of eigenvectors, from 1, ascending");
+  if (resume && checkpoint.empty()) throw InputError("`resume`: needs `checkpoint`");
+}
+
+std::string TrainingOptions::text() const {
+  if (!preconditioned()) return "none: gradient descent";
+  std::string text = fmt::format("{}, g = {}", name(precondition), g);
+  text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
+  if (descent.refresh > 0) text += fmt::format(", anew every {}", counted(descent.refresh, "step"));
+  return text;
+}
+
+namespace {
+
+/// The first eight, then twice as far each time, up to k.
+std::vector<Index> usual_directions(Index k) {
+  std::vector<Index> which;
+  for (Index i = 1; i <= std::min<Index>(k, 8); ++i) which.push_back(i);
+  for (Index i = 16; i <= k; i *= 2) which.push_back(i);
+  return which;
+}
+
+}  // namespace
+
+TrainingOptions TrainingOptions::settled(Index n) const {
+  validate();
+  TrainingOptions options = *this;
+  if (options.descent.batch > n)
+    throw InputError("`batch` {}: there are n = {} training rows", options.descent.batch, n);
+  const Index rows = options.blocks() ? n / ceil_div(n, options.descent.batch) : n;
+  if (options.top > rows)
+    throw InputError("`top` {}: give 1 ... {} eigenpairs, the rows of {}", options.top, rows,
+                     options.blocks() ? "the smallest block" : "the training set");
+  if (!options.directions.empty() && options.directions.back() > n)
+    throw InputError("`directions` {}: there are n = {} eigenvectors", options.directions.back(),
+                     n);
+  if (options.directions.empty() && options.default_directions && options.preconditioned() &&
+      !options.blocks())
+    options.directions = usual_directions(options.top < 0 ? n : options.top);
+  return options;
+}
+
+namespace {
+
+/// All that changes the steps of a run and its records. `start_hash`: of w_0. Collective.
+io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
+                         const gram::Source& kernel, const data::Split& sets,
+                         std::uint64_t start_hash, const comm::Communicator& comm) {
+  const auto& options = plan.options;
+  const auto& o = options.descent;
+  const auto& train = sets.train;
+  const auto number = [](double value) { return fmt::format("{:.17g}", value); };
+  const auto whole = [](auto value) { return fmt::format("{}", value); };
+  io::Identity id{{"network", network.text()},
+                  {"training rows", whole(train.rows())},
+                  {"data hash", hash_text(train.hash)},
+                  {"target hash", hash_text(train.target_hash)},
+                  {"`precision`", plan.single ? "single" : "double"},
+                  {"`seed`", whole(plan.seed)},
+                  {"initial weights", hash_text(start_hash)},
+                  {"`precondition`", name(options.precondition)},
+                  {"`rate`", o.rate > 0 ? number(o.rate) : "auto x " + number(o.safety)},
+                  {"`weight_decay`", number(o.weight_decay)},
+                  {"`momentum`", number(o.momentum)},
+                  {"`batch`", whole(o.batch)}};
+  if (options.preconditioned()) {
+    id.emplace_back("`kernel`", kernel.text());
+    id.emplace_back("entries of the kernel's file", contents_of(comm, kernel));
+    id.emplace_back("`top`", whole(options.top));
+    id.emplace_back("`g`", options.g);
+    id.emplace_back("table of `g`", contents_of_table(comm, options.g));
+    id.emplace_back("pairs of `spectrum`", contents_of(comm, options.spectrum));
+    id.emplace_back("`refresh`", whole(o.refresh));
+  }
+  if (o.batch > 0) {
+    id.emplace_back("`stochastic`", options.blocks() ? "block" : "rows");
+    id.emplace_back("`residual_refresh`", whole(o.residual_refresh));
+  }
+  id.emplace_back("test rows", sets.test ? hash_text(sets.test->hash) : "none");
+  id.emplace_back("test targets", sets.test ? hash_text(sets.test->target_hash) : "none");
+  id.emplace_back("`trace_kernel`", options.trace_kernel ? "on" : "off");
+  id.emplace_back("`directions`", options.directions.empty()
+                                      ? "none"
+                                      : fmt::format("{}", fmt::join(options.directions, ",")));
+  id.emplace_back("`safeguard`", o.safeguard ? "on" : "off");  // last: others switch it off
+  return id;
+}
+
+double step_flops(const TrainingOptions& options, const net::Network& network,
+                  const data::Dataset& train) {
+  const Index rows = options.descent.batch > 0 ? options.descent.batch : train.rows();
+  const Index modes = !options.preconditioned() ? 0 : options.top < 0 ? rows : options.top;
+  return static_cast<double>(rows) *
+         (network.gradient_flops() + 4 * static_cast<double>(modes * train.outputs()));
+}
+
+/// What a training holds and takes, rank by rank, in numbers of the plan.
+template <class T>
+struct Counts {
+  Counts(const TrainingOptions& options, const net::Network& network, const data::Split& sets,
+         int ranks)
+      : n(sets.train.rows()),
+        d(sets.train.dimension()),
+        c(static_cast<double>(sets.train.outputs())),
+        test(sets.test.has_value() ? static_cast<double>(sets.test->rows()) : 0),
+        rows(options.blocks() ? std::min(n, options.descent.batch) : n),
+        blocks(static_cast<double>(options.blocks() ? ceil_div(n, options.descent.batch) : 1)),
+        top(!options.preconditioned() ? 0
+            : options.top < 0         ? rows
+                                      : std::min(options.top, rows)),
+        k(std::max(top, options.directions.empty() ? 0 : options.directions.back())) {
+    const double width = static_cast<double>(d) + c, N = static_cast<double>(n);
+    const double p = static_cast<double>(network.parameters());
+    const double own = static_cast<double>(ceil_div(n, ranks));
+    data = 8 * (N + test) * width / ranks;
+    copies = options.blocks() ? 8 * N * width / ranks : 0;
+    // The sets with their S, w, w_0 and what a result needs of w in double.
+    held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
+    beside = data + copies + sizeof(T) * p;
+    test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
+  }
+  Index n, d;
+  double c, test;
+  Index rows;     ///< of one S: all, or those of a block
+  double blocks;  ///< how many there are
+  Index top, k;   ///< modes of S; pairs
+  double data, copies, held, beside, test_set;
+};
+
+/// The stages of a training, one after another.
+template <class T>
+class Stages {
+ public:
+  Stages(TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
+         const data::Split& sets, const Resources& resources)
+      : plan_(plan),
+        network_(network),
+        kernel_(kernel),
+        resources_(resources),
+        counts_(plan.options, network, sets, resources.shape.rows * resources.shape.cols) {
+    plan_.nb = resources.block_of(counts_.rows);
+    plan_.solves = counts_.k > 0 && plan_.options.spectrum.empty();
+    sizes_ = {.n = counts_.rows,
+              .d = counts_.d,
+              .shape = resources.shape,
+              .nb = plan_.nb,
+              .kernel = gram::kernel_of(kernel)};
+    if (plan_.options.precondition == Precondition::empirical)
+      sizes_.numbers = static_cast<double>(kernel.kernel().bytes_per_row(counts_.d)) / 8;
+    sizes_.held = counts_.beside - sizes_.data_bytes();
+  }
+
+  void load(double seconds) {
+    plan_.stages.stage({.name = "load", .bytes = 2 * counts_.data, .seconds = seconds});
+  }
+
+  /// K, in double, and the pairs that S and the directions need.
+  void pairs() {
+    const auto& options = plan_.options;
+    const auto& machine = resources_.machine;
+    if (plan_.solves) {
+      const SpectrumOptions of_pairs{
+          .top = counts_.k, .method = options.method, .storage = options.storage};
+      of_pairs.validate();
+      of_pairs.validate(kernel_);
+      auto beside = sizes_;  // where K stays in memory while steps are made
+      if (options.descent.refresh > 0 || options.trace_kernel)
+        beside.held += descent_bytes() - counts_.data;
+      plan_.pairs = choose(of_pairs, kernel_, beside, counts_.k, resources_);
+    }
+    const auto& [iterative, reason, direct, run, products, probes] = plan_.pairs;
+    const bool by_products = plan_.solves && iterative;
+    if (by_products ? products.stored : plan_.solves || options.trace_kernel)
+      of_every_block(plan::assemble(machine, sizes_));
+    if (plan_.solves && !iterative)
+      of_every_block(plan::eigensolve(machine, sizes_, direct, counts_.k));
+    if (!by_products) return;
+    if (!products.stored && products.cost.stored_share > 0)
+      of_every_block(plan::store(machine, sizes_, products.cost));
+    of_every_block(plan::krylov(machine, sizes_, products.cost, run));
+    if (options.trace_kernel) of_every_block(plan::assemble(machine, sizes_));
+  }
+
+  void descent() {
+    const auto& o = plan_.options.descent;
+    sizes_.single = plan_.single;
+    auto train = plan::descent(resources_.machine, sizes_, static_cast<double>(o.steps),
+                               plan_.step_flops, static_cast<double>(network_.parameters()));
+    train.method = fmt::format("at most {} of {}", counted(o.steps, "step"),
+                               counted(o.batch > 0 ? o.batch : counts_.n, "row"));
+    train.bytes = descent_bytes();
+    if (o.refresh > 0 || plan_.options.trace_kernel) train.bytes += refresh_;
+    if (o.refresh > 0) train.seconds += static_cast<double>(o.steps / o.refresh) * again_;
+    plan_.stages.stage(train);
+  }
+
+ private:
+  double descent_bytes() const {
+    return counts_.data + counts_.held + counts_.test_set +
+           train::descend_bytes<T>(network_, ceil_div(counts_.rows, sizes_.rank_count()), counts_.n,
+                                   counts_.top, plan_.options.descent, plan_.activation_bytes);
+  }
+  void of_every_block(plan::Stage stage) {
+    stage.flops *= counts_.blocks, stage.seconds *= counts_.blocks;
+    refresh_ = std::max(refresh_, stage.bytes - counts_.beside);
+    again_ += stage.seconds;
+    plan_.stages.stage(std::move(stage));
+  }
+
+  TrainingPlan& plan_;
+  const net::Network& network_;
+  const gram::Source& kernel_;
+  const Resources& resources_;
+  Counts<T> counts_;
+  gram::Sizes sizes_;
+  double refresh_ = 0, again_ = 0;  ///< bytes and seconds of K and its pairs
+};
+
+}  // namespace
+
+template <class T>
+TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
+                  const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
+                  const Resources& resources, const comm::Communicator& comm, double load_seconds) {
+  constexpr double kUsual = 1e9;
+  TrainingPlan plan{.options = asked.settled(sets.train.rows()),
+                    .seed = resources.seed,
+                    .single = std::is_same_v<T, float>,
+                    .stages = resources.plan()};
+  plan.options.descent.seed = resources.seed;
+  plan.nb_asked = resources.nb;
+  const auto& o = plan.options.descent;
+  plan.activation_bytes =
+      resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
+  plan.step_flops = step_flops(plan.options, network, sets.train);
+  if (!plan.options.checkpoint.empty()) {
+    plan.identity = identity_of(plan, network, kernel, sets, net::hash<T>(w_0), comm);
+    auto settings = settings_of(resources, comm.size());
+    plan.settings = std::move(settings.settings);
+    plan.of_rounding = std::move(settings.of_rounding);
+    plan.settings.emplace_back("`steps`", fmt::format("{}", o.steps));
+    plan.settings.emplace_back("`tolerance`", fmt::format("{}", o.tolerance));
+    plan.settings.emplace_back("`loss`", fmt::format("{}", o.loss));
+  }
+  Stages<T> stages(plan, network, kernel, sets, resources);
+  stages.load(load_seconds);
+  stages.pairs();
+  stages.descent();
+  return plan;
+}
+
+template TrainingPlan plan<double>(const TrainingOptions&, const net::Network&, const gram::Source&,
+                                   const data::Split&, std::span<const double>, const Resources&,
+                                   const comm::Communicator&, double);
+template TrainingPlan plan<float>(const TrainingOptions&, const net::Network&, const gram::Source&,
+                                  const data::Split&, std::span<const float>, const Resources&,
+                                  const comm::Communicator&, double);
+
+}  // namespace mercer::jobs

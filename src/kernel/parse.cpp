@@ -1,0 +1,66 @@
+#include <charconv>
+#include <string>
+#include <vector>
+
+#include "mercer/kernel/kernel.hpp"
+
+namespace mercer::kernel {
+namespace {
+
+[[noreturn]] void refuse(std::string_view text) {
+  throw InputError(
+      "kernel \"{}\": is none that its text tells: give ntk(ARCHITECTURE; weight_std=W; "
+      "bias_std=B), nngp(...), gaussian(bandwidth=H), laplace(bandwidth=H) or linear",
+      text.substr(0, 200));
+}
+
+/// "NAME=NUMBER" -> NUMBER.
+double number(std::string_view whole, std::string_view part, std::string_view name) {
+  if (!part.starts_with(name) || part.substr(name.size(), 1) != "=") refuse(whole);
+  part.remove_prefix(name.size() + 1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+  if (error != std::errc{} || end != part.data() + part.size()) refuse(whole);
+  return value;
+}
+
+/// "a; b; c" -> its parts.
+std::vector<std::string_view> parts_of(std::string_view text) {
+  std::vector<std::string_view> parts;
+  for (std::size_t end = 0; (end = text.find("; ")) != std::string_view::npos;) {
+    parts.push_back(text.substr(0, end));
+    text.remove_prefix(end + 2);
+  }
+  parts.push_back(text);
+  return parts;
+}
+
+}  // namespace
+
+std::shared_ptr<const Kernel> parse(std::string_view text) {
+  Options options;
+  if (text == "linear") {
+    options.kind = Kind::linear;
+    return make(options);
+  }
+  const auto open = text.find('(');
+  if (open == std::string_view::npos || !text.ends_with(')')) refuse(text);
+  const auto name = text.substr(0, open);
+  const auto parts = parts_of(text.substr(open + 1, text.size() - open - 2));
+  if (name == "gaussian" || name == "laplace") {
+    options.kind = name == "gaussian" ? Kind::gaussian : Kind::laplace;
+    if (parts.size() != 1) refuse(text);
+    options.bandwidth = number(text, parts[0], "bandwidth");
+    return make(options);
+  }
+  if (name != "ntk" && name != "nngp") refuse(text);
+  options.kind = name == "ntk" ? Kind::ntk : Kind::nngp;
+  const bool standard = parts.size() == 4 && parts[3] == "standard";
+  if (parts.size() != 3 && !standard) refuse(text);
+  if (standard) options.parametrization = Parametrization::standard;
+  options.architecture = arch::parse(parts[0], {.weight_std = number(text, parts[1], "weight_std"),
+                                                .bias_std = number(text, parts[2], "bias_std")});
+  return make(options);
+}
+
+}  // namespace mercer::kernel
