@@ -1,8 +1,8 @@
-// Side-by-side figures of Mercer's stages on this machine (src/bench): gram (assembly against
-// p?syrk and dgemm), eig (every direct eigensolver against `automatic`), train (a step of gradient
-// descent against sgemm), operator (products with K), krylov (top pairs beside the direct solvers),
-// cg
-// (preconditioners), plan (what any method takes for any n and number of ranks).
+// Times Mercer's stages on this machine side by side with what they are built on (src/bench): gram
+// (assembly of K, p?syrk, dgemm), eig (every direct eigensolver and the one chosen), train (a step
+// of gradient descent, sgemm), operator (products of K with a block of vectors, dgemm), krylov (top
+// pairs, direct solvers), cg (preconditioners), plan (time and memory of every method, for any n
+// and any number of ranks).
 
 #include <algorithm>
 #include <cmath>
@@ -17,12 +17,12 @@ namespace {
 
 namespace po = boost::program_options;
 
-/// What all benchmarks have.
+/// The command line of a benchmark: options that all of them have, and a group of its own.
 struct BenchLine {
   CommonOptions common;
   int repeat = 5;
   CommandLine line;
-  po::options_description* group = nullptr;  ///< of the benchmark's own
+  po::options_description* group = nullptr;  ///< the benchmark's own options
 
   BenchLine(const std::string& usage, const std::string& purpose,
             Planning planning = Planning::here)
@@ -34,9 +34,11 @@ struct BenchLine {
     return group->add_options();
   }
   void add_repeat(int by_default) {
-    add()("repeat", po::value(&repeat)->default_value(by_default), "runs; medians are printed");
+    add()("repeat", po::value(&repeat)->default_value(by_default),
+          "runs of each; medians are printed");
   }
-  /// A kernel function: three hidden layers, unless something else is asked for.
+  /// The kernel function that the options ask for; with `deep` an NTK has three hidden layers
+  /// unless they say otherwise. Throws InputError for a kernel matrix from a file.
   gram::Source kernel(const std::string& job, const comm::Communicator& comm, bool deep = true) {
     if (repeat < 1) throw InputError("--repeat {}: give at least 1", repeat);
     if (deep && !line.given("arch") && !line.given("depth") && !line.empirical_kernel())
@@ -68,7 +70,8 @@ std::vector<Index> whole_numbers(const std::string& option, const std::string& t
   std::vector<Index> numbers;
   for (const double x : parse_numbers(option, text)) {
     if (!(x >= least && x <= most && x == std::floor(x)))
-      throw InputError("{} {}: {} is no whole number of {} ... {}", option, text, x, least, most);
+      throw InputError("{} {}: {} is not a whole number from {} to {}", option, text, x, least,
+                       most);
     numbers.push_back(static_cast<Index>(x));
   }
   return numbers;
@@ -102,10 +105,10 @@ int gram(int argc, char** argv, const comm::Communicator& comm) {
 
 int eig(int argc, char** argv, const comm::Communicator& comm) {
   std::string sizes = "2000,5000", fractions = "1,0.25,0.0333333";
-  BenchLine job("eig [options]", "Every direct eigensolver beside the one that is chosen.");
+  BenchLine job("eig [options]", "Every direct eigensolver beside the one that Mercer chooses.");
   job.line.add_kernel();
-  job.add()("sizes", po::value(&sizes)->default_value(sizes), "n")(
-      "fractions", po::value(&fractions)->default_value(fractions), "k/n");
+  job.add()("sizes", po::value(&sizes)->default_value(sizes), "values of n")(
+      "fractions", po::value(&fractions)->default_value(fractions), "values of k/n");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
   const auto kernel = job.kernel("eig", comm);
@@ -137,13 +140,13 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
   job.line.add_data(options.preparation, options.data, second, false);
   job.line.add_kernel();
   job.add()("sizes", po::value(&sizes)->default_value(sizes),
-            "n: the first rows of the set, or the size of a synthetic one")(
-      "fractions", po::value(&fractions)->default_value(fractions), "k/n")(
+            "values of n: the first n rows of the set, or a synthetic set of n rows")(
+      "fractions", po::value(&fractions)->default_value(fractions), "values of k/n")(
       "tol", po::value(&options.tolerance)->default_value(1e-8), "residual over lambda_1")(
       "against", po::value(&against)->default_value(against),
-      "direct solvers to run beside it; none")(
-      "storage", po::value(&storage)->default_value(storage), "of the operator")(
-      "block", po::value(&options.block)->default_value(0), "vectors of a product; 0: chosen")(
+      "direct solvers to run beside it, or none")(
+      "storage", po::value(&storage)->default_value(storage), "what block Krylov keeps of K")(
+      "block", po::value(&options.block)->default_value(0), "vectors in a block; 0: chosen")(
       "basis", po::value(&options.basis)->default_value(0), "columns before a restart; 0: chosen");
   job.add_repeat(3);
   if (!job.line.parse(argc, argv, comm)) return 0;
@@ -163,11 +166,11 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
 int products(int argc, char** argv, const comm::Communicator& comm) {
   bench::ProductBench options;
   BenchLine job("operator [options]",
-                "Products of K with a block of vectors, however K is kept, beside dgemm.");
+                "Products of K with a block of vectors, for every way of keeping K, beside dgemm.");
   job.line.add_kernel();
   job.add()("n", po::value(&options.n)->default_value(8192), "points")(
       "d", po::value(&options.d)->default_value(784), "their dimension")(
-      "block", po::value(&options.block)->default_value(64), "vectors of a product");
+      "block", po::value(&options.block)->default_value(64), "vectors in a block");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
   at_least("--n", options.n, 1), at_least("--d", options.d, 1);
@@ -195,15 +198,16 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
                 "preconditioned.");
   job.line.add_data(preparation, data, second, false);
   job.line.add_kernel();
-  job.add()("n", po::value(&n)->default_value(0), "at most the first n rows; 0: all (as --limit)")(
+  job.add()("n", po::value(&n)->default_value(0), "the first n rows only; 0: all (as --limit)")(
       "ridge-relative", po::value(&options.ridge)->default_value(1e-3), "ridge over trace(K)/n")(
       "rank", po::value(&ranks)->default_value(ranks),
-      "ranks of pivoted Cholesky preconditioners, a list; 0: none")(
-      "top", po::value(&options.top)->default_value(0), "eigenpairs as preconditioner; 0: not")(
+      "ranks of pivoted Cholesky preconditioners, a list; 0: no preconditioner")(
+      "top", po::value(&options.top)->default_value(0),
+      "also with so many eigenpairs as preconditioner; 0: without")(
       "outputs", po::value(&options.outputs)->default_value(0),
-      "at most the first outputs, all of which are solved for together; 0: all")(
+      "solve for at most so many outputs, the first ones, in one block; 0: all")(
       "tol", po::value(&options.tolerance)->default_value(1e-6), "relative residual to reach")(
-      "iterations", po::value(&options.iterations)->default_value(5000), "at most");
+      "iterations", po::value(&options.iterations)->default_value(5000), "at most so many");
   if (!job.line.parse(argc, argv, comm)) return 0;
   if (!std::isfinite(options.ridge))
     throw InputError("--ridge-relative {}: give a number", options.ridge);
@@ -269,11 +273,11 @@ int train(int argc, char** argv, const comm::Communicator& comm) {
                                      : train<double>(job, networks, d, top, session);
 }
 
-/// Of ForecastBench and the ranks that it is for, as typed.
+/// The options of `mercer-bench plan`, as typed.
 struct ForecastLine {
   BenchLine job{"plan [options]",
-                "How far does it go: time and memory a rank of every method, for any n and any "
-                "number\nof ranks, from this machine's measured rates (or those of --machine).",
+                "Time and memory a rank of every method, for any n and any number of ranks, "
+                "from\nthis machine's measured rates (or those of --machine).",
                 Planning::many};
   bench::ForecastBench options;
   std::string n = "60000,1000000", ranks, methods = "all", storage = "auto";
@@ -289,11 +293,12 @@ void ForecastLine::add() {
   job.line.add_kernel();
   auto add = job.line.group("Plan").add_options();
   add("n", po::value(&n)->value_name("N,...")->default_value(n), "rows");
-  add("d", po::value(&o.d)->value_name("D")->default_value(784), "numbers in a row");
-  add("outputs", po::value(&o.outputs)->value_name("C")->default_value(10), "targets");
+  add("d", po::value(&o.d)->value_name("D")->default_value(784), "inputs of a row");
+  add("outputs", po::value(&o.outputs)->value_name("C")->default_value(10), "outputs of a row");
   add("predict", po::value(&o.predict)->value_name("M")->default_value(10000),
       "rows to predict after a fit");
-  add("k", po::value(&o.k)->value_name("K")->default_value(200), "eigenpairs of eig-top, krylov");
+  add("k", po::value(&o.k)->value_name("K")->default_value(200),
+      "eigenpairs, of eig-top and krylov");
   add("ranks", po::value(&ranks)->value_name("P,..."), "numbers of ranks (default: this run's)");
   add("method", po::value(&methods)->value_name("NAME,...")->default_value(methods),
       "eig (all pairs), eig-top (k of them, direct), krylov (k, iterative), cholesky (ridge "
@@ -302,10 +307,11 @@ void ForecastLine::add() {
       "what krylov, cg and product keep of K: auto (by --memory-limit), double, single, mixed, "
       "none");
   add("iterations", po::value(&o.iterations)->value_name("N")->default_value(100.0, "100"),
-      "of cg");
+      "iterations of cg");
   add("rank", po::value(&o.rank)->value_name("R")->default_value(600),
-      "of cg's preconditioner; 0: none");
-  add("columns", po::value(&o.columns)->value_name("B")->default_value(64), "of product");
+      "rank of cg's preconditioner; 0: none");
+  add("columns", po::value(&o.columns)->value_name("B")->default_value(64),
+      "vectors in the block of product");
 }
 
 void ForecastLine::check() {
@@ -320,7 +326,8 @@ void ForecastLine::check() {
   o.single = job.common.single_precision;
 }
 
-/// A node has --ranks-per-node ranks, or as many as this machine has cores.
+/// `ranks` ranks, --ranks-per-node of them on a node or as many as this machine has cores, and what
+/// each may hold.
 bench::ForecastRanks ForecastLine::ranks_of(Index ranks, const Machine& measured,
                                             Session& session) const {
   const auto& comm = session.comm();
@@ -365,7 +372,7 @@ int forecast(int argc, char** argv, const comm::Communicator& comm) {
   const auto kernel = job.kernel("plan", comm);
   job.common.dry_run = true;
   auto own = job.common;
-  own.target = {};  // what is measured is this machine
+  own.target = {};  // the session measures this machine
   Session session(job.line, own, comm);
   session.begin(0, options.d, 0, kernel.text(), 0);
   const auto measured = session.machine(kernel, options.d);

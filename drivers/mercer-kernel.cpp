@@ -1,4 +1,4 @@
-// A kernel matrix to a file: data -> k(x_i, z_j), not divided by n.
+// Writes a kernel matrix to a file: data -> k(x_i, z_j), not divided by n.
 
 #include <algorithm>
 #include <optional>
@@ -35,12 +35,13 @@ bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, Session
     session.record().result["check_entries"] = check.entries->difference;
     session.say("check   {}", gram::text(*check.entries, check.entry_tolerance));
   } else {
-    session.say("check   no formulas but those of the tiles are there for {}", kernel.text());
+    session.say("check   entries: there are no scalar formulas for {} to compare with",
+                kernel.text());
   }
   return check.good();
 }
 
-/// /outputs, n x c, of the network whose kernel it is.
+/// --kernel empirical: /outputs (n x c) of the network for --data, /outputs2 (m x c) for --data2.
 void write_outputs(io::Hdf5File& file, const Network& network, const data::Split& sets) {
   if (!network) return;
   file.write("/outputs", net::outputs(network->network, network->parameters, sets.train.inputs));
@@ -62,7 +63,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const Index copies = std::max<Index>(1, options.outputs), columns = d + options.outputs;
   session.begin(n, d, session.block_of(copies * n), kernel.text(), sets.train.hash);
   say_notes(session, sets);
-  // An empirical kernel's entry is made of all that is kept of its two rows.
+  // An entry of an empirical kernel reads all that is kept of its two rows.
   if (network) options.numbers = static_cast<double>(kernel.bytes_per_row(columns)) / 8;
   const auto plan =
       jobs::plan(options, kernel, sets, session.resources(source, columns), session.took("load"));
@@ -108,7 +109,7 @@ int main(int argc, char** argv) {
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
     if (!job.common.plot.empty())
       throw mercer::InputError(
-          "--plot: a kernel matrix has no picture here, plot its spectrum with mercer-spectrum");
+          "--plot: a kernel matrix is not drawn: draw its spectrum with mercer-spectrum");
     if (job.full && !line.empirical_kernel())
       throw mercer::InputError("--full: belongs to --kernel empirical");
     Network network;
@@ -119,7 +120,7 @@ int main(int argc, char** argv) {
                       job.full ? mercer::net::Outputs::full : mercer::net::Outputs::trace))
                 : line.kernel_source(comm);
     if (kernel.is_stored())
-      throw mercer::InputError("--kernel {}: is a file already", kernel.text());
+      throw mercer::InputError("--kernel {}: is a matrix in a file already", kernel.text());
     job.preparation.seed = job.common.seed;
     job.preparation.targets_required = false;
     Session session(line, job.common, comm);

@@ -12,7 +12,7 @@
 namespace mercer::drivers {
 namespace {
 
-/// Both sets, and the lines that tell what was read.
+/// Reads both sets and prints what was read.
 data::Split load(const RidgeLine& job, const gram::Source& kernel, Session& session) {
   auto sets = session.phase(
       "load", [&] { return data::load(job.train, job.test, job.preparation, session.comm()); });
@@ -24,8 +24,8 @@ data::Split load(const RidgeLine& job, const gram::Source& kernel, Session& sess
   return sets;
 }
 
-/// --check: the residual with every entry of K evaluated again, and entries beside the scalar
-/// formulas.
+/// --check: the residual with every entry of K evaluated again, and some entries compared with the
+/// scalar formulas.
 template <class T>
 bool check(const jobs::RidgePlan& plan, const jobs::RidgeFit<T>& fit, const gram::Source& kernel,
            const data::Dataset& train, Session& session) {
@@ -84,8 +84,7 @@ int transduce(const RidgeLine& job, const jobs::RidgePlan& plan, const gram::Sou
   const Index left_out = result.spectrum.left_out;
   session.say("\nridge {:.6e}; residual of the solve {:.1e}{}", result.ridge, result.residual,
               job.options.modified()
-                  ? fmt::format("; {} at rounding's level left as {}", counted(left_out, "mode"),
-                                left_out == 1 ? "it is" : "they are")
+                  ? fmt::format("; {} at rounding level left unchanged", counted(left_out, "mode"))
                   : std::string());
   print_predictions(session, *sets.test, predictions);
   session.record().residual = result.residual;
@@ -127,16 +126,17 @@ int ridge_regression(const RidgeLine& job, const gram::Source& source, Session& 
                 : fit_and_predict<double>(job, plan, kernel, sets, session);
 }
 
-/// Predictions of a stored model for new rows.
-int predict_from_model(RidgeLine& job, const CommandLine& line, Session& session) {
-  const auto& comm = session.comm();
+/// The stored model, with the kernel of the command line where the stored one was a matrix. Throws
+/// InputError for options that the model has already.
+jobs::RidgeModel stored_model(const RidgeLine& job, const CommandLine& line,
+                              const comm::Communicator& comm) {
   auto model = jobs::read_model(io::Hdf5File::open(comm, job.model, io::Origin::mercer));
-  if (model.kernel.is_stored() && line.given("kernel")) {  // of other rows it is another matrix
+  if (model.kernel.is_stored() && line.given("kernel")) {  // k(test, train) of other test rows
     model.kernel = line.kernel_source(comm);
     if (!model.kernel.is_stored())
       throw InputError(
           "--kernel {}: --model {} was fitted with a matrix from a file: give "
-          "file:K.h5,CROSS.h5 with k(test, train)",
+          "file:K.h5,CROSS.h5, where CROSS.h5 holds k(test, train)",
           model.kernel.text(), job.model);
   } else {
     line.expect_no_kernel(job.model);
@@ -146,9 +146,16 @@ int predict_from_model(RidgeLine& job, const CommandLine& line, Session& session
        {std::pair{"target", model.reading.csv_target != none.csv_target},
         {"header", model.reading.csv_header != none.csv_header}})
     if (stored && line.given(option))
-      throw InputError("--{}: belongs to the stored model {}, leave it out", option, job.model);
+      throw InputError("--{}: is part of the stored model {}: leave it out", option, job.model);
   if (!model.refers() && !job.train.empty())
-    throw InputError("--train: --model {} has its training rows: leave it out", job.model);
+    throw InputError("--train: --model {} holds its training rows: leave it out", job.model);
+  return model;
+}
+
+/// Predictions of a stored model for new rows.
+int predict_from_model(const RidgeLine& job, const CommandLine& line, Session& session) {
+  const auto& comm = session.comm();
+  auto model = stored_model(job, line, comm);
   const std::string& train = job.train.empty() ? model.preparation.train : job.train;
   for (const auto& read : {train, model.reading.split, model.parameters})
     if (!read.empty()) session.places().require_not_written({"--model", read});
@@ -156,7 +163,7 @@ int predict_from_model(RidgeLine& job, const CommandLine& line, Session& session
     if (model.refers()) jobs::load_rows(model, job.train, job.preparation, comm);
     auto options = job.preparation;
     options.targets_required = false;
-    if (job.test.empty()) options.split = model.reading.split;  // the training file's own test rows
+    if (job.test.empty()) options.split = model.reading.split;  // test rows of the training file
     return data::load_test(job.test.empty() ? train : job.test, model.preparation, options, comm);
   });
   session.begin(model.n(), model.preparation.dimension, 0, model.kernel.text(), model.rows_hash);

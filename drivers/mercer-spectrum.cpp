@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     CommandLine line(
         "mercer-spectrum", "--data SPEC [options]",
         "Eigenpairs of the kernel matrix K = (1/n) [k(x_i, x_j)], descending, every pair with\n"
-        "the residual that Mercer measured.");
+        "its measured residual.");
     line.add_data(job.preparation, job.data, job.unused, false);
     line.add_kernel();
     job.add(line);

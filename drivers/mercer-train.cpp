@@ -27,8 +27,8 @@ void say_rates(const jobs::TrainingPlan& plan, const jobs::Training<T>& training
   const std::string product = plan.options.preconditioned() ? "K S" : "K";
   if (to > from)
     text += fmt::format(
-        "; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g} ... {:.6g}, lambda_min "
-        "being unknown",
+        "; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g} ... {:.6g} (lambda_min is "
+        "not known exactly)",
         product, from, to);
   else if (from > 0)
     text += fmt::format("; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g}", product,
@@ -42,18 +42,18 @@ void say_rates(const jobs::TrainingPlan& plan, const jobs::Training<T>& training
   session.record().result["operator_lambda_min"] = extremes.smallest;
 }
 
-/// Steps, rates and times: the table, the line after it and the record.
+/// Prints the table of records and a line of totals, and notes both in the JSON record.
 template <class T>
 void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
                     const data::Preparation& preparation, Session& session) {
   const auto& state = training.state;
   const auto& outcome = training.outcome;
   const auto& history = state.history;
-  // No rate where there was no step to time.
+  // NaN where there was no step to time.
   const double rank_seconds = outcome.seconds_per_step * session.comm().size();
   const double gflops = rank_seconds > 0 ? 1e-9 * plan.step_flops / rank_seconds : NAN;
   print_history(session, history, preparation);
-  session.say("\n{} after {}{}, {} taken back", train::name(outcome.stop_reason),
+  session.say("\n{} after {}{}, {} rejected by the safeguard", train::name(outcome.stop_reason),
               counted(state.step, "step"),
               rank_seconds > 0 ? fmt::format(": {:.4g} s a step, {:.1f} GFLOP/s a rank",
                                              outcome.seconds_per_step, gflops)
@@ -83,7 +83,7 @@ void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& tra
   result["units"]["loss_train"] = fmt::format("({})^2", jobs::prepared_unit(preparation));
 }
 
-/// Predictions of the test rows by the trained network, printed and noted.
+/// Predicts the test rows with the trained network; prints the scores and notes them in the record.
 template <class T>
 jobs::Predictions report_test(const jobs::Training<T>& training, const net::Network& network,
                               const data::Split& sets, Session& session) {
@@ -176,8 +176,8 @@ int main(int argc, char** argv) {
     TrainLine job;
     CommandLine line(
         "mercer-train", "--train SPEC --arch TEXT [--test SPEC] [--top K --g NAME] [options]",
-        "Trains a wide network by gradient descent, w <- w - eta J^T S r, preconditioned so that\n"
-        "training follows K S instead of K and learns high frequencies as fast as low ones.\n"
+        "Trains a wide network by preconditioned gradient descent, w <- w - eta J^T S r: training\n"
+        "follows K S instead of K and learns high frequencies as fast as low ones.\n"
         "--precision is that of the network; K and its eigenpairs are computed in double.");
     line.add_data(job.preparation, job.train, job.test, true);
     line.add_kernel();

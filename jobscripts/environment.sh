@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What every Mercer job needs around its driver: sourced by the job scripts, under Slurm or started
-# by local.sh. Defines mercer_job, which runs one driver on the job's ranks and passes signals on.
+# What every Mercer job needs around its driver. The job scripts source it, under Slurm or started by
+# local.sh. Defines mercer_job, which runs one driver on the job's ranks and passes signals on.
 
 # ---- Adapt to your cluster here ------------------------------------------------------------------
 # The modules that Mercer was built with, for example:
@@ -13,7 +13,7 @@ mercer_stop() {
   exit 2
 }
 
-# srun on the script itself would start every rank's copy of the whole job.
+# srun on the script itself would start the whole job once for each task.
 if [[ ${SLURM_STEP_NUM_TASKS:-1} =~ ^[0-9]+$ ]] && ((${SLURM_STEP_NUM_TASKS:-1} > 1)); then
   mercer_stop "started $SLURM_STEP_NUM_TASKS times by srun: submit it with sbatch, it calls mpirun itself"
 fi
@@ -22,8 +22,8 @@ mercer_ranks=${MERCER_RANKS:-${SLURM_NTASKS:-}}
 [[ $mercer_ranks =~ ^[1-9][0-9]*$ ]] ||
   mercer_stop "how many ranks? Submit with sbatch (--ntasks=N), or: bash jobscripts/local.sh $0 -n N ..."
 
-# One BLAS thread a rank, unless the job asks for --cpus-per-task=T. More threads than cores cost a
-# factor of 25 and more.
+# One BLAS thread a rank, unless the job asks for --cpus-per-task=T. More threads than cores slow a
+# run down 25 times and more.
 mercer_threads=${MERCER_THREADS:-${SLURM_CPUS_PER_TASK:-1}}
 [[ $mercer_threads =~ ^[1-9][0-9]*$ ]] || mercer_stop "MERCER_THREADS is '$mercer_threads': give a whole number from 1"
 export OMP_NUM_THREADS=$mercer_threads OPENBLAS_NUM_THREADS=$mercer_threads
@@ -31,13 +31,13 @@ export OMP_NUM_THREADS=$mercer_threads OPENBLAS_NUM_THREADS=$mercer_threads
 # Network file systems often refuse the locks that HDF5 asks for.
 export HDF5_USE_FILE_LOCKING=FALSE
 
-# Open MPI refuses root (containers, fresh machines) unless told twice.
+# Open MPI refuses to run as root (containers, fresh machines) unless both of these are set.
 if ((EUID == 0)); then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 
-# More ranks than cores (trying things out on a small machine): only when asked for. Waiting ranks
-# then yield their core.
+# More ranks than cores (to try things out on a small machine) only when MERCER_OVERSUBSCRIBE asks
+# for it. Waiting ranks then yield their core.
 mercer_mpirun=(mpirun -n "$mercer_ranks")
 if [[ ${MERCER_OVERSUBSCRIBE:-0} != 0 ]]; then
   mercer_mpirun+=(--oversubscribe --bind-to none --mca mpi_yield_when_idle 1)
@@ -45,7 +45,7 @@ elif ((mercer_threads > 1)); then
   mercer_mpirun+=(--map-by "slot:PE=$mercer_threads")
 fi
 
-# The command as it could be typed, quoted where it must be.
+# Prints a command as it could be typed, quoted where necessary.
 mercer_print() {
   local word
   for word in "$@"; do
@@ -55,10 +55,10 @@ mercer_print() {
 }
 
 # mercer_job DRIVER OPTIONS...
-# Runs the driver under mpirun in the background, so that this shell can answer Slurm's signals:
-# USR1 and USR2 (sent 120 s before the time limit) and TERM go to mpirun, which passes them to the
-# ranks; INT and HUP go there as TERM.
-# Leaves with mpirun's exit code; mercer_signal names the last signal that came, if any.
+# Runs the driver under mpirun in the background, so that this shell can handle Slurm's signals:
+# USR1 (which the job scripts ask for before the time limit, see --signal), USR2 and TERM go to
+# mpirun, which passes them to the ranks; INT and HUP go there as TERM.
+# Returns mpirun's exit code; mercer_signal names the last signal that came, if any.
 mercer_signal=
 mercer_job() {
   local driver=$1 bin=${MERCER_BIN:-$MERCER_HOME/build/bin} program pid rc signalled

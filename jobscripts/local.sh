@@ -3,17 +3,18 @@
 #
 #   bash jobscripts/local.sh jobscripts/krr.sbatch [-n RANKS] [-t THREADS] [OPTIONS OF THE DRIVER...]
 #
-# RANKS defaults to the number of cores over THREADS, THREADS a rank to 1. More ranks than cores are allowed, and slow.
+# THREADS are those of each rank, by default 1; RANKS is by default the number of cores over THREADS. More ranks than
+# cores are allowed, but slow.
 set -euo pipefail
 usage="usage: bash jobscripts/local.sh SCRIPT.sbatch [-n RANKS] [-t THREADS] [OPTIONS OF THE DRIVER...]"
 stop() { echo "local.sh: $*" >&2; exit 2; }
-whole() { [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || stop "$1 wants a whole number from 1, not '${2:-}'"; }
+whole() { [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || stop "$1 needs a whole number of at least 1, not '${2:-}'"; }
 
 script=${1:-}
 [[ -n $script ]] || stop "$usage"
 [[ -f $script ]] || stop "no job script $script; $usage"
 shift
-# nproc obeys OMP_NUM_THREADS, which is not the number of cores.
+# nproc would return OMP_NUM_THREADS, which is not the number of cores.
 cores=$(env -u OMP_NUM_THREADS nproc) ranks='' threads=1
 while (($#)); do
   case $1 in

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # The Debian 12 packages that Mercer needs, and their installation. Sourced by quickstart.sh and by
-# tests/run.sh, so that the two lists cannot drift apart.
+# tests/run.sh, so that both install the same ones.
 
 # To build and run.
 mercer_packages=(
@@ -10,17 +10,17 @@ mercer_packages=(
   libmuparser-dev librandom123-dev gnuplot-nox
 )
 
-# To test, beside those above. Python and its libraries are the independent second opinion; Slurm
-# and munge serve the test of the job scripts, rsvg-convert the test of the pictures, clang is the
-# other compiler that Mercer is built with, Doxygen makes the library's pages.
+# To test, beside those above. Python and its libraries compute results independently; Slurm and munge
+# are for the test of the job scripts, rsvg-convert for that of the pictures; clang has the second
+# set of warnings and clang-tidy; Doxygen makes the library's reference.
 mercer_test_packages=(
   libgtest-dev libbenchmark-dev ccache clang clang-format clang-tidy doxygen
   python3 python3-numpy python3-scipy python3-h5py
   slurm-wlm munge librsvg2-bin procps
 )
 
-# Installs the packages named that are not there yet: as root, or with sudo. Does nothing, and needs
-# neither a network nor root, where all are installed.
+# Installs those of the named packages that are missing, as root or with sudo. Where none is missing it
+# does nothing and needs neither a network nor root.
 install_packages() {
   local package missing=() as_root=()
   for package in "$@"; do
@@ -44,9 +44,9 @@ install_packages() {
     apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
 }
 
-# Runs the command while Debian's policy hook forbids that packages start their services: Slurm and
-# munge are installed for a test that starts its own, and no daemon should appear on a machine
-# because Mercer was tested there. A hook of the machine's own stays in force.
+# Runs a command while Debian's policy hook keeps packages from starting their services: the tests
+# start Slurm and munge themselves, and no daemon should run on a machine because Mercer was tested
+# there. A hook that the machine has already stays in force.
 without_starting_services() {
   local hook=/usr/sbin/policy-rc.d rc=0 as_root=()
   ((EUID == 0)) || as_root=(sudo)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/ (library
-# and drivers with clang too, into build-ci/clang), and runs every test:
+# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/, checks
+# library and drivers with clang's warnings and clang-tidy, and runs every test:
 #
-#   bash tests/run.sh [--long] [OPTIONS OF CTEST...]     --long: also the tests that take many minutes
+#   bash tests/run.sh [--long] [OPTIONS OF CTEST...]     --long: also the tests that take many minutes, and
+#                                                        the build by clang
 #
 # Some tests compare with reference kernels and public data sets. They are looked for in
 # MERCER_GOLDEN_DIR and MERCER_DATA_DIR, by default ../shared/golden and ../shared/data where these exist.
@@ -42,8 +43,9 @@ processor() { # the model, and what of it decides which loops are taken
 }
 processor
 
-# Programs that start side by side shall not have to make Open MPI's session folder, which the last one
-# of others has just removed ("mkdir: File exists"): a folder of this run's own, kept by what lies in it.
+# Open MPI's programs on one machine share a session folder, ompi.HOST.UID. The last one to end removes
+# it, and another that starts at that moment can fail ("mkdir: File exists"). Therefore this run has
+# session folders of its own, and the empty folder `kept` inside keeps them from being removed.
 sessions=$(mktemp -d "${TMPDIR:-/tmp}/mercer-tests.XXXXXX")
 trap 'rm -rf "$sessions"' EXIT
 host=$(uname -n)
@@ -57,15 +59,18 @@ cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON -DPython3_EXECUTABLE=
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build "$build"
 rc=0
-if (($# == 0)); then  # the other compiler, with its own warnings as errors: library and drivers
+if (($# == 0)); then  # the other compiler: its warnings and clang-tidy's checks (.clang-tidy), as errors
   cmake -B "$build/clang" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ "${launcher[@]}" \
-    -DMERCER_WARNINGS_AS_ERRORS=ON -DMERCER_BUILD_TESTS=OFF >"$build/clang.log"
-  if cmake --build "$build/clang" >>"$build/clang.log" 2>&1; then
-    echo "== clang builds it too: $(clang++ --version | head -n 1)"
+    -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DMERCER_WARNINGS_AS_ERRORS=ON -DMERCER_BUILD_TESTS=OFF >"$build/clang.log"
+  if run-clang-tidy -quiet -p "$build/clang" >>"$build/clang.log" 2>&1; then
+    echo "== clang-tidy finds nothing in library and drivers: $(clang-tidy --version | grep -o 'version.*')"
   else
-    cat "$build/clang.log"
-    echo "== clang does NOT build it"
+    sed 's/\x1b\[[0-9;]*m//g' "$build/clang.log" | grep -E -A 4 ': (warning|error):' || tail -n 30 "$build/clang.log"
+    echo "== clang-tidy finds the above"
     rc=1
+  fi
+  if ((${#selection[@]} == 0)); then  # --long
+    cmake --build "$build/clang" || rc=1
   fi
 fi
 built=$SECONDS

@@ -36,7 +36,7 @@ std::string joined(int argc, char** argv) {
   return text;
 }
 
-/// Boost's own messages, in one line of Mercer's.
+/// Throws Boost's message as an InputError of one line.
 [[noreturn]] void rethrow(const po::error& error) {
   std::string text = error.what();
   throw InputError("{} (--help lists the options)", text);
@@ -68,56 +68,56 @@ void CommandLine::add_common(CommonOptions& o, Planning planning) {
   planning_ = planning;
   auto add = group("Run").add_options();
   add("config", po::value<std::string>()->value_name("FILE"),
-      "INI file with the same names; the command line wins");
+      "INI file of the same options, NAME=VALUE; the command line wins");
   add("out", po::value(&o.out)->value_name("FILE.h5"), "HDF5 result (.h5 or .hdf5)");
   add("json", po::value(&o.json)->value_name("FILE"),
       "one JSON record of the run (\"-\": standard output)");
   add("plot", po::value(&o.plot)->value_name("FILE.svg"),
-      "the picture of the result: .svg, .png or .pdf, by gnuplot");
+      "picture of the result, by gnuplot: .svg, .png or .pdf");
   add("quiet", po::bool_switch(&o.quiet), "print nothing but errors");
   add("progress", po::value(&o.progress)->value_name("auto|always|never")->default_value("auto"),
-      "progress of long stages");
-  add("seed", po::value(&o.seed)->value_name("N")->default_value(0), "of everything random");
+      "show the progress of long stages");
+  add("seed", po::value(&o.seed)->value_name("N")->default_value(0), "seed of everything random");
   add("precision", po::value(&precision_)->value_name("double|single")->default_value("double"),
-      "of the stored kernel matrix and the solve; kernels are evaluated in double");
+      "precision of the stored kernel matrix and the solve; kernels are evaluated in double");
   add("nb", po::value(&o.nb)->value_name("N")->default_value(0, "chosen"), "block size");
   add("grid", po::value(&o.grid)->value_name("PxQ"), "process grid (default: chosen, printed)");
   add("threads", po::value(&o.threads)->value_name("N")->default_value(1), "BLAS threads a rank");
   add("memory-limit", po::value(&memory_limit_)->value_name("4G"),
-      "a rank: refuse beforehand, with the plan, when the job needs more (default, and at most: "
-      "what "
-      "the machine, the job's control group and ulimit leave)");
+      "memory a rank: a job that needs more is refused beforehand, with its plan. Default: what "
+      "the machine, the job's control group and ulimit leave; the last two limit it in any case");
   add("check", po::bool_switch(&o.check),
       "verify the result independently; a failed check is exit code 1");
   add("dry-run", po::bool_switch(&o.dry_run),
       "print the plan (memory a rank, flops, time and method of each stage) and stop");
   add("machine", po::value(&o.machine)->value_name("FILE.json"),
-      "coefficients for the plan's times, by mercer-bench plan --json (default: measured by "
+      "machine rates for the plan's times, from mercer-bench plan --json (default: measured by "
       "--dry-run)");
-  add("help,h", "this text");
-  add("version", "version, commit, libraries and the instruction sets in use");
+  add("help,h", "print this text");
+  add("version", "print version, commit, libraries and the instruction sets in use");
   if (planning != Planning::here) add_planning(o, planning);
 }
 
 void CommandLine::add_planning(CommonOptions& o, Planning planning) {
   auto& t = o.target;
-  auto add = group(planning == Planning::one
-                       ? "Another machine, with --dry-run: ranks that compute as one does here"
-                       : "Other machines, of ranks that compute as one does here")
-                 .add_options();
+  auto add =
+      group(planning == Planning::one
+                ? "With --dry-run, a plan for another machine, whose ranks compute as fast as here"
+                : "Other machines, whose ranks compute as fast as here")
+          .add_options();
   if (planning == Planning::one) {
     add("ranks", po::value(&t.ranks)->value_name("P"),
         "plan for P ranks (default: --nodes times --ranks-per-node, or this run's)");
-    add("nodes", po::value(&t.nodes)->value_name("N"), "on N nodes");
+    add("nodes", po::value(&t.nodes)->value_name("N"), "plan for N nodes");
   }
   add("ranks-per-node", po::value(&t.ranks_per_node)->value_name("R"),
-      "ranks of one node (default: as many as fit this machine's cores)");
+      "ranks on each node (default: as many as fit this machine's cores)");
   add("latency", po::value(&t.latency)->value_name("S"),
-      "seconds of a message between two nodes (default where there are several: 2e-6, said in the "
-      "plan; what was measured within one node is not taken for a network)");
+      "seconds for a message between two nodes (default: as measured where this run has several "
+      "nodes, else 2e-6, noted in the plan)");
   add("network-bandwidth", po::value(&t.bandwidth)->value_name("B/S"),
-      "bytes a second that a node sends, its ranks together (default where there are several: "
-      "25e9, that is 200 Gbit/s, said in the plan)");
+      "bytes a second that a node sends, all its ranks together (default: as measured where this "
+      "run has several nodes, else 25e9, which is 200 Gbit/s, noted in the plan)");
 }
 
 void CommandLine::add_data(data::Options& o, std::string& first, std::string& second,
@@ -135,40 +135,39 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
     add("train", po::value(&first)->value_name("SPEC"), "training set");
     add("test", po::value(&second)->value_name("SPEC"), "test set");
     add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV columns of the targets, separated by commas: names, positions from 0, or from the end "
-        "(-1); none");
+        "CSV columns of the targets, separated by commas: names, or positions from 0, negative "
+        "ones from the end; none");
     add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
-        "CSV or NPY file of one row a row of the training file: those with 1 or True in its column "
-        "COL "
-        "(name, position from 0, or from the end) are the test set");
+        "CSV or NPY file with a row for each row of the training file: those with 1 or True in its "
+        "column COL (a name, or a position as in --target) are the test set");
   } else {
     add("data", po::value(&first)->value_name("SPEC"), "data set");
     add("data2", po::value(&second)->value_name("SPEC"),
         "second data set, where the job takes one");
     add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV columns that are targets and no inputs: names, positions from 0, or from the end "
-        "(-1); "
-        "none");
+        "CSV columns that are targets, not inputs: names, or positions from 0, negative ones from "
+        "the end; none");
     add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
-        "CSV or NPY file of one row a row of the data: those with 1 or True in its column COL "
-        "(name, "
-        "position from 0, or from the end) are left out");
+        "CSV or NPY file with a row for each row of the data: those with 1 or True in its column "
+        "COL (a name, or a position as in --target) are left out");
   }
   add("header", po::value(&o.csv_header)->value_name("yes|no|auto")->default_value("auto"),
-      "whether CSV's first row names the columns; auto: where it has no number, or is 0, 1, 2, ... "
-      "over columns that are not whole numbers, or other growing whole numbers over columns "
-      "without "
-      "any");
+      "does CSV's first row name the columns? auto: yes where it has no number; where it is 0, 1, "
+      "2, ... over columns that are not all whole numbers, or other growing whole numbers over "
+      "columns that have none; the log says what was taken");
   add("index", po::value(&o.csv_index)->value_name("COL|none|auto")->default_value("auto"),
-      "CSV column that numbers the rows and is no input; auto: a first one without a name");
-  add("limit", po::value(&o.limit)->value_name("N"), "at most the first N training rows");
-  add("limit-test", po::value(&o.limit_test)->value_name("M"), "at most the first M test rows");
-  add("scale", po::value(&o.scale)->value_name("F")->default_value(1.0, "1"), "inputs times F");
+      "CSV column that numbers the rows and is not an input; auto: a first column without a name");
+  add("limit", po::value(&o.limit)->value_name("N"), "only the first N training rows");
+  add("limit-test", po::value(&o.limit_test)->value_name("M"), "only the first M test rows");
+  add("scale", po::value(&o.scale)->value_name("F")->default_value(1.0, "1"),
+      "multiply inputs by F");
   add("standardize", po::bool_switch(&o.standardize),
-      "inputs and real targets by the training rows' mean and population deviation");
-  add("unit-norm", po::bool_switch(&o.unit_norm), "inputs to unit norm (a zero row stays zero)");
+      "inputs and real targets: subtract the training rows' mean, divide by their population "
+      "deviation");
+  add("unit-norm", po::bool_switch(&o.unit_norm),
+      "divide each row of inputs by its norm (a zero row stays zero)");
   add("one-hot", po::bool_switch(&o.one_hot),
-      "labels, numbers or names, to one-hot minus 1/classes");
+      "make labels, numbers or names, one-hot vectors minus 1/classes");
 }
 
 void CommandLine::add_kernel() {
@@ -177,19 +176,19 @@ void CommandLine::add_kernel() {
   add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
       "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5], empirical");
   add("parameters", po::value(&k.parameters)->value_name("W.h5"),
-      "of --kernel empirical, the tangent kernel of a finite network at its weights (the mean over "
-      "its outputs): /parameters/layer0/W (inputs x units), /parameters/layer0/b, ... and the "
+      "weights of --kernel empirical, the tangent kernel of a finite network (the mean over its "
+      "outputs): /parameters/layer0/W (inputs x units), /parameters/layer0/b, ... and the "
       "attribute architecture, e.g. \"dense(64) relu dense(1)\"; also weight_std, bias_std, "
-      "parametrization (sqrt(2), 0, ntk where left out); written by mercer-train or elsewhere");
+      "parametrization (where left out: --weight-std, --bias-std, ntk); written by mercer-train or "
+      "elsewhere");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
-      "layers, e.g. \"dense relu res(dense relu dense) relu dense\"; widths may be left out here. "
-      "Tokens: "
-      "dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh softplus sigmoid "
-      "res( )");
+      "layers, e.g. \"dense relu res(dense relu dense) relu dense\"; an analytic kernel needs no "
+      "widths. Tokens: dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh "
+      "softplus sigmoid res( )");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(1),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
-      "of --depth");
+      "activation of the layers of --depth");
   add("weight-std", po::value(&k.weight_std)->value_name("X")->default_value("", "sqrt(2)"),
       "standard deviation of the weights, in every layer; auto: sqrt(1/E[rho(z)^2])");
   add("bias-std", po::value(&k.bias_std)->value_name("X")->default_value(0.0, "0"),
@@ -284,8 +283,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
   return true;
 }
 
-/// mpirun can start ranks with other options and programs (`mpirun -n 1 A : -n 1 B`, a --config on
-/// local disks).
+/// Throws InputError where ranks differ in program, options or environment: mpirun can start them
+/// so (`mpirun -n 1 A : -n 1 B`, a --config on local disks).
 void CommandLine::require_same_start(const comm::Communicator& comm) const {
   std::vector<comm::Fact> facts{
       {"the program", fmt::format("{} {} ({})", program_, version(), git_commit())}};
@@ -296,17 +295,17 @@ void CommandLine::require_same_start(const comm::Communicator& comm) const {
 
 void CommandLine::require_same_files(const comm::Communicator& comm) const {
   auto by_all = reads(), to = writes();
-  std::erase_if(by_all, [](const io::NamedFile& file) {  // rank 0's, and what was compared above
+  std::erase_if(by_all, [](const io::NamedFile& file) {  // read by rank 0 alone, compared above
     return file.who == "--split" || file.who == "--config";
   });
-  std::erase_if(to, [](const io::NamedFile& file) {  // the others are rank 0's
+  std::erase_if(to, [](const io::NamedFile& file) {  // rank 0 alone writes the others
     return file.who != "--out" && file.who != "--checkpoint";
   });
   io::require_same_files(comm, by_all, to);
 }
 
-/// An option of another kernel would have no effect. (Where --arch is that of a network, the
-/// layers' options belong to that, whatever the kernel.)
+/// Refuses options that the chosen kernel would ignore. (Where a driver's --arch also describes a
+/// network, the options of layers count whatever the kernel.)
 void CommandLine::check_kernel() const {
   const auto& kind = kernel_.kind;
   const bool radial = kind == "gaussian" || kind == "laplace";
@@ -319,7 +318,7 @@ void CommandLine::check_kernel() const {
       throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
 }
 
-/// The options of add_common, names of files included: before any work.
+/// Validates the options of add_common() before any work.
 void CommandLine::check_common(const comm::Communicator& comm) {
   auto& o = *common_;
   if (precision_ != "double" && precision_ != "single")
@@ -327,7 +326,7 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   o.single_precision = precision_ == "single";
   if (o.progress != "auto" && o.progress != "always" && o.progress != "never")
     throw InputError("--progress {}: give auto, always or never", o.progress);
-  if (o.nb < 0) throw InputError("--nb {}: a block size is positive", o.nb);
+  if (o.nb < 0) throw InputError("--nb {}: give a positive block size", o.nb);
   if (o.threads < 1) throw InputError("--threads {}: give at least 1", o.threads);
   if (!memory_limit_.empty()) {
     try {
@@ -345,7 +344,7 @@ void CommandLine::check_common(const comm::Communicator& comm) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)
       throw InputError(
-          "--{}: plans for another machine, with --dry-run; a run has the ranks that mpirun starts",
+          "--{}: needs --dry-run: it describes another machine; a run has the ranks of its mpirun",
           option);
     const auto& any = values_[option].value();
     const auto* count = boost::any_cast<Index>(&any);
@@ -369,7 +368,7 @@ void CommandLine::expect_no_kernel(const std::string& model) const {
   for (const char* option : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
                              "bias-std", "bandwidth"})
     if (given(option))
-      throw InputError("--{}: belongs to the stored model {}, leave it out", option, model);
+      throw InputError("--{}: is part of the stored model {}: leave it out", option, model);
 }
 
 std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
@@ -465,12 +464,12 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
 net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) const {
   const auto& path = kernel_.parameters;
   if (path.empty())
-    throw InputError("--kernel empirical: is that of given weights: --parameters W.h5");
+    throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
   auto stored = net::read_network(io::Hdf5File::open(comm, path), scales());
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
-    throw InputError("--{}: {} is not that of --parameters {}, {}: leave it out", option, typed,
-                     path, in_file);
+    throw InputError("--{}: is {} here but {} in --parameters {}: leave it out", option, typed,
+                     in_file, path);
   };
   for (const std::string option : {"arch", "depth", "activation"}) {
     if (!given(option)) continue;
@@ -504,17 +503,18 @@ int run(int argc, char** argv, const std::string& program,
       if (world.root())
         print(stderr, fmt::format("{}: {}\n", program, in_one_line(with_options(error.what()))));
       said = true;
-    } catch (const std::bad_alloc&) {  // nobody agreed on these: the others cannot know
+    } catch (const std::bad_alloc&) {  // these two on one rank alone: the others do not know
       comm::abort_run(program.c_str(), "out of memory", static_cast<int>(ExitCode::out_of_memory));
     } catch (const std::exception& error) {
       comm::abort_run(program.c_str(), error.what());
     }
-    io::note_signals();  // a launcher's, which ends the others after the first: it was no interruption
+    // Signals that mpirun sends once another rank has ended are no interruption.
+    io::note_signals();
     if (const auto why = world.root() && !said ? lost_output() : ""; !why.empty()) {
       print(stderr, fmt::format("{}: standard output: cannot be written: {}\n", program, why));
       if (code == 0) code = static_cast<int>(ExitCode::failed);
     }
-    // On all ranks: a launcher kills the others at the first non-zero exit.
+    // The same on all ranks: mpirun kills the others at the first exit that is not zero.
     return world.all_reduce(code, comm::Op::max);
   } catch (const Error& error) {  // MPI itself could not be used
     print(stderr, fmt::format("{}: {}\n", program, with_options(error.what())));

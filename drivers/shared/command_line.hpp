@@ -37,51 +37,54 @@ struct CommonOptions {
   Index nb = 0;      ///< 0: chosen
   std::string grid;  ///< empty: chosen
   int threads = 1;
-  double memory_limit = 0;  ///< bytes a rank; 0: what the machine has
+  double memory_limit = 0;  ///< bytes a rank; 0: what the machine leaves to each
   bool check = false;
   bool dry_run = false;
-  std::string machine;   ///< a file of coefficients for the plan's times
+  std::string machine;   ///< a file of machine rates for the plan's times
   TargetOptions target;  ///< the ranks and the network that --dry-run plans for
 };
 
-/// Which machines a driver's plan can be for: one other than this run's, a list of them (the driver
-/// registers --ranks itself), this run's alone.
+/// Which ranks a driver's plan can be for. one: with --dry-run those of another machine; many: a
+/// list of numbers of ranks (the driver registers --ranks itself); here: this run's alone.
 enum class Planning { one, many, here };
 
 /// A driver's command line: options in groups, `--config FILE`, `--help`, `--version`, over
-/// Boost.Program_options. Each driver adds the groups that it takes and its own; parse() fills the
-/// variables that were bound and leaves one clear line (InputError) for whatever is wrong. Every
-/// rank parses the same arguments; only the text of --help and --version is printed by rank 0.
+/// Boost.Program_options. Each driver adds the common groups that it takes and its own; parse()
+/// fills the variables that were bound, and throws InputError, one clear line, for whatever is
+/// wrong. Every rank parses the same arguments; rank 0 alone prints --help and --version.
 class CommandLine {
  public:
   /// `usage`: one line after the program's name; `purpose`: what the program does, for --help.
   CommandLine(std::string program, std::string usage, std::string purpose);
 
   void add_common(CommonOptions& options, Planning planning = Planning::one);
-  /// `supervised`: --train and --test; otherwise --data (and `second`: --data2).
+  /// `supervised`: `first` is --train and `second` --test; otherwise --data and --data2.
   void add_data(data::Options& options, std::string& first, std::string& second, bool supervised);
   void add_kernel();
   /// A group of the driver's own: bind variables with boost::program_options::value(&variable).
   boost::program_options::options_description& group(const std::string& title);
 
   /// False where --help or --version was answered and there is nothing more to do. Of an option
-  /// that is given more than once the last counts; the command line wins over --config. Collective.
+  /// that is given more than once the last counts; the command line wins over --config. Throws
+  /// InputError: unknown or malformed options, and ranks whose program, options, environment or
+  /// files differ. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
-  /// Hidden layers where neither --depth nor --arch was given. Local.
+  /// Sets the number of hidden layers where neither --depth nor --arch was given. Local.
   void assume_depth(Index depth);
-  /// Throws InputError where an option of the kernel was given: `model` stands for them. Local.
+  /// Throws InputError where an option of the kernel was given: the stored `model` has its kernel.
+  /// Local.
   void expect_no_kernel(const std::string& model) const;
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
-  /// The kernel that the options of add_kernel() describe; with --parametrization standard, where a
-  /// driver has that option, the analytic one of that parametrisation. Throws InputError.
-  /// Collective: --kernel empirical reads --parameters.
+  /// The kernel that the options of add_kernel() describe; where a driver has --parametrization,
+  /// the analytic kernel of that parametrisation. Throws InputError. Collective: --kernel empirical
+  /// reads --parameters.
   gram::Source kernel_source(const comm::Communicator& comm) const;
-  /// Network and weights of --kernel empirical. Throws InputError: no --parameters, a file that
-  /// cannot be used, an --arch, --depth, --weight-std or --bias-std other than the file's (where it
-  /// states no deviation, the option counts).
+  /// Network and weights of --kernel empirical, from the file of --parameters; a deviation that it
+  /// does not state is that of the option. Throws InputError: no --parameters, a file that cannot
+  /// be used, or an --arch, --depth, --activation, --weight-std or --bias-std that contradicts it.
   /// Collective.
   net::StoredNetwork stored_network(const comm::Communicator& comm) const;
   bool empirical_kernel() const { return kernel_.kind == "empirical"; }
@@ -90,12 +93,14 @@ class CommandLine {
   }
 
   const std::string& program() const { return program_; }
-  /// The command as typed, and every option with its value in force, for the reports.
+  /// The command as typed.
   const std::string& command() const { return command_; }
+  /// Every option's name and its value in force, for the reports.
   std::vector<std::pair<std::string, std::string>> settings() const;
-  /// Those among them that name files: whose value is called so in --help (FILE, SPEC, S.h5, ...)
-  /// or begins with file: or table:; none that is empty. What is not known to be only read counts
-  /// as written. --checkpoint is read and written, by --resume.
+  /// Options that name files which are read, and which are written, with their values; empty values
+  /// left out. An option names a file where --help calls its value one (FILE, SPEC, S.h5, ...) or
+  /// the value begins with file: or table:. It counts as written unless it is in the list of those
+  /// that are only read; --checkpoint, which --resume reads, is among the written ones.
   std::vector<io::NamedFile> reads() const;
   std::vector<io::NamedFile> writes() const;
 
@@ -111,7 +116,7 @@ class CommandLine {
     Index depth = 1;
     double bias_std = 0, bandwidth = 1;
   };
-  arch::Options scales() const;  ///< of --weight-std and --bias-std
+  arch::Options scales() const;  ///< what --weight-std and --bias-std say
 
   std::string program_, usage_, purpose_, command_;
   std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;
@@ -124,7 +129,8 @@ class CommandLine {
 };
 
 /// A driver's main: starts MPI, calls `body`, prints an Error as one line from rank 0 on stderr,
-/// and returns the exit code, the same on every rank.
+/// and returns the exit code, the same on every rank. Other exceptions, which one rank alone may
+/// have, abort the run. Collective.
 int run(int argc, char** argv, const std::string& program,
         const std::function<int(const comm::Communicator&)>& body);
 

@@ -11,20 +11,20 @@
 namespace mercer::drivers {
 namespace {
 
-int lost = 0;  // errno of the first failure
+int lost = 0;  // errno of the first failed write to standard output
 
 std::set<std::string, std::less<>>& options() {
   static std::set<std::string, std::less<>> names;
   return names;
 }
 
-/// Fields that messages of the library name, whether or not this program has the option.
+/// Is it a field that messages of the library name? Whether or not this program has the option.
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " arch bandwidth batch bias_std block cg_tol checkpoint checkpoint_every data directions "
-      "estimates g grid header index json kernel latency limit loss machine max_iterations "
-      "max_seconds memory_limit method model momentum nb network_bandwidth nodes one_hot "
-      "operator_spectrum out plot precision precondition preconditioner predict rank ranks "
+      "estimates g grid header index json kernel latency limit limit_test loss machine "
+      "max_iterations max_seconds memory_limit method model momentum nb network_bandwidth nodes "
+      "one_hot operator_spectrum out plot precision precondition preconditioner predict rank ranks "
       "ranks_per_node rate record_every refresh residual_refresh resume ridge ridge_relative "
       "safeguard safety scale seed solver spectrum split standardize start steps stochastic "
       "storage target test tolerance top trace_kernel train unit_norm values_only weight_decay "
@@ -32,7 +32,7 @@ bool is_field(std::string_view word) {
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
 }
 
-/// The option that sets a field: it has the field's name, dashes for underscores, but for three.
+/// The option that sets a field: the field's name with dashes for underscores, but for three.
 std::string option_of(std::string_view field) {
   std::string option(field);
   std::ranges::replace(option, '_', '-');
@@ -68,7 +68,7 @@ std::string with_options(const std::string& message) {
     const std::size_t close = message.find('`', open + 1);
     if (close == std::string::npos) break;
     const auto word = std::string_view(message).substr(open + 1, close - open - 1);
-    if (!is_field(word)) {  // somebody's own backtick
+    if (!is_field(word)) {  // a backtick of a user's own name, say
       text.append(message, done, open + 1 - done);
       done = open + 1;
       continue;

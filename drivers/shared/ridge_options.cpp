@@ -14,37 +14,39 @@ void RidgeLine::add(CommandLine& line) {
   auto& o = options;
   auto add = line.group("Ridge regression").add_options();
   add("ridge", po::value(&ridge_)->value_name("G[,G2,...]|loo|gcv|holdout"),
-      "gamma on K = k/n (a ridge of h on the kernel that is not divided by n is gamma = h/n); "
-      "loo, gcv: "
-      "chosen by leave-one-out or generalised cross-validation among 1e-10 ... 10 trace(K)/n, "
-      "the largest of those whose scores differ by no more than rounding (cg: than the error of "
-      "their estimates); holdout: by a tenth of the rows that the fit does not see, with cg. Of a "
-      "modified kernel the range is that of trace(K_g)/n; loo estimates the error of refitting "
-      "without each row (S stays that of all rows), gcv and holdout are of the fixed matrix K_g, "
-      "whose spectrum is that of all rows");
+      "gamma on K = k/n (a ridge h on the kernel that is not divided by n is gamma = h/n). loo, "
+      "gcv: chosen by leave-one-out or generalised cross-validation from 1e-10 ... 10 trace(K)/n; "
+      "of ridges whose scores differ by no more than rounding (cg: than the error of their "
+      "estimates) the largest. holdout: chosen by the error on a tenth of the rows, held out of "
+      "the fit, with cg. With a modified kernel the range is in trace(K_g)/n; loo estimates the "
+      "error of refitting without each row (with the S of all rows), gcv and holdout are those of "
+      "the fixed matrix K_g, whose spectrum is that of all rows");
   add("ridge-relative", po::value(&ridge_relative_)->value_name("G[,...]"),
-      "gamma = G trace(K)/n, K before g");
+      "gamma = G trace(K)/n, of K before g");
   add("top", po::value(&o.top)->value_name("K")->default_value(-1, "n"),
-      "how many eigenvalues g changes; more where g jumps within an eigenspace that K cuts");
+      "how many eigenvalues g changes; where --top splits an eigenspace and g jumps there, all of "
+      "that space");
   add("g", po::value(&o.g)->value_name("NAME|EXPR")->implicit_value("flat"),
       "flat: lk, flat:c: c lk, identity: l, power:p: lk (l/lk)^p, inverse: 1, table:FILE, or an "
       "expression in l (lambda_i), lk (lambda_(K+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
   add("predict", po::value(&predict_)->value_name("NAME")->default_value("inductive"),
-      "inductive (Nystrom, any number of test rows) or transductive (test rows take part in the "
-      "spectrum)");
+      "inductive (Nystrom, any number of test rows) or transductive (the spectrum includes the "
+      "test rows)");
   add("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
-      "cholesky: direct, to rounding, n^3: right for moderate n. cg: conjugate gradients, to "
-      "--cg-tol, n^2 an iteration: right for large n, and where K does not fit. auto: cholesky up "
-      "to n = 10 000 where it fits, beyond that what Mercer's model says. elpa1, elpa2, scalapack, "
-      "lapack, krylov: direct, with this eigensolver where pairs are needed");
+      "cholesky: direct, exact to rounding, n^3 flops: right for moderate n. cg: conjugate "
+      "gradients, to --cg-tol, n^2 flops an iteration: right for large n, and where K does not "
+      "fit. auto: cholesky up to n = 10 000 where it fits, beyond that what Mercer's model "
+      "predicts to be faster. elpa1, elpa2, scalapack, lapack, krylov: direct, with this "
+      "eigensolver where pairs are needed");
   add("spectrum", po::value(&o.spectrum)->value_name("S.h5"),
-      "stored eigenpairs of the same data and kernel, by mercer-spectrum; with cg also as "
+      "eigenpairs of the same data and kernel, stored by mercer-spectrum; with cg also the "
       "preconditioner");
-  add("model", po::value(&model)->value_name("R.h5"), "predict from a stored result");
+  add("model", po::value(&model)->value_name("R.h5"),
+      "predict from this stored result instead of fitting");
   add("model-rows", po::value(&rows_)->value_name("stored|reference")->default_value(rows_),
-      "what --out holds of the training rows, which predictions need: the prepared inputs (8 n d "
-      "bytes), or the data SPEC and a hash: then they are read again, from --train where they have "
-      "moved");
+      "how --out keeps the training rows, which predictions need. stored: the prepared inputs, 8 n "
+      "d bytes. reference: the data SPEC and a hash; --model then reads the rows again, from "
+      "--train if they have moved");
 
   auto& iterative = line.group("Conjugate gradients (--solver cg)");
   storage_.add(iterative, o.storage);
@@ -52,16 +54,16 @@ void RidgeLine::add(CommandLine& line) {
   more("preconditioner",
        po::value(&preconditioner_)->value_name("NAME")->default_value(preconditioner_),
        "cholesky: randomly pivoted, --rank columns of K: right nearly always. eigenpairs: the top "
-       "--rank pairs, or those of --spectrum and --top: right where they are there anyway. none: "
-       "right for large ridges. auto: eigenpairs where they are there, else cholesky");
+       "--rank pairs, or those of --spectrum or --g: right where they are computed anyway. none: "
+       "right for large ridges. auto: eigenpairs where they are there anyway, else cholesky");
   more("rank", po::value(&o.rank)->value_name("R")->default_value(0, "chosen"),
-       "of the preconditioner: larger ones take fewer iterations, n R/P numbers a rank, and n R^2 "
-       "flops once; more is right for small ridges");
+       "rank of the preconditioner. A larger one saves iterations, and costs n R/P numbers a rank "
+       "and n R^2 flops once: right for small ridges");
   more("cg-tol", po::value(&o.cg_tol)->value_name("E")->default_value(1e-8, "1e-8"),
-       "stop at |Y - (K + gamma I) A| <= E |Y|, every output; smaller is right where the ridge is "
-       "small and coefficients matter, larger for predictions alone");
+       "stop at |Y - (K + gamma I) A| <= E |Y| for every output. Smaller is right where the ridge "
+       "is small and coefficients matter, larger where predictions alone do");
   more("max-iterations", po::value(&o.max_iterations)->value_name("N")->default_value(1000),
-       "of conjugate gradients, a ridge");
+       "at most so many iterations for each ridge");
   checkpoints_.add(iterative, o.checkpoints);
 }
 
@@ -137,18 +139,18 @@ void RidgeLine::expect_no_fit(const CommandLine& line) const {
                              "storage", "preconditioner", "rank", "cg-tol", "max-iterations",
                              "checkpoint", "precision", "check", "model-rows"})
     if (line.given(option))
-      throw InputError("--{}: belongs to a fit, --model {} is one that is done: leave it out",
-                       option, model);
+      throw InputError("--{}: is for a fit, but --model {} is fitted already: leave it out", option,
+                       model);
   for (const char* option :
        {"split", "index", "limit", "scale", "standardize", "unit-norm", "one-hot"})
     if (line.given(option))
       throw InputError(
-          "--{}: decides how the training rows were read or prepared, and --model {} knows: leave "
-          "it out",
+          "--{}: says how training rows are read and prepared, which --model {} knows: leave it "
+          "out",
           option, model);
   if (preparation.csv_target == "none")
     throw InputError(
-        "--target none: --model {} knows its targets, and test rows may be without: leave it out",
+        "--target none: --model {} knows its targets, which test rows may lack: leave it out",
         model);
 }
 

@@ -8,21 +8,20 @@
 
 namespace mercer::drivers {
 
-/// What mercer-krr is asked for.
+/// The options of mercer-krr.
 struct RidgeLine {
   CommonOptions common;
   std::string train, test;
   std::string model;       ///< a stored result to predict from
-  bool reference = false;  ///< the model refers to its rows
+  bool reference = false;  ///< --out refers to the training rows instead of holding them
   data::Options preparation;
   jobs::RidgeOptions options;
-  std::optional<net::StoredNetwork> network;  ///< of --kernel empirical
+  std::optional<net::StoredNetwork> network;  ///< of --kernel empirical, else none
 
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.
   void read(const CommandLine& line, const gram::Source& kernel);
-  /// Of a prediction from `model`: what was typed beside it has an effect. Throws InputError.
-  /// Local.
+  /// Throws InputError for options that a prediction from the stored `model` would ignore. Local.
   void expect_no_fit(const CommandLine& line) const;
 
  private:

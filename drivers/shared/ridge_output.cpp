@@ -29,8 +29,8 @@ void print_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string
     session.say("chosen  the ridge of the least leave-one-out error");
   if (fit.fits.size() > 1 && !fit.tried.empty())
     session.say(
-        "chosen  the ridge of the least leave-one-out error, or a larger one where the estimate, "
-        "here +- {:.1e}, does not tell them apart",
+        "chosen  the ridge of the least leave-one-out error, or the largest whose estimate, here "
+        "+- {:.1e}, does not differ significantly",
         fit.tried[fit.best].error);
   for (std::size_t r = 0; r < fit.runs.size(); ++r) {
     const auto& run = fit.runs[r];

@@ -6,14 +6,15 @@
 
 namespace mercer::drivers {
 
-/// Ridge, residual and method of the best fit as lines of the log, and where conjugate gradients
-/// did not converge what to change. `unit`: score_unit().
+/// Prints the best ridge, its residual and how it was chosen, and for conjugate gradients the
+/// iterations of every ridge, with what to change where they did not converge. `unit`:
+/// score_unit().
 template <class T>
 void print_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit);
-/// Into the JSON record.
+/// Notes the same, with method and flops, in the JSON record.
 template <class T>
 void note_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit);
-/// What the estimated score that chose the ridge is told in: GCV is a mean square. Local.
+/// The unit of the estimated score that chose the ridge; GCV is a mean square. Local.
 std::string score_unit(const jobs::RidgeOptions& options, const data::Preparation& preparation);
 
 }  // namespace mercer::drivers

@@ -12,16 +12,16 @@ using jobs::Scores;
 
 namespace {
 
-constexpr Index kShownClasses = 12;  // of a printed confusion matrix
-constexpr Index kListedClasses = 50;
-constexpr std::size_t kCell = 10;  // bytes of a class's name over its column
+constexpr Index kShownClasses = 12;   // at most, in a printed confusion matrix
+constexpr Index kListedClasses = 50;  // at most, in the printed accuracies
+constexpr std::size_t kCell = 10;     // most bytes of a class's name above its column
 
 std::string shown(const std::optional<double>& value, const char* digits) {
   return value.has_value() && std::isfinite(*value) ? fmt::format(fmt::runtime(digits), *value)
                                                     : "-";
 }
 
-/// At most `width` bytes, cut between characters.
+/// `name` in at most `width` bytes, cut between UTF-8 characters.
 std::string shortened(const std::string& name, std::size_t width) {
   if (name.size() <= width) return name;
   std::size_t end = width - 1;

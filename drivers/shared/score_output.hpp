@@ -5,15 +5,16 @@
 
 namespace mercer::drivers {
 
-/// The table of errors: one line a ridge, those columns that the job has, one unit, named above.
+/// Prints the table of errors: a line for each ridge, the columns that the job has, and above them
+/// their unit.
 void print_errors(const Session& session, const data::Preparation& preparation,
                   const std::vector<jobs::RidgeErrors>& errors);
-/// How many rows have targets, where not all of them have. Accuracy of each class, and the
-/// confusion matrix of a dozen classes at most; nothing without classes.
+/// Prints how many rows have targets, where some lack them; with at most 50 classes the accuracy of
+/// each, with at most 12 the confusion matrix too; and the log loss where there are probabilities.
 void print_predictions(const Session& session, const data::Dataset& rows,
                        const jobs::Predictions& predictions);
-/// Into the JSON record: rmse, mse, r2, ..., what there is by class, and `units`; `rows_scored`
-/// where some rows have no targets.
+/// Notes in the JSON record: rmse, mse, r2, ..., accuracies and confusion matrix by class, `units`,
+/// and `rows_scored` where some rows have no targets.
 void note_errors(Session& session, const jobs::RidgeErrors& errors,
                  const data::Preparation& preparation);
 

@@ -22,31 +22,34 @@ report::ProgressMode mode(const CommonOptions& options) {
                                       : report::ProgressMode::automatic;
 }
 
-/// The grid of the run itself: --grid is the target's, where that is another machine.
+/// The process grid of the run itself. Where another machine is planned, --grid is that machine's.
 dist::GridShape own_shape(const CommonOptions& options, const Target& target, int ranks) {
   return target.other || options.grid.empty() ? dist::default_shape(ranks)
                                               : dist::parse_shape(options.grid, ranks);
 }
 
-/// Ranks that share this machine, times their threads, beside its cores.
+/// Warns where the ranks on this machine times their threads are more than its cores.
 void warn_if_oversubscribed(Session& session, int threads) {
   const int sharing = plan::ranks_here(session.comm());
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   if (cores > 0 && sharing * threads > cores)
-    session.warn(fmt::format("{} x {} on {}: the run is right but slow", counted(sharing, "rank"),
-                             counted(threads, "thread"), counted(cores, "core")));
+    session.warn(fmt::format("{} x {} on {}: the results are right, but the run is slow",
+                             counted(sharing, "rank"), counted(threads, "thread"),
+                             counted(cores, "core")));
 }
 
-/// OpenBLAS maps a buffer at its first product and, where ulimit does not let it, tries again for
-/// ever: the first product is made here, where there is room for it, and large enough to need the
-/// buffer on every processor (small ones, up to 100^3 on those with AVX-512, do without).
+/// Makes OpenBLAS allocate its buffer. OpenBLAS does so at its first product and, where ulimit
+/// forbids it, tries again for ever; so the room is checked, and a first product is made here that
+/// is large enough to need the buffer on every processor (small ones, up to 100^3 with AVX-512, do
+/// without). Throws MemoryError. Collective.
 void reserve_for_blas(const comm::Communicator& comm) {
-  constexpr double kBuffer = 132.0 * (1 << 20);  // 128 MiB, and what goes with them
+  constexpr double kBuffer = 132.0 * (1 << 20);  // 128 MiB and what is allocated with them
   comm::together(comm, [&] {
     const auto room = process_room();
     if (room.bytes < kBuffer)
-      throw MemoryError("{} leaves {} to this process, and BLAS needs {} for its buffers: raise it",
-                        room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
+      throw MemoryError(
+          "{} leaves {} to this process, but BLAS needs {} for its buffers: raise the limit",
+          room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
     Matrix<double> A(256, 256, 1.0), C(256, 256, 0.0);
     blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
   });
@@ -135,7 +138,7 @@ void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const
         std::filesystem::file_size(checkpoints.path, ignored) == 0 || ignored)
       return;
     throw InputError(
-        "--checkpoint {}: is there already: give --resume to go on from it, or another name, or "
+        "--checkpoint {}: exists already: give --resume to go on from it, or another name, or "
         "remove it to start anew",
         checkpoints.path);
   });
@@ -145,8 +148,9 @@ void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const
 void Session::draw(const std::vector<report::Plot>& panels) {
   if (panels.empty())
     return warn(
-        fmt::format("--plot {}: there is nothing to draw: no spectrum, no test rows, one ridge",
-                    options_.plot),
+        fmt::format(
+            "--plot {}: there is nothing to draw: no spectrum, no test rows, only one ridge",
+            options_.plot),
         true);
   try {
     report::write_picture(comm_, options_.plot, panels);
@@ -177,7 +181,7 @@ Machine Session::machine(const kernel::Kernel* kernel, Index d) {
   Machine machine = options_.machine.empty() ? plan::measure_machine(comm_, kernel, d)
                                              : plan::read_machine(comm_, options_.machine);
   if (kernel != nullptr && !options_.machine.empty() && machine.kernel != kernel->text()) {
-    say("machine {}: has entries of {}, not of this kernel: they are measured here",
+    say("machine {}: has the time of an entry for {}, not for this kernel: it is measured here",
         options_.machine, machine.kernel.empty() ? "no kernel" : machine.kernel);
     plan::measure_entries(comm_, *kernel, d, machine);
   }
@@ -235,7 +239,7 @@ MemoryRoom Session::memory_room() const {
                                         "--memory-limit for that machine's)",
                                         counted(target_.ranks_per_node, "rank"))};
   const auto room = plan::memory_per_rank(comm_);
-  // What the machine has free may grow; what a control group or ulimit allows does not.
+  // The machine's free memory may grow during the run; the limit of a group or ulimit does not.
   const bool firm = room.whose != "this machine";
   if (asked > 0 && (asked <= room.bytes || !firm)) return {asked, "of --memory-limit"};
   return {room.bytes, fmt::format("that {} leaves to each rank", room.whose)};

@@ -25,67 +25,70 @@
 
 namespace mercer::drivers {
 
-/// What every driver does around its computation: the process grid, the header and footer that make
-/// a redirected log document itself, phases, progress, the plan, and the records of the run.
-/// Collective.
+/// What every driver does around its computation: the process grid, the first and last lines that
+/// make a redirected log document itself, phases, progress, the plan, and the run's JSON record and
+/// HDF5 result. The constructor is collective.
 class Session final : public jobs::Monitor {
  public:
-  /// Refuses output places that cannot be written to, that the job reads, or that another job
-  /// writes, before any work.
+  /// Throws InputError, before any work, for outputs that cannot be written, that are files which
+  /// the job reads, or that another job is writing, for --plot without gnuplot, and where the
+  /// ranks' processors or libraries differ; MemoryError where ulimit leaves no room for the buffers
+  /// of BLAS. Collective.
   Session(const CommandLine& line, const CommonOptions& options, const comm::Communicator& comm);
 
   const comm::Communicator& comm() const { return comm_; }
   const dist::ProcessGrid& grid() const { return grid_; }
-  /// What the job is planned for: this run's ranks and grid, or with --dry-run those of --ranks and
-  /// --nodes.
+  /// The ranks that the job is planned for: this run's, or with --dry-run those of --ranks and
+  /// --nodes. Local, as shape() is.
   const Target& target() const { return target_; }
   dist::GridShape shape() const { return target_.shape; }
-  /// Bytes a rank that the job may take: --memory-limit, or what the machine, the job's control
-  /// group and ulimit leave to each rank. Collective.
+  /// Bytes a rank that the job may take: --memory-limit, but no more than the job's control group
+  /// and ulimit allow; without it what these and the machine leave to each rank. Collective.
   double memory_limit() const;
   const CommonOptions& options() const { return options_; }
   const io::OutputPlaces& places() const { return places_; }
   report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
-  /// Block size for n rows: --nb, or what is good. Local.
+  /// Block size for n rows: --nb, or the recommended one. Local.
   Index block_of(Index n) const;
-  /// Throws InputError where --checkpoint cannot be written, or where a run that starts anew would
-  /// overwrite what an interrupted one has kept. Collective.
+  /// Throws InputError where --checkpoint cannot be written, or where a run without --resume would
+  /// overwrite the checkpoint of an interrupted one. Collective.
   void check_checkpoint(const jobs::CheckpointOptions& checkpoints) const;
 
-  /// Prints the run's first lines and notes sizes and kernel in the record. `data_hash`: 0 where
-  /// there are no data.
+  /// Prints the run's first lines and notes sizes and kernel in the record. `nb`: 0 where there is
+  /// no block size. `data_hash`: 0 where there are no data. Local.
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
-  /// Prints the plan with --dry-run (true: stop here). Throws MemoryError when it does not fit the
-  /// limit, with --dry-run after the plan is printed and the record written with the status
-  /// "refused". Collective.
+  /// With --dry-run prints the plan, writes the JSON record, and returns true: the driver ends
+  /// here. Otherwise false. Throws MemoryError where the plan exceeds memory_limit(), after
+  /// printing it; with --dry-run the record's status is then "refused". Collective.
   bool stop_at_plan(const Plan& plan);
+  /// An empty plan, to be filled with stages. Local.
   Plan plan() const { return Plan(baseline_, plans_time()); }
   /// What the job may use, with machine(kernel, d). Collective.
   jobs::Resources resources(const gram::Source& kernel, Index d);
   jobs::Resources resources(Machine machine);
-  /// The coefficients of the plan's times. With --dry-run measured (about a second) or those of
-  /// --machine, where the kernel's entries are measured if the file has another kernel's, and with
-  /// the messages of target() (machine_of); the reference machine's where nobody looks at times.
-  /// Collective.
+  /// The machine rates of the plan's times. With --dry-run they are measured (about two seconds),
+  /// or those of --machine (entries are measured where the file has another kernel's), with the
+  /// network of target(); without --dry-run those of --machine, else the reference machine's, for
+  /// then no times are shown. Collective.
   Machine machine(const gram::Source& kernel, Index d);
   /// The same without a kernel.
   Machine machine();
-  /// Seconds that a phase has taken so far, the slowest rank's. Collective.
+  /// Seconds that a phase has taken so far, on the slowest rank. Collective.
   double took(const std::string& phase) const;
 
-  /// One line on standard output, from rank 0, unless --quiet.
+  /// One line on standard output, from rank 0, unless --quiet (or --json -). Local.
   template <class... Args>
   void say(fmt::format_string<Args...> text, Args&&... args) const {
     if (comm_.root() && !quiet_)
       print(stdout, with_options(fmt::format(text, std::forward<Args>(args)...)) + "\n");
   }
-  /// On standard error, unless --quiet; `always`: with it too.
+  /// A warning on standard error, from rank 0; with --quiet only if `always`. Local.
   void warn(const std::string& text, bool always = false) override;
 
-  // What jobs tell (jobs::Monitor): a line "topic   text", phases with their progress, and whether
-  // a signal has come while an iterative solver keeps its state.
+  // jobs::Monitor: what a job reports (a line "topic   text", a line as it stands, phases and their
+  // progress), and whether a signal has come while an iterative solver can keep its state.
   void log(const std::string& topic, const std::string& text) override;
   void line(const std::string& text) override;
   void begin(const std::string& phase) override;
@@ -94,18 +97,19 @@ class Session final : public jobs::Monitor {
   bool interrupted() override;
   void solving(bool on) override;
 
-  /// Draws --plot. Where that fails the run goes on, with a warning: the picture can be drawn again
-  /// from what is written. Collective.
+  /// Draws --plot. Where that fails there is a warning and the run goes on: the picture can be
+  /// drawn again from the result. Collective.
   void draw(const std::vector<report::Plot>& panels);
-  /// Opens --out and writes the attributes that every result has. Only with --out. Collective.
+  /// Creates --out, which must have been given, with the attributes of every result. Collective.
   io::Hdf5File create_result();
-  /// Writes the JSON record and prints the last line. Returns the exit code.
+  /// Writes the JSON record and prints the last lines, time and memory. Returns the exit code: 0,
+  /// or 1 where not `ok`. Collective.
   int finish(bool ok = true);
 
  private:
   bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
   Machine machine(const kernel::Kernel* kernel, Index d);
-  /// memory_limit(), and whose it is, in words for Plan::excess(). Collective.
+  /// memory_limit(), and in words what sets it, for Plan::excess(). Collective.
   MemoryRoom memory_room() const;
 
   comm::Communicator comm_;
@@ -113,7 +117,7 @@ class Session final : public jobs::Monitor {
   Target target_;
   io::OutputPlaces places_;
   dist::ProcessGrid grid_;
-  /// A phase that goes on, and its progress.
+  /// A phase under way and its progress.
   struct Open {
     report::Phases::Scope time;
     report::Progress progress;

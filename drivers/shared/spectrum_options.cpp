@@ -12,10 +12,10 @@ void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions
   options_ = &options;
   auto add = group.add_options();
   add("checkpoint", po::value(&options.path)->value_name("FILE"),
-      "of the iterative solver: written every --checkpoint-every and when interrupted (SIGUSR1, "
-      "SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU). mpirun passes SIGUSR1 and SIGUSR2 on and waits; "
-      "after SIGTERM or SIGINT it kills its ranks within a second: too soon for a large "
-      "checkpoint");
+      "state of the iterative solver, written every --checkpoint-every and at a signal (SIGUSR1, "
+      "SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU), which ends the run. mpirun passes SIGUSR1 and "
+      "SIGUSR2 on and waits; after SIGTERM or SIGINT it kills its ranks within a second, too soon "
+      "for a large checkpoint");
   add("checkpoint-every", po::value(&every_)->value_name("SECONDS|Np")->default_value(every_),
       "seconds between checkpoints, or 5p: every 5 products of K with a block");
   add("resume", po::bool_switch(&options.resume), "go on from --checkpoint FILE");
@@ -45,10 +45,10 @@ void StorageLine::add(po::options_description& group, gram::Storage& storage) {
   group.add_options()(
       "storage",
       po::value(&typed_)->value_name("auto|double|single|none|mixed")->default_value(typed_),
-      "what an iterative solver keeps of K. double: half of K, 4 n^2 bytes over all ranks: right "
-      "where it fits. single: half of that; K is off by 3e-8 of its entries. none: K computed "
-      "again in every product: right where nothing fits. mixed: as much in single as "
-      "--memory-limit allows. auto: the first of double, single, mixed that fits");
+      "what an iterative solver keeps of K. double: one triangle, 4 n^2 bytes over all ranks: "
+      "right where it fits. single: half the bytes, with entries of relative error 3e-8. none: "
+      "entries are computed again in every product: right where nothing fits. mixed: as many in "
+      "single as --memory-limit allows. auto: the first of double, single, mixed that fits");
 }
 
 void StorageLine::read() {
@@ -63,25 +63,26 @@ void SpectrumLine::add(CommandLine& line) {
   auto& group = line.group("Spectrum");
   auto add = group.add_options();
   add("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
-      "how many of the largest eigenvalues");
-  add("values-only", po::bool_switch(&values_only_), "no eigenvectors");
+      "compute the K largest eigenvalues");
+  add("values-only", po::bool_switch(&values_only_), "compute no eigenvectors");
   add("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
       "elpa1, elpa2, scalapack, lapack: direct, any number of pairs, to rounding. krylov: "
-      "iterative, "
-      "to --tol, from products with K alone: right for few pairs (up to about n/10) and where K "
-      "does not fit. auto: the faster by Mercer's model of those that fit");
+      "iterative, to --tol, from matrix-vector products alone: right for few pairs (up to about "
+      "n/10) and where K does not fit. auto: of those that fit, the one that Mercer's model "
+      "predicts to be fastest");
   add("tol", po::value(&tolerance_)->value_name("E")->default_value(1e-10, "1e-10"),
-      "largest residual |K v - lambda v|/lambda_1 that is accepted; krylov stops there");
+      "largest accepted residual |K v - lambda v|/lambda_1; krylov stops there");
   add("estimates", po::value(&estimates_)->value_name("[G]")->implicit_value("1e-3"),
-      "what needs no pairs, from products alone: trace, lambda_min, spectral density, and the "
-      "statistical dimension tr K (K + gamma I)^-1 and log-determinant of K + gamma I at gamma = G "
-      "trace(K)/n; stochastic, with their errors; right for the whole spectrum of a large K");
+      "estimates from matrix-vector products alone: trace, bound on lambda_min, spectral density, "
+      "and at gamma = G trace(K)/n the statistical dimension tr K (K + gamma I)^-1 and the "
+      "log-determinant of K + gamma I; stochastic, with their errors: right for the whole spectrum "
+      "of a large K");
   storage_.add(group, options.storage);
   add("block", po::value(&options.block)->value_name("B")->default_value(0, "chosen"),
-      "krylov: vectors of a product; more than the multiplicity of any eigenvalue is best");
+      "krylov: vectors in a block; best above the multiplicity of every eigenvalue");
   add("start", po::value(&options.start)->value_name("S.h5"),
-      "krylov: starts from the eigenvectors of an earlier result: right for a sequence of similar "
-      "kernels of the same rows, and where rows were added after them");
+      "krylov: start from the eigenvectors of an earlier result: right for a sequence of similar "
+      "kernels of the same rows, and where rows were added behind them");
   checkpoints_.add(group, options.checkpoints);
 }
 

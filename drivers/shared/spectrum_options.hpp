@@ -5,11 +5,11 @@
 
 namespace mercer::drivers {
 
-/// Options of checkpoints, --checkpoint, --checkpoint-every and --resume, as typed.
+/// The options --checkpoint, --checkpoint-every and --resume of an iterative solver.
 class CheckpointLine {
  public:
   void add(boost::program_options::options_description& group, jobs::CheckpointOptions& options);
-  /// Reads --checkpoint-every. Throws InputError. Local.
+  /// Fills the options given to add(). Throws InputError. Local.
   void read(const CommandLine& line);
 
  private:
@@ -17,11 +17,11 @@ class CheckpointLine {
   std::string every_ = "600";
 };
 
-/// --storage, as typed: what an iterative solver keeps of K.
+/// The option --storage: what an iterative solver keeps of K.
 class StorageLine {
  public:
   void add(boost::program_options::options_description& group, gram::Storage& storage);
-  /// Throws InputError. Local.
+  /// Fills the storage given to add(). Throws InputError. Local.
   void read();
 
  private:
@@ -29,10 +29,10 @@ class StorageLine {
   std::string typed_ = "auto";
 };
 
-/// What mercer-spectrum is asked for.
+/// The options of mercer-spectrum.
 struct SpectrumLine {
   CommonOptions common;
-  std::string data, unused;
+  std::string data, unused;  ///< unused: --data2, which is refused
   data::Options preparation;
   jobs::SpectrumOptions options;
 

@@ -9,7 +9,7 @@ namespace mercer::drivers {
 
 namespace {
 
-/// What was measured of the vectors; nothing is said of what was not.
+/// What was measured of the vectors: residuals, and where it is known the orthogonality.
 template <class T>
 std::string measured(const jobs::Spectrum<T>& spectrum) {
   const auto& pairs = spectrum.pairs;

@@ -8,11 +8,11 @@
 
 namespace mercer::drivers {
 
-/// The first eigenvalues as a table, and of all of them what was measured, and what is accepted;
-/// and what --estimates tells of the whole spectrum.
+/// Prints the first ten and the last two eigenvalues (all of a dozen) as a table, the largest
+/// residual and the orthogonality that were measured, what is accepted, and what --estimates gives.
 template <class T>
 void print_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);
-/// Into the JSON record.
+/// Notes the same in the JSON record, with method, flops and storage.
 template <class T>
 void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);
 

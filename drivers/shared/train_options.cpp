@@ -25,12 +25,12 @@ std::vector<Index> parse_directions(const std::string& text) {
   return which;
 }
 
-/// An option that was given without what it needs.
+/// Throws InputError where an option was given but what it needs is not there.
 void require(const CommandLine& line, const char* option, const char* what, bool there) {
   if (line.given(option) && !there) throw InputError("--{}: needs {}", option, what);
 }
 
-/// Whether it is the first of two words.
+/// Is `value` the first of the two allowed words? Throws InputError where it is neither.
 bool is_first(const char* option, const std::string& value, const char* first, const char* second) {
   if (value != first && value != second)
     throw InputError("--{} {}: give {} or {}", option, value, first, second);
@@ -49,60 +49,63 @@ void TrainLine::add(CommandLine& line) {
 void TrainLine::add_network(CommandLine& line) {
   auto network = line.group("Network: --arch with widths, or --depth and --width").add_options();
   network("width", po::value(&width_)->value_name("W"),
-          "units of each hidden layer of --depth; the last layer is as wide as the targets");
+          "units of each hidden layer of --depth; the last layer has one for each target column");
   network("parametrization",
           po::value(&parametrization_)->value_name("ntk|standard")->default_value("ntk"),
           "ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b with entries of W and b ~ N(0, 1); "
           "standard: z = W a + b with W ~ N(0, sigma_w^2/fan_in), b ~ N(0, sigma_b^2)");
   network("init",
           po::value(&init_)->value_name("antisymmetric|gaussian")->default_value("antisymmetric"),
-          "antisymmetric: f = (f(w) - f(w'))/sqrt(2) with w' = w at the start, so that training "
-          "starts at output 0, as the theory asks; gaussian: one copy, whose first output is of "
-          "size 1 at any width");
+          "antisymmetric: f = (f(w) - f(w'))/sqrt(2) with w' = w at the start, so that the initial "
+          "output is 0, as the theory requires; gaussian: one copy, whose initial output is of "
+          "order 1 at any width");
   network("init-parameters", po::value(&init_parameters_)->value_name("W.h5"),
-          "start from these weights: /parameters of a result, or written elsewhere");
+          "start from these weights: /parameters of a result, or of another program");
 }
 
 void TrainLine::add_preconditioner(CommandLine& line) {
   auto& s_group = line.group("Preconditioner S: S K has the eigenvalues g(lambda_i) for i <= top");
   auto s = s_group.add_options();
   s("precondition", po::value(&precondition_)->value_name("none|kernel|empirical"),
-    "none: gradient descent. kernel: S of the analytic kernel of the same architecture: right for "
-    "wide networks, and cheap to use again (--spectrum). empirical: S of the tangent kernel of the "
-    "network as it stands, at the start or every --refresh steps: right for networks of moderate "
-    "width, and where training leaves the linear regime. Default: kernel with --top, --g or "
-    "--spectrum, none otherwise");
+    "none: plain gradient descent. kernel: S from the analytic kernel of the architecture: right "
+    "for wide networks, and its pairs can be stored (--spectrum). empirical: S from the tangent "
+    "kernel of the network itself, at the start or every --refresh steps: right for networks of "
+    "moderate width, and where training leaves the linear regime. Default: kernel with --top, --g "
+    "or --spectrum, none otherwise");
   s("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
-    "how many eigenvalues g changes; with --stochastic block those of each block");
+    "how many eigenvalues g changes; with --stochastic block, in each block");
   s("g", po::value(&options.g)->value_name("NAME|EXPR")->default_value("flat"),
     "flat, flat:c, power:p, inverse (with top = n: S = K^-1), table:FILE, or an expression in l "
     "(lambda_i), lk (lambda_(k+1)), l1 (lambda_1), i; g > 0");
   s("spectrum", po::value(&options.spectrum)->value_name("S.h5"),
-    "stored eigenpairs of the same data and kernel, by mercer-spectrum");
+    "eigenpairs of the same data and kernel, stored by mercer-spectrum");
   s("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
-    "of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: from "
-    "products with K, which is never assembled: right for few pairs and where K does not fit. "
-    "auto: the faster by Mercer's model of those that fit");
+    "solver of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: "
+    "from matrix-vector products, K is never assembled: right for few pairs and where K does not "
+    "fit. auto: of those that fit, the one that Mercer's model predicts to be fastest");
   storage_.add(s_group, options.storage);
   s("refresh", po::value(&options.descent.refresh)->value_name("T")->default_value(0, "never"),
-    "empirical: S anew every T steps");
+    "empirical: compute S again every T steps");
 }
 
 void TrainLine::add_descent(CommandLine& line) {
   auto& o = options.descent;
   auto descent =
-      line.group("Descent: w <- w - eta J^T S r, r = f(X; w) - Y; eta is divided by nothing")
+      line.group("Descent: w <- w - eta J^T S r, r = f(X; w) - Y (eta is not divided by n)")
           .add_options();
-  descent("lr", po::value(&rate_)->value_name("auto|X")->default_value("auto"),
-          "eta; auto: 1/lambda_max(J J^T S), measured by power iteration, again with each new S");
+  descent(
+      "lr", po::value(&rate_)->value_name("auto|X")->default_value("auto"),
+      "eta; auto: 1/lambda_max(J J^T S), measured on the network by Lanczos' recursion, again with "
+      "each new S");
   descent("safety", po::value(&o.safety)->value_name("F")->default_value(1.0, "1"),
-          "--lr auto times F");
+          "multiplies --lr auto by F < 2");
   descent(
       "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
-      "with --lr auto and no momentum, not for block: smaller steps where the loss falls by less "
-      "than the linear model says, growing again where it holds; for rows, where an epoch made "
-      "the loss grow");
-  descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most");
+      "line search for --lr auto, without --momentum and --stochastic block: a step without "
+      "sufficient decrease (half of what the linear model predicts) halves eta, one without a "
+      "tenth is also rejected and tried again; eta grows where the model holds. With --stochastic "
+      "rows: an epoch that increases the loss is rejected");
+  descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most N steps");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
           "stop at |r_t| <= E |r_0|");
   descent("loss", po::value(&o.loss)->value_name("E")->default_value(0.0, "0"),
@@ -110,39 +113,40 @@ void TrainLine::add_descent(CommandLine& line) {
   descent("max-seconds", po::value(&o.max_seconds)->value_name("T")->default_value(0.0, "none"),
           "stop after T seconds of training");
   descent("batch", po::value(&o.batch)->value_name("B")->default_value(0, "all"),
-          "rows a step, of all ranks together");
+          "rows in a step, over all ranks");
   descent("stochastic", po::value(&stochastic_)->value_name("rows|block")->default_value("rows"),
-          "how --batch and S go together. rows: the batch's rows of S r, with r of the other rows "
-          "as last seen: right when S couples all rows and --top is small; a batch excites the top "
-          "modes that S damps, so that it takes a --safety far below 1 (lambda_(k+1)/lambda_1 is "
-          "safe). block: fixed random blocks of B rows, each with the S of its own kernel block: "
-          "right when K^-1 "
-          "is meant, or "
-          "when the S of all rows is too large. Without S both are stochastic gradient descent");
+          "how --batch uses S. rows: the batch's rows of S r, with stale residuals of the other "
+          "rows: right when S couples all rows and --top is small; batches excite the top modes "
+          "that S damps, so that --safety must be far below 1 (lambda_(k+1)/lambda_1 is safe). "
+          "block: fixed random blocks of B rows, each with the S of its own kernel block: right "
+          "for S = K^-1, or when the S of all rows is too large. Without S both are stochastic "
+          "gradient descent");
   descent("residual-refresh",
           po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
-          "rows: r of all rows anew every E steps");
+          "rows: evaluate the residual of all rows every E steps");
   descent("weight-decay", po::value(&o.weight_decay)->value_name("L")->default_value(0.0, "0"),
-          "eta (J^T S r + L w)");
+          "w <- w - eta (J^T S r + L w)");
   descent("momentum", po::value(&o.momentum)->value_name("M")->default_value(0.0, "0"),
-          "heavy ball");
+          "of the heavy ball: v <- M v - eta J^T S r, w <- w + v");
 }
 
 void TrainLine::add_traces(CommandLine& line) {
   auto trace = line.group("Traces and checkpoints").add_options();
   trace("directions", po::value(&directions_)->value_name("I,J,...|none"),
-        "eigenvectors v_i of K along which |v_i^T r_t| is followed, beside the theory's r_t = (I - "
-        "eta n K S)^t r_0; default: with S the first eight and some up to --top, none without");
+        "eigenvectors v_i of K for which |v_i^T r_t| is recorded, beside the theory's r_t = (I - "
+        "eta n K S)^t r_0; default: with S the first eight and some up to --top, without S none");
   trace("trace-kernel", po::bool_switch(&options.trace_kernel),
-        "|K_t - K_0|/|K_0| of the empirical kernel at each record: an n x n matrix each time");
+        "record |K_t - K_0|/|K_0| of the empirical kernel: an n x n matrix at each record");
   trace("operator-spectrum", po::bool_switch(&options.operator_spectrum),
-        "lambda_max and lambda_min of K_0 S, K_0 the network's own kernel: an n x n eigenproblem");
-  trace("csv", po::value(&csv)->value_name("FILE.csv"), "the records as a table");
+        "lambda_max and lambda_min of K_0 S, K_0 the network's initial kernel: an n x n "
+        "eigenproblem");
+  trace("csv", po::value(&csv)->value_name("FILE.csv"), "write the records as a table");
   trace("record-every",
         po::value(&options.descent.record_every)->value_name("N")->default_value(0, "chosen"),
-        "steps between records; chosen: dense at first, about 200 in all");
+        "steps between records (chosen: dense at first, about 200 in all)");
   trace("checkpoint", po::value(&options.checkpoint)->value_name("FILE"),
-        "written every --checkpoint-every steps, and when interrupted: see mercer-krr --help");
+        "state of the training, written every --checkpoint-every steps and at a signal: see "
+        "mercer-krr --help");
   trace("checkpoint-every",
         po::value(&options.descent.checkpoint_every)
             ->value_name("N")
@@ -160,8 +164,8 @@ void TrainLine::read(const CommandLine& line) {
     for (const auto& [name, value] : line.settings())
       if (name == "kernel" && value != "ntk")
         throw InputError(
-            "--parametrization standard: S is that of --kernel ntk (in this parametrisation) or "
-            "--precondition empirical, not --kernel {}",
+            "--parametrization standard: takes S from --kernel ntk (in this parametrisation) or "
+            "from --precondition empirical, not from --kernel {}",
             value);
 
   read_preconditioner(line);
@@ -188,9 +192,10 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
   options.method = spectral::parse_method(solver_);
   storage_.read();
   for (const char* option : {"solver", "storage"})
-    require(line, option, "--top, --g or --directions, and no --spectrum: it computes pairs of K",
+    require(line, option,
+            "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
             options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
-  require(line, "refresh", "--precondition empirical: the analytic kernel never changes",
+  require(line, "refresh", "--precondition empirical: the analytic kernel does not change",
           options.precondition == jobs::Precondition::empirical);
 }
 
@@ -215,7 +220,7 @@ void TrainLine::read_descent(const CommandLine& line) {
   o.safeguard = is_first("safeguard", safeguard_, "on", "off") && guarded;
   if (line.given("safeguard") && safeguard_ == "on" && !guarded)
     throw InputError(
-        "--safeguard on: works with --lr auto, without --momentum and --stochastic block: leave it "
+        "--safeguard on: needs --lr auto, and neither --momentum nor --stochastic block: leave it "
         "out");
 }
 

@@ -9,22 +9,23 @@
 
 namespace mercer::drivers {
 
-/// What mercer-train is asked for.
+/// The options of mercer-train.
 struct TrainLine {
   CommonOptions common;
   std::string train, test;
   data::Options preparation;
-  std::string csv;  ///< the records as a table
+  std::string csv;  ///< file for the records as a table; empty: none
   jobs::TrainingOptions options;
 
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.
   void read(const CommandLine& line);
   /// The network of --arch, or of --depth and --width with one output for each column of the
-  /// targets. Throws InputError: widths that are missing, outputs that are not the targets'
-  /// columns. Local.
+  /// targets. Throws InputError: missing widths, or a number of outputs that is not the number of
+  /// target columns. Local.
   net::Network network(const CommandLine& line, const data::Dataset& train) const;
-  /// w_0: drawn, or those of --init-parameters. Equal on all ranks. Collective.
+  /// w_0: drawn from --seed, or read from --init-parameters. Equal on all ranks. Throws InputError
+  /// for a file that does not fit the network. Collective.
   template <class T>
   std::vector<T> start(const net::Network& network, const comm::Communicator& comm) const;
 

@@ -10,7 +10,7 @@ using train::Record;
 
 namespace {
 
-constexpr std::size_t kLines = 20;  // of the table
+constexpr std::size_t kLines = 20;  // at most, in the table
 
 }  // namespace
 

@@ -8,11 +8,11 @@
 
 namespace mercer::drivers {
 
-/// About twenty of the records, as a table.
+/// Prints about twenty of the records as a table.
 void print_history(Session& session, const std::vector<train::Record>& history,
                    const data::Preparation& preparation);
-/// Errors of the test rows in the targets' own units and, where they were standardised, over their
-/// training deviations; what there is by class. Or how many rows without targets were predicted.
+/// Prints the test scores: rmse in the targets' own units and, where they were standardised, in
+/// training deviations too; then what print_predictions() prints.
 void print_test(Session& session, const data::Split& sets, const jobs::Predictions& predictions);
 
 }  // namespace mercer::drivers

@@ -67,10 +67,10 @@ Architecture fully_connected(Index hidden_layers, std::string_view activation,
                              const Options& options) {
   if (hidden_layers < 0)
     throw InputError("depth {}: the number of hidden layers must be 0 or more", hidden_layers);
-  constexpr Index kMost = 100000;  // seconds for a single entry
+  constexpr Index kMost = 100000;  // one entry of the kernel then takes seconds
   if (hidden_layers > kMost)
     throw InputError("depth {}: give at most {} hidden layers", hidden_layers, kMost);
-  // Parsed on its own first, so that a message speaks of what the user typed.
+  // Parsed on its own first, so that a message quotes what the user typed.
   const Architecture one = parse(fmt::format("dense {} dense", activation));
   if (one.layers.size() != 3 || !std::holds_alternative<Activation>(one.layers[1].what))
     throw InputError("activation \"{}\": expected one activation, such as relu or erf(1,1)",

@@ -15,14 +15,14 @@ namespace {
 constexpr std::string_view kActivations =
     "relu, leaky_relu(a), abrelu(a,b), erf, erf(a,b), gelu, sin(a,b,c), tanh, softplus, sigmoid";
 
-/// What a layer needs to know of the state that it is applied to.
+/// What a layer must know about the state that it is applied to.
 struct State {
   bool input = true;      ///< before the first dense
   bool gaussian = false;  ///< units jointly Gaussian in the wide limit
   Index width = 0;        ///< 0 where not known
 };
 
-/// The text, or what of a long one lies around `position`.
+/// The text; of a long one, the part around `position`.
 std::string excerpt(const std::string& text, Index position) {
   constexpr Index kMost = 200;
   const auto size = static_cast<Index>(text.size());
@@ -162,7 +162,8 @@ class Parser {
     layer.token = "res(";
     if (state.input) fail(layer, "res( ) cannot come before the first dense");
     if (nested_ == kMostNested)
-      fail(layer, fmt::format("{} res( ) lie around this one already: that is the most", nested_));
+      fail(layer,
+           fmt::format("nested too deep: at most {} res( ) inside one another", kMostNested));
     State branch_state = state;
     ++nested_;
     std::vector<Layer> branch = sequence(branch_state, layer.position);
@@ -173,7 +174,7 @@ class Parser {
     if (!has_dense)
       fail(layer,
            "the branch of this res( ) has no dense of its own, so that it would be correlated "
-           "with what it is added to: res(relu dense)");
+           "with its input, to which it is added: res(relu dense)");
     if (state.width > 0 && branch_state.width > 0 && state.width != branch_state.width)
       fail(layer, fmt::format("this res( ) adds {} units to {}: the widths must agree",
                               branch_state.width, state.width));
@@ -250,7 +251,7 @@ class Parser {
   Index nested_ = 0;       ///< res( ) that are open
 };
 
-/// sigma_w^2 of `weight_std_auto` that the activations agree on.
+/// Sets `weight_variance` to sigma_w^2 of weight_std_auto, on which all activations must agree.
 void gather_auto(const std::vector<Layer>& layers, std::string_view text,
                  std::optional<double>& weight_variance) {
   for (const Layer& layer : layers) {
@@ -263,8 +264,7 @@ void gather_auto(const std::vector<Layer>& layers, std::string_view text,
       if (weight_variance && !(std::abs(*weight_variance - wanted) <= 1e-12 * wanted))
         throw InputError(
             "architecture \"{}\": '{}' at character {}: weight_std auto is {:.6g} here and {:.6g} "
-            "for "
-            "an activation before it; give a number",
+            "for an activation before it; give a number",
             excerpt(std::string(text), layer.position), layer.token, layer.position + 1,
             std::sqrt(wanted), std::sqrt(*weight_variance));
       weight_variance = wanted;

@@ -54,7 +54,9 @@ Instructions instructions() {
 
 void hold_instructions(Instructions most) {
   const std::lock_guard lock(g_mutex);
-  if (g_chosen) throw RunError("instructions {}: loops have been chosen already", name(most));
+  if (g_chosen)
+    throw RunError("instructions {}: the loops are chosen already: call this first in main",
+                   name(most));
   g_most = most;
 }
 

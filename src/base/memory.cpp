@@ -42,7 +42,8 @@ void take_less(MemoryRoom& room, double bytes, const std::string& whose) {
   if (bytes < room.bytes) room = {std::max(bytes, 0.0), whose};
 }
 
-/// The names of a version's files.
+/// One cgroup version's files for the limit and for what a group holds, and the field of
+/// memory.stat for what it can reclaim.
 struct GroupFiles {
   const char *limit, *held, *reclaimable;
 };
@@ -50,8 +51,9 @@ constexpr GroupFiles kFirst{"memory.limit_in_bytes", "memory.usage_in_bytes",
                             "total_inactive_file"};
 constexpr GroupFiles kSecond{"memory.max", "memory.current", "inactive_file"};
 
-/// Of the group at `mount`/`path` and of those above it. (In a container the mount may be the
-/// group itself: the path then leads nowhere, and its last part counts.)
+/// Applies the limits of the group at `mount`/`path` and of the groups above it. (In a container
+/// the mount may be the group itself: `path` then does not exist below it, and only the files of
+/// `mount` count.)
 void take_groups(MemoryRoom& room, const std::string& mount, std::string path,
                  const GroupFiles& names) {
   for (;;) {

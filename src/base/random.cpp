@@ -9,7 +9,7 @@
 namespace mercer {
 namespace {
 
-/// The two 53-bit uniforms on (0, 1) of one counter.
+/// The two uniforms on (0, 1] of one counter, each from 53 random bits.
 std::pair<double, double> uniforms(std::uint64_t seed, std::uint32_t stream,
                                    std::uint32_t substream, std::uint64_t index) {
   const r123::Philox4x32::ctr_type counter{{static_cast<std::uint32_t>(index),

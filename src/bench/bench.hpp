@@ -14,9 +14,9 @@
 #include "mercer/plan/target.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
-/// Mercer's stages on this machine, each timed beside what it is built on, in turn, so that a ratio
-/// is of one run. For mercer-bench: not installed. Every function prints a table, returns one JSON
-/// object a row, and is collective.
+/// Mercer's stages on this machine, each timed in turn with what it is built on, so that both sides
+/// of a ratio come from one run. For mercer-bench: not installed. Functions that return Json print
+/// a table, return one JSON object for each row unless they say otherwise, and are collective.
 namespace mercer::bench {
 
 using Json = nlohmann::ordered_json;
@@ -26,8 +26,8 @@ struct Bench {
   const dist::ProcessGrid& grid;
   std::function<void(const std::string&)> print;  ///< one line of the table
   std::uint64_t seed = 0;
-  Index nb = 0;  ///< 0: chosen
-  int repeat = 5;
+  Index nb = 0;             ///< block size; 0: chosen
+  int repeat = 5;           ///< runs, of whose times the medians are taken
   double memory_limit = 0;  ///< bytes a rank
 
   const comm::Communicator& comm() const { return grid.all(); }
@@ -40,23 +40,25 @@ struct Bench {
   }
 };
 
+/// Of at least one value. Local.
 double median(std::vector<double> values);
 /// Seconds of `body` on the slowest rank, all ranks starting together. Collective.
 double seconds(const comm::Communicator& comm, const std::function<void()>& body);
-/// ?gemm's rate with every rank busy, in flops a second of one rank: the ceiling. Collective.
+/// ?gemm's rate with every rank busy, in flops a second of one rank: the upper bound that the rates
+/// of stages are compared with. Collective.
 template <class T>
 double gemm_peak(const comm::Communicator& comm);
 
-/// Assembly of K beside p?syrk of the same points and ?gemm.
+/// Assembly of K for n points in d dimensions, beside p?syrk of an n x d matrix and dgemm.
 Json assembly(const Bench& bench, const kernel::Kernel& kernel, Index n, Index d);
 
-/// Every direct eigensolver beside `automatic`, for each n and each share k/n.
+/// Every direct eigensolver beside `automatic`, for each n of `sizes` and each k/n of `shares`.
 Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel,
                   const std::vector<double>& sizes, const std::vector<double>& shares);
 
-/// The top k pairs by block Krylov beside the direct solvers.
+/// The top k eigenpairs by block Krylov beside the direct solvers `against`.
 struct KrylovBench {
-  std::string data;  ///< a synthetic set without its n, or a SPEC whose first rows are taken
+  std::string data;  ///< a synthetic set without its n, or a SPEC, of which n rows are taken
   data::Options preparation{};
   std::vector<spectral::Method> against{};
   gram::Storage storage = gram::Storage::in_double;
@@ -66,56 +68,56 @@ struct KrylovBench {
 Json krylov(const Bench& bench, const KrylovBench& options, const kernel::Kernel& kernel,
             const std::vector<double>& sizes, const std::vector<double>& shares);
 
-/// Products of K with a block of vectors for every way of keeping K, beside dgemm and beside what a
-/// tile's parts take alone. Returns an object: rows, and the parts' seconds.
+/// Block products K V for every storage of K, beside dgemm and the parts of computing a tile.
+/// Returns one object: rows, the seconds of the parts, and ratio_on_the_fly.
 struct ProductBench {
   Index n = 8192, d = 784, block = 64;
 };
-/// What a rank holds while it runs.
+/// Bytes that a rank holds while products() runs; below, the same for other benchmarks.
 double bytes(const Bench& bench, const ProductBench& options, const kernel::Kernel& kernel);
 Json products(const Bench& bench, const ProductBench& options, const kernel::Kernel& kernel);
 
 /// Iterations and seconds of conjugate gradients on a data set, plain and with each preconditioner.
 struct CgBench {
-  std::vector<double> ranks{};  ///< of pivoted Cholesky; 0: none
-  Index top = 0;                ///< eigenpairs as a preconditioner; 0: not
-  Index outputs = 0;            ///< at most so many; 0: all
+  std::vector<double> ranks{};  ///< of pivoted Cholesky, at least one number; 0: none
+  Index top = 0;                ///< eigenpairs that precondition; 0: none
+  Index outputs = 0;            ///< the most that are solved for; 0: all
   double ridge = 1e-3;          ///< over trace(K)/n
   double tolerance = 1e-6;
   Index iterations = 5000;
   bool single = false;  ///< K stored in single precision
 };
-/// How many outputs are solved for. Local.
+/// The number of outputs that are solved for. Local.
 Index outputs(const CgBench& options, const data::Dataset& set);
 double bytes(const Bench& bench, const CgBench& options, const kernel::Kernel& kernel,
              const data::Dataset& set);
 Json conjugate_gradients(const Bench& bench, const CgBench& options, const kernel::Kernel& kernel,
                          const data::Dataset& set);
 
-/// A full-batch step of plain gradient descent, with S of `top` modes, and without overlap of the
-/// gradient's sum, beside ?gemm's peak and the step's own GEMMs.
+/// A full-batch step of gradient descent on n random rows: plain, with an S of `top` modes, and
+/// without overlap of the gradient's sum, beside ?gemm's peak and the step's own GEMMs.
 template <class T>
 double bytes(const Bench& bench, const net::Network& network, Index n, Index top);
 template <class T>
 Json training_step(const Bench& bench, const net::Network& network, Index n, Index top);
 
-/// Time and memory of every method, by the plan.
+/// Time and memory of every method for every n, as the plan forecasts them.
 struct ForecastBench {
   std::vector<Index> n{};
-  std::vector<std::string> methods{};  ///< eig, eig-top, krylov, cholesky, cg, product; all
+  std::vector<std::string> methods{};  ///< of eig, eig-top, krylov, cholesky, cg, product, or all
   gram::Storage storage = gram::Storage::automatic;
   Index d = 784, outputs = 10, predict = 10000, k = 200, rank = 600, columns = 64;
   double iterations = 100;  ///< of cg
   bool single = false;
-  double baseline = 0;  ///< bytes of a rank before its start
+  double baseline = 0;  ///< bytes that a rank holds before the job starts
 };
-/// Some ranks of a machine, and what each may hold.
+/// A number of ranks on a machine.
 struct ForecastRanks {
   plan::Target target;
   plan::TargetMachine there;
-  double limit = 0;
+  double limit = 0;  ///< bytes that each rank may hold
 };
-/// Throws InputError for a method that there is not. Local.
+/// Throws InputError for an unknown method. Local.
 void check_methods(const std::vector<std::string>& names);
 Json forecasts(const Bench& bench, const ForecastBench& options, const kernel::Kernel& kernel,
                const std::vector<ForecastRanks>& ranks);

@@ -22,10 +22,10 @@ class Comparison {
         B_(Y_.view().block(0, 0, Y_.rows(), outputs)),
         ridge_(options.ridge * mean_diagonal) {
     bench_.say("{:<24} {:>10} {:>10} {:>12} {:>12} {:>14} {:>10}", "preconditioner", "captured",
-               "set-up s", "iterations", "solve s", "of the plain", "residual");
+               "set-up s", "iterations", "solve s", "/ plain", "residual");
   }
 
-  /// One row: the preconditioner is made and used.
+  /// One row of the table: makes a preconditioner and solves with it.
   template <class Make>
   void add(Make&& make) {
     krr::LowRankPreconditioner M;
@@ -68,7 +68,7 @@ class Comparison {
   Index plain_ = 1;
 };
 
-/// Half of the memory for K.
+/// K gets half of the memory.
 gram::OperatorOptions storage(const Bench& bench, const CgBench& options, Index outputs) {
   return {.storage = options.single ? gram::Storage::in_single : gram::Storage::automatic,
           .memory_bytes = 0.5 * bench.memory_limit,

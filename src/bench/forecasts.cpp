@@ -11,7 +11,7 @@ namespace {
 
 using gram::Sizes;
 
-/// What a table line is about.
+/// What a line of the table is for.
 struct Case {
   const ForecastBench& job;
   const plan::Machine& machine;
@@ -19,17 +19,17 @@ struct Case {
   double baseline, limit;
 };
 
-/// A job's stages, and what it keeps of K.
+/// A job's stages, and how much of K it stores.
 struct Forecast {
   plan::Plan plan;
   std::string store;
   double stored_share = 1;
-  std::string refused{};     ///< why there is no such plan; else empty
-  double fixed_columns = 0;  ///< of its operator
+  std::string refused{};     ///< why there is no plan; else empty
+  double fixed_columns = 0;  ///< plan::fixed_columns() of its operator
 };
 
 gram::OperatorOptions operator_options(const Case& c, double beside) {
-  // What is left of the limit for tiles, panels and vectors.
+  // Tiles, panels and vectors get the memory that remains, 1 MiB at least.
   constexpr double least = 1024.0 * 1024;
   return {.storage = c.job.storage,
           .memory_bytes = std::max(least, c.limit - c.baseline - c.sizes.data_bytes() - beside)};
@@ -64,10 +64,11 @@ Forecast by_product(const Case& c) {
   return f;
 }
 
-/// With blocks as wide as `fixed` columns ask for, and half of the memory for the basis at most.
+/// With blocks for `fixed` fixed columns (KrylovOptions::fixed_columns), and at most half of the
+/// memory for the basis.
 Forecast by_krylov(const Case& c, Index k, double fixed) {
   const double room = c.limit - c.baseline - c.sizes.data_bytes();
-  const auto run = spectral::krylov_run(
+  const auto run = spectral::krylov_plan(
       c.sizes, {.top = k, .basis_bytes = std::max(1.0, 0.5 * room), .fixed_columns = fixed});
   const double beside =
       spectral::krylov_bytes(c.sizes.n, k, c.sizes.shape.rows * c.sizes.shape.cols, run.sizes);
@@ -78,7 +79,7 @@ Forecast by_krylov(const Case& c, Index k, double fixed) {
   return f;
 }
 
-/// Wider blocks where much is computed again in every product, if they fit and are faster.
+/// With wider blocks, which pay where products recompute tiles, if they fit and are faster.
 Forecast by_krylov(const Case& c) {
   const Index k = std::min(c.job.k, c.sizes.n);
   Forecast narrow = by_krylov(c, k, 0);

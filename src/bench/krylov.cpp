@@ -28,7 +28,7 @@ dist::RowBlock<double> points(const Bench& bench, const KrylovBench& job, Index 
   return data::load_inputs(spec, preparation, bench.comm()).inputs;
 }
 
-/// What one solver took, in the runs so far.
+/// The times of one solver so far, and its largest residual in the last run.
 struct Taken {
   std::vector<double> seconds;
   double residual = 0;

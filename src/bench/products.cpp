@@ -14,7 +14,7 @@ namespace {
 using gram::OperatorOptions;
 using gram::Storage;
 
-/// Columns `first` ... of a Gaussian matrix of d rows.
+/// Columns first ... first + count - 1 of a Gaussian matrix of d rows.
 Matrix<double> normal(Index d, Index first, Index count, std::uint64_t seed, Stream stream) {
   Matrix<double> A(d, count);
   const Random random(seed, stream);
@@ -32,9 +32,9 @@ dist::RowBlock<double> points(const comm::Communicator& comm, Index n, Index d,
   return X;
 }
 
-/// What computing a rank's share of the triangle takes, part by part: the GEMM of the dot products
-/// in tiles of `tile`, and the element pass, which is that of a tile of 16-dimensional inputs less
-/// its GEMM.
+/// Times the parts of computing a rank's share of the triangle: the GEMMs of the dot products in
+/// tiles of `tile` rows, and the element pass, which is the time of tiles of 16-dimensional inputs
+/// less that of their GEMMs.
 class PartsAlone {
  public:
   static constexpr Index kNarrow = 16;
@@ -65,7 +65,7 @@ class PartsAlone {
                          X.view().block(0, j, X.rows(), tile_), 0.0, out_.view());
     });
   }
-  /// Seconds of as many tiles off the diagonal as make a rank's share of the entries.
+  /// Seconds of f for as many off-diagonal tiles as make a rank's share of the entries.
   template <class F>
   double for_tiles(const comm::Communicator& comm, F&& f) {
     const auto whole = static_cast<Index>(std::ceil(tiles_));
@@ -91,7 +91,7 @@ struct Way {
   double sent = 0;
 };
 
-/// The ways of keeping K, their products timed in turn beside dgemm and the parts of a tile.
+/// Block products for every storage of K, timed in turn with dgemm and the parts of a tile.
 class OperatorBench {
  public:
   OperatorBench(const Bench& bench, const ProductBench& options, const kernel::Kernel& kernel)
@@ -104,7 +104,7 @@ class OperatorBench {
     const double least = single.scratch_bytes + single.vector_bytes;
     add(kernel, "double", Storage::in_double, kPlenty);
     add(kernel, "single", Storage::in_single, kPlenty);
-    // Half of the tiles, or a few more: panels are kept where they take half of the room at most.
+    // Memory for half of the tiles, or more: panels are kept where they take at most half of it.
     add(kernel, "mixed", Storage::mixed,
         least + std::max(2 * single.panel_bytes, single.panel_bytes + 0.5 * single.tile_bytes));
     add(kernel, "none", Storage::none, kPlenty);
@@ -112,7 +112,7 @@ class OperatorBench {
       add(kernel, "none, X fetched again", Storage::none, memory);
   }
 
-  /// Of all tiles in single.
+  /// The plan of an operator with all tiles in single precision.
   static gram::OperatorPlan plan(const Bench& bench, const ProductBench& job,
                                  const kernel::Kernel& kernel) {
     return gram::plan_operator(kernel, job.n, job.d, job.block, bench.grid.shape(),
@@ -124,7 +124,7 @@ class OperatorBench {
     const Index own = rows.size(comm_.rank());
     const auto V = normal(own, comm_.rank() * job_.block, job_.block, bench_.seed, Stream::probe);
     Matrix<double> Y(own, job_.block);
-    for (auto& way : ways_) way.of->apply(V.view(), Y.view());  // the first one allocates
+    for (auto& way : ways_) way.of->apply(V.view(), Y.view());  // the first product allocates
     for (int r = 0; r < bench_.repeat; ++r) {
       peak_.push_back(gemm_peak<double>(comm_));
       gemm_.push_back(alone_.gram_gemm(comm_));
@@ -144,8 +144,8 @@ class OperatorBench {
     const double flops = 2.0 * static_cast<double>(job_.n) * static_cast<double>(job_.n) *
                          static_cast<double>(job_.block) / comm_.size();
     const double ceiling = median(peak_);
-    bench_.say("products with blocks of {}; tiles of {}; dgemm {:.1f} GFLOP/s a rank", job_.block,
-               ways_[kDouble].of->plan().tile, 1e-9 * ceiling);
+    bench_.say("block products of {} columns; tiles of {} rows; dgemm {:.1f} GFLOP/s a rank",
+               job_.block, ways_[kDouble].of->plan().tile, 1e-9 * ceiling);
     bench_.say("{:<22} {:>9} {:>9} {:>8} {:>8} {:>12} {:>14} {:>14}", "kept", "seconds", "GFLOP/s",
                "of peak", "share", "a rank", "bytes sent", "by the plan");
     auto rows = Json::array();
@@ -175,7 +175,7 @@ class OperatorBench {
     result["seconds_elements"] = median(elements_);
     result["ratio_on_the_fly"] = median(over_parts_);
     bench_.say(
-        "none: {:.4f} s; each alone: Gram GEMM {:.4f} + elements {:.4f} + product {:.4f} s; ratio "
+        "none: {:.4f} s; its parts: Gram GEMM {:.4f} + elements {:.4f} + product {:.4f} s; ratio "
         "{:.3f} (median of {}; {:.3f} ... {:.3f})",
         median(ways_[kNone].times), median(gemm_), median(elements_), median(ways_[kDouble].times),
         median(over_parts_), bench_.repeat, *std::ranges::min_element(over_parts_),
@@ -190,7 +190,7 @@ class OperatorBench {
   static OperatorOptions options(const ProductBench& job, Storage storage, double memory) {
     return {.storage = storage, .memory_bytes = memory, .block = job.block};
   }
-  /// Room for a quarter of the panels, or for a half where that is too small; else 0.
+  /// Memory for a quarter of the panels, or for half where that is too little; 0 where both are.
   double streamed(const kernel::Kernel& kernel, double least, double panels) const {
     for (const double share : {0.25, 0.5}) try {
         gram::plan_operator(kernel, job_.n, job_.d, job_.block, bench_.grid.shape(),

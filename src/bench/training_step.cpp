@@ -10,11 +10,11 @@
 namespace mercer::bench {
 namespace {
 
-/// The ways of a step that are timed in turn.
+/// The variants of a step, timed in turn; `blocking`: plain, with the sum after the backward pass.
 enum Way : std::size_t { plain, preconditioned, blocking };
 constexpr std::size_t kWays = 3;
 
-/// Steps of a run: about 2e11 flops a rank, so that small networks are timed as well as large ones.
+/// Steps of a run, 5 to 100: about 2e11 flops of a rank, so that small networks are timed well too.
 Index steps_of(double flops) {
   return std::clamp<Index>(static_cast<Index>(2e11 / flops), 5, 100);
 }
@@ -32,9 +32,9 @@ Matrix<T> gaussian(const dist::RowPartition& partition, int rank, Index height, 
   return A;
 }
 
-/// The GEMMs of a step on this rank's rows, in a step's order and nothing else, each over all rows
-/// of a batch: about what a step takes at least (the narrow layers of an Evaluator go in pieces,
-/// which is a little faster). In batches of as many rows as an Evaluator takes at once.
+/// The GEMMs of a step on this rank's rows, in the order of a step, and nothing else, in batches of
+/// as many rows as an Evaluator takes at once: about the least time of a step (an Evaluator
+/// computes narrow layers in pieces of a batch, which is a little faster).
 template <class T>
 class StepGemms {
  public:
@@ -73,7 +73,7 @@ class StepGemms {
 
  private:
   static constexpr Index kBatch = 4096;
-  static constexpr Index kApart = 64 / sizeof(T);  ///< columns off the powers of two
+  static constexpr Index kApart = 64 / sizeof(T);  ///< padding: ld is then no power of two
 
   static std::size_t size(Index count) { return static_cast<std::size_t>(count); }
   Index batch() const { return std::min(rows_, kBatch); }
@@ -89,10 +89,11 @@ class StepGemms {
   RawVector<T> w_, g_, in_, out_, back_;
 };
 
-/// Seconds of a step by way, the last run of each, and what was timed beside them.
+/// Seconds of a step of each variant, and the last run of each.
 struct StepTimes {
   std::array<std::vector<double>, kWays> times{};
   std::array<train::Outcome, kWays> last{};
+  /// ?gemm's rate; times with S over plain ones; seconds of a step's GEMMs.
   std::vector<double> peak{}, ratio{}, alone{};
 };
 
@@ -117,7 +118,7 @@ StepTimes measure(const Bench& bench, const net::Network& network, Index n, Inde
     peak.push_back(gemm_peak<T>(comm));
     for (const Way way : {plain, preconditioned, blocking}) {
       rows[0].S = {};
-      if (way == preconditioned)  // columns of length about 1: for timing only
+      if (way == preconditioned)  // columns of norm about 1, not orthogonal: for timing only
         rows[0].S = {gaussian<T>(partition, comm.rank(), k, Stream::probe,
                                  1 / std::sqrt(static_cast<double>(n))),
                      std::vector<double>(static_cast<std::size_t>(k), -0.5)};
@@ -162,8 +163,8 @@ Json training_step(const Bench& bench, const net::Network& network, Index n, Ind
   bench.say("\n{}, {} rows, {} parameters; {}gemm {:.1f} GFLOP/s a rank", network.text(), n,
             network.parameters(), std::is_same_v<T, float> ? 's' : 'd', ceiling);
   bench.say("{:<28} {:>10} {:>14} {:>9} {:>13} {:>16}", "a step", "seconds", "GFLOP/s a rank",
-            "of peak", "sum's waiting", "bytes sent");
-  const auto line = [&](const std::string& name, Way way) {
+            "of peak", "wait for sum", "bytes sent");
+  const auto line = [&, &times = times, &last = last](const std::string& name, Way way) {
     const double t = median(times[way]), gflops = 1e-9 * flops / t;
     bench.say("{:<28} {:>10.4f} {:>14.1f} {:>8.0f}% {:>12.1f}% {:>16.0f}", name, t, gflops,
               100 * gflops / ceiling, 100 * last[way].sum_share, last[way].bytes_per_step);
@@ -176,8 +177,8 @@ Json training_step(const Bench& bench, const net::Network& network, Index n, Ind
             bare, 1e-9 * flops / bare, 1e-7 * flops / bare / ceiling,
             100 * bare / median(times[plain]));
   bench.say(
-      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  p of {} bytes and k c of 8 are "
-      "{:.0f} bytes, {:.0f} without S",
+      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  sums of p numbers of {} bytes, "
+      "k c of 8: {:.0f} bytes, {:.0f} without S",
       median(ratio), bench.repeat, *std::ranges::min_element(ratio),
       *std::ranges::max_element(ratio), sizeof(T), sizeof(T) * p + 8 * static_cast<double>(k * c),
       sizeof(T) * p);

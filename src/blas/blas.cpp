@@ -46,10 +46,12 @@ template void gemm<float>(Trans, Trans, float, MatrixView<const float>, MatrixVi
 
 template <class T>
 std::vector<double> syevd(MatrixView<T> A) {
-  if (A.rows != A.cols) throw InputError("syevd: the matrix is not square");
+  if (A.rows != A.cols)
+    throw InputError("?syevd: the matrix is {} x {}, not square", A.rows, A.cols);
   if (A.rows > 32766)
     throw RunError(
-        "?syevd: n = {} is beyond LAPACK's 32-bit workspace lengths (32766): use ScaLAPACK",
+        "?syevd: n = {} exceeds 32766, the most for LAPACK's 32-bit workspace lengths: use "
+        "ScaLAPACK",
         A.rows);
   const int n = static_cast<int>(A.rows), lda = to_int(A.ld, "leading dimension");
   if (n == 0) return {};
@@ -65,7 +67,7 @@ std::vector<double> syevd(MatrixView<T> A) {
   else
     ssyevd_("V", "L", &n, A.data, &lda, w.data(), work.data(), &lwork, iwork.data(), &liwork,
             &info);
-  if (info != 0) throw RunError("?syevd: INFO = {}", info);
+  if (info != 0) throw RunError("?syevd: did not converge (INFO = {})", info);
   return {w.begin(), w.end()};
 }
 
@@ -84,13 +86,13 @@ bool set_threads(int threads) {
 
 namespace {
 
-/// What the program has of the function `name`, of type F; null where the loaded BLAS is another.
+/// The function `name`, of type F, of the loaded libraries; null where they have none.
 template <class F>
 F* found(const char* name) {
   return reinterpret_cast<F*>(dlsym(RTLD_DEFAULT, name));
 }
 
-/// "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ... SkylakeX MAX_THREADS=64" -> its first two words.
+/// "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ... SkylakeX MAX_THREADS=64" -> its first words.
 std::string first_words(const std::string& text, int count) {
   std::istringstream words(text);
   std::string result, word;

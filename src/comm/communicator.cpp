@@ -53,7 +53,7 @@ Communicator::Communicator(MPI_Comm parent) {
   if (parent == MPI_COMM_NULL) return;
   MPI_Comm copy = MPI_COMM_NULL;
   check(MPI_Comm_dup(parent, &copy), "MPI_Comm_dup");
-  MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);  // otherwise the codes below mean nothing
+  MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);  // so that check() sees the error codes
   handle_ = std::shared_ptr<MPI_Comm>(new MPI_Comm(copy), [](MPI_Comm* comm) {
     int finalized = 0;
     MPI_Finalized(&finalized);
@@ -175,7 +175,7 @@ void Communicator::all_to_all(std::span<const T> send, std::span<const Index> se
   }
   const auto self = static_cast<std::size_t>(rank_);
   if (send_counts[self] != 0 && send_counts[self] != receive_counts[self])
-    abort_run("all_to_all", "a rank disagrees with itself on what it keeps");
+    abort_run("all_to_all", "a rank's counts of what it sends to itself differ");
   std::copy_n(send.data() + to[self], send_counts[self], result.data() + from[self]);
   check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
         "MPI_Waitall");

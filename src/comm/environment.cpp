@@ -16,7 +16,7 @@ int number(const char* variable) {
 }
 
 /// srun without a PMI that this MPI understands starts N unconnected programs, each "rank 0 of 1".
-/// Only a launch by srun names a step with tasks; mpirun inside such a step leaves its own marks.
+/// Only srun sets a number of tasks of the step; mpirun inside such a step sets its own variables.
 bool started_by_srun() {
   return number("SLURM_STEP_NUM_TASKS") > 1 && std::getenv("OMPI_COMM_WORLD_SIZE") == nullptr;
 }
@@ -24,7 +24,7 @@ bool started_by_srun() {
 [[noreturn]] void refuse_singletons() {
   throw RunError(
       "srun started {0} separate copies of this program instead of {0} ranks: use mpirun, or 'srun "
-      "`mpi`=pmix' where MPI was built with PMIx",
+      "--mpi=pmix' where MPI was built with PMIx",
       number("SLURM_STEP_NUM_TASKS"));
 }
 
@@ -39,13 +39,14 @@ const char* name_of(int thread_level) {
   }
 }
 
-/// Whether the program has started MPI itself, in a way that Mercer can work with.
+/// Whether the program has initialised MPI itself. Throws RunError where Mercer cannot use that
+/// MPI.
 bool already_started() {
   int initialized = 0, finalized = 0, provided = 0;
   MPI_Initialized(&initialized);
   MPI_Finalized(&finalized);
   if (finalized)
-    throw RunError("MPI has been finalised already: keep comm::Environment before MPI_Finalize");
+    throw RunError("MPI has been finalised already: create comm::Environment before MPI_Finalize");
   if (!initialized) return false;
   MPI_Query_thread(&provided);
   if (provided < MPI_THREAD_SERIALIZED)
@@ -61,7 +62,7 @@ bool already_started() {
 
 Environment::Environment(int& argc, char**& argv) {
   if (already_started()) return;
-  // Some MPIs (Open MPI 4.1) end the program with a page of their own when srun offers no PMI.
+  // Some MPIs (Open MPI 4.1) print a page and end the program where srun offers no PMI.
   const bool offered_pmi =
       std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
   if (started_by_srun() && !offered_pmi) refuse_singletons();
@@ -72,7 +73,8 @@ Environment::Environment(int& argc, char**& argv) {
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   try {
     if (provided < MPI_THREAD_SERIALIZED)
-      throw RunError("this MPI offers no MPI_THREAD_SERIALIZED, which ELPA needs");
+      throw RunError(
+          "this MPI does not offer MPI_THREAD_SERIALIZED, which ELPA needs: use another");
     if (size == 1 && started_by_srun()) refuse_singletons();
   } catch (...) {
     MPI_Finalize();

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kShown = 200;  // characters of a value
 
-/// "NAME\0VALUE\0" of each.
+/// "NAME\0VALUE\0" of each fact, one after the other.
 std::string joined(const std::vector<Fact>& facts) {
   std::string text;
   for (const auto& [name, value] : facts) {
@@ -52,7 +52,7 @@ std::string shown(const std::string* value) {
 
 bool same(const Communicator& comm, const std::vector<Fact>& facts) {
   const auto mine = std::bit_cast<std::int64_t>(hash_of(joined(facts)));
-  std::array<std::int64_t, 2> extremes{mine, ~mine};  // the least, and that of ~: the largest
+  std::array<std::int64_t, 2> extremes{mine, ~mine};  // the least ~mine is ~ the largest hash
   comm.all_reduce(std::span<std::int64_t>(extremes), Op::min);
   return extremes[0] == ~extremes[1];
 }

@@ -10,10 +10,11 @@
 namespace mercer::comm {
 namespace {
 
-/// What MPI and BLAS take before the first number is read (measured: 220 and 420 MiB on one rank).
+/// Memory that MPI and BLAS take before any data are read (measured on one rank: 220 MiB of data,
+/// 420 MiB of address space).
 constexpr rlim_t kLeastData = rlim_t{256} << 20, kLeastAddresses = rlim_t{512} << 20;
 
-/// Of the ranks that a launcher starts the first one speaks.
+/// Whether this process prints: only the first of the ranks that a launcher starts does.
 bool speaks(char** environment) {
   for (char** entry = environment; *entry != nullptr; ++entry)
     for (const char* rank : {"OMPI_COMM_WORLD_RANK=", "PMIX_RANK=", "PMI_RANK=", "SLURM_PROCID="})
@@ -30,13 +31,13 @@ void require(int which, rlim_t least, const char* name, const char* program, cha
     const char* slash = std::strrchr(program, '/');
     char line[256];
     const int length = std::snprintf(line, sizeof line,
-                                     "%s: %s %llu (KiB): MPI and BLAS alone need %llu: raise it\n",
+                                     "%s: %s is %llu KiB, MPI and BLAS alone need %llu: raise it\n",
                                      slash != nullptr ? slash + 1 : program, name,
                                      static_cast<unsigned long long>(limit.rlim_cur >> 10),
                                      static_cast<unsigned long long>(least >> 10));
     if (length > 0) (void)!::write(STDERR_FILENO, line, static_cast<std::size_t>(length));
   } else {
-    ::sleep(1);  // a launcher may kill the one that speaks at the first exit of another one
+    ::sleep(1);  // at the first exit a launcher may kill the others: let the printing one end first
   }
   ::_exit(3);
 }

@@ -22,7 +22,7 @@ std::span<T> StartedSums<T>::part(const Sum& sum, int rank) const {
   return sum.values.subspan(begin, n * (r + 1) / P - begin);
 }
 
-/// Tells sums that are under way at once, and their two rounds of messages, apart.
+/// A tag of its own for each open sum and each of its two rounds of messages.
 template <class T>
 int StartedSums<T>::tag(const Sum& sum) const {
   return static_cast<int>((&sum - sums_.data()) % 8192) * 2 + (sum.spreading ? 1 : 0);
@@ -34,7 +34,7 @@ void StartedSums<T>::start(std::span<T> values) {
   if (bytes > kMaxMessageBytes) abort_run("StartedSums::start", "a sum of more than 2^30 bytes");
   if (comm_.size() == 1 || values.empty()) return;
   count_sent(bytes);
-  static_assert(std::is_nothrow_move_constructible_v<Sum>);  // MPI writes to what is in there
+  static_assert(std::is_nothrow_move_constructible_v<Sum>);  // growing sums_ keeps MPI's buffers
   if (open_ == sums_.size()) sums_.emplace_back();
   Sum& sum = sums_[open_++];
   sum.values = values;
@@ -55,7 +55,7 @@ void StartedSums<T>::start(std::span<T> values) {
   }
 }
 
-/// Once all parts have come and gone: sums the own one and sends it to all.
+/// Second round, once the first one's messages are complete: sums the own part, sends it to all.
 template <class T>
 void StartedSums<T>::spread(Sum& sum) {
   const int me = comm_.rank(), P = comm_.size();
@@ -96,7 +96,7 @@ void StartedSums<T>::wait() {
                       MPI_STATUSES_IGNORE),
           "MPI_Waitall");
   };
-  // The first round needs nothing from a rank but that it started; so all ranks reach the second.
+  // The first round completes once every rank has called start(), so that all reach the second.
   for (std::size_t i = 0; i < open_; ++i)
     if (!sums_[i].spreading) {
       wait_for(sums_[i]);

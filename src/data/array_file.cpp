@@ -55,11 +55,11 @@ void widen(ElementType type, const char* bytes, Index count, bool swap, double* 
       return widen<double>(bytes, count, swap, out, stride);
     case ElementType::ascii:
     case ElementType::ucs4:
-      return;  // read_texts() is theirs
+      return;  // texts are read by read_texts()
   }
 }
 
-/// A code point in UTF-8.
+/// Appends a code point in UTF-8.
 void append_utf8(std::string& text, std::uint32_t c) {
   const auto put = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
   const auto tail = [&](int shift) { put(0x80 | ((c >> shift) & 0x3F)); };
@@ -176,7 +176,7 @@ void ArrayFile::read_c(Index first, Index count, double* out, Index stride) {
 
 void ArrayFile::read_fortran(Index first, Index count, double* out, Index stride) {
   const auto& shape = layout_.shape;
-  std::vector<Index> at(shape.size(), 0);  // the trailing indices, first fastest: the file's order
+  std::vector<Index> at(shape.size(), 0);  // trailing indices, the first fastest, as in the file
   for (Index f = 0; f < cols_; ++f) {
     Index c = 0;
     for (std::size_t j = 1; j < shape.size(); ++j) c = c * shape[j] + at[j];

@@ -1,4 +1,4 @@
-// NPY and IDX sets: an array of inputs and, maybe, one of targets.
+// NPY and IDX sets: an array of inputs and maybe one of targets.
 #include <algorithm>
 #include <utility>
 
@@ -21,7 +21,8 @@ class ArrayReader : public Reader {
                        inputs_.rows(), targets_->path(), targets_->rows());
   }
 
-  /// Targets that are texts.
+  /// Replaces targets that are texts: by codes, or by nothing. Throws InputError where they are
+  /// refused.
   void take_texts(const Request& request) {
     if (!targets_ || !targets_->layout().texts()) return;
     ArrayFile labels = *std::exchange(targets_, std::nullopt);
@@ -32,7 +33,7 @@ class ArrayReader : public Reader {
     const Index rows =
         request.max_rows < 0 ? inputs_.rows() : std::min(request.max_rows, inputs_.rows());
     if (labels.cols() != 1)
-      throw InputError("one-hot: {} has {} columns of names: one column of labels is needed",
+      throw InputError("`one_hot`: {} has {} columns of names: one column of labels is needed",
                        labels.path(), labels.cols());
     if (request.text == Request::Text::refused)
       throw InputError("{}: holds names, {} first{}", labels.path(),
@@ -68,7 +69,7 @@ class ArrayReader : public Reader {
   std::optional<ArrayFile> targets_;
   bool classes_;
   LabelTexts texts_;
-  std::vector<double> codes_;  ///< one a row, of texts
+  std::vector<double> codes_;  ///< of targets that are texts, one a row
   std::vector<std::string> notes_;
 };
 
@@ -88,8 +89,7 @@ std::unique_ptr<Reader> open_idx(const Spec& spec) {
     targets = ArrayFile::idx(spec.targets);
     if (targets->layout().shape.size() != 1 || is_float(targets->layout().type))
       throw InputError(
-          "{}: is no label file: whole numbers in one dimension are needed, it has {} "
-          "dimensions",
+          "{}: is no label file: whole numbers in one dimension are needed, it has {} dimensions",
           spec.targets, targets->layout().shape.size());
   }
   return std::make_unique<ArrayReader>(ArrayFile::idx(spec.path), std::move(targets), true);

@@ -11,7 +11,7 @@ namespace mercer::data {
 namespace {
 
 constexpr Index kMaxRead = Index{1} << 30;  // gzread counts in unsigned int
-constexpr Index kMaxDeflateRatio = 1032;    // zlib's own bound
+constexpr Index kMaxDeflateRatio = 1032;    // zlib's bound
 
 Index checked_size(const std::string& path) {
   std::error_code error;
@@ -22,7 +22,7 @@ Index checked_size(const std::string& path) {
   if (status.type() == std::filesystem::file_type::directory)
     throw InputError("{}: is a folder, a data file is needed", path);
   if (status.type() != std::filesystem::file_type::regular)
-    throw InputError("{}: is no ordinary file (a pipe cannot be read by several ranks)", path);
+    throw InputError("{}: is not a regular file (several ranks cannot read a pipe)", path);
   const auto size = static_cast<Index>(std::filesystem::file_size(path, error));
   if (error) throw InputError("{}: cannot be read: {}", path, error.message());
   if (size == 0) throw InputError("{}: the file is empty", path);
@@ -49,7 +49,7 @@ constexpr Foreign kForeign[] = {
     {"\xFF\xFE"sv, "UTF-16 text: UTF-8 is needed (iconv -f UTF-16 -t UTF-8)"},
     {"\xFE\xFF"sv, "UTF-16 text: UTF-8 is needed (iconv -f UTF-16 -t UTF-8)"}};
 
-/// Of zip archives: NumPy's, Excel's and others.
+/// What a zip archive is, and what to do: NumPy's, Excel's or any other.
 const char* zip_of(const std::string& path) {
   if (path.ends_with(".npz"))
     return "a zip archive of arrays (.npz): save each array by itself (numpy.save) and write "

@@ -9,27 +9,29 @@
 namespace mercer::data {
 
 /// Throws where `start`, a file's first bytes, are those of a format that no reader takes: xz,
-/// bzip2, zstd, zip (.npz, .xlsx), 7z, compress, UTF-16 and UTF-32, Parquet, MATLAB, or of HDF5
-/// where `hdf5` is false. Says what it is and what to do. Local.
+/// bzip2, zstd, zip (.npz, .xlsx), 7z, compress, UTF-16 and UTF-32, Parquet, MATLAB, or HDF5 where
+/// `hdf5` is false. The message says what the file is and what to do. Local.
 void expect_known(const std::string& path, std::string_view start, bool hdf5 = false);
 
-/// The bytes of a file, uncompressed on the way where its content is gzip. Local. Everything throws
-/// InputError with the file's name: missing, a folder, empty, named .gz without being gzip, of
-/// another packing or encoding (see expect_known), corrupt (zlib's check sums), truncated.
+/// The bytes of a file, uncompressed while reading where its content is gzip. Local. Everything
+/// throws InputError with the file's name: missing, a folder, empty, named .gz without being gzip,
+/// compressed or encoded otherwise (expect_known()), corrupt (zlib's checksums), truncated.
 class ByteStream {
  public:
   explicit ByteStream(const std::string& path);
 
-  /// Up to `bytes` bytes; fewer only at the end of the data, which is then known to be whole.
+  /// Reads up to `bytes` bytes and returns how many: fewer only at the end of the data, whose
+  /// checksum is then verified.
   Index read(void* to, Index bytes);
-  /// Exactly `bytes` bytes; `what` names them in the error ("the header", "row 7").
+  /// Reads exactly `bytes` bytes; `what` names them in the error ("the header", "row 7").
   void read_exactly(void* to, Index bytes, const std::string& what);
-  /// Goes to a byte of the uncompressed data. Compressed data are read again for it.
+  /// Goes to a byte of the uncompressed data. Compressed data are read on to there, or for an
+  /// earlier byte again from the start.
   void seek(Index offset);
   /// Throws unless the data end here.
   void expect_end();
-  /// Throws unless the data can be `bytes` long: exactly where the file is plain; a gzip file
-  /// cannot hold more than 1032 times its own size.
+  /// Throws where the data cannot be `bytes` bytes: a plain file must have exactly this size, a
+  /// gzip file cannot hold more than 1032 times its own size.
   void expect_size(Index bytes) const;
 
   const std::string& path() const { return path_; }

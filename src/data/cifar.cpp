@@ -16,7 +16,7 @@ class CifarReader : public Reader {
     const Index bytes = stream_.compressed() ? count_bytes(max_rows) : stream_.file_bytes();
     if (bytes % kRecord != 0 || bytes == 0)
       throw InputError(
-          "{}: truncated, or no CIFAR-10 binary file: {} bytes are no multiple of {}, "
+          "{}: truncated, or not a CIFAR-10 binary file: {} bytes are not a multiple of {}, "
           "the bytes of an image",
           path, bytes, kRecord);
     rows_ = bytes / kRecord;
@@ -39,8 +39,7 @@ class CifarReader : public Reader {
       stream_.read_exactly(record.data(), kRecord, fmt::format("image {}", first + i + 1));
       if (record[0] > 9)
         throw InputError(
-            "{}: image {} (counted from 1, byte {}) has the label {}: CIFAR-10's labels "
-            "are 0 to 9",
+            "{}: image {} (counted from 1, byte {}) has the label {}: CIFAR-10's labels are 0 to 9",
             stream_.path(), first + i + 1, (first + i) * kRecord, record[0]);
       const unsigned char* planes = record.data() + 1;
       for (Index p = 0; p < kPixels; ++p)
@@ -50,8 +49,7 @@ class CifarReader : public Reader {
   }
 
  private:
-  /// How long the uncompressed data are: they have to be read for it, up to the rows that are
-  /// needed.
+  /// Bytes of the uncompressed data, but no more than `max_rows` rows: they must be read for it.
   Index count_bytes(Index max_rows) {
     std::vector<char> buffer(static_cast<std::size_t>(kRecord) * 64);
     const auto size = static_cast<Index>(buffer.size());

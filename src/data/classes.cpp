@@ -27,7 +27,7 @@ void expect_few(std::size_t distinct, const std::string& spec) {
   if (distinct > static_cast<std::size_t>(kMostClasses)) refuse_measurements(spec);
 }
 
-/// The distinct values of the target column on all ranks.
+/// The distinct values of the target column over all ranks, ascending. Collective.
 std::vector<double> distinct_values(const LabelColumn& column) {
   const auto& targets = column.targets;
   auto values = comm::together(targets.comm(), [&] {
@@ -43,10 +43,10 @@ std::vector<double> distinct_values(const LabelColumn& column) {
   return values;
 }
 
-/// Neighbours among the whole numbers from here on are one double.
+/// From here on neighbouring whole numbers are not distinct as doubles.
 constexpr double kExact = 0x1p53;
 
-/// A label's number, where it is one that tells it from every other label.
+/// A label as a number, where it is one that is distinct from every other number in text.
 std::optional<double> label_number(std::string_view text) {
   const auto value = parse_number(text);
   return value && std::isfinite(*value) && std::abs(*value) < kExact ? value : std::nullopt;
@@ -56,7 +56,7 @@ std::optional<double> label_number(std::string_view text) {
 
 void refuse_measurements(const std::string& name) {
   throw InputError(
-      "one-hot: {} has more than {} distinct labels: these look like measurements, not labels",
+      "`one_hot`: {} has more than {} distinct labels: these look like measurements, not labels",
       name, kMostClasses);
 }
 
@@ -100,8 +100,8 @@ Classes classes_of(std::vector<double> labels) {
   for (const double label : labels)
     if (!(std::abs(label) < kExact))
       throw InputError(
-          "one-hot: the label {} is no class: whole numbers from 2^53 on are not told apart as "
-          "numbers; count the classes from 0, or give names in a CSV file",
+          "`one_hot`: the label {} cannot be a class: whole numbers from 2^53 on are not distinct "
+          "as float64; number the classes from 0, or give names in a CSV file",
           label);
   Classes classes;
   classes.values = std::move(labels);
@@ -136,7 +136,7 @@ Index Classes::find(const std::string& label) const {
 
 Classes find_classes(const LabelColumn& column) {
   if (column.targets.cols() != 1)
-    throw InputError("one-hot: {} has {} target columns: one column of labels is needed",
+    throw InputError("`one_hot`: {} has {} target columns: one column of labels is needed",
                      column.spec, column.targets.cols());
   auto values = distinct_values(column);
   if (column.names.empty()) return classes_of(std::move(values));
@@ -148,7 +148,7 @@ Classes find_classes(const LabelColumn& column) {
 std::vector<Index> find_labels(const LabelColumn& column, const Classes& classes) {
   const auto& targets = column.targets;
   if (targets.cols() != 1)
-    throw InputError("one-hot: {} has {} target columns: one column of labels is needed",
+    throw InputError("`one_hot`: {} has {} target columns: one column of labels is needed",
                      column.spec, targets.cols());
   std::vector<Index> of_name;
   for (const auto& name : column.names) of_name.push_back(classes.find(name));

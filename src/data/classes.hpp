@@ -9,19 +9,19 @@
 
 namespace mercer::data {
 
-/// More distinct labels than these are measurements.
+/// With more distinct labels than this the targets are taken for measurements, an error.
 constexpr Index kMostClasses = 65536;
 
-/// The distinct texts of a target column, in the order in which they are found; more than
-/// kMostClasses are not kept. Local.
+/// The distinct texts of a target column, in the order in which they are found; beyond kMostClasses
+/// only one more is kept, so that too_many() tells. Local.
 class LabelTexts {
  public:
   void add(std::string_view text);
   bool empty() const { return names_.empty(); }
-  bool numbers() const { return numbers_; }  ///< all of them
+  bool numbers() const { return numbers_; }  ///< every text is a number
   bool too_many() const { return names_.size() > static_cast<std::size_t>(kMostClasses); }
   const std::vector<std::string>& names() const { return names_; }
-  /// The place in names(), -1 where there is none.
+  /// Its place in names(), -1 where it is not among them.
   Index find(std::string_view text) const;
   void clear();
 
@@ -31,15 +31,16 @@ class LabelTexts {
   std::unordered_map<std::string, Index> index_;
 };
 
-/// The error of too_many().
+/// Throws the InputError for too_many(); `name`: of the file or the set.
 [[noreturn]] void refuse_measurements(const std::string& name);
 
-/// Texts as numbers of a target column: places in `texts.names()`, NaN where one is missing.
+/// A column of texts as numbers: the place of each in texts.names(), to which it is added; NaN
+/// where it is missing. Local. Throws InputError for too many texts.
 std::vector<double> coded(const std::vector<std::string>& column, LabelTexts& texts,
                           const std::string& name);
 
-/// What the single target column of a set stands for: the value v is the number itself, or, where
-/// there are names, the name names[v].
+/// The single target column of a set, and what its values stand for: a value v is the label itself,
+/// or, where `names` is not empty, the label names[v].
 struct LabelColumn {
   const dist::RowBlock<double>& targets;
   const std::vector<std::string>& names;
@@ -47,12 +48,14 @@ struct LabelColumn {
   const std::string& spec;
 };
 
-/// The distinct labels of all rows, which have one. Collective. Memory: a copy of the rank's labels
-/// and the labels of all ranks. Throws InputError: several columns, more than kMostClasses labels.
+/// The distinct labels of all rows; every row must have one. Collective. Memory: a copy of the
+/// rank's targets, and the distinct labels of each rank. Throws InputError: several columns, more
+/// than kMostClasses labels.
 Classes find_classes(const LabelColumn& column);
 
-/// Of the local rows, the index into `classes`, -1 for NaN. Collective. Throws InputError where a
-/// label is none of them, with the row among the file's data rows, counted from 1.
+/// For each local row the index of its label in `classes`, -1 for NaN. Collective. Throws
+/// InputError where a label is none of them, with its row among the file's data rows, counted from
+/// 1.
 std::vector<Index> find_labels(const LabelColumn& column, const Classes& classes);
 
 }  // namespace mercer::data

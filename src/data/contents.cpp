@@ -1,4 +1,4 @@
-// What rank 0 found at a source, on all ranks.
+// Broadcasts what rank 0 found at a source.
 #include <array>
 
 #include "read_set.hpp"
@@ -10,7 +10,7 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// Rank 0's, on all ranks.
+/// Replaces every rank's values by rank 0's. Collective.
 void broadcast(std::vector<Index>& values, const comm::Communicator& comm) {
   auto size = static_cast<Index>(values.size());
   comm.broadcast(std::span<Index>(&size, 1), 0);

@@ -1,5 +1,5 @@
-// CSV: one row a line, the same number of fields in every row; which of them are inputs and targets
-// is csv_columns.cpp's matter.
+// CSV: one row a line, the same number of fields in every row. Which of them are inputs and targets
+// is decided in csv_columns.cpp.
 #include <cmath>
 #include <limits>
 
@@ -41,7 +41,7 @@ class CsvReader : public Reader {
  private:
   static constexpr Index kSkipped = -1;
 
-  /// Rows, and whether the target column holds names.
+  /// Counts the rows (up to request.max_rows), and finds out whether the target column holds names.
   void count_rows(const Request& request) {
     const bool single = layout_.targets.size() == 1;
     const bool names = single && request.text == Request::Text::classes;
@@ -67,13 +67,13 @@ class CsvReader : public Reader {
     if (!numbers || (relaxed && test_ && request.training->outputs == 0)) layout_.targets.clear();
   }
 
-  /// Of the present line.
+  /// The target field of the current line.
   std::string_view label_field() {
     Fields fields(line_, layout_.separator);
     std::string_view field;
     for (Index j = 0; j <= layout_.targets[0]; ++j)
       if (!fields.next(field)) return {};
-    label_.assign(trimmed(field));  // the field ends with `fields`
+    label_.assign(trimmed(field));  // `field` may live no longer than `fields`
     return label_;
   }
 
@@ -100,11 +100,12 @@ class CsvReader : public Reader {
       row[place_[at(column)]] = value(column, trimmed(field));
     }
     if (column != layout_.columns + layout_.trailing)
-      throw InputError("{}: row {} (counted from 1) has {} columns, the first row has {}{}",
-                       lines_.path(), lines_.number(), column, layout_.columns + layout_.trailing,
-                       layout_.header && column == layout_.columns + 1
-                           ? " (a name is missing in the header, or a separator is too much)"
-                           : "");
+      throw InputError(
+          "{}: row {} (counted from 1) has {} columns, the first row has {}{}", lines_.path(),
+          lines_.number(), column, layout_.columns + layout_.trailing,
+          layout_.header && column == layout_.columns + 1
+              ? " (a name is missing in the header, or the row has a separator too many)"
+              : "");
   }
 
   bool is_target(Index column) const { return place_[at(column)] >= contents_.dimension; }
@@ -129,18 +130,18 @@ class CsvReader : public Reader {
     return 0;
   }
 
-  /// How what is no number is mended.
+  /// What to do about a field that is not a number; may be empty.
   std::string hint(Index column, std::string_view field) const {
     if (parse_number(field)) return "";  // infinite
     if (field.find(',') != std::string_view::npos &&
         field.find_first_not_of("0123456789.,+-eE") == std::string_view::npos)
       return " (decimals are written with a point, thousands without a separator)";
     if (next_ == 0 && !layout_.header)
-      return " (`header` yes takes the first row for names of the columns)";
+      return " (`header` yes takes the first row as names of the columns)";
     if (!is_target(column))
       return fmt::format(
-          " (inputs are numbers: names become columns of 0 and 1, by pandas.get_dummies for "
-          "instance; `index` {} sets the column aside)",
+          " (inputs must be numbers: turn names into columns of 0 and 1, for instance with "
+          "pandas.get_dummies; `index` {} sets the column aside)",
           column);
     return test_ ? "" : " (`one_hot` makes names classes)";
   }
@@ -149,7 +150,8 @@ class CsvReader : public Reader {
     return layout_.header ? std::string_view(layout_.names[at(column)]) : std::string_view();
   }
 
-  /// An input of the present row has no value: how many there are is counted, in all rows.
+  /// Throws for an input of the current row that is missing, with the number of such inputs in all
+  /// rows.
   [[noreturn]] void refuse_missing(Index column, const std::string& field) {
     const Index row = lines_.number();
     Index values = 0, rows = 0;
@@ -183,7 +185,7 @@ class CsvReader : public Reader {
   CsvLayout layout_;
   bool test_;
   Contents contents_;
-  std::vector<Index> place_;  ///< of each column in a row of inputs and targets
+  std::vector<Index> place_;  ///< of each column: its place in a row of inputs, then targets
   LabelTexts texts_;          ///< where the target column holds names
   std::string label_;
   Index next_ = 0;

@@ -9,14 +9,14 @@
 namespace mercer::data {
 namespace {
 
-constexpr const char* kPandasIndex = "Unnamed: 0";  // where read_csv met an index without a name
+constexpr const char* kPandasIndex = "Unnamed: 0";  // what read_csv calls a column without a name
 constexpr std::size_t kHeadRows = 16, kHeadBytes = std::size_t{1} << 22;
 
 bool blank(char c) {
   return c == ' ' || c == '\t';
 }
 
-/// The first rows: two, or as many as fit in kHeadBytes up to kHeadRows.
+/// The first rows: at least two, then as many as fit in kHeadBytes, at most kHeadRows.
 std::vector<std::string> head_of(LineReader& lines) {
   std::vector<std::string> head;
   std::size_t bytes = 0;
@@ -34,7 +34,7 @@ bool all_numbers(const std::vector<std::string>& fields) {
                      [](const std::string& f) { return parse_number(f).has_value(); });
 }
 
-/// The fields of the first rows below the first one.
+/// The fields of the rows in `head` below the first one.
 std::vector<std::vector<std::string>> rows_below(const std::vector<std::string>& head,
                                                  const CsvLayout& layout) {
   std::vector<std::vector<std::string>> rows;
@@ -52,7 +52,7 @@ bool grows(const std::vector<std::string>& fields, Index step = 0) {
   return true;
 }
 
-/// Nothing stands over whole numbers, and something over every other column.
+/// The first row has no name over a column of whole numbers, and one over every other column.
 bool names_all_but_index(const std::vector<std::string>& first,
                          const std::vector<std::vector<std::string>>& below) {
   return first.size() > 1 && is_unnamed_index(first[0]) && !below.empty() &&
@@ -61,7 +61,8 @@ bool names_all_but_index(const std::vector<std::string>& first,
                      [](const auto& row) { return parse_whole(row[0]).has_value(); });
 }
 
-/// Every input of the training set is named, and nothing else but its targets.
+/// The first row holds the name of every input of the training set, and else only names of its
+/// targets.
 bool names_training_columns(const std::vector<std::string>& first, const Preparation* training) {
   if (training == nullptr || training->input_names.empty()) return false;
   const std::set<std::string_view> found(first.begin(), first.end());
@@ -98,20 +99,19 @@ bool is_header(const std::string& path, const std::vector<std::string>& head,
   if (!sure && (!counts_columns(first, 0) || head.size() == 1)) {
     if (several && grows(first, 1))
       layout.warnings.push_back(fmt::format(
-          "{}: the first row, {}, looks like names of the columns and was taken for data (`header` "
-          "yes takes it for names, `header` no for data)",
+          "{}: the first row, {}, looks like names of the columns but was taken as data (`header` "
+          "yes takes it as names, `header` no as data)",
           path, shortened(first)));
     return false;
   }
   if (!sure && whole_numbers(all) == several)
     throw InputError(
-        "{}: the first row is {}: names of the columns or data? Say it with `header` yes or "
-        "`header` no",
+        "{}: the first row is {}: names of the columns, or data? Give `header` yes or `header` no",
         path, shortened(first));
   const bool header = sure || several;
-  layout.notes.push_back(fmt::format("the first row, {}, was taken for {} (`header` {})",
+  layout.notes.push_back(fmt::format("the first row, {}, was taken as {} (`header` {})",
                                      shortened(first), header ? "names of the columns" : "data",
-                                     header ? "no takes it for data" : "yes takes it for names"));
+                                     header ? "no takes it as data" : "yes takes it as names"));
   return header;
 }
 
@@ -119,13 +119,13 @@ void expect_distinct(const std::string& path, const std::vector<std::string>& na
   std::set<std::string_view> seen;
   for (const auto& name : names)
     if (!seen.insert(name).second)
-      throw InputError("{}: two columns have the name {}: every name is needed once", path,
-                       quoted(name));
+      throw InputError("{}: two columns have the name {}: give every column a name of its own",
+                       path, quoted(name));
 }
 
-/// Of the first rows: does the first column count them, or hold whole numbers?
+/// Whether the first column numbers the rows of `head`, or holds whole numbers.
 CsvColumns::First first_column(const std::vector<std::string>& head, const CsvLayout& layout) {
-  constexpr std::size_t kLeast = 3;  // rows that count is no chance
+  constexpr std::size_t kLeast = 3;  // fewer rows may be numbered by chance
   std::vector<std::string> column;
   for (std::size_t row = layout.header ? 1 : 0; row < head.size(); ++row)
     column.push_back(fields_of(head[row], layout.separator)[0]);
@@ -135,8 +135,8 @@ CsvColumns::First first_column(const std::vector<std::string>& head, const CsvLa
   return whole ? CsvColumns::First::whole_numbers : CsvColumns::First::other;
 }
 
-/// Takes columns off the end that are empty in every row and have no name. A test set keeps as many
-/// columns as its training set has: the last may be targets that are not known.
+/// Drops columns at the end that are empty in every row and have no name. A test set keeps as many
+/// columns as its training set has: the last ones may be targets that are not known.
 void drop_trailing(LineReader& lines, const std::vector<std::string>& head, const Request& request,
                    std::vector<std::string>& first, CsvLayout& layout) {
   const Index kept = request.training != nullptr ? request.training->csv.columns : 0;
@@ -160,13 +160,13 @@ void drop_trailing(LineReader& lines, const std::vector<std::string>& head, cons
   if (layout.trailing > 0)
     layout.notes.push_back(
         layout.trailing == 1
-            ? std::string("the lines end with a separator: nothing is read behind it")
-            : fmt::format("the lines end with {} separators: nothing is read behind them",
+            ? std::string("the lines end with a separator: no column is read after it")
+            : fmt::format("the lines end with {} separators: no columns are read after them",
                           layout.trailing));
 }
 
-/// Whether the first column is what pandas and R write for a table's index: without a name, whole
-/// numbers, or texts of which none is a number.
+/// Whether the first column is a table's index as pandas and R write it: without a name, and either
+/// whole numbers or texts of which none is a number.
 bool looks_like_index(const std::vector<std::string>& head, const CsvLayout& layout) {
   if (!layout.header || layout.columns < 2 || !is_unnamed_index(layout.names[0])) return false;
   const auto below = rows_below(head, layout);
@@ -195,7 +195,7 @@ void find_index(const std::string& path, const std::vector<std::string>& head,
                   asked == "auto" ? " (`index` none makes it an input)" : ""));
 }
 
-/// Targets as asked for, inputs the rest.
+/// Sets the targets as asked for, and all other columns but the index as inputs.
 void choose_columns(const std::string& path, const Request& request, CsvLayout& layout) {
   const bool last = request.csv_target.empty();
   if (last)
@@ -211,10 +211,10 @@ void choose_columns(const std::string& path, const Request& request, CsvLayout& 
         std::find(layout.targets.begin(), layout.targets.end(), j) == layout.targets.end())
       layout.inputs.push_back(j);
   if (layout.inputs.empty())
-    throw InputError(
-        "{}: {}: no inputs are left (the target 'none' makes inputs of all columns)", path,
-        layout.columns == 1 ? "has one column, which is the target"
-                            : fmt::format("none of its {} columns is an input", layout.columns));
+    throw InputError("{}: {}: no inputs are left (`target` none makes every column an input)", path,
+                     layout.columns == 1
+                         ? "has one column, which is the target"
+                         : fmt::format("none of its {} columns is an input", layout.columns));
   if (layout.first == CsvColumns::First::counted && layout.inputs.size() > 1 &&
       layout.inputs[0] == 0)
     layout.notes.push_back(
@@ -245,9 +245,9 @@ bool counts_columns(const std::vector<std::string>& fields, std::size_t first) {
   return fields.size() > first;
 }
 
-/// Of comma, semicolon and tab the one that splits the first two rows alike, a comma only where the
-/// others do not or where it leaves nothing but numbers; blanks where none does and they leave
-/// numbers.
+/// The separator that splits the first two rows into equally many columns: a comma where the second
+/// row is then all numbers; else semicolon, tab or comma, the first that does; else blanks where
+/// the second row is then all numbers; else whichever of the three splits the first row into most.
 char find_separator(const std::vector<std::string>& head) {
   const std::string& last = head[std::min<std::size_t>(1, head.size() - 1)];
   const auto columns = [&](char separator) {
@@ -282,7 +282,7 @@ bool Fields::next(std::string_view& field) {
     rest_ = start;
     field = quoted_field();
     if (field.data() != nullptr) return true;
-    rest_ = kept;  // a quote that is not closed before the separator: part of the text
+    rest_ = kept;  // a quote that does not enclose the field is part of its text
   }
   const auto stop = rest_.find(separator_);
   end_ = stop == std::string_view::npos;
@@ -291,7 +291,7 @@ bool Fields::next(std::string_view& field) {
   return true;
 }
 
-/// The field in quotes that the rest starts with; one without data where it is none.
+/// The quoted field at the start of the rest; one with data() == nullptr where there is none.
 std::string_view Fields::quoted_field() {
   buffer_.clear();
   std::size_t i = 1;

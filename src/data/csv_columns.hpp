@@ -9,14 +9,14 @@
 
 namespace mercer::data {
 
-/// The fields of a line, one after the other, without blanks and quotes around them. Quotes may
-/// hold separators, and "" for a quote; separated by blanks (' '), any number of them counts as
-/// one.
+/// The fields of a line, one after the other, without the blanks and quotes around them. A quoted
+/// field may hold separators, and "" stands for a quote in it. Where the separator is ' ', any
+/// number of blanks counts as one.
 class Fields {
  public:
   Fields(std::string_view line, char separator)
       : rest_(separator == ' ' ? trimmed(line) : line), separator_(separator) {}
-  /// False behind the last field. `field` lives until the next call or as long as the line.
+  /// False after the last field. `field` is valid until the next call, and as long as the line.
   bool next(std::string_view& field);
 
  private:
@@ -24,14 +24,15 @@ class Fields {
   std::string_view rest_;
   char separator_;
   bool end_ = false;
-  std::string buffer_;  ///< of a field with "" in it
+  std::string buffer_;  ///< a field that had "" in it
 };
 
-/// What pandas names an index that has no name: nothing, or "Unnamed: 0" once it was read again.
+/// Whether it is pandas' name of an index without a name: nothing, or "Unnamed: 0" where it was
+/// written, read and written again.
 bool is_unnamed_index(std::string_view name);
 /// Whether the fields from `first` on are 0, 1, 2, ...: pandas' names of columns without names.
 bool counts_columns(const std::vector<std::string>& fields, std::size_t first);
-/// Of the first two lines of a file, of which there is at least one.
+/// The separator of a file, from its first two lines (or its only one).
 char find_separator(const std::vector<std::string>& head);
 
 std::vector<std::string> fields_of(std::string_view line, char separator);
@@ -40,8 +41,8 @@ std::vector<std::string> fields_of(std::string_view line, char separator);
 struct CsvLayout {
   char separator = ',';
   bool header = false;
-  Index columns = 0;                   ///< all of them but empty ones at the end
-  Index trailing = 0;                  ///< empty ones: lines that end with separators
+  Index columns = 0;                   ///< without the trailing ones
+  Index trailing = 0;                  ///< empty columns at the end: lines end with separators
   std::vector<std::string> names;      ///< of all columns; empty without header
   std::vector<Index> inputs, targets;  ///< positions from 0
   Index index_column = -1;
@@ -49,17 +50,17 @@ struct CsvLayout {
   std::vector<std::string> notes, warnings;
 };
 
-/// Separator, header and what each column is, from the first rows (16 at most) and the request: of
-/// a training set as its options say, of a test set as `request.training` says. Leaves `lines`
-/// anywhere. Local. Throws InputError.
+/// Separator, header and what each column is, from the first rows (16 at most; all rows where these
+/// end with separators) and the request: of a training set as its options say, of a test set as
+/// `request.training` says. `lines` must be rewound afterwards. Local. Throws InputError.
 CsvLayout lay_out(LineReader& lines, const Request& request);
 
-/// Sets inputs and targets of a test set (csv_matching.cpp). `marked`: whether its index column was
-/// found by its header.
+/// Sets inputs, targets, index column and notes of a test set's `layout`, whose index column is set
+/// where its header marks it (csv_matching.cpp). Local. Throws InputError.
 void match_columns(const std::string& path, const Request& request, CsvLayout& layout);
 
 /// The columns that `text` names, "y1,y2" or "-1": names of the header or positions, negative ones
-/// from the end. `what` is target or index, for messages. Throws InputError.
+/// from the end. `what`: "target", "index" or "split", for messages. Throws InputError.
 std::vector<Index> columns_named(const std::string& path, const std::string& text,
                                  const CsvLayout& layout, const char* what);
 

@@ -1,4 +1,4 @@
-// The columns of a CSV test set: those of the training set, by name where both have names, else by
+// Finds the training set's columns in a CSV test set: by name where both have names, else by
 // position.
 #include <algorithm>
 #include <map>
@@ -10,18 +10,18 @@
 namespace mercer::data {
 namespace {
 
-/// Number of target columns that the training set's rows had in their file.
+/// The number of target columns in the training set's file.
 Index targets_of(const Preparation& training) {
   if (training.csv.columns > 0) return static_cast<Index>(training.csv.targets.size());
   return training.one_hot ? 1 : training.outputs;
 }
 
-/// A target other than the training set's was asked for.
+/// Whether another target than the training set's was asked for.
 bool asked_otherwise(const Request& request) {
   return !request.csv_target.empty() && request.csv_target != request.training->csv_target;
 }
 
-/// The columns that are not in `taken`, in their order.
+/// The columns that are not in `taken`, ascending.
 std::vector<Index> others(Index columns, const std::vector<Index>& taken) {
   std::vector<char> free(static_cast<std::size_t>(columns), 1);
   for (Index j : taken) free[static_cast<std::size_t>(j)] = 0;
@@ -71,7 +71,8 @@ void match_by_name(const std::string& path, const Request& request, CsvLayout& l
       throw InputError("{}: column {} is an input of the training set and no target", path,
                        quoted(layout.names[static_cast<std::size_t>(target)]));
   if (!std::is_sorted(layout.inputs.begin(), layout.inputs.end()))
-    layout.notes.push_back("columns are found by name: their order is not the training set's");
+    layout.notes.push_back(
+        "columns are found by name: they are in another order than in the training set");
   auto taken = layout.inputs;
   taken.insert(taken.end(), layout.targets.begin(), layout.targets.end());
   if (layout.index_column >= 0) taken.push_back(layout.index_column);
@@ -83,8 +84,8 @@ void match_by_name(const std::string& path, const Request& request, CsvLayout& l
                     shortened(extra, layout.names)));
 }
 
-/// Inputs and targets among the columns `left`, which are as many as those of the training set
-/// without its index.
+/// Sets the targets among the columns `left`, which are as many as the training set's inputs and
+/// targets.
 void place_targets(const std::string& path, const Request& request, const std::vector<Index>& left,
                    CsvLayout& layout) {
   const Preparation& training = *request.training;
@@ -101,8 +102,9 @@ void place_targets(const std::string& path, const Request& request, const std::v
   }
 }
 
-/// Only one of training and test set seems to have a column that numbers its rows, and the test set
-/// as many columns as would fit by chance.
+/// Whether only one of training and test set seems to have a first column that numbers the rows,
+/// and without it the test set has all of the training set's columns, or its inputs: numbers of
+/// columns then fit by chance.
 bool index_in_one(const Preparation& training, Index found, const CsvLayout& layout) {
   using First = CsvColumns::First;
   if (training.csv.columns == 0 || training.csv.index_column >= 0 || layout.index_column >= 0)
@@ -125,7 +127,7 @@ std::string shape_of(const std::string& name, Index columns, CsvColumns::First f
 [[noreturn]] void refuse_columns(const std::string& path, const Preparation& training, Index found,
                                  const CsvLayout& layout) {
   constexpr const char* kIndex =
-      "a column that numbers the rows has to be in both files, where `index` COL sets it aside, or "
+      "a column that numbers the rows must be in both files, where `index` COL sets it aside, or "
       "in neither";
   const Index d = training.dimension, targets = targets_of(training);
   const std::string theirs =
@@ -170,7 +172,8 @@ void match_by_position(const std::string& path, const Request& request, CsvLayou
   if (static_cast<Index>(layout.inputs.size()) != d) refuse_columns(path, training, found, layout);
 }
 
-/// Names that say no more than positions do: pandas numbers columns that have none.
+/// Whether the names are numbers, which pandas gives to columns without names: they say no more
+/// than positions.
 bool names_are_numbers(const std::vector<std::string>& names, Index index_column) {
   for (Index j = 0; j < static_cast<Index>(names.size()); ++j)
     if (j != index_column && !parse_whole(names[static_cast<std::size_t>(j)])) return false;

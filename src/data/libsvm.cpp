@@ -1,5 +1,5 @@
-// libsvm: "label [qid:Q] index:value index:value ...", indices increasing from 1 or from 0, what is
-// left out is 0, '#' starts a comment.
+// libsvm: "label [qid:Q] index:value index:value ...". Indices increase, from 1 or from 0; features
+// that are left out are 0; '#' starts a comment.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -10,7 +10,7 @@
 namespace mercer::data {
 namespace {
 
-/// Beyond, an index is a slip of the pen: d is the largest of them.
+/// A larger index is taken for a typing error, since the largest one sets d.
 constexpr Index kLargestIndex = Index{1} << 48;
 
 class LibsvmReader : public Reader {
@@ -19,7 +19,7 @@ class LibsvmReader : public Reader {
     std::string_view line;
     Index least = std::numeric_limits<Index>::max(), largest = -1, largest_row = 0;
     Index rows = 0, least_row = 0;
-    while (next(line)) {  // to the end even where fewer rows are needed: d is the whole file's
+    while (next(line)) {  // to the end even where fewer rows are needed: all of them set d
       ++rows;
       const bool labelled = parse(line, nullptr, [&](Index index, double) {
         if (index < least) least = index, least_row = lines_.number();
@@ -28,7 +28,7 @@ class LibsvmReader : public Reader {
       if (rows == 1) labelled_ = labelled;
       if (labelled != labelled_)
         throw InputError(
-            "{}: row {} (counted from 1) has {}: all rows need a label, or none (nan stands for "
+            "{}: row {} (counted from 1) has {}: give every row a label, or none (nan stands for "
             "one that is not known)",
             spec.path, lines_.number(),
             labelled ? "a label, the rows before it have none" : "no label");
@@ -66,7 +66,8 @@ class LibsvmReader : public Reader {
   }
 
  private:
-  /// 0 where the file or its specification says so, else 1; a test set's is its training set's.
+  /// Sets base_: what the specification says, else the training set's, else 0 where an index 0 was
+  /// found and 1 where not.
   void find_base(const Spec& spec, const Request& request, Index least, Index least_row) {
     const Index known = request.training != nullptr ? request.training->libsvm_base : -1;
     if (spec.values.contains("base"))
@@ -76,7 +77,7 @@ class LibsvmReader : public Reader {
     contents_.libsvm_base = base_;
     if (least < base_)
       throw InputError(
-          "{}: row {} (counted from 1) has the index 0, {} count from 1 (base=0 behind the file's "
+          "{}: row {} (counted from 1) has the index 0, {} count from 1 (base=0 after the file's "
           "name makes them count from 0)",
           spec.path, least_row,
           known == 1 ? "the training set's indices" : "by base=1 its indices");
@@ -84,11 +85,12 @@ class LibsvmReader : public Reader {
       contents_.notes.push_back("indices count from 0");
     else if (known < 0 && !spec.values.contains("base"))
       contents_.notes.push_back(
-          "indices are taken to count from 1, none is 0 (base=0 behind the file's name makes them "
-          "count from 0)");
+          "indices are taken to count from 1, for none is 0 (base=0 after the file's name makes "
+          "them count from 0)");
   }
 
-  /// The training set's; else what is declared, or the largest index.
+  /// Sets the dimension: the training set's, else what the specification says, else what the
+  /// largest index needs.
   void find_dimension(const Spec& spec, const Request& request, Index least, Index largest,
                       Index largest_row) {
     const Index found = largest < 0 ? 0 : largest - base_ + 1;
@@ -99,11 +101,11 @@ class LibsvmReader : public Reader {
                        largest_row, largest, d);
     if (request.training != nullptr) {
       d = request.training->dimension;
-      // Counted from 1, it would be of that dimension: the mark of two files that differ in it.
+      // Counted from 1 it would fit: the two files probably count from different numbers.
       if (base_ == 0 && least > 0 && found == d + 1 && !spec.values.contains("base"))
         throw InputError(
             "{}: its indices go from {} to {}, those of the training set from 0 to {}: say by "
-            "base=1 behind the file's name that they count from 1, or by base=0 that they do not",
+            "base=1 after the file's name that they count from 1, or by base=0 that they do not",
             spec.path, least, largest, d - 1);
       if (found > d)
         contents_.notes.push_back(fmt::format(
@@ -160,7 +162,7 @@ class LibsvmReader : public Reader {
                        lines_.path(), lines_.number(), word, *index, kLargestIndex);
     if (*index <= last)
       throw InputError(
-          "{}: row {}, column {} (counted from 1): index {} after {}: indices have to increase",
+          "{}: row {}, column {} (counted from 1): index {} after {}: indices must increase",
           lines_.path(), lines_.number(), word, *index, last);
     return *index;
   }

@@ -15,7 +15,8 @@ namespace {
 
 using dist::RowBlock;
 
-/// A row that lacks one of its targets has none. Collective.
+/// Marks rows that lack one of their targets as rows without targets, and counts the others.
+/// Collective.
 void find_known_rows(Dataset& set) {
   Index known = 0;
   for (Index i = 0; i < set.targets.local_rows() && set.outputs() > 0; ++i) {
@@ -27,7 +28,8 @@ void find_known_rows(Dataset& set) {
   set.known_rows = set.inputs.comm().all_reduce(known, comm::Op::sum);
 }
 
-/// The rows of a part and what the format says of them; no labels yet. Collective.
+/// A data set of the rows of a part, with what the format says of them, but no labels yet.
+/// Collective.
 Dataset dataset_of(Part part, const Contents& contents, const std::string& spec) {
   Dataset set;
   set.inputs = std::move(part.inputs);
@@ -44,18 +46,19 @@ Dataset dataset_of(Part part, const Contents& contents, const std::string& spec)
   return set;
 }
 
-/// Of rows that are predicted or whose targets do not count: no targets where no row has any.
+/// Removes the target columns where no row has targets: of test rows, or where targets do not
+/// matter. Collective.
 void drop_unknown_targets(Dataset& set) {
   if (set.outputs() > 0 && set.known_rows == 0)
     set.targets = comm::together(
         set.inputs.comm(), [&] { return RowBlock<double>(set.inputs.comm(), set.rows(), 0); });
 }
 
-/// Every training row has targets. Collective.
+/// Throws InputError unless every training row has targets. Collective.
 void expect_targets(const Dataset& train) {
   if (train.outputs() == 0)
     throw InputError(
-        "{}: has no targets, and they are needed here: name them in the specification "
+        "{}: has no targets, which are needed here: name them in the specification "
         "(npy:X.npy,y.npy, h5:FILE:/x,/y, idx:IMAGES,LABELS), a label first in every row (libsvm), "
         "or, of a CSV file, by `target`",
         train.spec);
@@ -72,15 +75,14 @@ void expect_targets(const Dataset& train) {
       train.spec, missing, train.rows(), missing == 1 ? "has" : "have", first + 1);
 }
 
-/// Options of CSV files have an effect on some of these.
+/// Throws InputError where options of CSV files are given but none of these is one. Local.
 void expect_csv(const Options& options, const std::vector<std::string>& specs) {
   const bool csv = std::any_of(specs.begin(), specs.end(), [](const std::string& spec) {
     return !spec.empty() && parse_spec(spec).format == Spec::Format::csv;
   });
   if (csv) return;
   const auto refuse = [&](const char* name, const std::string& value, const char* instead) {
-    throw InputError("{} '{}': belongs to CSV files, and {} is none{}", name, value, specs[0],
-                     instead);
+    throw InputError("`{}` {}: is for CSV files, but {} is none{}", name, value, specs[0], instead);
   };
   if (!options.csv_target.empty())
     refuse(
@@ -94,7 +96,7 @@ LabelColumn labels_in(const Dataset& set, const Contents& contents) {
   return {set.targets, contents.label_names, set.file_rows, set.spec};
 }
 
-/// Labels of rows that have targets, where there are classes.
+/// Sets the labels of rows that have targets, where there are classes. Collective.
 void label(Dataset& set, const Contents& contents, const Classes& classes) {
   if (!classes.empty() && set.outputs() > 0)
     set.labels = find_labels(labels_in(set, contents), classes);
@@ -110,7 +112,7 @@ void scale(Dataset& set, double factor) {
   });
 }
 
-/// Everything after scale: as the training set's numbers say.
+/// Prepares a set after scale() with the training set's numbers, and hashes it. Collective.
 void finish(Dataset& set, const Preparation& preparation, bool prepare_targets) {
   const Standardization& s = preparation.standardization;
   standardize(set.inputs, s.input_mean, s.input_deviation);
@@ -156,15 +158,15 @@ Request request_of(const Options& options, std::uint32_t role) {
   return request;
 }
 
-/// Test rows from a specification of their own: of the training set only `preparation` is known.
-/// `held`: bytes a rank that other rows have.
+/// Reads test rows from a specification of their own; of the training set only `preparation` is
+/// used. `held`: bytes a rank that rows read before take. Collective.
 std::pair<Dataset, Contents> read_test(const std::string& text, const Options& options,
                                        const Preparation& preparation, double held,
                                        const comm::Communicator& comm) {
   Request request = request_of(options, 1);
   request.training = &preparation;
   const Choice choice{.limit = options.limit_test,
-                      .limit_name = "limit-test",
+                      .limit_name = "limit_test",
                       .memory_limit = options.memory_limit,
                       .memory_held = held};
   StoredSet stored = read_set(parse_spec(text), request, choice, comm);
@@ -173,7 +175,7 @@ std::pair<Dataset, Contents> read_test(const std::string& text, const Options& o
   return {std::move(set), std::move(stored.contents)};
 }
 
-/// What is known of the training rows before they are prepared.
+/// The preparation so far: all but the training rows' means and deviations. Collective.
 Preparation preparation_of(const Dataset& train, const Contents& contents, const Options& options) {
   Preparation p;
   p.train = train.spec;
@@ -191,7 +193,7 @@ Preparation preparation_of(const Dataset& train, const Contents& contents, const
     p.classes = find_classes(labels_in(train, contents));
   if (!p.one_hot) return p;
   if (p.classes.size() == 1)
-    throw InputError("one-hot: every training row of {} has the label {}: two classes are needed",
+    throw InputError("`one_hot`: every training row of {} has the label {}: two classes are needed",
                      train.spec, p.classes.names[0]);
   p.outputs = p.classes.size();
   return p;
@@ -206,7 +208,7 @@ void note_constants(Dataset& train, const Moments& moments, const std::vector<st
                                     shortened(moments.constant, names)));
 }
 
-/// The training rows' means and deviations.
+/// The training rows' means and deviations; notes constant columns. Collective.
 Standardization standardization_of(Dataset& train, bool targets) {
   Standardization s;
   auto inputs = column_moments(train.inputs);
@@ -224,23 +226,23 @@ Standardization standardization_of(Dataset& train, bool targets) {
 }  // namespace
 
 void Options::validate() const {
-  for (const auto& [name, value] : {std::pair("limit", limit), std::pair("limit-test", limit_test)})
-    if (value < -1 || value == 0) throw InputError("{} {}: at least 1 row is needed", name, value);
+  for (const auto& [name, value] : {std::pair("limit", limit), std::pair("limit_test", limit_test)})
+    if (value < -1 || value == 0) throw InputError("`{}` {}: give at least 1 row", name, value);
   if (!std::isfinite(scale) || scale == 0)
-    throw InputError("scale {}: a finite number other than 0 is needed", scale);
+    throw InputError("`scale` {}: give a finite number other than 0", scale);
   if (!split.empty()) parse_mask_spec(split);
   if (csv_header != "yes" && csv_header != "no" && csv_header != "auto")
-    throw InputError("header '{}': give yes, no or auto", csv_header);
+    throw InputError("`header` {}: give yes, no or auto", csv_header);
 }
 
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm) {
   options.validate();
   if (!options.split.empty() && !test_spec.empty())
-    throw InputError("the split '{}' makes the test set: leave out the test set '{}'",
-                     options.split, test_spec);
+    throw InputError("`split` {}: makes the test set: leave out the test set {}", options.split,
+                     test_spec);
   if (options.limit_test > 0 && options.split.empty() && test_spec.empty())
-    throw InputError("limit-test {}: there is no test set: name one, or split it off",
+    throw InputError("`limit_test` {}: there is no test set: give one, or `split`",
                      options.limit_test);
   expect_csv(options, {train_spec, test_spec});
   const Choice choice{.split = options.split,
@@ -268,7 +270,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
                     p.classes.size(), train.rows()));
   if (stored.parts.size() > 1) {
     split.test = dataset_of(std::move(stored.parts[1]), stored.contents, train_spec);
-    split.test->warnings.clear();  // those of the same file
+    split.test->warnings.clear();  // the training set has them: it is the same file
     drop_unknown_targets(*split.test);
     label(*split.test, stored.contents, p.classes);
   } else if (!test_spec.empty()) {
@@ -292,7 +294,8 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm) {
   if (options.limit_test > 0)
-    throw InputError("limit-test {}: no test rows are read here", options.limit_test);
+    throw InputError("`limit_test` {}: no test rows are read here: leave it out",
+                     options.limit_test);
   Options relaxed = options;
   relaxed.targets_required = false;
   return std::move(load(spec, "", relaxed, comm).train);
@@ -305,7 +308,7 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
   o.targets_required = true;
   if (o.csv_target == preparation.csv_target) o.csv_target.clear();
   o.validate();
-  Options other = o;  // than the training set's
+  Options other = o;  // what differs from the training set's
   if (o.csv_header == preparation.csv.header) other.csv_header = "auto";
   if (o.csv_index == preparation.csv.index) other.csv_index = "auto";
   expect_csv(other, {spec});

@@ -1,5 +1,5 @@
-// The mask of a split: for each row of a table whether it is a test row, in a column of a CSV file
-// or in an array.
+// Reads the mask of a split, which says for each row of a table whether it is a test row: a column
+// of a CSV file, or of an array.
 #include <algorithm>
 
 #include "array_file.hpp"
@@ -13,15 +13,15 @@ namespace {
 
 constexpr Index kPanelRows = 65536;
 
-/// Of which table and how many rows it has.
+/// The table that a mask belongs to.
 struct Table {
-  const std::string& name;
+  const std::string& name;  ///< its SPEC
   Index rows;
 };
 
 [[noreturn]] void refuse_length(const std::string& path, Index rows, const Table& table,
                                 bool header) {
-  throw InputError("split: the mask {} has {} rows{}, {} has {}: one for each row is needed", path,
+  throw InputError("`split`: the mask {} has {} rows{}, but {} has {}: give one for each row", path,
                    rows, header ? " below its header" : "", table.name, table.rows);
 }
 
@@ -31,29 +31,30 @@ std::string columns_of(const std::string& path, const CsvLayout& layout) {
                      layout.columns - 1);
 }
 
-/// The column that is asked for, or the only one beside an index without a name.
+/// The column that is asked for, else the only one, or the only one beside an index without a name.
 Index find_column(const MaskSpec& mask, const CsvLayout& layout) {
   if (!mask.column.empty()) {
     const auto columns = columns_named(mask.path, mask.column, layout, "split");
     if (columns.size() != 1)
-      throw InputError("split: {} names {} columns: write {}", quoted(mask.column), columns.size(),
-                       columns_of(mask.path, layout));
+      throw InputError("`split`: {} names {} columns: write {}", quoted(mask.column),
+                       columns.size(), columns_of(mask.path, layout));
     return columns[0];
   }
   if (layout.columns == 1) return 0;
   if (layout.columns == 2 && layout.header && is_unnamed_index(layout.names[0])) return 1;
-  throw InputError("split: {} has {} columns: write {}", mask.path, layout.columns,
+  throw InputError("`split`: {} has {} columns: write {}", mask.path, layout.columns,
                    columns_of(mask.path, layout));
 }
 
-/// Texts that are no values, a name that is left out above an index, or 0, 1, 2, ...
+/// Whether the first row names the columns: texts that are not values, no name above an index, or
+/// 0, 1, 2, ...
 bool names_columns(const std::vector<std::string>& first) {
   const auto value = [](const std::string& f) { return parse_number(f) || parse_truth(f); };
   return std::none_of(first.begin(), first.end(), value) || is_unnamed_index(first[0]) ||
          (first.size() > 2 && counts_columns(first, 0));
 }
 
-/// One line more than the table has rows: the first is a header, of numbers too.
+/// Where there is one line more than the table has rows, the first is a header, whatever it holds.
 CsvLayout mask_layout(LineReader& lines, const Table& table) {
   std::vector<std::string> head;
   Index count = 0;
@@ -77,9 +78,8 @@ char mask_value(const MaskSpec& mask, Index line, Index column, std::string_view
   const auto truth = parse_truth(field);
   const auto value = truth ? truth : parse_number(field);
   if (value && (*value == 0 || *value == 1)) return *value == 1 ? 1 : 0;
-  throw InputError(
-      "split: {}: row {}, column {} (counted from 1): {} is neither 0 or 1 nor False or True",
-      mask.path, line, column + 1, quoted(field));
+  throw InputError("`split`: {}: row {}, column {} (counted from 1): {} is not 0, 1, False or True",
+                   mask.path, line, column + 1, quoted(field));
 }
 
 std::vector<char> read_csv(const MaskSpec& mask, const Table& table) {
@@ -96,8 +96,9 @@ std::vector<char> read_csv(const MaskSpec& mask, const Table& table) {
     std::string_view field;
     for (Index j = 0; j <= wanted; ++j)
       if (!fields.next(field))
-        throw InputError("split: {}: row {} (counted from 1) has {} columns, the first row has {}",
-                         mask.path, lines.number(), j, layout.columns);
+        throw InputError(
+            "`split`: {}: row {} (counted from 1) has {} columns, the first row has {}", mask.path,
+            lines.number(), j, layout.columns);
     values.push_back(mask_value(mask, lines.number(), wanted, field));
   }
   return values;
@@ -106,7 +107,7 @@ std::vector<char> read_csv(const MaskSpec& mask, const Table& table) {
 std::vector<char> read_npy(const MaskSpec& mask, const Table& table) {
   auto file = ArrayFile::npy(mask.path);
   if (file.layout().texts())
-    throw InputError("split: {}: holds texts: an array of booleans, or of 0 and 1, is needed",
+    throw InputError("`split`: {}: holds texts: an array of booleans, or of 0 and 1, is needed",
                      mask.path);
   if (file.rows() != table.rows) refuse_length(mask.path, file.rows(), table, false);
   CsvLayout layout;

@@ -66,7 +66,7 @@ std::string reading(const Preparation& preparation, Index rows) {
 
 std::string classes_forgotten(const dist::RowBlock<double>& targets) {
   const auto& comm = targets.comm();
-  std::vector<double> values;  // distinct; more than kMostForgotten: no classes
+  std::vector<double> values;  // distinct ones; with more than kMostForgotten these are no classes
   bool whole = targets.cols() == 1;
   for (Index i = 0; whole && i < targets.local_rows(); ++i) {
     const double value = targets.row(i)[0] + 0.0;

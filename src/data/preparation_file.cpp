@@ -9,7 +9,7 @@
 namespace mercer::data {
 namespace {
 
-/// What is subtracted, and what is divided by.
+/// Datasets of a mean, which is subtracted, and of a deviation, by which is divided.
 struct Moments {
   std::string name;
   std::vector<double> Standardization::*mean;
@@ -19,7 +19,7 @@ const Moments kMoments[] = {
     {"/preparation/input", &Standardization::input_mean, &Standardization::input_deviation},
     {"/preparation/target", &Standardization::target_mean, &Standardization::target_deviation}};
 
-/// Texts in one attribute, a line each; a backslash and a newline within one are "\\\\" and "\\n".
+/// Texts as one attribute, a line each, with "\\\\" for a backslash and "\\n" for a newline within.
 std::string joined(const std::vector<std::string>& texts) {
   std::string all;
   for (const auto& text : texts) {
@@ -54,13 +54,14 @@ std::vector<std::string> read_texts(const io::Hdf5File& file, const char* name) 
   return split_lines(file.text_attribute("/", name));
 }
 
-/// Ascending, each one once?
+/// Whether the values are ascending and distinct.
 template <class T>
 bool ascending(const std::vector<T>& values) {
   return std::ranges::adjacent_find(values, std::greater_equal<>()) == values.end();
 }
 
-/// Files that were written before classes had names have their number alone: labels 0, 1, ...
+/// The classes. Files from before classes had names hold only their number: the labels are then 0,
+/// 1, ...
 Classes read_classes(const io::Hdf5File& file, const Preparation& p) {
   Classes classes;
   const Index count = file.count_attribute("/", "preparation_classes", 0, io::kMostCount);
@@ -111,7 +112,7 @@ CsvColumns read_csv(const io::Hdf5File& file) {
   return csv;
 }
 
-/// Mean and deviation of `columns` columns, or neither.
+/// Reads mean and deviation of `columns` columns; a file has both or neither.
 void read_moments(const io::Hdf5File& file, const Moments& moments, Index columns,
                   Standardization& s) {
   const std::string mean = moments.name + "_mean", deviation = moments.name + "_deviation";
@@ -126,7 +127,7 @@ void read_moments(const io::Hdf5File& file, const Moments& moments, Index column
                      deviation);
 }
 
-/// One for each column, or none.
+/// Names: one for each column, or none.
 std::vector<std::string> read_names(const io::Hdf5File& file, const char* name, Index columns) {
   auto names = read_texts(file, name);
   if (!names.empty() && static_cast<Index>(names.size()) != columns)

@@ -17,11 +17,11 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// sum_i f(x_ij, j) for each column j, rank after rank.
+/// sum_i f(x_ij, j) for each column j, summed rank after rank. Collective.
 template <class F>
 std::vector<double> column_sums(const RowBlock<double>& rows, F&& f) {
   const Index d = rows.cols();
-  std::vector<double> sums(at(2 * d), 0);  // the sums, then what they lost by rounding
+  std::vector<double> sums(at(2 * d), 0);  // the sums, then their rounding errors
   for (int rank = 0; rank < rows.comm().size(); ++rank) {
     if (rows.partition().size(rank) == 0) continue;
     if (rank == rows.comm().rank())
@@ -39,8 +39,8 @@ std::vector<double> column_sums(const RowBlock<double>& rows, F&& f) {
   return sums;
 }
 
-/// The exponent of a power of two that brings numbers up to `largest` where neither sums nor
-/// squares of them overflow or vanish; 0 where they do not anyway. Scaling by it costs no rounding.
+/// The exponent of a power of two by which numbers up to `largest` are divided so that neither sums
+/// nor squares overflow or underflow; 0 where they do not anyway. The division is exact.
 int extreme_exponent(double largest) {
   constexpr int kSafe = 400;
   if (largest == 0) return 0;
@@ -48,14 +48,14 @@ int extreme_exponent(double largest) {
   return std::abs(exponent) > kSafe ? exponent : 0;
 }
 
-/// x - mean, divided by 2^exponent, without overflow on the way.
+/// (x - mean)/2^exponent, without overflow in between.
 double centred(double x, double mean, int exponent) {
   if (exponent == 0) return x - mean;
   if (exponent < 0) return std::scalbn(x - mean, -exponent);
   return std::scalbn(x, -exponent) - std::scalbn(mean, -exponent);
 }
 
-/// Least and largest number of each column.
+/// The least and the largest number of each column, over all ranks.
 struct Range {
   std::vector<double> least, most;
 };
@@ -89,7 +89,7 @@ Moments column_moments(const RowBlock<double>& rows) {
   for (std::size_t j = 0; j < d; ++j) {
     double& mean = moments.mean[j];
     mean = least[j] == most[j] ? least[j] : std::scalbn(mean / n, exponent[j]);
-    const int most_off = std::max(exponent[j], 0);  // the largest |x - mean|, as far as it matters
+    const int most_off = std::max(exponent[j], 0);  // 2^most_off `off` is the largest |x - mean|
     const double off = std::max(std::abs(centred(most[j], mean, most_off)),
                                 std::abs(centred(least[j], mean, most_off)));
     exponent[j] = most_off > 0 ? most_off : extreme_exponent(off);
@@ -103,7 +103,7 @@ Moments column_moments(const RowBlock<double>& rows) {
     deviation = std::scalbn(std::sqrt(deviation / n), exponent[j]);
     if (!std::isfinite(deviation))
       throw InputError(
-          "standardize: the deviation of column {} (counted from 1) overflows: its values "
+          "`standardize`: the deviation of column {} (counted from 1) overflows: its values "
           "reach from {} to {}",
           j + 1, least[j], most[j]);
     if (deviation == 0) {
@@ -133,7 +133,7 @@ void unit_norm(RowBlock<double>& rows) {
     double largest = 0;
     for (double x : row) largest = std::max(largest, std::abs(x));
     if (largest == 0) continue;
-    // A power of two, so that it costs no rounding: squares neither overflow nor vanish.
+    // Division by a power of two is exact, and then squares neither overflow nor underflow.
     const int exponent = std::ilogb(largest);
     const bool extreme = std::abs(exponent) > 400;
     double square = 0;

@@ -1,4 +1,4 @@
-// HDF5 sets, which are read collectively: every rank its share, or its rows of it.
+// HDF5 sets, which are read collectively: every rank reads its share, then gets the rows it needs.
 #include <algorithm>
 #include <cmath>
 #include <fstream>
@@ -20,7 +20,7 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// The rows of `all` that roles give to `part`.
+/// The rows of `all` that `roles` gives to `part`, over the ranks. Collective.
 RowBlock<double> choose(const RowBlock<double>& all, const Roles& roles, std::size_t part,
                         const comm::Communicator& comm) {
   RowBlock<double> chosen =
@@ -32,7 +32,7 @@ RowBlock<double> choose(const RowBlock<double>& all, const Roles& roles, std::si
   return chosen;
 }
 
-/// NaN is finite enough where `nan`.
+/// Throws InputError for an infinity, and for a NaN unless `nan`. Collective.
 void expect_finite(const RowBlock<double>& rows, const std::string& path,
                    const std::string& dataset, bool nan) {
   const auto good = [&](double x) { return std::isfinite(x) || (nan && std::isnan(x)); };
@@ -50,7 +50,8 @@ void expect_finite(const RowBlock<double>& rows, const std::string& path,
   });
 }
 
-/// Targets that are texts, as numbers on the rank's rows; none where they are left out.
+/// Targets that are texts, as numbers n x 1 by rows; n x 0 where they are left out. Collective;
+/// memory: 8 bytes a row on every rank.
 RowBlock<double> read_labels(const io::Hdf5File& file, const Spec& spec, const Request& request,
                              Index rows, Contents& contents, const comm::Communicator& comm) {
   const std::string name = spec.path + ":" + spec.targets;
@@ -81,7 +82,8 @@ RowBlock<double> read_labels(const io::Hdf5File& file, const Spec& spec, const R
   });
 }
 
-/// An archive or a text file is named as what it is; what else is no HDF5 file is HDF5's matter.
+/// Throws InputError for an archive or another known format, by its name; other files that are not
+/// HDF5 are left to the HDF5 library to refuse. Collective.
 void expect_no_archive(const Spec& spec, const comm::Communicator& comm) {
   comm::together(comm, [&] {
     if (!comm.root()) return;
@@ -132,8 +134,12 @@ StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choi
   expect_memory(spec, set.contents, roles, choice, whole ? 0 : shape[0], comm);
   set.parts.resize(roles.sizes.size());
   const auto give = [&](RowBlock<double> all, RowBlock<double> Part::*member) {
+    if (whole) {
+      set.parts[0].*member = std::move(all);
+      return;
+    }
     for (std::size_t part = 0; part < set.parts.size(); ++part)
-      set.parts[part].*member = whole ? std::move(all) : choose(all, roles, part, comm);
+      set.parts[part].*member = choose(all, roles, part, comm);
   };
   const auto read = [&](const std::string& dataset, bool nan) {
     if (dataset.empty())

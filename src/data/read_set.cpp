@@ -17,8 +17,8 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// Goes through the rows of the file in order, knowing for each the rank that it belongs to and its
-/// place there: the same on every rank.
+/// Goes through the rows of the file in order and tells for each the rank, part and local row that
+/// it belongs to: the same on every rank.
 class Walk {
  public:
   Walk(const Roles& roles, const std::vector<Part>& parts) : roles_(&roles) {
@@ -30,7 +30,7 @@ class Walk {
     std::size_t part = 0;
     Index row = 0;  ///< local
   };
-  /// Of the next row.
+  /// Where the next row of the file belongs.
   Place step() {
     const char role = roles_->of_row[at(row_++)];
     if (role == kUnused) return {};
@@ -54,7 +54,7 @@ void store(const double* row, const Walk::Place& place, std::vector<Part>& parts
   std::copy_n(row + inputs.size(), targets.size(), targets.begin());
 }
 
-/// The used rows of a panel, one rank's after the other, as all_to_all sends them: returns how many
+/// Packs the used rows of a panel for all_to_all, one rank's after the other, and returns how many
 /// numbers go to each rank.
 std::vector<Index> pack(const std::vector<double>& rows, Index width,
                         const std::vector<Walk::Place>& places, int ranks,
@@ -73,7 +73,8 @@ std::vector<Index> pack(const std::vector<double>& rows, Index width,
   return counts;
 }
 
-/// Rank 0 reads panel after panel and sends every rank its rows.
+/// Rank 0 reads panel after panel and sends every rank its rows. Collective; `reader`: null on
+/// other ranks.
 void stream(Reader* reader, const Contents& contents, const Roles& roles, Index panel,
             std::vector<Part>& parts, const comm::Communicator& comm) {
   const Index width = contents.dimension + contents.outputs;
@@ -101,7 +102,7 @@ void stream(Reader* reader, const Contents& contents, const Roles& roles, Index 
   }
 }
 
-/// This rank reads its own rows.
+/// This rank reads its own rows. Local.
 void read_own(Reader& reader, const Contents& contents, const Roles& roles, Index panel,
               std::vector<Part>& parts, int rank) {
   const Index width = contents.dimension + contents.outputs;

@@ -8,43 +8,43 @@
 
 namespace mercer::data {
 
-/// Rows as read, on the ranks.
+/// Rows as they were read, over the ranks.
 struct Part {
   dist::RowBlock<double> inputs, targets;
-  std::vector<Index> file_rows;  ///< of the local rows, their place among the file's rows, from 0
+  std::vector<Index> file_rows;  ///< for each local row its place among the file's rows, from 0
 };
 struct StoredSet {
   Contents contents;
   std::vector<Part> parts;  ///< training rows, or training and test rows where there is a mask
 };
 
-/// Which rows go where.
+/// Which rows of a set are read, and into which parts.
 struct Choice {
-  std::string split = {};  ///< of Options: its test rows are a part of their own; "": one part
+  std::string split = {};  ///< as in Options: test rows are the second part; "": one part
   Index limit = -1, limit_test = -1;
-  const char* limit_name = "limit";  ///< of `limit`, in messages
-  double memory_limit = 0;           ///< bytes a rank for rows; 0: none
-  double memory_held = 0;            ///< bytes a rank of rows that are there already
+  const char* limit_name = "limit";  ///< the field of Options that `limit` is, for messages
+  double memory_limit = 0;           ///< bytes a rank for rows; 0: no limit
+  double memory_held = 0;            ///< bytes a rank of rows that were read before
 };
 
-/// Bytes that `rows` rows of `width` numbers take on the rank with most.
+/// Bytes that `rows` rows of `width` numbers take on the rank that has most of them. Local.
 double bytes_of_rows(Index rows, double width, const comm::Communicator& comm);
 
-/// The mask that `split` names, on every rank: for each of the `rows` rows of `spec` whether it is
-/// a test row (one byte each). A CSV mask of one line more than the rows has a header (mask.cpp).
-/// Collective. Throws InputError.
+/// The mask that `split` names, whole on every rank: 1 for each of the `rows` rows of `spec` that
+/// is a test row, else 0. A CSV mask of one line more than there are rows has a header (mask.cpp).
+/// Collective: rank 0 reads it. Throws InputError.
 std::vector<char> read_mask(const std::string& split, const Spec& spec, Index rows,
                             const comm::Communicator& comm);
 
-/// Reads the chosen rows and hands each rank its own. Collective; memory: the rank's rows and
-/// panels of 8 MiB; for h5 also its share of the whole dataset.
+/// Reads the chosen rows and gives each rank its own. Throws as load(). Collective. Memory: the
+/// rank's rows and panels of 8 MiB; for HDF5, where rows are left out, also its share of all rows.
 StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
                    const comm::Communicator& comm);
-/// Of Format::h5.
+/// The same for Format::h5.
 StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choice,
                     const comm::Communicator& comm);
 
-/// Rank 0's, on all ranks (contents.cpp).
+/// Rank 0's texts or contents on all ranks (contents.cpp). Collective.
 void broadcast(std::vector<std::string>& texts, const comm::Communicator& comm);
 Contents broadcast(Contents contents, const comm::Communicator& comm);
 

@@ -10,13 +10,13 @@
 namespace mercer::data {
 namespace {
 
-constexpr double kMostBytes = 0x1p60;  // a rank, where there is no limit: sizes fit in 64 bits
+constexpr double kMostBytes = 0x1p60;  // a rank, where no limit is given: sizes fit in 64 bits
 
 std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// `mask`: 1 for test rows; empty where there is no split.
+/// Cuts a set into its parts. `mask`: 1 for test rows; empty where there is no split. Local.
 Roles roles_of(const Spec& spec, Index rows, const Choice& choice, const std::vector<char>& mask) {
   const bool split = !mask.empty();
   Roles roles;
@@ -33,10 +33,11 @@ Roles roles_of(const Spec& spec, Index rows, const Choice& choice, const std::ve
   while (!roles.of_row.empty() && roles.of_row.back() == kUnused) roles.of_row.pop_back();
   for (std::size_t part = 0; part < roles.sizes.size(); ++part) {
     if (seen[part] == 0)
-      throw InputError("split: the mask leaves no {} rows", part == 0 ? "training" : "test");
+      throw InputError("`split`: the mask leaves no {} rows", part == 0 ? "training" : "test");
     if (limits[part] > seen[part])
-      throw InputError("{} {}: {} has only {} {}rows", part == 0 ? choice.limit_name : "limit-test",
-                       limits[part], spec.text, seen[part],
+      throw InputError("`{}` {}: {} has only {} {}rows",
+                       part == 0 ? choice.limit_name : "limit_test", limits[part], spec.text,
+                       seen[part],
                        !split      ? ""
                        : part == 0 ? "training "
                                    : "test ");
@@ -86,7 +87,7 @@ void expect_memory(const Spec& spec, const Contents& contents, const Roles& role
   if (bytes > limit)
     throw MemoryError(
         "{}: {} {} of {} features need {} a rank, more than the {} that each may take "
-        "(`memory_limit`, else this machine's): use more ranks, fewer rows or features",
+        "(`memory_limit`, else this machine's): use more ranks, or fewer rows or features",
         spec.text, rows, rows == 1 ? "row" : "rows", contents.dimension, format_bytes(bytes),
         format_bytes(limit));
 }

@@ -37,7 +37,7 @@ std::vector<std::string> split_at(const std::string& text, char separator) {
   return parts;
 }
 
-/// Throws where a file's name says that no reader takes it.
+/// Throws where a file's ending is that of a format which no reader takes.
 void expect_readable_name(const std::string& text, const std::string& name) {
   constexpr std::pair<const char*, const char*> known[] = {
       {".xz", "is xz-compressed: unpack it first (xz -d)"},
@@ -56,7 +56,7 @@ void expect_readable_name(const std::string& text, const std::string& name) {
     if (name.ends_with(ending)) throw InputError("data '{}': {}", text, what);
 }
 
-/// The format that a file's name tells, as X.npy,y.npy or data.csv.gz do.
+/// The format by the ending of a file's name, as of X.npy,y.npy or data.csv.gz. Throws InputError.
 Format format_of_name(const std::string& text) {
   std::string name = text.substr(0, text.find(','));
   if (name.find(":/") != std::string::npos) name = name.substr(0, name.rfind(":/"));
@@ -80,7 +80,7 @@ bool looks_like_prefix(std::string_view word) {
   return !word.empty();
 }
 
-/// FILE[,d=D][,base=B]: only what follows the last commas and has such a key is one.
+/// FILE[,d=D][,base=B]: d= and base= count only at the end, so that a file's name may have commas.
 void parse_libsvm(Spec& spec, const std::string& rest) {
   spec.path = rest;
   for (;;) {
@@ -95,7 +95,7 @@ void parse_libsvm(Spec& spec, const std::string& rest) {
     spec.path.resize(comma);
   }
   if (spec.whole("base", 0, 0) > 1)
-    throw InputError("data '{}': base = {} has to be 0 or 1", spec.text, spec.whole("base", 0, 0));
+    throw InputError("data '{}': base = {} must be 0 or 1", spec.text, spec.whole("base", 0, 0));
   spec.whole("d", 1, 1);
 }
 
@@ -157,7 +157,7 @@ Index Spec::whole(const std::string& key, Index least, Index fallback) const {
   }
   const auto value = parse_whole(found->second);
   if (!value || *value < least)
-    throw InputError("data '{}': {} = '{}' has to be a whole number of at least {}", text, key,
+    throw InputError("data '{}': {} = '{}' must be a whole number of at least {}", text, key,
                      found->second, least);
   return *value;
 }
@@ -167,7 +167,7 @@ double Spec::number(const std::string& key, double fallback) const {
   if (found == values.end()) return fallback;
   const auto value = parse_number(found->second);
   if (!value || !std::isfinite(*value))
-    throw InputError("data '{}': {} = '{}' has to be a number", text, key, found->second);
+    throw InputError("data '{}': {} = '{}' must be a number", text, key, found->second);
   return *value;
 }
 
@@ -204,8 +204,8 @@ MaskSpec parse_mask_spec(const std::string& text) {
   }
   if (mask.path.empty() || (column && mask.column.empty()))
     throw InputError(
-        "split '{}': write MASK.csv or MASK.csv:COLUMN, a name of the mask's header or a position "
-        "from 0 (from the end where negative)",
+        "`split` {}: write MASK.csv or MASK.csv:COLUMN, where COLUMN is a name in the mask's "
+        "header or a position from 0 (from the end where negative)",
         text);
   mask.npy = mask.npy || mask.path.ends_with(".npy") || mask.path.ends_with(".npy.gz");
   return mask;

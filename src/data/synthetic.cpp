@@ -1,5 +1,5 @@
 // Synthetic sets: a row is a pure function of (spec, seed, role, position). Training set (role 0)
-// and test set (role 1) have other points and the same target function.
+// and test set (role 1) have different points and the same target function.
 #include <cmath>
 #include <numbers>
 #include <vector>
@@ -61,7 +61,8 @@ class Circle : public Reader {
   double offset_;
 };
 
-/// The targets' random direction, drawn at the first row: before that nothing of size d exists.
+/// The random direction of the targets. It is drawn when first needed, so that a set with a huge d
+/// can be refused before anything of size d is allocated.
 class Axis {
  public:
   Axis(std::uint64_t seed, Index d) : seed_(seed), d_(d) {}

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kBuffer = std::size_t{1} << 18;
 constexpr std::size_t kLongestLine = std::size_t{1} << 28;
-constexpr std::size_t kLookedAt = 4096;  // bytes that tell whether a file is text
+constexpr std::size_t kLookedAt = 4096;  // first bytes, which tell whether a file is text
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
@@ -114,7 +114,7 @@ bool LineReader::next_any(std::string_view& line) {
     searched = end_;
     if (end_ == buffer_.size()) {
       if (end_ >= kLongestLine)
-        throw InputError("{}: row {} is longer than {} bytes: this is no text file", path(),
+        throw InputError("{}: row {} is longer than {} bytes: this is not a text file", path(),
                          number_ + 1, kLongestLine);
       buffer_.resize(2 * buffer_.size());
     }
@@ -134,7 +134,7 @@ void LineReader::expect_text() const {
   for (std::size_t i = 0; i < start.size(); ++i) {
     const auto byte = static_cast<unsigned char>(start[i]);
     if (byte >= 32 || (byte >= 9 && byte <= 13) || byte == 27) continue;
-    throw InputError("{}: is no text: byte {} is {:02x}{}", path(), i, byte,
+    throw InputError("{}: is not text: byte {} is {:02x}{}", path(), i, byte,
                      byte == 0 ? " (UTF-16 perhaps: UTF-8 is needed)" : "");
   }
 }

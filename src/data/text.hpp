@@ -9,34 +9,35 @@
 
 namespace mercer::data {
 
+/// Without blanks, tabs and carriage returns at both ends. Local.
 std::string_view trimmed(std::string_view text);
-/// A decimal number with nothing else around it but blanks; "nan", "inf" and what overflows count
-/// as numbers that are not finite. Nothing where it is no number. Local.
+/// A decimal number, or a whole one, with nothing but blanks around it; "nan", "inf" and numbers
+/// that overflow are numbers that are not finite. nullopt where it is not a number. Local.
 std::optional<double> parse_number(std::string_view text);
 std::optional<Index> parse_whole(std::string_view text);
-/// True and False as pandas, NumPy, R and JSON write them: 1 and 0. Local.
+/// True and False, as pandas, NumPy, R and JSON write them, are 1 and 0; else nullopt. Local.
 std::optional<double> parse_truth(std::string_view text);
-/// Whether a field says that its value is not known: nothing, nan (in any case), NA, <NA>, N/A,
-/// NULL. Local.
+/// Whether a field says that its value is missing: it is empty, nan (in any case), NA, <NA>, N/A,
+/// #N/A or NULL. Local.
 bool is_missing(std::string_view text);
-/// For messages: short, printable, in quotes.
+/// The text in quotes for messages: its first 24 bytes, '?' for what is not printable. Local.
 std::string quoted(std::string_view text);
-/// "row 3, column 2 (counted from 1), price"; `name` is "" where there is none.
+/// "row 3, column 2 (counted from 1), price"; `name`: the column's, "" where it has none. Local.
 std::string place_in(Index row, Index column, std::string_view name = {});
-/// parse_number, or an InputError that says where and what: empty, no number (then with `hint`),
-/// not finite.
+/// The finite number in a field. Throws InputError with place and reason: empty, not a number (then
+/// `hint` is added), not finite. Local.
 double number_at(const std::string& path, Index row, Index column, std::string_view text,
                  std::string_view hint = {}, std::string_view name = {});
 
 /// The lines of a text file that are not blank, without their ends (LF or CR LF). Local. Throws
-/// InputError where the file is no text: NUL or other control characters at its start, or the name
-/// of its format where that is known.
+/// InputError where the file is not text: NUL or other control characters in its first 4 KiB; an
+/// NPY file is named as such.
 class LineReader {
  public:
   explicit LineReader(const std::string& path);
-  /// False at the end of the file. `line` lives until the next call.
+  /// False at the end of the file. `line` is valid until the next call.
   bool next(std::string_view& line);
-  /// Of the last line, blank ones counted, from 1.
+  /// The number of the last line, from 1, blank lines counted too.
   Index number() const { return number_; }
   void rewind();
   const std::string& path() const { return stream_.path(); }
@@ -46,7 +47,7 @@ class LineReader {
   void expect_text() const;
   ByteStream stream_;
   std::vector<char> buffer_;
-  std::size_t begin_ = 0, end_ = 0;  // what of the buffer has not been handed out
+  std::size_t begin_ = 0, end_ = 0;  // the part of the buffer that has not been returned
   bool at_end_ = false;
   Index number_ = 0;
 };

@@ -16,9 +16,9 @@ void copy_block(const T* from, Index ld_from, T* to, Index ld_to, Index rows, In
   for (Index j = 0; j < cols; ++j) std::copy_n(from + j * ld_from, rows, to + j * ld_to);
 }
 
-/// to(j, i) = from(i, j) for the rows x cols `from`, both column-major. Local. Goes by tiles of one
-/// cache line squared: with a leading dimension that is a power of two, more than a few columns at
-/// a time fall onto the same lines of the cache.
+/// to(j, i) = from(i, j) for the rows x cols `from`, both column-major. Local. In square tiles, one
+/// cache line wide: with a leading dimension that is a power of two, more than a few columns at a
+/// time would compete for the same lines of the cache.
 template <class T>
 void transpose_block(const T* from, Index ld_from, T* to, Index ld_to, Index rows, Index cols) {
   constexpr Index tile = 64 / sizeof(T);

@@ -11,7 +11,7 @@ Matrix<T> fetch_rows(const RowBlock<T>& rows, std::span<const Index> wanted) {
   const comm::Communicator& comm = rows.comm();
   const auto& partition = rows.partition();
   const auto ranks = static_cast<std::size_t>(comm.size());
-  // Own rows are copied where they belong; the others are asked for, grouped by owner.
+  // Own rows are copied into place; the others are requested, grouped by owner.
   const auto self = static_cast<std::size_t>(comm.rank());
   std::vector<Index> counts(ranks, 0);
   for (const Index i : wanted) {
@@ -45,7 +45,7 @@ Matrix<T> fetch_rows(const RowBlock<T>& rows, std::span<const Index> wanted) {
   for (auto* list : {&asked, &counts, &foreign})
     for (Index& count : *list) count *= cols;
   if (std::ranges::is_sorted(
-          wanted)) {  // then every owner's rows lie together: straight into place
+          wanted)) {  // then every owner's rows are consecutive: received in place
     comm.all_to_all<T>(send, asked, {result.data(), static_cast<std::size_t>(result.size())},
                        counts);
     return result;

@@ -8,9 +8,9 @@
 namespace mercer::dist {
 namespace {
 
-/// The strictly lower blocks (I, J), block row I > block column J, that lie on process (p, q) and
-/// whose transposes belong to process (r, s), for J in [first, last): J mod Q = q and J mod P = r,
-/// I mod P = p and I mod Q = s. Ascending, alike on both sides of a message.
+/// each(): the strictly lower blocks (I, J), block row I > block column J, J in [first, last), that
+/// lie on process (p, q) and whose transposes belong to process (r, s): J mod Q = q and J mod P =
+/// r, I mod P = p and I mod Q = s. Ascending: the same order on both sides of a message.
 class LowerBlocks {
  public:
   LowerBlocks(const BlockCyclic1D& rows, const BlockCyclic1D& cols, Index first, Index last)
@@ -52,7 +52,8 @@ class Mirror {
            A_.col_map().local({J * nb_}).value * A_.ld();
   }
 
-  /// Block columns per panel, alike on all ranks, such that the buffers stay within the budget.
+  /// Block columns of a panel, the same on all ranks: at least one, else as many as keep the
+  /// buffers within kBufferBytes.
   Index panel_blocks() const {
     const Index P = grid_.rows(), Q = grid_.cols();
     const Index column = ceil_div(blocks_, P) * nb_ * nb_, row = ceil_div(blocks_, Q) * nb_ * nb_;
@@ -127,7 +128,7 @@ class Mirror {
 template <class T>
 void mirror_lower(DistMatrix<T>& A) {
   if (A.rows() != A.cols())
-    throw RunError("mirror_lower of a {} x {} matrix, which is not square", A.rows(), A.cols());
+    throw RunError("mirror_lower: the matrix is {} x {}, not square", A.rows(), A.cols());
   Mirror<T>(A).run();
 }
 

@@ -32,9 +32,9 @@ GridShape parse_shape(std::string_view text, int ranks) {
     const auto second = std::from_chars(first.ptr + 1, end, shape.cols);
     ok = second.ec == std::errc{} && second.ptr == end && shape.rows > 0 && shape.cols > 0;
   }
-  if (!ok) throw InputError("`grid` {}: not a process grid, give it as 2x3", text);
+  if (!ok) throw InputError("`grid` {}: is not a process grid: give it as 2x3", text);
   if (static_cast<Index>(shape.rows) * shape.cols != ranks)
-    throw InputError("`grid` {}: {} x {} is not the {} ranks of this run", text, shape.rows,
+    throw InputError("`grid` {}: {} x {} does not make the {} ranks of this run", text, shape.rows,
                      shape.cols, ranks);
   return shape;
 }
@@ -46,7 +46,7 @@ ProcessGrid::ProcessGrid(const comm::Communicator& comm, GridShape shape)
       row_comm_(MPI_COMM_NULL),
       col_comm_(MPI_COMM_NULL) {
   if (shape.rows < 1 || shape.cols < 1 || static_cast<Index>(shape.rows) * shape.cols > comm.size())
-    throw InputError("a {} x {} process grid needs more than the {} ranks of this run", shape.rows,
+    throw InputError("a {} x {} process grid does not fit the {} ranks of this run", shape.rows,
                      shape.cols, comm.size());
   const bool active = comm.rank() < shape.rows * shape.cols;
   grid_ = comm.split(active ? 0 : -1, comm.rank());

@@ -17,15 +17,15 @@ struct Run {
 };
 using Runs = std::vector<Run>;
 
-/// A part of two processes' runs: `count` indices from `from` on the one and from `to` on the
-/// other.
+/// Indices that two processes have in common: `count` of them, at `from` on the one and at `to` on
+/// the other.
 struct Piece {
   Index from = 0;
   Index to = 0;
   Index count = 0;
 };
 
-/// Who owns what in one dimension: the runs of every process coordinate.
+/// The distribution of one dimension: the runs of every process coordinate.
 using Axis = std::vector<Runs>;
 
 Axis axis(const BlockCyclic1D& map) {
@@ -37,7 +37,7 @@ Axis axis(const BlockCyclic1D& map) {
   return runs;
 }
 
-/// Rows `first`, first + 1, ... of the whole.
+/// Of a row block that holds rows `first`, first + 1, ... of the whole matrix.
 Axis axis(const RowPartition& rows, Index first) {
   Axis runs(static_cast<std::size_t>(rows.nprocs));
   for (int r = 0; r < rows.nprocs; ++r)
@@ -46,7 +46,7 @@ Axis axis(const RowPartition& rows, Index first) {
   return runs;
 }
 
-/// The indices of [begin, end) that both own, ascending; alike on both sides of a message.
+/// The indices of [begin, end) that both own, ascending: the same order on both sides of a message.
 std::vector<Piece> common(const Runs& from, const Runs& to, Index begin, Index end) {
   std::vector<Piece> pieces;
   const auto ends_before = [](const Run& run, Index i) { return run.global + run.count <= i; };
@@ -70,8 +70,9 @@ Index total(const std::vector<Piece>& pieces) {
   return sum;
 }
 
-/// One side of a move: the two axes, rank = process row * process columns + process column, and the
-/// local elements, (i, j) at data[i + j ld], or at data[j + i ld] when `by_rows`.
+/// The source or the target of a move: its two axes, where rank = process row * process columns +
+/// process column, and its local elements, (i, j) at data[i + j ld], or data[j + i ld] if
+/// `by_rows`.
 template <class T>
 struct Layout {
   Axis rows, cols;
@@ -102,7 +103,7 @@ Layout<T> layout(RowBlock<T>& A, Index first) {
   return {axis(A.partition(), first), Axis{{{0, 0, A.cols()}}}, A.values().data(), A.cols(), true};
 }
 
-/// One rectangle, between storage by columns and by rows as needed.
+/// Copies one rows x cols rectangle; transposes it where one side is stored by rows.
 template <class T>
 void move_block(const T* from, Index ld_from, bool from_rows, T* to, Index ld_to, bool to_rows,
                 Index rows, Index cols) {
@@ -113,7 +114,7 @@ void move_block(const T* from, Index ld_from, bool from_rows, T* to, Index ld_to
     transpose_block(from, ld_from, to, ld_to, rows, cols);
 }
 
-/// The largest share of any process in a panel of `width` columns.
+/// The most columns of any process in a panel of `width` columns.
 Index widest(const Axis& cols, Index width) {
   if (cols.size() == 1) return width;
   Index nb = 1;
@@ -133,7 +134,8 @@ Index tallest(const Axis& rows) {
   return most;
 }
 
-/// Columns per panel, alike on all ranks, such that nobody sends and receives more than the budget.
+/// Columns of a panel, the same on all ranks: at least one, else as many as keep what a rank sends
+/// and receives within kBufferBytes.
 template <class T>
 Index panel_width(const Layout<const T>& from, const Layout<T>& to, Index rows, Index cols) {
   const Index out = std::min(rows, tallest(from.rows)), in = std::min(rows, tallest(to.rows));
@@ -145,14 +147,14 @@ Index panel_width(const Layout<const T>& from, const Layout<T>& to, Index rows, 
   return width;
 }
 
-/// What this rank exchanges with one partner; the column pieces are those of the present panel.
+/// What this rank exchanges with one other; `cols` are those of the current panel.
 struct Exchange {
   std::vector<Piece> rows;
   std::vector<Piece> cols;
   Index count() const { return total(rows) * total(cols); }
 };
 
-/// Rows [first, last) and all columns of `from` to where `to` has them, by panels of columns.
+/// Moves rows [first, last) and all columns of `from` to `to`, by panels of columns. Collective.
 template <class T>
 void move(const comm::Communicator& comm, const Layout<const T>& from, const Layout<T>& to,
           Index first, Index last, Index cols) {
@@ -212,14 +214,14 @@ void move(const comm::Communicator& comm, const Layout<const T>& from, const Lay
 template <class A, class B>
 void require_same_extents(const A& from, const B& to) {
   if (from.rows() != to.rows() || from.cols() != to.cols())
-    throw RunError("redistribution of a {} x {} matrix into one of {} x {}", from.rows(),
+    throw RunError("cannot redistribute a {} x {} matrix into one of {} x {}", from.rows(),
                    from.cols(), to.rows(), to.cols());
 }
 
 template <class T>
 void require_panel(const DistMatrix<T>& A, Index first, const RowBlock<T>& panel) {
   if (first < 0 || first + panel.rows() > A.rows() || panel.cols() != A.cols())
-    throw RunError("rows {} to {} of {} columns are no panel of a {} x {} matrix", first,
+    throw RunError("rows [{}, {}) of {} columns are not a panel of a {} x {} matrix", first,
                    first + panel.rows(), panel.cols(), A.rows(), A.cols());
 }
 

@@ -13,8 +13,7 @@
 namespace mercer::dist {
 namespace {
 
-/// `count` global rows from `first` on, of which this rank holds its part of a RowBlock: their
-/// indices.
+/// The global indices of this rank's part (RowPartition) of the `count` rows from `first` on.
 std::vector<Index> part_of(const comm::Communicator& comm, Index count, Index first) {
   const RowPartition partition{count, comm.size()};
   std::vector<Index> rows(static_cast<std::size_t>(partition.size(comm.rank())));
@@ -22,7 +21,7 @@ std::vector<Index> part_of(const comm::Communicator& comm, Index count, Index fi
   return rows;
 }
 
-constexpr Index kPanelBytes = Index{16} << 20;  // of a rank, once block-cyclic and once by rows
+constexpr Index kPanelBytes = Index{16} << 20;  // a rank's part: block-cyclic, and again by rows
 
 /// Columns first ... first + count - 1 of A by rows; `first` begins a cycle of blocks. Collective.
 template <class T>
@@ -36,9 +35,9 @@ RowBlock<T> panel_by_rows(const DistMatrix<T>& A, Index first, Index count) {
   return rows;
 }
 
-/// visit(first, rows) for panels of A's columns by rows, from column `first` on; those for which
-/// wanted(first, columns) is false are left out. Beside A a rank holds less than 64 MiB, or one
-/// cycle of blocks. Collective.
+/// visit(first, rows) for panels of A's columns by rows, which begin at column `first`; a panel for
+/// which wanted(first, columns) is false is left out. Beside A a rank holds less than 64 MiB, or
+/// panels of one cycle of blocks. Collective.
 template <class T, class Wanted, class Visit>
 void for_panels(const DistMatrix<T>& A, Wanted&& wanted, Visit&& visit) {
   const comm::Communicator& comm = A.grid().all();
@@ -67,7 +66,8 @@ RowBlock<double> take_columns(const RowBlock<double>& A, Index first, Index coun
 template <class T>
 RowBlock<T> concatenate(const RowBlock<T>& above, const RowBlock<T>& below) {
   if (above.cols() != below.cols())
-    throw InputError("{} columns above {} columns", above.cols(), below.cols());
+    throw InputError("concatenate: {} columns above {}: the numbers must agree", above.cols(),
+                     below.cols());
   RowBlock<T> result(above.comm(), above.rows() + below.rows(), above.cols());
   std::vector<Index> from_above = part_of(above.comm(), result.rows(), 0), from_below;
   const auto split = std::lower_bound(from_above.begin(), from_above.end(), above.rows());

@@ -20,8 +20,8 @@ namespace {
 using dist::BlockCyclic1D;
 using kernel::Rows;
 
-// A tile is as large as stays in a core's second-level cache between the GEMM that fills it and the
-// pass that finishes it; a strip of columns is wide enough for GEMM to run at its full rate.
+// A tile stays in a core's second-level cache between the GEMM that fills it and the pass that
+// finishes it; a strip of columns is wide enough for GEMM to run at its full rate.
 constexpr Index kTileRows = 512;
 constexpr Index kStripCols = 512;
 
@@ -31,7 +31,8 @@ struct Range {
   Index size() const { return end - begin; }
 };
 
-/// Equal parts of [0, n) of at most `largest` indices, boundaries at multiples of `unit`.
+/// Cuts [0, n) into parts of `largest` indices, rounded down to a multiple of `unit` but at least
+/// one unit; the last part may be shorter.
 std::vector<Range> parts(Index n, Index largest, Index unit) {
   largest = std::max(unit, largest / unit * unit);
   std::vector<Range> result;
@@ -40,27 +41,27 @@ std::vector<Range> parts(Index n, Index largest, Index unit) {
   return result;
 }
 
-/// Tiles, and what the kernel takes while it works.
+/// One tile, and Kernel::scratch_bytes().
 double scratch_bytes(const kernel::Kernel& kernel) {
   return 8.0 * kTileRows * kStripCols + static_cast<double>(kernel.scratch_bytes());
 }
 
 double bytes_per_row(const kernel::Kernel& kernel, Index d) {
-  // The fetched row, its copy on the way, and what the kernel keeps of it.
+  // The fetched row, its copy in the message buffer, and what the kernel keeps of it.
   return static_cast<double>(kernel.bytes_per_row(d)) +
          2.0 * static_cast<double>(d) * sizeof(double);
 }
 
-/// What errors call the rows from local row `begin` on of a block-cyclic dimension.
+/// The names in errors of the rows from local row `begin` on of a block-cyclic dimension.
 RowNames names_of(const BlockCyclic1D& map, Index begin, const char* set) {
   return {[&map, begin](Index i) { return map.global({begin + i}).value; }, set};
 }
-/// The same for rows that follow one another from row `first` on.
+/// The same for consecutive rows from row `first` on.
 RowNames names_from(Index first, const char* set) {
   return {[first](Index i) { return first + i; }, set};
 }
 
-/// Prepared rows `local` of this rank's part of a block-cyclic dimension. Collective.
+/// Rows `local` of this rank's part of a block-cyclic dimension, fetched and prepared. Collective.
 std::unique_ptr<Rows> prepared(const kernel::Kernel& kernel, const RowBlock<double>& X,
                                const BlockCyclic1D& map, Range local, const char* set) {
   std::vector<Index> wanted(static_cast<std::size_t>(local.size()));
@@ -82,13 +83,13 @@ Matrix<double> own_rows(const RowBlock<double>& X, Range local) {
 
 enum class Part { lower, all };
 
-/// What errors call a column: of a symmetric matrix a row of the same set.
+/// The name of a column in errors: of a symmetric matrix it is a row of the same set.
 const char* column_name(Part part) {
   return part == Part::lower ? "row" : "column";
 }
 
-/// Evaluates tiles of k into K's local storage, times `scale`, in T. Throws InputError where one is
-/// not finite.
+/// Evaluates tiles of k into K's local storage, times `scale`, in T. Throws InputError where an
+/// entry is not finite or too large for T.
 template <class T>
 class TileWriter {
  public:
@@ -120,7 +121,7 @@ class TileWriter {
       }
     }
   }
-  /// Throws InputError on all ranks where K vanishes in T. Collective.
+  /// Throws InputError on all ranks where the entries of K vanish in T. Collective.
   void require_kept(const comm::Communicator& comm) {
     if constexpr (std::is_same_v<T, float>) {
       double both[2] = {sums_.exact, sums_.kept};
@@ -130,7 +131,7 @@ class TileWriter {
   }
 
  private:
-  /// Local rows `rows` of a column: its diagonal entry where K is symmetric, all of them else.
+  /// Adds, of the local rows `rows` of a column, the diagonal entry where K is symmetric, else all.
   void add_to_sums(const double* from, const float* to, Range rows, GlobalIndex column) {
     if (part_ == Part::all) {
       for (Index r = 0; r < rows.size(); ++r) sums_.add(scale_ * from[r], to[r]);
@@ -151,8 +152,9 @@ class TileWriter {
   Matrix<double> scratch_;
 };
 
-/// Calls f(rows, cols) for rectangles that cover the lower triangle's local entries in columns
-/// `cols` and rows `rows`: large ones below, halved towards the diagonal, whole blocks on it.
+/// Calls f(rows, cols) for rectangles that cover the local entries of the lower triangle in `rows`
+/// and `cols`: one large rectangle below the diagonal blocks, then the same for each half of the
+/// columns; at the diagonal whole blocks.
 template <class F>
 void cover_lower(const BlockCyclic1D& row_map, const BlockCyclic1D& col_map, Range rows, Range cols,
                  F&& f) {
@@ -193,8 +195,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const double scratch = scratch_bytes(kernel);
   const Index budget_rows =
       static_cast<Index>(std::max(1.0, (options.panel_bytes - scratch) / row_cost));
-  // Every rank makes the same number of (collective) fetches: that of process (0, 0), which has
-  // most.
+  // Fetches are collective: every rank makes as many as process (0, 0), which has most rows.
   const Index most_rows = K.row_map().size_of(0), most_cols = K.col_map().size_of(0);
   const Index rows_a_panel = most_rows <= budget_rows / 2 ? most_rows : budget_rows * 2 / 3;
   const Index cols_a_panel = std::max(K.nb(), budget_rows - std::min(most_rows, rows_a_panel));
@@ -210,8 +211,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
     const Range rows = mine(row_panel, K.local_rows());
     const auto z = prepared(kernel, Z, K.row_map(), rows, "row");
     for (const Range& col_panel : col_panels) {
-      // Columns that lie above the panel's last row on every rank hold nothing of the lower
-      // triangle.
+      // Skip columns that on every rank lie above the diagonal in all rows of the panel.
       if (part == Part::lower && col_panel.begin / K.nb() * K.grid().cols() * K.nb() >=
                                      (ceil_div(row_panel.end, K.nb()) * K.grid().rows()) * K.nb())
         continue;
@@ -315,8 +315,7 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 
 namespace {
 
-/// The largest of `figure` over this rank's rows, prepared a tile of them at a time, and over the
-/// ranks.
+/// The largest `figure` over all rows, which are prepared kTileRows at a time. Collective.
 double largest(const kernel::Kernel& kernel, const RowBlock<double>& X,
                const std::function<double(const Rows&)>& figure) {
   double mine = 0;
@@ -348,7 +347,7 @@ void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
   if (input > 0 && entry < std::numeric_limits<double>::min())
     throw InputError(
         "kernel matrix: its largest entry is {:.1e}, below the smallest normal double (2.2e-308): "
-        "larger inputs (the largest is {:.1e}), as by `scale` or `standardize`, or a `bias_std`",
+        "give larger inputs (the largest is {:.1e}; `scale` or `standardize`), or a `bias_std`",
         entry, input);
 }
 
@@ -358,7 +357,7 @@ double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::G
   const double of_cols = static_cast<double>(ceil_div(n, shape.cols));
   const double scratch = scratch_bytes(kernel), rows = of_rows + of_cols;
   if (rows * bytes_per_row(kernel, d) + scratch > options.panel_bytes) return options.panel_bytes;
-  // One panel: rows are fetched before K is touched, which then takes their copies' place.
+  // One panel: the row copies in message buffers are freed before K's pages are first touched.
   const double kept = rows * static_cast<double>(kernel.bytes_per_row(d)) + scratch;
   const double copies = 2.0 * sizeof(double) * static_cast<double>(d) * of_cols;
   return kept + std::max(0.0, copies - sizeof(float) * of_rows * of_cols);

@@ -18,8 +18,8 @@ struct Pair {
   Index i = 0, j = 0;
 };
 
-/// The row of the largest (sign 1) or smallest (-1) input in modulus; the first of equals.
-/// Collective.
+/// The row whose largest input in modulus is largest (sign 1) or smallest (-1) among all rows; the
+/// first of equal ones. Collective.
 Index extreme_row(const RowBlock<double>& X, double sign) {
   double best = -std::numeric_limits<double>::infinity();
   Index row = X.rows();
@@ -35,7 +35,7 @@ Index extreme_row(const RowBlock<double>& X, double sign) {
   return X.comm().all_reduce(best == of_all ? row : X.rows(), comm::Op::min);
 }
 
-/// The pairs beside the diagonal, the same on every rank. Collective.
+/// The pairs to compare besides the diagonal, the same on every rank. Collective.
 std::vector<Pair> sampled_pairs(const RowBlock<double>& Z, const RowBlock<double>& X,
                                 std::uint64_t seed) {
   std::vector<Pair> pairs;
@@ -61,10 +61,10 @@ std::vector<Pair> sampled_pairs(const RowBlock<double>& Z, const RowBlock<double
   return pairs;
 }
 
-/// Compares entry by entry, on each rank those that it can tell.
+/// Compares entry by entry, on each rank those that it is given.
 class Comparison {
  public:
-  /// `smallest`: values below it count as equal.
+  /// `smallest`: the absolute difference up to which values count as equal.
   Comparison(const kernel::Kernel& kernel, double smallest)
       : kernel_(kernel), smallest_(smallest) {}
 
@@ -130,7 +130,7 @@ void for_rows(const RowBlock<double>& Z, const RowBlock<double>& X, const std::v
   }
 }
 
-/// Whether the kernel answers reference(), on all ranks alike.
+/// Whether the kernel has a reference(); the same on all ranks.
 bool has_reference(const kernel::Kernel& kernel, Index d) {
   const std::vector<double> zero(static_cast<std::size_t>(d), 0.0);
   return kernel.reference(zero, zero).has_value();

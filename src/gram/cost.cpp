@@ -8,23 +8,23 @@
 namespace mercer::gram {
 namespace {
 
-/// How often the mirrored half of K and the panels of X go through memory, as fitted to quiet runs
-/// (tests/bench/plan_against_runs.py).
+/// How many times the mirrored half of K, and the panels of X, go through memory: fitted to runs on
+/// a quiet machine (tests/bench/plan_against_runs.py).
 constexpr double kMirror = 6, kPanelCopies = 8;
-/// A product with fewer columns takes as long as one with so many.
+/// A product with fewer columns takes as long as one with this many.
 constexpr double kLeastColumns = 8;
 
 double real(Index n) {
   return static_cast<double>(n);
 }
 
-/// Panels of `rows` rows of X, fetched and prepared, but for what is sent.
+/// Fetching and preparing panels of `rows` rows of X, without the messages.
 Cost panels_cost(const Sizes& sizes, double rows) {
   const double bytes = 8 * real(sizes.d) * rows;
   return {.prepared = rows, .copied = kPanelCopies * bytes, .touched = 2 * bytes};
 }
 
-/// Panels that assembling takes beside K; of a file's the matrix once more.
+/// Bytes besides K's share: the panels of assembling; for a K read from a file, a second copy.
 double overhead(const Sizes& sizes, Index rows) {
   return sizes.kernel != nullptr
              ? assemble_overhead(*sizes.kernel, rows, sizes.d, sizes.shape, {.nb = sizes.nb})
@@ -81,14 +81,14 @@ Cost assemble_cross_cost(const Sizes& sizes) {
 
 Cost apply_cross_cost(const Sizes& sizes) {
   const double n = real(sizes.n), m = real(sizes.m), P = sizes.ranks();
-  const double width = real(sizes.d + sizes.c), count = m * n / P;
+  const double c = real(sizes.c), count = m * n / P;
   Cost cost = entries_cost(sizes, count);
   cost.bytes = std::min(Options{}.panel_bytes, overhead(sizes, sizes.n));
-  cost.flops = 2 * m * n * width;
-  cost.columns = count / 2 * std::max(kLeastColumns, real(sizes.c));  // one product an entry
+  cost.flops = m * n * (entry_flops(sizes) + 2 * c);
+  cost.columns = count / 2 * std::max(kLeastColumns, c);  // one product an entry
   cost.passes = count / 2;
   cost.prepared = n;
-  cost.sent = 8 * n * width * (1 - 1 / P);
+  cost.sent = 8 * n * (real(sizes.d) + c) * (1 - 1 / P);
   cost.messages = 2 * (P - 1);
   return cost;
 }

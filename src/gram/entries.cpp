@@ -9,7 +9,7 @@ namespace {
 
 constexpr Index kLanes = 8;  // partial sums side by side, which the compiler keeps in registers
 
-/// A sum that is not finite where an entry is not (and where finite ones overflow together).
+/// A sum of the entries: not finite if one of them is not (or if finite ones overflow together).
 double sum_of(const double* x, Index n) {
   std::array<double, kLanes> lane{};
   Index k = 0;
@@ -23,8 +23,8 @@ std::string at(const RowNames& names, Index i, const std::string& reason) {
   return fmt::format("{} {}: {}", names.set, names.number(i) + 1, reason);
 }
 
-/// The first of the rows, by its number, that leaves the range of double, and why; empty where none
-/// does. Of all that were prepared together: where many do, the first is worth naming.
+/// Of all rows prepared together, the one of lowest number whose k(x, x) leaves the range of
+/// double, and why; empty where none does.
 std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of) {
   Index first = -1;
   for (Index i = 0; i < of.rows.size(); ++i)
@@ -40,8 +40,8 @@ std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of
   if (why.empty()) why = first_out_of_range(kernel, z);
   if (why.empty())
     why = fmt::format(
-        "the entry of row {} and column {} is {}: beyond double precision (1.8e308), or of numbers "
-        "that are",
+        "the entry of row {} and column {} is {}: its computation exceeds the range of double "
+        "precision (1.8e308)",
         x.names.number(i) + 1, z.names.number(j) + 1, value);
   throw InputError("kernel matrix, {}", why);
 }
@@ -92,8 +92,8 @@ void to_single(const double* from, Index n, double scale, float* to, const RowNa
   for (k = 0; k < n; ++k)
     if (!std::isfinite(to[k]))
       throw InputError(
-          "kernel matrix: the entry of row {} and column {}, {:.3g}, is beyond single precision "
-          "(3.4e38): `precision` double, or smaller inputs (`scale`)",
+          "kernel matrix: the entry of row {} and column {}, {:.3g}, exceeds the range of single "
+          "precision (3.4e38): use `precision` double, or smaller inputs (`scale`)",
           x.number(i0 + k) + 1, z.number(j) + 1, from[k]);
 }
 
@@ -106,8 +106,8 @@ void require_kept(const SingleSums& sums) {
   constexpr double kRounding = 1e-6;
   if (!(std::fabs(sums.exact - sums.kept) <= kRounding * sums.exact))
     throw InputError(
-        "kernel matrix: entries vanish in single precision (below 1e-38): `precision` double, or "
-        "larger inputs (`scale`)");
+        "kernel matrix: entries vanish in single precision (below 1e-38): use `precision` double, "
+        "or larger inputs (`scale`)");
 }
 
 }  // namespace mercer::gram

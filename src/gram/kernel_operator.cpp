@@ -16,7 +16,7 @@ namespace mercer::gram {
 
 namespace {
 
-/// What errors call rows that follow one another from row `first` on.
+/// The names in errors of consecutive rows from row `first` on.
 RowNames names_from(Index first) {
   return {[first](Index i) { return first + i; }};
 }
@@ -90,15 +90,15 @@ struct KernelOperator::State {
   RowExchange exchange;
   Panels panels;
   std::vector<Index> column;       ///< where a tile's rows begin in `input` and `sum`
-  std::vector<Tile> kept, others;  ///< mine, column by column
-  RawVector<double> in_double;     ///< the kept tiles one after the other: k, not k/n
+  std::vector<Tile> kept, others;  ///< this rank's tiles, stored or not; column by column
+  RawVector<double> in_double;     ///< the stored tiles one after the other: k, not k/n
   RawVector<float> in_single;
-  RawVector<double> scratch, piece;      ///< of a tile, and of its columns at work
+  RawVector<double> scratch, piece;      ///< a computed tile; the columns that are multiplied
   RawVector<double> input, sum, buffer;  ///< of `block` vectors; see RowExchange
   Index block = 0;
 };
 
-/// For the tiles that are kept and the one at work.
+/// Allocates the tiles that are stored, and scratch for one tile.
 void KernelOperator::State::allocate() {
   Index entries = 0;
   for (const Tile& t : kept) entries += grid.entries(t);
@@ -162,7 +162,7 @@ void KernelOperator::State::store() {
   require_kept({both[0], both[1]});
 }
 
-/// sum_I += K_IJ V_J and sum_J += K_IJ^T V_I, everything transposed.
+/// sum_I += K_IJ V_J and, off the diagonal, sum_J += K_IJ^T V_I; V and sum are kept transposed.
 template <class T>
 void KernelOperator::State::multiply_tile(const Tile& t, const T* k, Index b) {
   const auto part = [&](RawVector<double>& of, Index tile) {
@@ -224,8 +224,10 @@ void KernelOperator::State::product(MatrixView<const double> V, MatrixView<doubl
 KernelOperator::KernelOperator(const kernel::Kernel& kernel, const RowBlock<double>& X,
                                const ProcessGrid& grid, const OperatorOptions& options) {
   if (options.block < 1 || options.tile < 0)
-    throw InputError("operator: {} vectors a product, tiles of {}: give at least 1", options.block,
-                     options.tile);
+    throw InputError(
+        "operator: {} vectors a product, tiles of {} rows: give at least 1 vector, and 0 (chosen) "
+        "or more rows",
+        options.block, options.tile);
   state_ =
       comm::together(grid.all(), [&] { return std::make_unique<State>(kernel, X, grid, options); });
   state_->store();

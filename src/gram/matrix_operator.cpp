@@ -15,7 +15,7 @@ namespace {
 using dist::BlockCyclic1D;
 constexpr Index kRows = 504;
 
-/// The indices of process p as ranges.
+/// The global indices of process p, as ranges.
 std::vector<Range> ranges(const BlockCyclic1D& map, int p) {
   std::vector<Range> result;
   for (Index begin = p * map.nb; begin < map.n; begin += map.nb * map.nprocs)
@@ -29,7 +29,7 @@ template <class T>
 MatrixOperator<T>::MatrixOperator(const DistMatrix<T>& K, std::function<bool()> interrupted)
     : K_(K), interrupted_(std::move(interrupted)) {
   if (K.rows() != K.cols())
-    throw InputError("a {} x {} matrix is no symmetric operator", K.rows(), K.cols());
+    throw InputError("an operator needs a square matrix, this one is {} x {}", K.rows(), K.cols());
   const ProcessGrid& grid = K.grid();
   const int active = grid.rows() * grid.cols();
   const auto of = [&](const BlockCyclic1D& map, auto&& coordinate) {
@@ -57,7 +57,7 @@ void MatrixOperator<T>::apply(MatrixView<const double> V, MatrixView<double> Y) 
   of_cols_->gather(V, buffer.data(), W.view());
   const MatrixView<const T> K = K_.local();
   comm::together(comm(), [&] {
-    for (Index i = 0; i < K.rows; i += kRows) {  // sums that stay in the cache while K goes by
+    for (Index i = 0; i < K.rows; i += kRows) {  // the sums of kRows rows stay in the cache
       give_up_if(interrupted_);
       multiply(K.block(i, 0, std::min(kRows, K.rows - i), K.cols), b, nullptr, W.data(),
                Z.column(i), nullptr, piece.data());
@@ -68,7 +68,7 @@ void MatrixOperator<T>::apply(MatrixView<const double> V, MatrixView<double> Y) 
 
 template <class T>
 void MatrixOperator<T>::columns(std::span<const Index> which, MatrixView<double> out) const {
-  // Each entry comes from the one rank that has it: the others add zeros.
+  // Each entry comes from the one rank that holds it: the others add zeros.
   const Index p = std::ssize(which);
   if (p == 0) return;
   Matrix<double> Z;

@@ -10,26 +10,26 @@
 namespace mercer::gram {
 namespace {
 
-constexpr Index kTile =
-    504;  // stays in the second-level cache from its computation to its products
-constexpr double kCopiesUnderWay = 3;  // of a tile's rows: asked for, sent, received
+// A tile stays in the second-level cache from its computation to its products.
+constexpr Index kTile = 504;
+constexpr double kCopiesUnderWay = 3;  // of a tile's rows of X, in message buffers
 
 Index choose_tile(Index n, dist::GridShape shape) {
-  // Whole double cycles of both dimensions are what the folded order makes even.
+  // The folded order balances the load over whole double cycles of both grid dimensions.
   const Index even = 2 * std::lcm<Index>(shape.rows, shape.cols);
   const Index cycles = std::max<Index>(1, ceil_div(n, even * kTile));
   const Index rows = ceil_div(std::max<Index>(24, ceil_div(n, even * cycles)), 6) * 6;
-  return rows % 32 == 0 ? rows + 6 : rows;  // columns must not fall on one another in the cache
+  return rows % 32 == 0 ? rows + 6 : rows;  // so that columns do not map to the same cache sets
 }
 
-/// What the rank that has most has of each.
+/// Each count on the rank that has most of it.
 struct Load {
-  double entries = 0, total_entries = 0;  ///< of the triangle; over all ranks
-  double touched = 0;                     ///< rows of V and X
+  double entries = 0, total_entries = 0;  ///< of the triangle; the latter over all ranks
+  double touched = 0;                     ///< rows of V and X that a rank computes with
   double requested = 0;                   ///< own rows, once for each rank that computes with them
 };
 
-/// f(owner, rows) for the owners of a tile's rows.
+/// Calls f(owner, count) for each owner of a tile's rows.
 template <class F>
 void for_owners(const TileGrid& grid, const dist::RowPartition& rows, Index T, F&& f) {
   const Index end = grid.begin(T) + grid.size(T);
@@ -81,7 +81,7 @@ class Planner {
   OperatorPlan plan(Storage asked) {
     Storage storage = asked;
     if (asked == Storage::automatic) {
-      // Fewer would be fetched too often.
+      // Smaller panels would be fetched too often.
       const double panels = std::max(least_panels_, std::min(all_panels_, limit_ / 8));
       storage = fits(Storage::in_double, panels)   ? Storage::in_double
                 : fits(Storage::in_single, panels) ? Storage::in_single
@@ -94,7 +94,7 @@ class Planner {
     const double room = limit_ - tiles - plan_.scratch_bytes - (keeps_all ? 0 : plan_.vector_bytes);
     if (storage != Storage::mixed)
       set_panels(room);
-    else  // a tile that is kept saves more time than a panel, as long as panels are not small
+    else  // a stored tile saves more time than a panel of the same size, unless panels get small
       set_panels(all_panels_ <= room / 2 ? all_panels_ : std::max(least_panels_, room / 4));
     plan_.tile_bytes = tiles;
     plan_.stored_share = keeps_all ? 1 : 0;
@@ -114,27 +114,30 @@ class Planner {
   [[noreturn]] void refuse(Storage asked, Storage storage) const {
     const auto text = [&](Storage s) { return format_bytes(takes(s, least_panels_)); };
     const std::string least = text(Storage::none);
-    if (asked == storage && storage != Storage::none && storage != Storage::mixed)
+    if (asked == storage && storage != Storage::none && storage != Storage::mixed) {
+      const std::string smaller = storage == Storage::in_double
+                                      ? fmt::format("single ({}), ", text(Storage::in_single))
+                                      : std::string();
       throw MemoryError(
-          "K of n = {} kept in {} takes {} a rank, the limit is {}: a larger limit or more ranks, "
-          "or storage single ({}), mixed or none (from {})",
-          grid_.n, name(storage), text(storage), format_bytes(limit_), text(Storage::in_single),
-          least);
+          "K of n = {} kept in {} takes {} a rank, the limit is {}: give a larger limit or more "
+          "ranks, or `storage` {}mixed or none (from {})",
+          grid_.n, name(storage), text(storage), format_bytes(limit_), smaller, least);
+    }
     throw MemoryError(
         "products with K of n = {} take at least {} a rank (vectors {}, panels and a tile {}), the "
-        "limit is {}: a larger limit, more ranks, or fewer vectors at a time",
+        "limit is {}: give a larger limit, more ranks, or fewer vectors at a time",
         grid_.n, least, format_bytes(plan_.vector_bytes),
         format_bytes(least_panels_ + plan_.scratch_bytes), format_bytes(limit_));
   }
 
-  /// Panels of at most `bytes`.
+  /// Chooses panels of at most `bytes`.
   void set_panels(double bytes) {
     plan_.row_cycles = std::max<Index>(1, ceil_div(grid_.tiles(), grid_.shape.rows));
     plan_.col_cycles = std::max<Index>(1, ceil_div(grid_.tiles(), grid_.shape.cols));
     plan_.panels_kept = all_panels_ <= bytes;
     plan_.panel_bytes = all_panels_;
     if (plan_.panels_kept) return;
-    // A group of rows is fetched once, the columns once for each group of rows.
+    // A group of tile rows is fetched once, the tile columns once for each group of rows.
     const double tile = static_cast<double>(grid_.tile) * row_bytes_;
     const Index held = std::max<Index>(2, static_cast<Index>((bytes - under_way_) / tile));
     plan_.col_cycles = std::min(plan_.col_cycles, std::max<Index>(1, held / 4));

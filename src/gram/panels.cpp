@@ -20,7 +20,7 @@ void Panels::hold(const std::vector<Index>& tiles) {
     if (!rows_[static_cast<std::size_t>(T)]) missing.push_back(T);
   const auto& comm = X_.comm();
   const Index mine = std::ssize(missing), rounds = comm.all_reduce(mine, comm::Op::max);
-  // Each rank begins elsewhere in its list, so that not all ask the same owner at once.
+  // Each rank begins at another place of its list, so that not all ask the same owner at once.
   const Index first = mine * comm.rank() / comm.size();
   for (Index round = 0; round < rounds; ++round) {
     const Index T = round < mine ? missing[static_cast<std::size_t>((first + round) % mine)] : -1;
@@ -61,7 +61,8 @@ std::vector<Step> steps(const TileGrid& grid, const std::vector<Tile>& visited, 
   std::vector<Step> result;
   for (Index top = 0; top < grid.tiles(); top += rows_a_step)
     for (Index left = 0; left < std::min(grid.tiles(), top + rows_a_step); left += cols_a_step) {
-      // Cycles begin at multiples of the process count, folded or not: all ranks cut alike.
+      // Cycles begin at multiples of the process count, folded or not: all ranks cut at the same
+      // tiles.
       Step& step = result.emplace_back();
       std::vector<Index>& hold = step.hold;
       for (const Tile& t : visited)

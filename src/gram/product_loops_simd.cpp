@@ -1,4 +1,4 @@
-// Compiled once per instruction set, with MERCER_ISA naming it.
+// Compiled once per instruction set, which MERCER_ISA names.
 
 #include "product_loops.hpp"
 
@@ -7,8 +7,8 @@ namespace {
 
 using Size = std::int64_t;
 
-// Doubles a vector register, sums that are kept in registers, and the most registers of one column
-// of W: the sums, that column and an entry of T fill the register file.
+// Doubles in a vector register, registers that hold sums, and at most how many hold one column of
+// W: the sums, that column and an entry of T fill the register file.
 #if defined(__AVX512F__)
 constexpr int kLanes = 8, kSums = 24, kMost = 4;
 #elif defined(__AVX2__)
@@ -20,7 +20,8 @@ static_assert(kMost * kLanes <= kBeyond);
 
 using Vector [[gnu::vector_size(8 * kLanes), gnu::aligned(8), gnu::may_alias]] = double;
 
-/// R rows of T times V registers of W's rows, of which the first `valid` numbers count.
+/// Adds to Z the product of R rows of T with V registers of W's columns, of which the first `valid`
+/// numbers count.
 template <int V, int R>
 void sums(const Product& p, Size valid, const double* __restrict T, const double* __restrict W,
           double* __restrict Z, Ahead& ahead) {

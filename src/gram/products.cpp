@@ -14,15 +14,15 @@ void multiply(MatrixView<const T> K, Index b, const double* V_I, const double* V
     const Index w = std::min(kPiece, K.cols - j);
     const double* part = piece;
     Index ld = K.rows;
-    // The second product goes down the columns and brings them into the cache for the first; alone,
-    // the first would jump from column to column in memory.
+    // The product with K^T goes down the columns and brings them into the cache for the other one.
+    // That one alone would jump from column to column in memory: the piece is copied first.
     if constexpr (std::is_same_v<T, float>)
       for (Index c = 0; c < w; ++c) loops.widen(K.rows, K.column(j + c), piece + c * ld);
     else if (Z_J == nullptr)
       for (Index c = 0; c < w; ++c) std::copy_n(K.column(j + c), K.rows, piece + c * ld);
     else
       part = K.column(j), ld = K.ld;
-    // Whatever follows in memory, the next columns or the next tile, spread over the work on these.
+    // Prefetch what follows in memory, the next columns or the next tile, during these products.
     Ahead ahead;
     if (Z_J != nullptr && K.ld == K.rows)
       ahead = {reinterpret_cast<const char*>(K.column(j + w)),

@@ -4,13 +4,13 @@
 
 namespace mercer::gram {
 
-/// Columns of a piece: with the 500 rows of a tile it stays in the second-level cache.
+/// Columns of a piece: with the 504 rows of a tile it stays in the second-level cache.
 inline constexpr Index kPiece = 96;
 
 /// Z_I += K V_J and, unless Z_J is null, Z_J += K^T V_I, for blocks of b vectors that are kept
-/// transposed: V_I and Z_I are b x K.rows, V_J and Z_J b x K.cols, without gaps. `piece`: K.rows
-/// kPiece doubles. T = float: the sums are those of its values turned to double. 4 m n b flops, or
-/// half. Local.
+/// transposed: V_I and Z_I are b x K.rows, V_J and Z_J b x K.cols, without gaps. V_I and V_J must
+/// be readable kBeyond doubles past their end (product_loops.hpp). `piece`: scratch of K.rows
+/// kPiece doubles. T = float: arithmetic in double. K m x n: 4 m n b flops, or 2 m n b. Local.
 template <class T>
 void multiply(MatrixView<const T> K, Index b, const double* V_I, const double* V_J, double* Z_I,
               double* Z_J, double* piece);

@@ -11,8 +11,9 @@ std::vector<Index> times(const std::vector<Index>& counts, Index b) {
   return result;
 }
 
-/// f(i, c, at) for the rows of a piece, `at` = position of (i, c) in the transposed block: in small
-/// squares, because the columns of V and Y may lie a power of two apart.
+/// Calls f(i, c, at) for the rows of a piece, `at` the position of (i, c) in the transposed block.
+/// In small squares, because columns of V and Y a power of two apart would evict one another from
+/// the cache.
 template <class F>
 void transposing(Range rows, Index b, F&& f) {
   constexpr Index kSide = 8;

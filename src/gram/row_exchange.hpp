@@ -9,9 +9,9 @@
 namespace mercer::gram {
 
 /// Moves rows of n x b blocks of vectors between their owners (RowPartition) and the ranks that
-/// compute with them. What a rank computes with is kept transposed, b x rows(), a row of the block
-/// contiguous, its rows ascending: so it is received into place, since the rows of the lower ranks
-/// come first. The pattern is known beforehand on every rank: nothing but the numbers is sent.
+/// compute with them. A rank stores the rows that it computes with transposed, b x rows(), in
+/// ascending order: messages are received into place, since rows of lower ranks come first. Every
+/// rank knows the pattern beforehand: only the numbers are sent.
 class RowExchange {
  public:
   /// `wanted(rank)`: the rows that a rank computes with, as ascending ranges that do not overlap;
@@ -19,23 +19,23 @@ class RowExchange {
   RowExchange(const comm::Communicator& comm, Index n,
               const std::function<std::vector<Range>(int)>& wanted);
 
-  Index rows() const { return rows_; }  ///< that this rank computes with
+  Index rows() const { return rows_; }  ///< rows that this rank computes with
   Index requests() const {
     return requests_;
-  }  ///< its own rows, once for each rank that wants them
+  }  ///< rows that this rank owns, counted once for each rank that wants them
 
-  /// W <- the wanted rows of V. V: this rank's rows x b; W: b x rows(); buffer: b requests()
-  /// doubles. Collective.
+  /// W <- the rows of V that this rank wants. V: the rows it owns, x b; W: b x rows(); buffer:
+  /// b requests() doubles. Collective.
   void gather(MatrixView<const double> V, double* buffer, MatrixView<double> W) const;
-  /// Y <- the sum of what the ranks have in Z for this rank's rows, added in rank order. Z: b x
-  /// rows(); Y: this rank's rows x b. Collective.
+  /// Y <- the sum, in rank order, of the contributions in the ranks' Z to the rows that this rank
+  /// owns. Z: b x rows(); buffer: b requests() doubles; Y: the rows it owns, x b. Collective.
   void add(MatrixView<const double> Z, double* buffer, MatrixView<double> Y) const;
 
  private:
   comm::Communicator comm_;
   struct Piece {
-    Range rows;  ///< of this rank's rows, from 0
-    bool own;    ///< wanted here
+    Range rows;  ///< of the rows that this rank owns, from 0
+    bool own;    ///< wanted by this rank itself
   };
   Index rows_ = 0, requests_ = 0;
   Index first_own_ = 0;                     ///< where its own rows begin in W

@@ -29,7 +29,7 @@ std::vector<Index> stored_extents(const io::Hdf5File& file) {
   return extents;
 }
 
-/// (1/n) M A for a stored matrix M kept by rows: every rank sees A in panels.
+/// (1/n) M A for a stored matrix M, by rows: every rank fetches A in panels. Collective.
 RowBlock<double> multiply(const RowBlock<double>& M, const RowBlock<double>& A) {
   const Index n = A.rows(), c = A.cols(), m = M.local_rows();
   RowBlock<double> F(M.comm(), M.rows(), c);
@@ -46,7 +46,8 @@ RowBlock<double> multiply(const RowBlock<double>& M, const RowBlock<double>& A) 
   return F;
 }
 
-/// (1/n) M^T A for a stored n x m matrix M, both kept by rows alike: m c numbers are summed.
+/// (1/n) M^T A for a stored n x m matrix M, by rows as A is: sums m c numbers over the ranks.
+/// Collective.
 RowBlock<double> multiply_transposed(const RowBlock<double>& M, const RowBlock<double>& A) {
   const Index c = A.cols(), m = M.cols();
   Matrix<double> sum(c, m, 0.0);
@@ -65,7 +66,7 @@ RowBlock<double> read_rows(const comm::Communicator& comm, const std::string& pa
   const auto file = io::Hdf5File::open(comm, path);
   const auto extents = stored_extents(file);
   if (extents[0] != rows || extents[1] != cols)
-    throw InputError("{}: {} is {} x {}, but the data sets make it {} x {}", path, kDataset,
+    throw InputError("{}: {} is {} x {}, but the data sets need {} x {}", path, kDataset,
                      extents[0], extents[1], rows, cols);
   auto matrix = file.read_rows<double>(kDataset);
   comm::agree_or_throw(
@@ -79,14 +80,14 @@ std::optional<std::string> text_of(const io::Hdf5File& file, const char* attribu
   return file.text_attribute("/", attribute);
 }
 
-/// What a kernel file says of itself. Collective.
+/// The shape and the attributes of a kernel file. Collective.
 struct Stored {
   explicit Stored(const io::Hdf5File& file)
       : extents(stored_extents(file)),
         rows(text_of(file, "data_hash")),
         columns(text_of(file, "data2_hash")),
         kernel(text_of(file, "kernel")) {
-    // One set where there is no second one, and a matrix that is not square is of two.
+    // A square matrix without data2_hash is of one set; a matrix that is not square is of two.
     if (!columns && extents[0] == extents[1]) columns = rows;
   }
   std::vector<Index> extents;
@@ -98,14 +99,14 @@ const char* const kRemedy =
     "give the rows, their order, `limit`, `scale`, `standardize` and `unit_norm` that the file was "
     "written with, or write it again with mercer-kernel";
 
-/// One side of a matrix beside the job's rows; a line where the file does not tell. `side`: "rows"
-/// or "columns". Throws InputError. Local.
+/// Compares the hash of one side of a matrix, `side` = "rows" or "columns", with that of the job's
+/// rows; adds a line where the file has no hash. Throws InputError. Local.
 void require_same(const std::string& path, const char* side, const std::optional<std::string>& hash,
                   const RowIdentity& here, std::vector<std::string>& lines) {
   if (!hash) {
     lines.push_back(fmt::format(
-        "{}: does not tell whose its {} are (no {}, which mercer-kernel writes): that "
-        "they are {}, in their order, is taken on trust",
+        "{}: does not say which data its {} belong to (no attribute {}, which mercer-kernel "
+        "writes): taken on trust to be {}, in their order",
         path, side, std::string_view(side) == "rows" ? "data_hash" : "data2_hash", here.name));
     return;
   }
@@ -174,7 +175,7 @@ std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
     throw InputError("{}: {} is {} x {}, but {} are {} and {} are {}: it must be {} x {}", cross_,
                      kDataset, cross.extents[0], cross.extents[1], test.name, test.rows, train.name,
                      train.rows, m, n);
-  std::optional<std::string> kernel;  // of K.h5, which predictions do not need
+  std::optional<std::string> kernel;  // of K.h5, if it is there: predictions do not need it
   try {
     kernel = Stored(io::Hdf5File::open(comm, matrix_)).kernel;
   } catch (const InputError&) {
@@ -197,7 +198,7 @@ DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const Pr
   auto K = comm::together(comm, [&] { return DistMatrix<T>(grid, n, n, options.nb); });
   const auto file = io::Hdf5File::open(comm, source.matrix_path());
   file.read(kDataset, K);
-  // Of the type it is stored in and the one it is read into.
+  // The coarser of the type it is stored in and the type it is read into.
   const double rounding = std::max(file.rounding(kDataset),
                                    0.5 * static_cast<double>(std::numeric_limits<T>::epsilon()));
 
@@ -220,9 +221,8 @@ DistMatrix<T> assemble(const Source& source, const RowBlock<double>& X, const Pr
   const double tolerance = std::max(1e-10, 16 * rounding);
   if (!(difference <= tolerance * largest))
     throw InputError(
-        "{}: the kernel matrix is not symmetric: entries differ from the transpose by {:.3g}, "
-        "{:.1e} "
-        "of the largest, {:.3g}, would be rounding",
+        "{}: the kernel matrix is not symmetric: entries differ from the transpose by up to "
+        "{:.3g}, rounding allows {:.1e} of the largest entry, {:.3g}",
         source.matrix_path(), difference, tolerance, largest);
   return K;
 }

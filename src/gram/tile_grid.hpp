@@ -21,11 +21,11 @@ struct Tile {
   friend bool operator==(const Tile&, const Tile&) = default;
 };
 
-/// The lower triangle of an n x n matrix in square tiles over a process grid. Process p of P has
-/// one tile row of every P successive ones, in the order 0 1 ... P-1 P-1 ... 1 0 0 1 ...: folded,
-/// because the plain cycle gives process 0 the longest of every P columns of the triangle, and N
-/// tiles a side then lie uneven by 1/N; folded they are even at every second cycle. The same for
-/// tile columns. A pure value; every function is local.
+/// The lower triangle of an n x n matrix in square tiles over a process grid. Of every P successive
+/// tile rows each of P processes has one, in the folded order 0 1 ... P-1 P-1 ... 1 0 0 1 ...: the
+/// plain cycle would give process 0 the longest of every P columns of the triangle, whereas folded
+/// the load is balanced after every second cycle. The same for tile columns. A pure value; every
+/// function is local.
 struct TileGrid {
   Index n = 0;
   Index tile = 1;
@@ -34,13 +34,13 @@ struct TileGrid {
   Index tiles() const { return ceil_div(n, tile); }
   Index begin(Index T) const { return T * tile; }
   Index size(Index T) const { return std::min(tile, n - T * tile); }
-  /// The tile row (or column) that a process has in the given cycle; may lie beyond the last.
+  /// The tile row (or column) that a process has in the given cycle; may be past the last one.
   static Index nth(Index cycle, int process, int processes) {
     return cycle * processes + (cycle % 2 == 0 ? process : processes - 1 - process);
   }
   int active() const { return shape.rows * shape.cols; }
 
-  /// All ascending; empty for ranks beyond the grid.
+  /// The tile rows and tile columns of a rank, ascending; empty for ranks outside the grid.
   std::vector<Index> tile_rows(int rank) const { return mine(rank, rank / shape.cols, shape.rows); }
   std::vector<Index> tile_cols(int rank) const { return mine(rank, rank % shape.cols, shape.cols); }
   /// A rank's tiles, column by column.
@@ -66,7 +66,7 @@ struct TileGrid {
     for (const Index T : of) result.push_back({begin(T), begin(T) + size(T)});
     return result;
   }
-  /// Entries of a tile as it is kept: a diagonal one is square.
+  /// Entries of a stored tile: of a diagonal one both triangles.
   Index entries(const Tile& t) const { return size(t.I) * size(t.J); }
 
  private:

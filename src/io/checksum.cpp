@@ -41,7 +41,7 @@ std::uint64_t little_endian(std::uint64_t word) {
   return std::endian::native == std::endian::little ? word : __builtin_bswap64(word);
 }
 
-/// The terms of bytes [first, last), counted from `begin`. Local.
+/// The sum of the terms of bytes [first, last), counted from `begin`. Throws InputError. Local.
 std::uint64_t terms_of_share(const std::string& path, const std::string& shown, Index begin,
                              Index first, Index last) {
   const PosixFile file(path, O_RDONLY);
@@ -64,7 +64,7 @@ Index size_of(const std::string& path, const std::string& shown) {
   return status.st_size;
 }
 
-/// A file as it stands: another one after every change.
+/// Device, inode, size and times of a file: different after every change.
 using Version = std::tuple<dev_t, ino_t, off_t, time_t, long, time_t, long>;
 
 std::optional<Version> version_of(const std::string& path) {
@@ -74,26 +74,26 @@ std::optional<Version> version_of(const std::string& path) {
                  s.st_ctim.tv_sec, s.st_ctim.tv_nsec);
 }
 
-/// Those that this process has verified: large files are opened more than once in a run.
+/// What this process has verified: a run opens large files more than once.
 std::set<Version>& verified() {
   static std::set<Version> versions;
   return versions;
 }
 
-/// Not of a file that was changed just now: it could be changed again within the clock's tick.
+/// Not for a file that was changed just now: another change within the clock's tick would not show.
 void note_verified(const std::string& path) {
   const auto version = version_of(path);
   constexpr time_t kSeconds = 3;
   if (version && std::get<5>(*version) + kSeconds < std::time(nullptr)) verified().insert(*version);
 }
 
-/// On every rank? Collective.
+/// Whether every rank has verified the file as it is. Collective.
 bool is_verified(const comm::Communicator& comm, const std::string& path) {
   const auto version = version_of(path);
   return comm.all_reduce(version && verified().contains(*version) ? 1 : 0, comm::Op::min) != 0;
 }
 
-/// What the file says of itself; nothing where it is none of Mercer's. Throws InputError. Local.
+/// The checksum in the file's block; nothing where the file has none. Throws InputError. Local.
 std::optional<Checksum> stored_checksum(const std::string& path) {
   const PosixFile file(path, O_RDONLY);
   if (file < 0) throw InputError("{}: cannot be read: {}", path, reason());
@@ -104,7 +104,7 @@ std::optional<Checksum> stored_checksum(const std::string& path) {
   const auto checksum = parse_checksum_block(block);
   if (!checksum)
     throw InputError(
-        "{}: is damaged or cut short: the line with its checksum, at the start, cannot be read",
+        "{}: is damaged or cut short: the line with the checksum, at its start, cannot be read",
         path);
   return checksum;
 }

@@ -24,7 +24,8 @@ std::string directory_of(const std::string& path) {
   return parent.empty() ? "." : parent.string();
 }
 
-/// Rank 0, before anything is computed: creates the file and proves that it takes bytes.
+/// Creates the file and writes a few bytes, to prove before any work that they can be written.
+/// Throws InputError. For rank 0.
 void claim(const std::string& path, TemporaryFile& temporary) {
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
@@ -39,14 +40,14 @@ void claim(const std::string& path, TemporaryFile& temporary) {
     throw InputError("{}: cannot be written: {}", path, reason());
 }
 
-/// Throws InputError unless it is a file that can be read. Local.
+/// Throws InputError unless `path` is a file that can be read and is not empty. Local.
 void expect_file(const std::string& path) {
   require_file(path, path);
   std::error_code error;
   if (fs::file_size(path, error) == 0) throw InputError("{}: is empty", path);
 }
 
-/// Throws InputError unless it is a whole HDF5 file. Local.
+/// Opens `path`. Throws InputError unless it is a complete HDF5 file. Local.
 hid_t open_for_reading(const std::string& path) {
   if (H5Fis_hdf5(path.c_str()) <= 0) throw InputError("{}: is not an HDF5 file", path);
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
@@ -56,7 +57,8 @@ hid_t open_for_reading(const std::string& path) {
   return file;
 }
 
-/// Claims `bytes` after `end` on the disk, or at least looks whether they are free.
+/// Reserves `bytes` after `end` on the disk, or, where the file system cannot, checks that they are
+/// free. Throws RunError. Local.
 void take_space(const std::string& path, const std::string& temporary, Index end, Index bytes) {
   const PosixFile file(temporary, O_WRONLY);
   if (file >= 0 && ::fallocate(file, FALLOC_FL_KEEP_SIZE, end, bytes) == 0) return;
@@ -69,7 +71,7 @@ void take_space(const std::string& path, const std::string& temporary, Index end
     throw RunError("{}: cannot be written: {}", path, std::strerror(ENOSPC));
 }
 
-/// What was reserved beyond the end is given back.
+/// Gives back the space that was reserved beyond the end of the file.
 void trim(const std::string& path, const std::string& temporary) {
   const PosixFile file(temporary, O_RDWR);
   struct stat status {};
@@ -133,8 +135,8 @@ Hdf5File Hdf5File::open(const comm::Communicator& comm, const std::string& path,
     state->file = open_for_reading(path);
     if (origin == Origin::mercer && !state->verified)
       throw InputError(
-          "{}: has no checksum: it was written by another program or by a Mercer of before there "
-          "were any: write it again",
+          "{}: has no checksum: it was written by another program, or by a Mercer older than "
+          "checksums: write it again",
           path);
   });
   return Hdf5File(std::move(state));
@@ -155,7 +157,7 @@ Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& pat
   const std::string temporary = comm.broadcast(own ? own->name() : std::string(), 0);
   comm::together(comm, [&] {
     if (PosixFile(temporary, O_RDWR) < 0)
-      throw InputError("{}: is not seen by every rank: choose a shared file system", path);
+      throw InputError("{}: is not seen by every rank: give a place that all share", path);
   });
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_fapl_mpio(access, comm.handle(), MPI_INFO_NULL);
@@ -166,7 +168,7 @@ Hdf5File Hdf5File::create(const comm::Communicator& comm, const std::string& pat
   const int opened = comm.all_reduce(file >= 0 ? 1 : 0, comm::Op::sum);
   if (opened == comm.size()) return Hdf5File(std::move(state));
   if (opened > 0) comm::abort_run(path.c_str(), "HDF5 created the file on some ranks only");
-  throw InputError("{}: HDF5 cannot create a file there", path);
+  throw InputError("{}: HDF5 cannot create this file", path);
 }
 
 void Hdf5File::finish() {

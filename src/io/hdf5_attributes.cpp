@@ -33,6 +33,19 @@ Handle text_type() {
   return type;
 }
 
+/// An attribute, its type and its extent. Throws InputError where there is none.
+struct Opened {
+  Opened(hid_t file, const std::string& path, const std::string& object, const std::string& name)
+      : attribute(H5Aopen_by_name(file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
+                  H5Aclose),
+        type(attribute.ok() ? H5Aget_type(attribute) : H5I_INVALID_HID, H5Tclose),
+        space(attribute.ok() ? H5Aget_space(attribute) : H5I_INVALID_HID, H5Sclose) {
+    if (!attribute.ok()) throw InputError("{}: {} has no attribute '{}'", path, object, name);
+  }
+  bool single() const { return H5Sget_simple_extent_npoints(space) == 1; }
+  Handle attribute, type, space;
+};
+
 std::string read_text(hid_t attribute, hid_t type) {
   if (H5Tis_variable_str(type) > 0) {
     const Handle memory(H5Tcopy(type), H5Tclose);
@@ -100,15 +113,10 @@ std::string Hdf5File::text_attribute(const std::string& object, const std::strin
   const std::string text = comm::together(state_->comm, [&]() -> std::string {
     if (!state_->comm.root()) return {};
     const auto guard = state_->watchdog();
-    const Handle attribute(
-        H5Aopen_by_name(state_->file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
-        H5Aclose);
-    if (!attribute.ok()) throw InputError("{}: {} has no attribute '{}'", path(), object, name);
-    const Handle type(H5Aget_type(attribute), H5Tclose);
-    const Handle space(H5Aget_space(attribute), H5Sclose);
-    if (H5Tget_class(type) != H5T_STRING || H5Sget_simple_extent_npoints(space) != 1)
+    const Opened attribute(state_->file, path(), object, name);
+    if (H5Tget_class(attribute.type) != H5T_STRING || !attribute.single())
       throw InputError("{}: the attribute '{}' of {} is not a text", path(), name, object);
-    return read_text(attribute, type);
+    return read_text(attribute.attribute, attribute.type);
   });
   return state_->comm.broadcast(text, 0);
 }
@@ -118,16 +126,11 @@ double Hdf5File::number_attribute(const std::string& object, const std::string& 
   double value = comm::together(state_->comm, [&]() -> double {
     if (!state_->comm.root()) return 0;
     const auto guard = state_->watchdog();
-    const Handle attribute(
-        H5Aopen_by_name(state_->file, object.c_str(), name.c_str(), H5P_DEFAULT, H5P_DEFAULT),
-        H5Aclose);
-    if (!attribute.ok()) throw InputError("{}: {} has no attribute '{}'", path(), object, name);
-    const Handle type(H5Aget_type(attribute), H5Tclose);
-    const Handle space(H5Aget_space(attribute), H5Sclose);
-    const H5T_class_t kind = H5Tget_class(type);
+    const Opened attribute(state_->file, path(), object, name);
+    const H5T_class_t kind = H5Tget_class(attribute.type);
     double number = 0;
-    if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || H5Sget_simple_extent_npoints(space) != 1 ||
-        H5Aread(attribute, H5T_NATIVE_DOUBLE, &number) < 0)
+    if ((kind != H5T_FLOAT && kind != H5T_INTEGER) || !attribute.single() ||
+        H5Aread(attribute.attribute, H5T_NATIVE_DOUBLE, &number) < 0)
       throw InputError("{}: the attribute '{}' of {} is not a number", path(), name, object);
     return number;
   });

@@ -10,7 +10,7 @@ namespace {
 
 constexpr Index kSlabBytes = Index{1} << 28;    // one hyperslab of a row block, which is not staged
 constexpr Index kPanelBytes = Index{24} << 20;  // a rank's part of a panel that is staged
-constexpr double kSlabSeconds = 60;             // of computing: decompressing takes a few
+constexpr double kSlabSeconds = 60;             // of processor time; decompressing takes a few
 constexpr Index kChunkBytes = Index{1} << 20;
 constexpr Index kMostElements = Index{1} << 59;  // of a dataset
 
@@ -20,8 +20,7 @@ hid_t native() {
   return std::is_same_v<T, double> ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
 }
 
-/// The row-major selection of rows [first, first + count) of a dataset, of all of its rows'
-/// elements.
+/// Selects rows [first, first + count) of a dataset, with all of their elements, row-major.
 Handle select_rows(hid_t dataset, Index first, Index count) {
   const hid_t space = H5Dget_space(dataset);
   hsize_t extents[H5S_MAX_RANK] = {}, start[H5S_MAX_RANK] = {};
@@ -44,10 +43,10 @@ Handle memory_space(hid_t selection) {
   return Handle(space, H5Sclose);
 }
 
-/// A dataset under construction.
+/// A dataset that is being written.
 class Writer {
  public:
-  /// Collective. Rows in chunks of whole rows, about 1 MiB each.
+  /// Creates the dataset, in chunks of whole rows, about 1 MiB each. Collective.
   Writer(const Hdf5File& file, const comm::Communicator& comm, hid_t id, std::string name,
          hid_t type, std::vector<Index> extents)
       : path_(file.path()),
@@ -60,7 +59,7 @@ class Writer {
     H5Pset_dxpl_mpio(transfer_, H5FD_MPIO_COLLECTIVE);
     agree(dataset_.ok());
   }
-  /// Collective: every rank its rows, or none.
+  /// Writes rows [first, first + count); every rank its own, which may be none. Collective.
   void rows(Index first, Index count, const void* values) const {
     if (empty_) return;  // nothing was allocated in the file
     const Handle selection = select_rows(dataset_, first, count);
@@ -81,7 +80,7 @@ class Writer {
     const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
                        H5Sclose);
     const Handle layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
-    if (!empty_) {  // HDF5 has no chunks of nothing
+    if (!empty_) {  // HDF5 does not take chunks of no elements
       chunk[0] = std::clamp<hsize_t>(static_cast<hsize_t>(kChunkBytes) / row, 1, sizes[0]);
       while (chunk.back() * H5Tget_size(type_) > static_cast<hsize_t>(kSlabBytes))
         chunk.back() = (chunk.back() + 1) / 2;
@@ -108,8 +107,8 @@ Index product(const std::vector<Index>& extents, std::size_t from) {
   return result;
 }
 
-/// Local. Throws InputError where the bytes of a product of extents pass 2^63: from here on
-/// products are safe.
+/// Throws InputError for more than 2^59 elements: products of the extents, and their bytes, do not
+/// overflow from here on. Local.
 std::vector<Index> extents_of(hid_t dataset, const std::string& path, const std::string& name) {
   const Handle space(H5Dget_space(dataset), H5Sclose);
   hsize_t sizes[H5S_MAX_RANK] = {};
@@ -120,15 +119,15 @@ std::vector<Index> extents_of(hid_t dataset, const std::string& path, const std:
     const bool large = extent > static_cast<hsize_t>(kMostElements);
     const auto size = std::max<Index>(1, large ? kMostElements : static_cast<Index>(extent));
     if (large || elements > kMostElements / size)
-      throw InputError("{}: the dataset '{}' claims {} numbers, more than there can be", path, name,
-                       fmt::join(extents, " x "));
+      throw InputError("{}: the dataset '{}' claims {} numbers, more than a file can hold", path,
+                       name, fmt::join(extents, " x "));
     elements *= size;
   }
   return {extents.begin(), extents.end()};
 }
 
 bool exists(hid_t file, const std::string& dataset) {
-  // H5Lexists fails, rather than saying no, where a group on the way is missing.
+  // H5Lexists fails, instead of returning 0, where a group on the way is missing.
   for (std::size_t at = dataset.find('/', 1);; at = dataset.find('/', at + 1)) {
     const std::string part = dataset.substr(0, at);
     if (part.empty() || H5Lexists(file, part.c_str(), H5P_DEFAULT) <= 0) return false;
@@ -144,18 +143,19 @@ std::string file_of(hid_t object) {
   return name;
 }
 
-/// Does the file itself hold the dataset? A checksum says nothing of other files. Local.
+/// Whether the file itself holds the dataset: its checksum covers no other file. Local.
 bool in_file(hid_t file, hid_t dataset) {
   const Handle layout(H5Dget_create_plist(dataset), H5Pclose);
   return file_of(file) == file_of(dataset) && H5Pget_layout(layout) != H5D_VIRTUAL &&
          H5Pget_external_count(layout) == 0;
 }
 
-/// Of a verified file: its numbers are there, as Mercer writes them. Throws InputError. Local.
+/// Throws InputError unless the verified file itself holds all numbers of the dataset, as files of
+/// Mercer do. Local.
 void expect_stored(hid_t file, hid_t dataset, const std::string& path, const std::string& name) {
   if (!in_file(file, dataset))
-    throw InputError("{}: the dataset '{}' lies in another file, as Mercer writes none", path,
-                     name);
+    throw InputError("{}: the dataset '{}' lies in another file, but Mercer writes all into one",
+                     path, name);
   const Index elements = product(extents_of(dataset, path, name), 0);
   const Handle type(H5Dget_type(dataset), H5Tclose);
   const double claimed = static_cast<double>(elements) * static_cast<double>(H5Tget_size(type));
@@ -277,8 +277,8 @@ void Hdf5File::write(const std::string& dataset, Index n, std::span<const Index>
   const int me = state_->comm.rank();
   comm::together(state_->comm, [&] {
     if (static_cast<Index>(own.size()) != partition.size(me))
-      throw RunError("{}: '{}': {} values of a rank, {} are its part of {}", path(), dataset,
-                     own.size(), partition.size(me), n);
+      throw RunError("{}: '{}': rank {} passes {} values, but its part of {} is {}", path(),
+                     dataset, me, own.size(), n, partition.size(me));
   });
   state_->reserve(n * static_cast<Index>(sizeof(Index)));
   const Writer writer(*this, state_->comm, state_->file, dataset, native<Index>(), {n});
@@ -302,14 +302,14 @@ void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> ow
   const int me = state_->comm.rank();
   comm::together(state_->comm, [&] {
     if (own.cols != partition.size(me) || (own.cols > 1 && own.ld != own.rows))
-      throw RunError("{}: '{}': {} rows of a rank, {} contiguous ones are its part of {}", path(),
-                     dataset, own.cols, partition.size(me), n);
+      throw RunError("{}: '{}': rank {} passes {} rows, but its part of {} is {}, contiguous",
+                     path(), dataset, me, own.cols, n, partition.size(me));
   });
   state_->reserve(n * own.rows * static_cast<Index>(sizeof(T)));
   const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(), {n, own.rows});
   const Index row_bytes = std::max<Index>(1, own.rows * static_cast<Index>(sizeof(T)));
   const Index step = std::max<Index>(1, kSlabBytes / row_bytes);
-  // Rank 0 has the most rows; every rank joins each of its slabs.
+  // Rank 0 has the most rows: every rank takes part in as many collective writes.
   for (Index done = 0; done < partition.size(0); done += step) {
     const Index count = std::clamp<Index>(own.cols - done, 0, step);
     writer.rows(partition.begin(me) + done, count, own.data + done * own.rows);

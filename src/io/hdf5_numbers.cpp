@@ -1,4 +1,4 @@
-// Numbers of files that are checked before they are used.
+// Numbers of a file, checked before they are used.
 #include <algorithm>
 #include <cmath>
 

@@ -13,7 +13,7 @@
 
 namespace mercer::io {
 
-/// Keeps HDF5 from printing its error stack: the user gets Mercer's one line.
+/// Keeps HDF5 from printing its error stack: the user gets Mercer's one line instead.
 class Quiet {
  public:
   Quiet() {
@@ -29,7 +29,7 @@ class Quiet {
   void* data_ = nullptr;
 };
 
-/// An HDF5 identifier with its own way of being closed.
+/// Owns an HDF5 identifier and closes it with `close`.
 class Handle {
  public:
   Handle(hid_t id, herr_t (*close)(hid_t)) : id_(id), close_(close) {}
@@ -46,33 +46,33 @@ class Handle {
   herr_t (*close_)(hid_t);
 };
 
-/// A file under way. A file that is read is opened by every rank on its own, so that one rank's
-/// trouble cannot keep the others waiting; one that is written is open through MPI-IO.
+/// An open file. One that is read is opened by every rank on its own, so that an error on one rank
+/// cannot leave the others waiting; one that is written is open through MPI-IO.
 struct Hdf5File::State {
   comm::Communicator comm;
   std::string path;
-  std::string temporary;               ///< where it is written; empty: reading
-  std::unique_ptr<TemporaryFile> own;  ///< the same on rank 0, whose it is
+  std::string temporary;               ///< the name it is written under; empty: reading
+  std::unique_ptr<TemporaryFile> own;  ///< of that name, on rank 0, which owns it
   hid_t file = -1;
-  bool verified = false;  ///< reading: the file's checksum is there and right
+  bool verified = false;  ///< reading: the file has a right checksum
 
   ~State();
   bool writing() const { return !temporary.empty(); }
   /// Throws RunError unless the file is open for writing.
   void require_writing() const;
-  /// Throws InputError unless it is a dataset of numbers, and, in a verified file, all of them are
-  /// there. Local.
+  /// Opens a dataset of numbers. Throws InputError where `name` is none, or where a verified file
+  /// does not itself hold all of them. Local.
   Handle open_numeric(const std::string& name) const;
-  /// Rows [first, first + count) of a dataset as T, in slabs. Throws InputError. Local.
+  /// Reads rows [first, first + count) of a dataset as T, in slabs. Throws InputError. Local.
   template <class T>
   void read_slabs(const std::string& name, Index first, Index count, Index row_size,
                   T* values) const;
-  /// For calls of HDF5 that read an unverified file, whose damage may keep them for ever; null for
-  /// others. Local.
+  /// A watchdog for calls of HDF5 on an unverified file, which damage may make endless; null for
+  /// other files. `seconds`: of processor time. Local.
   std::unique_ptr<Watchdog> watchdog(double seconds = 10) const;
-  /// Collective. Throws RunError, naming the path, when the disk cannot take `bytes` more: found
-  /// out before HDF5 begins, because HDF5 does not recover from a collective write that fails in
-  /// part.
+  /// Throws RunError, naming the path, where the disk cannot take `bytes` more. Called before HDF5
+  /// writes, because it does not recover from a collective write that fails on some ranks.
+  /// Collective.
   void reserve(Index bytes) const;
 };
 

@@ -7,8 +7,8 @@
 namespace mercer::io {
 namespace {
 
-constexpr double kTextSeconds = 60;                       // of computing
-constexpr std::size_t kMostTexts = std::size_t{1} << 59;  // bytes
+constexpr double kTextSeconds = 60;                       // of processor time
+constexpr std::size_t kMostTexts = std::size_t{1} << 59;  // their bytes
 
 Handle open_dataset(hid_t file, const std::string& dataset) {
   return {H5Dopen2(file, dataset.c_str(), H5P_DEFAULT), H5Dclose};
@@ -60,13 +60,13 @@ std::vector<std::string> Hdf5File::read_texts(const std::string& dataset, Index 
     if (!data.ok()) throw InputError("{}: has no dataset '{}'", path(), dataset);
     const Handle stored(H5Dget_type(data), H5Tclose), space(H5Dget_space(data), H5Sclose);
     if (H5Tget_class(stored) != H5T_STRING)
-      throw InputError("{}: the dataset '{}' holds no texts", path(), dataset);
+      throw InputError("{}: the dataset '{}' does not hold texts", path(), dataset);
     const auto count = static_cast<std::size_t>(H5Sget_simple_extent_npoints(space));
     if (wanted >= 0 && count != static_cast<std::size_t>(wanted))
       throw InputError("{}: the dataset '{}' holds {} texts, {} are wanted", path(), dataset, count,
                        wanted);
     if (count > kMostTexts / std::max<std::size_t>(1, H5Tget_size(stored)))
-      throw InputError("{}: the dataset '{}' claims {} texts, more than there can be", path(),
+      throw InputError("{}: the dataset '{}' claims {} texts, more than a file can hold", path(),
                        dataset, count);
     const Handle type(H5Tcopy(stored), H5Tclose);
     bool ok = false;

@@ -12,7 +12,7 @@ bool has(const Identity& list, const std::string& name) {
   return std::ranges::any_of(list, [&](const auto& pair) { return pair.first == name; });
 }
 
-/// The attribute of a name: without the backticks of a field.
+/// The name of the attribute: without the backticks that mark a field.
 std::string attribute_of(std::string name) {
   std::erase(name, '`');
   return name;
@@ -72,7 +72,7 @@ std::string differences(const Hdf5File& file, const Identity& settings,
   }
   if (before.empty()) return "";
   return fmt::format("was written with {}; goes on with {}{}", before, now,
-                     rounding ? ": other last bits" : "");
+                     rounding ? ": the last bits may differ" : "");
 }
 
 }  // namespace mercer::io

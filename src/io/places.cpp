@@ -20,21 +20,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Device and number of a regular file; nothing where there is none.
+/// Device and inode of a regular file; nothing where there is none.
 std::optional<std::pair<dev_t, ino_t>> file_at(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
   return std::pair(status.st_dev, status.st_ino);
 }
 
-/// Where nothing is: the path without links and dots.
+/// The path without links and dots: how files that do not exist yet are compared.
 std::string canonical(const std::string& path) {
   std::error_code error;
   const auto whole = fs::weakly_canonical(fs::absolute(followed(path), error), error);
   return error ? path : whole.string();
 }
 
-/// Neither standard output nor what is there and no file, such as /dev/null: they take any number.
+/// False for standard output, and for what exists and is not a regular file, such as /dev/null: any
+/// number of outputs may go there.
 bool is_place(const std::string& path) {
   std::error_code ignored;
   const auto status = fs::status(path, ignored);
@@ -47,12 +48,12 @@ bool same_file(const std::string& a, const std::string& b) {
   return !here && !there && canonical(a) == canonical(b);
 }
 
-/// Rank 0 alone reads it and sends every rank its rows.
+/// Whether rank 0 alone reads `file` and sends every rank its rows.
 bool read_once(const std::string& spec, const std::string& file) {
   return spec.starts_with("csv:") || spec.starts_with("libsvm:") || file.ends_with(".gz");
 }
 
-/// Size, number and time of change: equal where all ranks see one file. Not to be shown.
+/// Size, inode and time of change: equal where all ranks see one file. Not for messages.
 std::string identity(const std::string& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) return "";
@@ -60,7 +61,7 @@ std::string identity(const std::string& file) {
                      status.st_mtim.tv_nsec);
 }
 
-/// "3224 bytes, hash 0123456789abcdef"; FNV-1a over words of eight bytes.
+/// "3224 bytes, hash 0123456789abcdef", FNV-1a over words of eight bytes; or "not there".
 std::string contents(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              std::fclose);
@@ -78,7 +79,7 @@ std::string contents(const std::string& path) {
   return fmt::format("{} bytes, hash {:016x}", size, hash);
 }
 
-/// The number of the folder that a file lies in: another one where a relative name means another
+/// The inode of the folder that a file lies in: it differs where a relative name means another
 /// place.
 std::string folder(const std::string& file) {
   const auto parent = fs::path(file).parent_path();
@@ -93,7 +94,7 @@ std::string absolute(const std::string& file) {
   return error ? file : whole.lexically_normal().string();
 }
 
-/// One fact a file that every rank opens: `of` it.
+/// of(FILE), for every file that each rank opens, as a fact.
 template <class Of>
 std::vector<comm::Fact> facts(const std::vector<NamedFile>& reads, Of&& of) {
   std::vector<comm::Fact> facts;
@@ -132,13 +133,13 @@ OutputPlaces::OutputPlaces(const comm::Communicator& comm, const std::vector<Nam
     for (std::size_t i = 0; i < outputs_.size(); ++i)
       for (std::size_t j = 0; j < i; ++j)
         if (same_file(outputs_[i].path, outputs_[j].path))
-          throw InputError("{} {} and {} {} are one file: give each a name of its own",
-                           outputs_[j].who, outputs_[j].path, outputs_[i].who, outputs_[i].path);
+          throw InputError("{} {} and {} {} are one file: give each its own", outputs_[j].who,
+                           outputs_[j].path, outputs_[i].who, outputs_[i].path);
     for (const auto& [owner, path] : outputs_)
       for (const auto& [who, other] : outputs_)
         if (canonical(other) == canonical(path) + ".lock")
-          throw InputError("{} {}: is the name of the lock of {} {}: give another one", who, other,
-                           owner, path);
+          throw InputError("{} {}: is the lock file of {} {}: give another name", who, other, owner,
+                           path);
     for (const auto& read : reads) refuse_overwriting(read);
     for (const auto& output : outputs_)
       if (locked(output)) {
@@ -157,7 +158,7 @@ void OutputPlaces::refuse_overwriting(const NamedFile& read) const {
   for (const auto& file : files_in(read.path))
     for (const auto& [who, path] : outputs_)
       if (same_file(file, path))
-        throw InputError("{} {}: is what {} reads ({}): give another file to write", who, path,
+        throw InputError("{} {}: is read by {} ({}): give another file to write", who, path,
                          read.who, read.path);
 }
 
@@ -175,7 +176,7 @@ void require_same_files(const comm::Communicator& comm, const std::vector<NamedF
   if (!comm::same(comm, folders)) {
     for (std::size_t i = 0; i < writes.size(); ++i) folders[i].value = absolute(writes[i].path);
     comm::require_same(comm, folders, "every rank writes its part, in one folder that all share");
-    throw InputError("{} {}: its folder is another one on some ranks: give one that all share",
+    throw InputError("{} {}: its folder is not the same on all ranks: give one that all share",
                      writes[0].who, writes[0].path);
   }
   if (comm::same(comm, facts(reads, identity))) return;

@@ -26,7 +26,7 @@ class PosixFile {
   int fd_;
 };
 
-/// Of the system call that failed last.
+/// Why the last system call failed, by errno.
 inline std::string reason() {
   return std::strerror(errno);
 }

@@ -17,7 +17,7 @@ volatile std::sig_atomic_t noted = 0;
 bool in_solver = false;
 
 constexpr int kEnding[] = {SIGINT, SIGHUP, SIGTERM, SIGXCPU, SIGUSR1, SIGUSR2};
-std::array<char, 256> farewell{};  // plain memory, which a handler may look at
+std::array<char, 256> farewell{};  // plain memory, which a signal handler may read
 std::size_t farewell_length = 0;
 
 extern "C" void note_signal(int) {
@@ -28,7 +28,7 @@ extern "C" void remove_and_leave(int signal) {
   remove_temporaries();
   static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
   if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
-  std::signal(signal, SIG_DFL);  // tells a shell's loop to end; 130 there too
+  std::signal(signal, SIG_DFL);  // a shell's loop ends only then, and shows 130 as well
   std::raise(signal);
 }
 
@@ -41,7 +41,8 @@ void handle(void (*handler)(int)) {
 
 void leave_on_signals(const std::string& program) {
   if (!program.empty()) {
-    const auto text = program + ": interrupted: files are as they were, nothing more is kept\n";
+    const auto text =
+        program + ": interrupted: files are as they were, unfinished ones are removed\n";
     farewell_length = std::min(text.size(), farewell.size());
     std::copy_n(text.data(), farewell_length, farewell.data());
   }

@@ -30,14 +30,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kMark = ".tmp-";
-constexpr const char* kSays = "mercer: ";  // a lock's file begins so
+constexpr const char* kSays = "mercer: ";  // how a lock file begins
 
 std::string host() {
   char name[256] = {};
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
-/// Host, boot and process namespace in eight hexadecimal digits (FNV-1a).
+/// A hash of host, boot and process namespace, eight hexadecimal digits (FNV-1a of 32 bits).
 std::string machine() {
   std::string boot, text = host();
   std::ifstream("/proc/sys/kernel/random/boot_id") >> boot;
@@ -48,7 +48,7 @@ std::string machine() {
   return fmt::format("{:08x}", hash);
 }
 
-/// When the process began, in ticks since the boot; nothing where there is none.
+/// When process `pid` began, in ticks since the boot; nothing where there is no such process.
 std::optional<std::uint64_t> start_of(long pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -74,7 +74,7 @@ struct Owner {
   std::uint64_t start = 0;
 };
 
-/// Of "MACHINE-PID-START-COUNT".
+/// The owner in "MACHINE-PID-START-COUNT"; nothing for other text.
 std::optional<Owner> owner_of(const std::string& name) {
   std::vector<std::string> parts(1);
   for (const char c : name)
@@ -90,7 +90,7 @@ std::optional<Owner> owner_of(const std::string& name) {
 bool is_under_way(const Owner& owner) {
   if (::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH) return false;
   const auto start = start_of(owner.pid);
-  return !start || *start == owner.start;  // otherwise its number went to another process
+  return !start || *start == owner.start;  // otherwise another process has its number now
 }
 
 bool untouched_for_a_day(const std::string& path) {
@@ -108,7 +108,7 @@ std::string now_utc() {
   return text;
 }
 
-/// The one line of a lock's file.
+/// The one line of a lock file.
 std::string content(int descriptor) {
   char text[512] = {};
   const auto length = ::pread(descriptor, text, sizeof text - 1, 0);
@@ -116,7 +116,7 @@ std::string content(int descriptor) {
   return line.substr(0, line.find('\n'));
 }
 
-/// Is the open file still the one of that name? (Its last holder may have removed it meanwhile.)
+/// Whether the open file is still the one at `path`: its last holder may have removed it meanwhile.
 bool is_file(int descriptor, const std::string& path) {
   struct stat open {};
   struct stat named {};
@@ -124,14 +124,14 @@ bool is_file(int descriptor, const std::string& path) {
          open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
-/// Of the regular file that there is; nothing where there is none.
+/// The permissions of a regular file; nothing where there is none.
 std::optional<::mode_t> permissions(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
   return status.st_mode & 0777;
 }
 
-/// A name that remove_temporaries() finds: plain memory, which a signal's handler may look at.
+/// A name for remove_temporaries(): plain memory, which a signal handler may read.
 struct Remembered {
   std::atomic<bool> in_use{false};
   std::array<char, 4096> name{};
@@ -155,7 +155,7 @@ void forget(const std::string& name) {
     }
 }
 
-/// PATH.tmp-MACHINE-PID-START-COUNT: no two runs share one, on whatever machines.
+/// PATH.tmp-MACHINE-PID-START-COUNT: no two runs have the same, on any machines.
 std::string temporary_name(const std::string& target) {
   static std::atomic<int> count{0};
   static const std::string own = fmt::format("{}-{}-{}", machine(), static_cast<long>(::getpid()),
@@ -244,14 +244,14 @@ PathLock::PathLock(const std::string& option, const std::string& path) {
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) return;
     const std::string holder = content(descriptor);
-    if (!holder.empty() && !holder.starts_with(kSays)) {  // somebody's own file
+    if (!holder.empty() && !holder.starts_with(kSays)) {  // not a lock file
       ::close(descriptor);
       return;
     }
     if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
       const bool taken = errno == EWOULDBLOCK;
       ::close(descriptor);
-      if (!taken) {  // there are no locks here
+      if (!taken) {  // this file system has no locks
         if (holder.empty()) ::unlink(file.c_str());
         return;
       }
@@ -289,7 +289,7 @@ PathLock::~PathLock() {
 
 void PathLock::release() {
   if (descriptor_ < 0) return;
-  ::unlink(file_.c_str());  // before it is let go: whoever locks it next sees that the name is gone
+  ::unlink(file_.c_str());  // before unlocking: who locks it next then sees that the name is gone
   ::close(descriptor_);
   descriptor_ = -1;
   forget(file_);

@@ -39,7 +39,7 @@ double Watchdog::computed() const {
 }
 
 void Watchdog::end() const {
-  fmt::print(stderr, "mercer: {}: is damaged: HDF5 does not come to an end with it\n", path_);
+  fmt::print(stderr, "mercer: {}: is damaged: HDF5 does not finish reading it\n", path_);
   std::fflush(stderr);
   std::_Exit(static_cast<int>(ExitCode::bad_input));
 }

@@ -10,10 +10,10 @@
 
 namespace mercer::io {
 
-/// Ends the program with one line and the code of bad input where the thread that made it computes
-/// for `seconds` before it goes out of scope: HDF5 searches some damaged files for ever, and cannot
-/// be interrupted. Time that is spent waiting, for a disk or for other ranks, does not count. Rank
-/// 0 goes first, so that there is one line. Local.
+/// Ends the program with one line and ExitCode::bad_input where the thread that made the watchdog
+/// takes `seconds` of processor time before the watchdog is destroyed: HDF5 searches some damaged
+/// files for ever, and cannot be interrupted. Time spent waiting, for a disk or for other ranks,
+/// does not count. Ranks other than 0 get 5 s more, so that rank 0 alone prints the line. Local.
 class Watchdog {
  public:
   Watchdog(std::string path, int rank, double seconds);

@@ -63,7 +63,7 @@ void Checkpoints::end() {
 io::Hdf5File Checkpoints::open() const {
   auto file = io::Hdf5File::open(comm_, options_.path, io::Origin::mercer);
   if (!file.has_attribute("/", "checkpoint_identity"))
-    throw InputError("`resume`: {} is no checkpoint", options_.path);
+    throw InputError("`resume`: {} is not a checkpoint", options_.path);
   io::check_identity(file, identity_.problem, identity_.settings);
   return file;
 }
@@ -84,7 +84,8 @@ bool Checkpoints::step(const std::function<void(io::Hdf5File&)>& write) {
   try {
     this->write(write);
   } catch (const Error& error) {  // on all ranks
-    if (last) throw RunError("interrupted, and the checkpoint is lost: {}", error.what());
+    if (last)
+      throw RunError("interrupted, and the checkpoint could not be written: {}", error.what());
     warn_(monitor_, error.what());
   }
   since_.reset();
@@ -102,9 +103,9 @@ void Checkpoints::write(const std::function<void(io::Hdf5File&)>& state) const {
 }
 
 void Checkpoints::interrupted(const std::string& done) const {
-  throw Error(
-      ExitCode::interrupted,
-      fmt::format("interrupted after {}: {} holds it, `resume` goes on", done, options_.path));
+  throw Error(ExitCode::interrupted,
+              fmt::format("interrupted after {}: {} holds the state, `resume` goes on", done,
+                          options_.path));
 }
 
 }  // namespace mercer::jobs

@@ -15,7 +15,8 @@ namespace {
 
 constexpr Index kProbes = 4;
 
-/// (1/n) K W for random W, from the matrix as it is kept, beside the same from its kernel.
+/// The largest difference between (1/m) K W, K n x m and W random, from the stored matrix and from
+/// the kernel, relative to the largest element. Collective.
 template <class T>
 double product_difference(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel) {
   const auto& K = matrix.K;
@@ -70,7 +71,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                     .single = options.single,
                     .kernel = &kernel,
                     .numbers = options.numbers};
-  if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the rows with their outputs' numbers
+  if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the seeded rows
   const auto& machine = resources.machine;
   plan.stages.stage(plan::load(sizes, load_seconds));
   plan.stages.stage(plan.cross ? plan::assemble_cross(machine, sizes)

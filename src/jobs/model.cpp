@@ -17,8 +17,8 @@ namespace {
 
 constexpr const char* kRows = "/training_rows";
 
-/// A line NAME=VALUE for each option of reading that is not its default, and the files of a stored
-/// kernel: the names of the drivers' options, as models of the first layout have them.
+/// A line NAME=VALUE for each option of reading that differs from its default, and for the files of
+/// a stored kernel. Names are those of the drivers' options, as in models of the first layout.
 std::string options_text(const data::Options& reading, const gram::Source& kernel) {
   const data::Options none;
   std::string text;
@@ -41,10 +41,10 @@ std::string options_text(const data::Options& reading, const gram::Source& kerne
   return text;
 }
 
-/// What `options` of a model says: of reading, and of the first layout also of the kernel.
+/// The attribute `options` of a model: how to read the rows; in the first layout also the kernel.
 struct StoredOptions {
   data::Options reading;
-  std::string parameters;    ///< the weights' file of an empirical kernel
+  std::string parameters;    ///< file of the weights of an empirical kernel
   std::string kernel;        ///< "file:K.h5,CROSS.h5" of a stored one
   arch::Options deviations;  ///< where the weights' file states none
 };
@@ -106,7 +106,7 @@ StoredOptions read_options(const std::string& text, const std::string& where) {
       stored.deviations.weight_std = number<double>(where, name, value);
     else if (name == "bias-std")
       stored.deviations.bias_std = number<double>(where, name, value);
-    else if (name == "depth")  // of the kernel, as what follows: its text tells
+    else if (name == "depth")  // this and the following are in the kernel's text too: only checked
       number<Index>(where, name, value);
     else if (name == "bandwidth")
       number<double>(where, name, value);
@@ -120,7 +120,7 @@ StoredOptions read_options(const std::string& text, const std::string& where) {
   return stored;
 }
 
-/// model.kernel, and the weights of an empirical one.
+/// Sets model.kernel, and model.network for an empirical one.
 void read_kernel(const io::Hdf5File& file, const StoredOptions& stored, RidgeModel& model) {
   const auto text = file.text_attribute("/", "kernel");
   if (text.starts_with("file:")) {
@@ -149,7 +149,7 @@ void read_kernel(const io::Hdf5File& file, const StoredOptions& stored, RidgeMod
 /// Everything but the kernel.
 RidgeModel read_parts(const io::Hdf5File& file) {
   if (!file.contains("/alpha") || !file.has_attribute("/", "options"))
-    throw InputError("`model` {}: is no result of mercer-krr that can predict (no /alpha)",
+    throw InputError("`model` {}: is not a result of mercer-krr that can predict (no /alpha)",
                      file.path());
   RidgeModel model;
   model.file = file.path();
@@ -162,16 +162,16 @@ RidgeModel read_parts(const io::Hdf5File& file) {
   if (file.contains(kRows)) {
     model.rows = file.read_rows<double>(kRows, n, model.preparation.dimension);
     if (data::hash_rows(model.rows) != model.rows_hash)
-      throw InputError("{}: {} are other rows than data_hash tells", file.path(), kRows);
+      throw InputError("{}: {} does not match the attribute 'data_hash'", file.path(), kRows);
   }
   model.ridge = file.read_number("/ridge");
   if (model.ridge < 0) throw InputError("{}: /ridge is {}, negative", file.path(), model.ridge);
   if (!file.has_attribute("/", "temperature")) return model;
-  model.temperature = file.number_attribute("/", "temperature");  // infinite: all classes alike
+  model.temperature = file.number_attribute("/", "temperature");  // infinite: equal probabilities
   if (!(*model.temperature > 0) || !model.preparation.one_hot)
-    throw InputError("{}: the attribute 'temperature' is {}: that of {} is wanted", file.path(),
-                     *model.temperature,
-                     model.preparation.one_hot ? "probabilities, positive," : "no classes, none,");
+    throw InputError("{}: the attribute 'temperature' is {}: {}", file.path(), *model.temperature,
+                     model.preparation.one_hot ? "it must be positive"
+                                               : "a model without one-hot targets has none");
   return model;
 }
 
@@ -197,7 +197,7 @@ void write(io::Hdf5File& file, const RidgeModel& model, bool reference) {
   if (!reference) file.write(kRows, model.rows);
   data::write(file, model.preparation);
   file.write("/alpha", model.alpha);
-  if (!file.has_attribute("/", "kernel")) {  // else the record of a run has written them
+  if (!file.has_attribute("/", "kernel")) {  // otherwise the record of a run has written these
     file.attribute("/", "kernel", model.kernel.text());
     file.attribute("/", "n", model.n());
     file.attribute("/", "data_hash", hash_text(model.rows_hash));
@@ -263,7 +263,7 @@ plan::Plan plan_prediction(const RidgeModel& model, Index m, const Resources& re
 Predictions predict(const RidgeModel& model, const data::Dataset& test, Monitor& monitor,
                     const gram::Options& options) {
   if (model.refers() && !model.kernel.is_stored())
-    throw InputError("`model`: refers to its training rows: load them first");
+    throw InputError("`model`: refers to its training rows, which must be loaded first");
   auto f = monitor.phase("predict", [&] {
     auto with_progress = options;
     with_progress.progress = monitor.shares();

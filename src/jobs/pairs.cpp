@@ -4,7 +4,7 @@
 
 namespace mercer::jobs {
 
-spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovRun& run, Index k,
+spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovPlan& run, Index k,
                                 double tolerance, const spectral::TopPairs* before,
                                 std::uint64_t seed, Monitor& monitor) {
   const Monitor::Phase scope(monitor, "eigensolve");

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kCurves = 7;  // as many as there are colours
 constexpr Index kDrawnRows = 4000;
 
-/// g of the eigenvalues is drawn where it changes some.
+/// Eigenvalues, and g on them where it changes any.
 report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
   report::Series lambda{.label = "lambda_i", .x = {}, .y = {}},
       g{.label = "g(lambda_i)", .x = {}, .y = {}};
@@ -65,7 +65,7 @@ report::Plot error_panel(const std::vector<RidgeErrors>& errors,
       .series = std::move(series)};
 }
 
-/// Both in the targets' own units, with the line of equality.
+/// Predictions against targets, both in the targets' own units, with the line of equality.
 report::Plot prediction_panel(const dist::RowBlock<double>& predictions, const data::Dataset& test,
                               const data::Preparation& preparation) {
   auto targets = test.targets.copy();
@@ -118,7 +118,7 @@ std::vector<double> steps(const std::vector<Record>& history) {
   return values;
 }
 
-/// |v_i^T r_t| along the eigenvectors, beside what theory predicts.
+/// |v_i^T r_t| along the eigenvectors, and the prediction of linear theory.
 report::Plot direction_panel(const std::vector<Record>& history,
                              std::span<const Index> directions) {
   const auto x = steps(history);
@@ -128,7 +128,7 @@ report::Plot direction_panel(const std::vector<Record>& history,
                      .log_x = true,
                      .log_y = true,
                      .series = {}};
-  // Directions that the targets have a part in; the others would show rounding.
+  // Only directions in which the residual starts above rounding.
   const auto& r_0 = history.front().directions;
   std::vector<std::size_t> present;
   for (std::size_t d = 0; d < directions.size(); ++d)
@@ -152,7 +152,7 @@ report::Plot direction_panel(const std::vector<Record>& history,
     panel.series.push_back(std::move(theory));
     panel.series.push_back(std::move(measured));
   }
-  // The prediction soon is far below anything that a finite network reaches.
+  // The prediction soon falls far below what a finite network reaches.
   if (std::isfinite(smallest)) panel.y_from = 0.1 * smallest;
   return panel;
 }
@@ -162,10 +162,10 @@ report::Plot direction_panel(const std::vector<Record>& history,
 std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
   std::set<std::size_t> places;
   for (std::size_t i = 0; i < std::min(size, count); ++i)
-    places.insert(size <= count
-                      ? i
-                      : static_cast<std::size_t>(std::lround(static_cast<double>(i * (size - 1)) /
-                                                             static_cast<double>(count - 1))));
+    places.insert(size <= count ? i
+                                : static_cast<std::size_t>(std::lround(
+                                      static_cast<double>(i * (size - 1)) /
+                                      static_cast<double>(std::max<std::size_t>(count - 1, 1)))));
   return {places.begin(), places.end()};
 }
 

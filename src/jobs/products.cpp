@@ -12,20 +12,20 @@ using gram::Storage;
 void check_storage(Storage storage, const gram::Source& kernel, bool single) {
   const bool chosen = storage != Storage::automatic;
   if (kernel.is_stored() && chosen && storage != Storage::in_double)
-    throw InputError("`storage` {}: the kernel of {} is kept in double", gram::name(storage),
+    throw InputError("`storage` {}: the matrix of {} is always kept in double", gram::name(storage),
                      kernel.text());
   if (single && storage == Storage::in_double)
-    throw InputError("`storage` double: is not `precision` single");
+    throw InputError("`storage` double: contradicts `precision` single");
 }
 
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
   gram::require_normal(kernel, X);
   const double error = gram::kernel_error_estimate(kernel, X);
   if (!(error <= 1e-8))
-    monitor.warn(
-        fmt::format("the kernel is good to {:.1e} of sqrt(k(x, x) k(z, z)) only: the quadrature of "
-                    "its activation at the variances of these rows",
-                    error));
+    monitor.warn(fmt::format(
+        "the kernel is accurate only to {:.1e} of sqrt(k(x, x) k(z, z)): the error of its "
+        "activation's quadrature at the variances of these rows",
+        error));
 }
 
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
@@ -52,9 +52,8 @@ ProductPlan plan_products(const gram::Source& kernel, const gram::Sizes& sizes, 
     }
     plan.cost = gram::operator_cost(sizes, plan.options, block);
   } catch (const MemoryError& error) {
-    throw MemoryError(
-        "{}; what the solver, the rows and the process itself take has been taken off",
-        error.what());
+    throw MemoryError("{}; the limit is what the solver, the rows and the process itself leave",
+                      error.what());
   }
   return plan;
 }
@@ -71,7 +70,7 @@ gram::OperatorOptions read_storage(const io::Hdf5File& file) {
     try {
       return gram::parse_storage(text);
     } catch (const InputError&) {
-      throw InputError("{}: the attribute 'kept_storage' of / is \"{}\", no way to keep K",
+      throw InputError("{}: the attribute 'kept_storage' of / is \"{}\", which is no storage of K",
                        file.path(), text);
     }
   }();
@@ -87,7 +86,7 @@ bool on_as_many(const io::Hdf5File& file, int ranks) {
          file.text_attribute("/", "ranks") == fmt::format("{}", ranks);
 }
 
-/// Every entry in double, kept or computed again.
+/// Every entry is in double, stored or computed again.
 bool is_exact(Storage storage) {
   return storage == Storage::in_double || storage == Storage::none;
 }
@@ -117,7 +116,7 @@ bool same_entries(const io::Hdf5File& file, const gram::Source& kernel, const Pr
   const Storage now = plan.options.storage;
   if (kernel.is_stored() || (is_exact(kept.storage) && is_exact(now))) return true;
   if (kept.storage != now) return false;
-  // `mixed` rounds what the memory has room for.
+  // `mixed` rounds the tiles that it stores: as many as the memory allows.
   return now == Storage::in_single ||
          (on_as_many(file, ranks) && kept.memory_bytes == plan.options.memory_bytes);
 }

@@ -26,18 +26,18 @@ Index Resources::block_of(Index n) const {
 }
 
 double Resources::room(const gram::Sizes& sizes) const {
-  constexpr double kMargin = 0.05;  // for what is not counted: holes in heaps, buffers of files
-  const double share = memory_limit > 0 ? 1 : 0.8;  // of what nobody promised
+  constexpr double kMargin = 0.05;  // not counted: heap fragmentation, buffers of files
+  const double share = memory_limit > 0 ? 1 : 0.8;  // no limit given: others may take memory too
   return (1 - kMargin) * (share * limit()) - baseline - sizes.data_bytes();
 }
 
 void Resources::require_room(double room) const {
   if (room > 0) return;
   throw MemoryError(
-      "the rows and the process itself take {} a rank more than the {}: a larger limit or more "
+      "the rows and the process itself take {} a rank more than 95 % of {}: a larger limit or more "
       "ranks",
       format_bytes(-room),
-      memory_limit > 0 ? "limit, " + format_bytes(memory_limit)
+      memory_limit > 0 ? "the limit, " + format_bytes(memory_limit)
                        : "four fifths of this machine's memory");
 }
 

@@ -31,8 +31,9 @@ std::string what_scores_estimate(const RidgeOptions& options) {
 
 namespace {
 
-/// The temperature of largest likelihood for the leave-one-out predictions Y - e of the best fit:
-/// where targets are one-hot and all eigenpairs are there. Collective, 2 n^2 (2 c + 1) flops.
+/// Sets fit.temperature, that of largest likelihood for the leave-one-out predictions Y - e of the
+/// best fit, where targets are one-hot and all eigenpairs are known; and fit.calibration.
+/// Collective, 2 n^2 (2 c + 1) flops, 2 n^2 (3 c + 2) for a modified kernel.
 template <class T>
 void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
   const auto& train = sets.train;
@@ -45,8 +46,8 @@ void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
   }
   if (!fit.pairs.has_value() || fit.pairs->k() < train.rows()) {
     fit.calibration =
-        "no class probabilities: they are calibrated by leave-one-out predictions, which take all "
-        "eigenpairs: `ridge` loo, gcv or several, or `g` identity";
+        "no class probabilities: they are calibrated by leave-one-out predictions, which need all "
+        "eigenpairs: give `ridge` loo or gcv, several ridges, or `g` identity";
     return;
   }
   auto left_out = krr::SpectralPath<T>(*fit.pairs, fit.spectrum, train.targets)
@@ -57,8 +58,8 @@ void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
   fit.temperature = temperature;
   if (std::isinf(temperature)) {
     fit.calibration = fmt::format(
-        "class probabilities: 1/{} each, for the leave-one-out predictions tell no class from "
-        "another",
+        "class probabilities: 1/{} each, because the leave-one-out predictions do not distinguish "
+        "the classes",
         train.outputs());
     return;
   }
@@ -116,7 +117,7 @@ double check(const RidgePlan& plan, const RidgeFit<T>& fit, const gram::Source& 
     dist::copy(R, rows);
     std::ranges::copy(rows.values(), residual.values().begin());
   }
-  double sums[3] = {0, 0, 0};  // of squares: residual, Y, alpha
+  double sums[3] = {0, 0, 0};  // sums of squares of residual, Y, alpha
   const auto a = best.alpha.values();
   for (std::size_t i = 0; i < y.size(); ++i) {
     sums[0] += std::pow(residual.values()[i] - best.ridge * a[i], 2);

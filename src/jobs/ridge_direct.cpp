@@ -8,7 +8,7 @@
 namespace mercer::jobs {
 namespace {
 
-/// What the user should know of a ridge at the end of the range searched.
+/// Notes the range searched, and whether the chosen ridge is at one of its ends.
 template <class T>
 void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit<T>& fit) {
   using Edge = typename krr::SpectralPath<T>::Edge;
@@ -31,7 +31,7 @@ void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit<
                  : "the ridge is at the lower end of " + range;
 }
 
-/// K -> coefficients by Cholesky, or from eigenpairs. Borrows its arguments.
+/// K -> coefficients by Cholesky, or from eigenpairs. Borrows its arguments. Calls are collective.
 template <class T>
 class DirectFit {
  public:
@@ -74,7 +74,8 @@ class DirectFit {
     });
   }
 
-  /// The largest number of pairs that the memory has room for: `top` itself is in the plan.
+  /// About the largest number of pairs that fits the memory limit; at least `top`, which was
+  /// planned.
   Index most_pairs() const {
     Index most = n();
     while (plan_.pairs_limit > 0 && most > top() && pairs_bytes(plan_, most) > plan_.pairs_limit)
@@ -106,8 +107,7 @@ class DirectFit {
     using Pairs = spectral::Eigenpairs<T>;
     const auto options = msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative);
     if (!options_.spectrum.empty()) return stored_pairs(g, options);
-    // Several ridges, or one that is to be chosen, want all pairs; one ridge only those that g
-    // changes.
+    // Several ridges, or a choice of the ridge, need all pairs; one ridge those that g changes.
     const bool all = options_.choice.has_value() || options_.ridges.size() > 1;
     const auto method = options_.eigensolver;
     const msk::SolveOptions how{

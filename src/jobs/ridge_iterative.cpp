@@ -13,20 +13,22 @@
 namespace mercer::jobs {
 namespace {
 
-constexpr Index kMorePairs = 64;  // beside four times `top`, where it cuts an eigenspace
+constexpr Index kMorePairs = 64;  // where `top` cuts an eigenspace, up to 4 top + 64 pairs
 
-/// What a checkpoint holds beside identity and sizes: the ridges, how many of them are done, their
-/// solutions B of A B = Y side by side, and the state of the next one.
+/// What a checkpoint holds beside identity and sizes: the ridges, how many are done, their
+/// solutions B of A B = Y side by side (A = K + gamma I or K_g + gamma I), and the state of the
+/// next one.
 struct Resumed {
   std::vector<double> ridges;
   Index done = 0;
   Matrix<double> solutions;
   krr::CgState state;
-  bool continued = true;  ///< false: K was rounded otherwise, only the vectors are of use
+  bool continued = true;  ///< false: K was rounded differently; the state is only a first guess
 };
 
-/// K by its products -> eigenpairs where g or the preconditioner needs them -> preconditioner ->
-/// ridge, where it is to be chosen -> coefficients by conjugate gradients. Borrows its arguments.
+/// K as an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner ->
+/// choice of the ridge -> coefficients by conjugate gradients. Borrows its arguments. Calls are
+/// collective.
 class IterativeFit {
  public:
   IterativeFit(const RidgePlan& plan, const gram::Source& kernel, const data::Dataset& train,
@@ -95,8 +97,8 @@ class IterativeFit {
                              resumed_->state.iterations, checkpoints_.differences(file)));
   }
 
-  /// What chose the ridge is not asked again. Ridges that were given are those of before, those
-  /// relative to trace(K)/n to what its rounding leaves.
+  /// Takes the ridges of the checkpoint: a ridge is not chosen again. Throws where given ridges
+  /// differ from them; ridges relative to trace(K)/n may differ by its rounding.
   void take_resumed_ridges() {
     if (!options_.choice.has_value())
       for (std::size_t r = 0; r < gammas_.size(); ++r) {
@@ -124,7 +126,7 @@ class IterativeFit {
     });
   }
 
-  /// Pairs, and where K is modified g on them.
+  /// Takes stored pairs or computes them; for a modified kernel also applies g to them.
   void take_pairs(const gram::Operator& K, RidgeFit<double>& fit) {
     using Pairs = spectral::TopPairs;
     const bool stored = !options_.spectrum.empty();
@@ -201,7 +203,7 @@ class IterativeFit {
                            fit.edge_side, fit.searched_from, fit.searched_to);
   }
 
-  /// Leave-one-out errors of several ridges, and which of these is best.
+  /// Estimates leave-one-out errors of several ridges, and finds the best of these.
   void compare(const gram::Operator& K, const krr::LowRankPreconditioner& M,
                RidgeFit<double>& fit) {
     const Monitor::Phase scope(monitor_, "choose");
@@ -211,7 +213,7 @@ class IterativeFit {
     fit.best = krr::RidgeEstimates::best(fit.tried);
   }
 
-  /// The estimated score of the r-th ridge, where there is one.
+  /// Notes the estimated score of the r-th ridge in its fit, where there is one.
   void take_score(std::size_t r, const RidgeFit<double>& fit, krr::Fit& one) const {
     if (fit.chosen.has_value() && options_.choice == krr::RidgeCriterion::gcv)
       one.gcv = fit.chosen->score;
@@ -279,7 +281,8 @@ class IterativeFit {
     return fitted;
   }
 
-  /// Set-up, pairs, sketch, choice of the ridge and solves, by what they did, and predictions.
+  /// Flops of set-up, pairs, sketch, choice of the ridge and solves, by the products that they
+  /// took, and of predictions.
   double counted_flops(const RidgeFit<double>& fit) const {
     const auto& op = strategy_.products.cost;
     const double N = static_cast<double>(n());
@@ -291,7 +294,7 @@ class IterativeFit {
     }
     if (strategy_.preconditioner == Preconditioning::cholesky)
       flops += krr::sketch_cost(plan_.sizes, op, strategy_.rank).flops;
-    // An iteration of a choice multiplies the targets and the probes.
+    // An iteration for the choice of the ridge multiplies the targets and the probes.
     flops +=
         2 * N * N * static_cast<double>(choice_iterations_ * (train_.outputs() + kRidgeProbes));
     for (const CgRun& run : fit.runs) flops += 2 * N * N * static_cast<double>(run.products);

@@ -42,9 +42,9 @@ std::string RidgeOptions::as_given() const {
 std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
   if ((relative || choice.has_value()) && mean_diagonal == 0)
     throw InputError(
-        "`{}` {}: is measured in trace(K)/n, and K is zero: the rows are zero in every input (a "
-        "column that is constant is so after `standardize`); give inputs that vary, a `bias_std`, "
-        "or `ridge` G",
+        "`{}` {}: is relative to trace(K)/n, but K is zero: the rows are zero in every input (as "
+        "constant columns are after `standardize`); give inputs that vary, a `bias_std`, or "
+        "`ridge` G",
         relative ? "ridge_relative" : "ridge", as_given());
   auto gammas = ridges;
   if (relative)
@@ -55,14 +55,15 @@ std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
 void RidgeOptions::validate() const {
   const char* const field = relative ? "ridge_relative" : "ridge";
   if (ridges.empty() != choice.has_value())
-    throw InputError("`{}`: give ridges, or what chooses one: one of the two", field);
+    throw InputError("`{}`: give either ridges or a criterion that chooses one", field);
   for (const double value : ridges)
     if (!(value >= 0 && std::isfinite(value)))
-      throw InputError("`{}` {}: a ridge is a number that is not negative", field, as_given());
+      throw InputError("`{}` {}: a ridge must be a finite number that is not negative", field,
+                       as_given());
   if (modified()) msk::SpectrumMap::parse(g);  // throws before any work
   if (rank < 0) throw InputError("`rank` {}: give at least 1", rank);
   if (rank > 0 && preconditioner == Preconditioning::none)
-    throw InputError("`rank` {}: `preconditioner` none has none", rank);
+    throw InputError("`rank` {}: `preconditioner` none has no rank", rank);
   if (!(cg_tol > 0 && cg_tol < 1))
     throw InputError("`cg_tol` {}: give a number between 0 and 1", cg_tol);
   if (max_iterations < 1) throw InputError("`max_iterations` {}: give at least 1", max_iterations);
@@ -72,16 +73,17 @@ void RidgeOptions::validate() const {
     const auto direct =
         eigensolver == spectral::Method::automatic ? "cholesky" : spectral::name(eigensolver);
     if (choice == krr::RidgeCriterion::holdout)
-      throw InputError("`ridge` holdout: is chosen with `solver` cg, not with {}", direct);
+      throw InputError("`ridge` holdout: needs `solver` cg, not {}", direct);
     throw InputError("{}: belongs to `solver` cg, not to {}", asked, direct);
   }
   if (transductive && (choice.has_value() || ridges.size() != 1))
     throw InputError("`predict` transductive: takes one ridge, `ridge` G or `ridge_relative` G");
   if (asked.empty()) return;
   if (transductive)
-    throw InputError("`predict` transductive: is direct, conjugate gradients are inductive");
+    throw InputError(
+        "`predict` transductive: takes a direct solver, but conjugate gradients were asked for");
   if (modified() && top == -1 && spectrum.empty())
-    throw InputError("`solver` cg: give the number of eigenvalues that g changes: `top` K");
+    throw InputError("`solver` cg: give the number of eigenvalues that g acts on: `top` K");
 }
 
 void RidgeOptions::validate(const data::Split& sets) const {
@@ -97,8 +99,8 @@ void RidgeOptions::validate(const gram::Source& kernel) const {
   check_storage(storage, kernel, single);
   if (transductive && (kernel.is_stored() || !spectrum.empty()))
     throw InputError(
-        "`predict` transductive: needs a kernel function, its spectrum is that of training and "
-        "test rows together: leave file: and `spectrum` out");
+        "`predict` transductive: takes the spectrum of training and test rows, which needs a "
+        "kernel function: leave file: and `spectrum` out");
 }
 
 std::string RidgeOptions::text() const {

@@ -4,18 +4,18 @@
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/spectral/probes.hpp"
 
-// What the parts of ridge regression share: strategy, direct and iterative fits.
+// Shared by the files of ridge regression: strategy, direct and iterative fits.
 
 namespace mercer::jobs {
 
-/// Rademacher probes of the estimates that choose a ridge.
+/// Number of Rademacher probes for the estimates that choose a ridge.
 inline constexpr Index kRidgeProbes = 32;
 
-/// Bytes a rank of a direct fit with k pairs, beside the baseline. Local.
+/// Bytes a rank that a direct fit with k pairs takes, without the baseline. Local.
 double pairs_bytes(const RidgePlan& plan, Index k);
-/// The ridges, or what chooses them, for checkpoints.
+/// The ridges, or the criterion that chooses one, for checkpoints.
 std::string ridges_text(const RidgeOptions& options);
-/// What leave-one-out, GCV and holdout estimate, where the kernel is modified; else empty.
+/// In words, what leave-one-out, GCV and holdout estimate for a modified kernel; else empty.
 std::string what_scores_estimate(const RidgeOptions& options);
 
 template <class T>

@@ -14,14 +14,15 @@ constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
 
-/// Are scores estimated: to choose a ridge, or to compare several?
+/// Whether conjugate gradients estimate scores: to choose a ridge, or to compare several.
 bool estimated(const RidgeOptions& options) {
   return options.choice.has_value() || options.ridges.size() > 1;
 }
 
-/// Rank of a sketch that nobody chose: n/4 and at most 500; more where products with K cost much,
-/// as long as the sketch costs no more than 16 of them and takes half of the memory. By the
-/// reference machine: the same choice in every run.
+/// Default rank of a sketch: n/4, at most 500, and less where it would take more than half of the
+/// memory; larger where products with K are expensive, as long as the sketch takes no longer than
+/// 16 of them and at most half of the memory. Decided by the reference machine: the same in every
+/// run.
 Index chosen_rank(const RidgeOptions& options, const gram::Source& kernel, const gram::Sizes& sizes,
                   double room) {
   constexpr double kProducts = 16;
@@ -43,7 +44,8 @@ Index chosen_rank(const RidgeOptions& options, const gram::Source& kernel, const
   }
 }
 
-/// What is set up beside K, and how large: of rank `asked`, 0: chosen.
+/// Decides which preconditioner and pairs are set up, and their sizes. `asked`: the rank; 0:
+/// chosen.
 void size_preconditioner(const RidgeOptions& options, const gram::Source& kernel,
                          const gram::Sizes& sizes, double room, Index asked,
                          RidgeStrategy& strategy) {
@@ -60,7 +62,7 @@ void size_preconditioner(const RidgeOptions& options, const gram::Source& kernel
   const Index top = options.modified() ? std::min(options.top, sizes.n) : strategy.rank;
   spectral::KrylovOptions krylov{.top = top, .tolerance = strategy.pairs_tolerance};
   krylov.basis_bytes = std::max(1.0, 0.5 * room);
-  strategy.run = spectral::krylov_run(sizes, krylov);
+  strategy.run = spectral::krylov_plan(sizes, krylov);
 }
 
 void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
@@ -78,7 +80,7 @@ void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
   if (strategy.run.has_value())
     beside = std::max(beside, spectral::krylov_bytes(sizes.n, strategy.run->k, sizes.rank_count(),
                                                      strategy.run->sizes));
-  Index block = 2 * std::max<Index>(1, sizes.c);  // a residual is measured beside a step's product
+  Index block = 2 * std::max<Index>(1, sizes.c);  // a step's product and a measured residual
   if (strategy.run.has_value())
     block = std::max(block, strategy.run->sizes.block + spectral::kResidualProbes);
   if (estimated(options)) block = std::max(block, kRidgeProbes + sizes.c);
@@ -87,7 +89,7 @@ void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
                           : plan_products(kernel, sizes, options.storage, room - beside, block);
 }
 
-/// The stages of the direct way, or of a transductive job, but for reading and predictions.
+/// The stages of the direct strategy, or of a transductive job, without reading and predictions.
 void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
                  const plan::Machine& machine) {
   stages.stage(plan::assemble(machine, sizes));
@@ -142,7 +144,7 @@ double expected_iterations(const RidgeOptions& options, Index n, Index rank) {
   double G = 1e-3;
   if (!options.choice.has_value() && !options.ridges.empty()) {
     const double ridge = *std::ranges::min_element(options.ridges);
-    G = options.relative ? ridge : N * ridge;  // entries on the diagonal of order one
+    G = options.relative ? ridge : N * ridge;  // as if k(x, x) were 1
   }
   const double r = rank > 0 ? static_cast<double>(rank) : 30;
   const double digits = std::log(options.cg_tol) / std::log(1e-8);
@@ -164,7 +166,7 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
     return strategy;
   }
   if (options.modified() && options.top < 0 && options.spectrum.empty()) return strategy;
-  const plan::Machine reference;  // the same choice in every run, whatever a measurement would say
+  const plan::Machine reference;  // not measured rates: the same choice in every run
   plan::Plan direct(0, true);
   plan_direct(direct, options, sizes, reference);
   const bool fits = direct.peak() - sizes.data_bytes() <= room;
@@ -172,7 +174,7 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   try {
     size_iterative(options, kernel, sizes, room, pairs_stored, nullptr, strategy);
   } catch (const MemoryError&) {
-    return {};  // where the direct way does not fit either, its plan is refused
+    return {};  // where the direct strategy does not fit either, its plan is refused
   }
   plan::Plan iterative(0, true);
   plan_iterative(iterative, options, strategy, sizes, reference);
@@ -185,8 +187,8 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
 
 namespace {
 
-/// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
-/// Collective.
+/// The identity of a checkpoint: the problem, and the settings on which accuracy and rounding
+/// depend. Collective.
 CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& kernel,
                             const data::Dataset& train, const Resources& resources,
                             const comm::Communicator& comm) {
@@ -214,11 +216,11 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
   return id;
 }
 
-/// Pairs that options.spectrum holds. Throws InputError where g wants more of them. Collective.
+/// Number of pairs in options.spectrum. Throws InputError where g acts on more. Collective.
 Index count_stored_pairs(const RidgeOptions& options, const comm::Communicator& comm) {
   if (options.spectrum.empty()) return 0;
   const auto file = io::Hdf5File::open(comm, options.spectrum, io::Origin::mercer);
-  if (!file.contains("/eigenvectors")) return 0;  // read() says what is missing
+  if (!file.contains("/eigenvectors")) return 0;  // spectral::read() will say what is missing
   const Index stored = file.extents("/eigenvectors").back();
   if (options.modified() && options.top > stored)
     throw InputError(

@@ -14,7 +14,7 @@ using dist::RowBlock;
 
 namespace {
 
-/// The numbers that predicted_classes() takes: only their count matters for names.
+/// The numbers that predicted_classes() takes: 0, 1, ... for names.
 std::vector<double> numbers_of(const data::Classes& classes) {
   if (classes.numeric()) return classes.values;
   std::vector<double> places(static_cast<std::size_t>(classes.size()));
@@ -22,19 +22,19 @@ std::vector<double> numbers_of(const data::Classes& classes) {
   return places;
 }
 
-/// Test targets in their own units.
+/// Targets in their own units.
 RowBlock<double> own_units(RowBlock<double> targets, const data::Preparation& preparation) {
   data::to_target_units(preparation.standardization, targets);
   return targets;
 }
 
-/// Those rows that have targets, over the ranks anew.
+/// The rows that have targets, redistributed over the ranks.
 struct Known {
   RowBlock<double> predictions, targets;
   std::vector<Index> labels;  ///< of the local rows; empty without classes
 };
 
-/// Rows `which` of all, the same list on every rank. Collective.
+/// Rows `which` (global indices, the same list on every rank), redistributed. Collective.
 RowBlock<double> chosen(const RowBlock<double>& rows, const std::vector<Index>& which) {
   const auto& comm = rows.comm();
   auto result = comm::together(
@@ -61,8 +61,8 @@ Known known_rows(const RowBlock<double>& predictions, const data::Dataset& rows)
   return known;
 }
 
-/// A mean square over standardised outputs, in the targets' own units; nullopt where it is known by
-/// output nowhere and their deviations differ.
+/// A mean square over standardised outputs, in the targets' own units; nullopt where it is not
+/// known for each output and the outputs' deviations differ.
 std::optional<double> in_own_units(double square, const std::vector<double>& by_output,
                                    const data::Standardization& s) {
   const auto& d = s.target_deviation;
@@ -76,7 +76,7 @@ std::optional<double> in_own_units(double square, const std::vector<double>& by_
 
 constexpr const char* kDeviation = "deviation of the training targets";
 
-/// "target", "one-hot output", and squares of these.
+/// The unit of rmse in files: "target" or "one-hot output".
 std::string unit_word(const data::Preparation& preparation) {
   return preparation.one_hot ? "one-hot output" : "target";
 }

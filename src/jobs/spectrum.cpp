@@ -47,7 +47,7 @@ void SpectrumOptions::validate() const {
   if (single && tolerance.has_value() && !(limit >= kSingle))
     throw InputError(
         "`tolerance` {}: vectors in `precision` single have residuals of {:.1e} lambda_1 at best: "
-        "leave `tolerance` out, then what rounding leaves is accepted, or give `precision` double",
+        "leave `tolerance` out to accept rounding errors, or give `precision` double",
         limit, kSingle);
   const std::pair<const char*, bool> of_krylov[] = {
       {"storage", storage != gram::Storage::automatic},
@@ -59,8 +59,10 @@ void SpectrumOptions::validate() const {
       throw InputError("`{}`: belongs to `method` krylov, not to {}", field,
                        spectral::name(method));
   if (iterative_asked() && !(limit >= kLeastTolerance))
-    throw InputError("`tolerance` {}: krylov reaches {} at best; a direct solver reaches less",
-                     limit, kLeastTolerance);
+    throw InputError(
+        "`tolerance` {}: krylov reaches residuals of {} at best; for smaller ones take a direct "
+        "solver",
+        limit, kLeastTolerance);
   if (estimates.has_value() && !(*estimates > 0 && std::isfinite(*estimates)))
     throw InputError("`estimates` {}: give a ridge > 0, relative to trace(K)/n", *estimates);
 }
@@ -87,7 +89,7 @@ spectral::KrylovOptions krylov_options(const SpectrumOptions& options, Index top
   return {.top = top, .tolerance = asked_tolerance(options), .block = options.block, .seed = seed};
 }
 
-/// What holds memory beside K's operator: the basis, or the probes of the estimates before it.
+/// Bytes a rank beside K's operator: for the basis, or for the probes of the estimates before it.
 double beside(const SpectrumOptions& options, const SpectrumStrategy& strategy,
               const gram::Sizes& sizes) {
   const auto& run = strategy.run;
@@ -97,27 +99,28 @@ double beside(const SpectrumOptions& options, const SpectrumStrategy& strategy,
                               : 0.0);
 }
 
-/// Half of the memory is for the basis at most, unless its least size takes more.
-spectral::KrylovRun krylov_run(const gram::Sizes& sizes, spectral::KrylovOptions options,
-                               double room) {
+/// Sizes of a run whose basis takes at most half of the memory, or 90 % where its least size needs
+/// that.
+spectral::KrylovPlan krylov_plan(const gram::Sizes& sizes, spectral::KrylovOptions options,
+                                 double room) {
   options.basis_bytes = std::max(1.0, 0.5 * room);
   try {
-    return spectral::krylov_run(sizes, options);
+    return spectral::krylov_plan(sizes, options);
   } catch (const MemoryError&) {
     options.basis_bytes = std::max(1.0, 0.9 * room);
-    return spectral::krylov_run(sizes, options);
+    return spectral::krylov_plan(sizes, options);
   }
 }
 
-/// Sizes of the basis, then of what is kept of K beside it; the block is wider where much is
-/// computed again in every product.
+/// Decides the sizes of the basis, then what is stored of K beside it. The block is wider where
+/// many tiles are computed again in every product.
 void size_iterative(const SpectrumOptions& options, const gram::Source& kernel,
                     const gram::Sizes& sizes, Index top, std::uint64_t seed, double room,
                     SpectrumStrategy& strategy) {
   const plan::Machine reference;
   auto krylov = krylov_options(options, top, seed);
   for (int pass = 0; pass < 2; ++pass) {
-    strategy.run = krylov_run(sizes, krylov, room);
+    strategy.run = krylov_plan(sizes, krylov, room);
     strategy.products =
         plan_products(kernel, sizes, options.storage, room - beside(options, strategy, sizes),
                       strategy.run.sizes.block + spectral::kResidualProbes);
@@ -125,14 +128,14 @@ void size_iterative(const SpectrumOptions& options, const gram::Source& kernel,
   }
 }
 
-/// Throws InputError where they are none that a run of n rows can have.
+/// Reads the sizes of write_sizes(). Throws InputError where a run of n rows cannot have them.
 void read_sizes(const io::Hdf5File& file, Index n, Index top, SpectrumStrategy& strategy) {
   const Index block = file.count_attribute("/", "krylov_block", 1, n);
   const Index least = std::min(n, std::min(top + 1, n) + 3 * block);
   strategy.run.sizes = {block, file.count_attribute("/", "krylov_basis", least, n)};
 }
 
-/// What was chosen from the memory that there was, so that a run that goes on chooses the same.
+/// Writes the sizes that were chosen by the available memory, so that a resumed run has the same.
 void write_sizes(io::Hdf5File& file, const SpectrumStrategy& strategy) {
   file.attribute("/", "krylov_block", strategy.run.sizes.block);
   file.attribute("/", "krylov_basis", strategy.run.sizes.basis);
@@ -144,7 +147,7 @@ void write_sizes(io::Hdf5File& file, const SpectrumStrategy& strategy) {
 SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kernel,
                         const gram::Sizes& sizes, Index top, const Resources& resources,
                         const io::Hdf5File* resume) {
-  const plan::Machine reference;  // the same choice in every run, whatever a measurement would say
+  const plan::Machine reference;  // not measured rates: the same choice in every run
   const std::uint64_t seed = resources.seed;
   SpectrumStrategy strategy{.direct = options.method};
   strategy.probes = {.probes = 32, .steps = 60, .seed = seed};
@@ -173,7 +176,7 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
   const auto solved = plan::eigensolve(reference, sizes, strategy.direct, top, options.vectors);
   const bool fits = std::max(assembled.bytes, solved.bytes) - sizes.data_bytes() <= room;
   const double direct = assembled.seconds + solved.seconds;
-  constexpr double kShort = 0.5;  // seconds below which the direct solver's accuracy is for nothing
+  constexpr double kShort = 0.5;  // seconds within which the more accurate direct solver is taken
   if (fits && (direct <= kShort || 6 * top > sizes.n)) return strategy;
   try {
     size_iterative(options, kernel, sizes, top, seed, room, strategy);
@@ -225,8 +228,8 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
   return stages;
 }
 
-/// The problem of an iterative run, and what its accuracy and rounding depend on beside that.
-/// Collective.
+/// The identity of a checkpoint: the problem, and the settings on which accuracy and rounding
+/// depend. Collective.
 CheckpointIdentity identity(const SpectrumOptions& options, const gram::Source& kernel,
                             const data::Dataset& rows, Index n, Index top,
                             const Resources& resources, const comm::Communicator& comm) {
@@ -288,8 +291,9 @@ Accepted accepted(const SpectrumPlan& plan) {
           "rounding in single precision"};
 }
 
-/// The same for exact residuals of pairs of a K whose entries were kept in single: each is off by
-/// 2^-24 of itself, the matrix by 2^-24 |K|_F <= 2^-24 sqrt(lambda_1 trace(K)).
+/// What is accepted of exact residuals where the pairs are those of a K with entries stored in
+/// single: each entry has a relative error of 2^-24, and the matrix an error of at most 2^-24 |K|_F
+/// <= 2^-24 sqrt(lambda_1 trace(K)).
 Accepted accepted_of_rounded(const Accepted& of_kept, double trace, double lambda_1) {
   if (!(lambda_1 > 0 && trace > 0)) return of_kept;
   return {of_kept.residual + 0.5 * kSingle * std::sqrt(trace / lambda_1),
@@ -342,8 +346,8 @@ Spectrum<T> directly(const SpectrumPlan& plan, const gram::Source& kernel,
   return result;
 }
 
-/// Eigenvectors of an earlier result, with that of lambda_(k+1) where it is there: krylov()
-/// converges it too. Rows that were added after its own start as zeros.
+/// Eigenvectors of an earlier result, with that of lambda_(k+1) where it was stored, because
+/// krylov() converges it too. The entries of rows added since then are zeros.
 Matrix<double> starting_vectors(const SpectrumPlan& plan, const comm::Communicator& comm) {
   const auto& path = plan.options.start;
   const auto file = io::Hdf5File::open(comm, path, io::Origin::mercer);
@@ -371,8 +375,8 @@ Matrix<double> starting_vectors(const SpectrumPlan& plan, const comm::Communicat
   return spectral::warm_start(earlier);
 }
 
-/// Whether the state in `file` can be gone on from as it stands: pairs that are done are accurate
-/// enough, and products with K are those of this run. Otherwise its vectors start a new run.
+/// Whether a run can continue from the state in `file`: its converged pairs are accurate enough,
+/// and its products with K are valid in this run. Otherwise its vectors start a new run.
 bool is_continued(const SpectrumPlan& plan, const gram::Source& kernel, const io::Hdf5File& file) {
   const double before = parse_numbers(file.path() + ": the attribute 'tolerance'",
                                       file.text_attribute("/", "tolerance"))
@@ -381,7 +385,7 @@ bool is_continued(const SpectrumPlan& plan, const gram::Source& kernel, const io
          same_entries(file, kernel, plan.strategy.products, file.comm().size());
 }
 
-/// krylov() with its progress and its checkpoints.
+/// krylov() with progress and checkpoints.
 spectral::TopPairs iterate(const SpectrumPlan& plan, const gram::Source& kernel,
                            const gram::Operator& K, Checkpoints& checkpoints, Monitor& monitor) {
   const auto& options = plan.options;
@@ -390,7 +394,7 @@ spectral::TopPairs iterate(const SpectrumPlan& plan, const gram::Source& kernel,
   spectral::KrylovState state;
   spectral::KrylovOptions krylov{
       .top = plan.top,
-      // What is measured of a residual is off by some tens of percent.
+      // Half, because measured residuals have errors of some tens of percent.
       .tolerance = std::max(kLeastTolerance, 0.5 * asked_tolerance(options)),
       .block = run.sizes.block,
       .basis = run.sizes.basis,
@@ -442,7 +446,7 @@ void measure_again(const SpectrumPlan& plan, const gram::Source& kernel,
   spectral::measure_residuals(gram::KernelOperator(kernel.kernel(), X, grid, again), pairs);
 }
 
-/// rows -> K by its products -> eigenpairs by block Krylov.
+/// rows -> K as an operator -> eigenpairs by block Krylov.
 template <class T>
 Spectrum<T> by_products(const SpectrumPlan& plan, const gram::Source& kernel,
                         const data::Dataset& rows, const dist::ProcessGrid& grid,
@@ -478,7 +482,7 @@ Spectrum<T> by_products(const SpectrumPlan& plan, const gram::Source& kernel,
   Spectrum<T> result{.pairs = std::move(pairs)};
   result.estimates = std::move(estimates);
   result.accepted = accepted(plan);
-  // The solver's residuals are those of K as it was kept; exact ones are those of K itself.
+  // The solver's residuals are those of K as stored; exact ones are those of K itself.
   if (options.exact_residuals && (storage == "single" || storage == "mixed"))
     result.accepted =
         accepted_of_rounded(result.accepted, result.pairs.trace, result.pairs.values.front());

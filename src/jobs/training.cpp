@@ -32,8 +32,7 @@ std::vector<Index> known_rows(const data::Dataset& set) {
   return which;
 }
 
-/// Mean of r^2 over the outputs of those rows of a test set that have targets, in the precision of
-/// training.
+/// Mean of r^2 over the outputs of the test rows that have targets, in the precision of training.
 template <class T>
 class TestLoss {
  public:
@@ -64,7 +63,8 @@ class TestLoss {
   double count_;
 };
 
-/// |K_t - K_0|/|K_0| (Frobenius) of the network's tangent kernel on the training rows. Keeps K_0.
+/// |K_t - K_0|_F/|K_0|_F of the network's tangent kernel on the training rows. Memory: K_0, and K_t
+/// while it is compared. Calls are collective.
 class KernelChange {
  public:
   KernelChange(const net::Network& network, std::vector<double> w_0,
@@ -92,7 +92,7 @@ class KernelChange {
   dist::DistMatrix<double> K_0_;
 };
 
-/// Reads the state of a run that goes on.
+/// Reads the state of the run that is resumed. Collective.
 template <class T>
 void resume(const TrainingPlan& plan, const comm::Communicator& comm, train::State<T>& state,
             std::vector<train::RowSet<T>>& rows, Monitor& monitor) {
@@ -107,7 +107,7 @@ void resume(const TrainingPlan& plan, const comm::Communicator& comm, train::Sta
                      state.step);
 }
 
-/// Progress: loss, steps a second, the share of steps or of time.
+/// Reports progress: loss, steps a second, the share of steps or of time.
 template <class T>
 void report_step(const TrainingPlan& plan, Index first, const Timer& clock,
                  const train::State<T>& now, Monitor& monitor) {
@@ -120,8 +120,7 @@ void report_step(const TrainingPlan& plan, Index first, const Timer& clock,
                          now.history.empty() ? NAN : now.history.back().loss, steps / seconds));
 }
 
-/// Writes a checkpoint. False where it cannot be written: the run goes on with a warning.
-/// Collective.
+/// Writes a checkpoint. Returns false, after a warning, where it cannot be written. Collective.
 template <class T>
 bool keep(const TrainingPlan& plan, const comm::Communicator& comm, const train::State<T>& state,
           const std::vector<train::RowSet<T>>& rows, CheckpointWarning& warn, Monitor& monitor) {
@@ -135,15 +134,16 @@ bool keep(const TrainingPlan& plan, const comm::Communicator& comm, const train:
   }
 }
 
-/// What ends a run that was interrupted. `kept`: its checkpoint is written.
+/// Throws the error that ends an interrupted run. `kept`: its checkpoint was written.
 [[noreturn]] void end_interrupted(const std::string& checkpoint, Index step, bool kept) {
   if (!checkpoint.empty() && !kept)
-    throw RunError("interrupted at step {}, and the checkpoint is lost", step);
+    throw RunError("interrupted at step {}, and the checkpoint could not be written", step);
   throw Error(
       ExitCode::interrupted,
       checkpoint.empty()
           ? fmt::format("interrupted at step {}: nothing is kept without `checkpoint`", step)
-          : fmt::format("interrupted at step {}: {} holds it, `resume` goes on", step, checkpoint));
+          : fmt::format("interrupted at step {}: {} holds the state, `resume` goes on", step,
+                        checkpoint));
 }
 
 }  // namespace

@@ -64,7 +64,9 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
     const Index k = !S_asked           ? traced
                     : options_.top < 0 ? n
                                        : std::min(n, std::max(options_.top, traced));
-    const auto [found, cut] = pairs(kernel_, inputs(b), k);
+    const auto solved = pairs(kernel_, inputs(b), k);
+    const auto& found = solved.pairs;
+    const auto& cut = solved.cut;
     const auto& spectrum = cut.spectrum;
     note_bound(spectrum, n, training);
     if (S_asked && b == 0)
@@ -78,7 +80,7 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
       sets[b].S =
           comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, spectrum); });
     if (traced > 0) {
-      auto ratio = spectrum.ratio();  // of K as it is: 1
+      auto ratio = spectrum.ratio();  // 1 without S
       for (double& s : ratio) s *= jacobian_scale();
       directions_ = comm::together(
           grid_.all(), [&] { return train::Directions<T>(found, options_.directions, ratio); });
@@ -90,9 +92,10 @@ template <class T>
 msk::Preconditioner<T> Preconditioning<T>::again(std::size_t set, std::span<const T> w) {
   const auto kernel = training_kernel(options_, kernel_, network_, {w.begin(), w.end()});
   const auto& X = inputs(set);
-  const auto [found, cut] =
+  const auto solved =
       pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
-  return comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, cut.spectrum); });
+  return comm::together(grid_.all(),
+                        [&] { return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum); });
 }
 
 template <class T>
@@ -166,7 +169,7 @@ double Preconditioning<T>::jacobian_scale() const {
 template <class T>
 void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n,
                                     Training<T>& training) const {
-  const auto& g = spectrum.g;  // eigenvalues of K S; those after the last lie in 0 ... next
+  const auto& g = spectrum.g;  // eigenvalues of K S; the unknown ones lie in 0 ... next
   const bool all = std::ssize(g) == n;
   double largest = *std::ranges::max_element(g), smallest = *std::ranges::min_element(g);
   if (!all) {

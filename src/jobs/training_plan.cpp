@@ -6,6 +6,7 @@
 #include "mercer/base/text.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/plan/forecast.hpp"
+#include "mercer/train/rate.hpp"
 #include "training_parts.hpp"
 
 namespace mercer::jobs {
@@ -34,9 +35,12 @@ void TrainingOptions::validate() const {
     throw InputError(
         "`spectrum`: holds eigenpairs of all rows, but `stochastic` block has an S for each block");
   if (blocks() && !directions.empty())
-    throw InputError("`directions`: are those of all rows' K; `stochastic` block has none");
+    throw InputError(
+        "`directions`: need one K of all rows, but `stochastic` block has one for each block");
   if (blocks() && operator_spectrum)
-    throw InputError("`operator_spectrum`: is that of all rows; `stochastic` block has none");
+    throw InputError(
+        "`operator_spectrum`: needs one S of all rows, but `stochastic` block has one for each "
+        "block");
   if (!std::ranges::is_sorted(directions, std::less_equal<>()) ||
       (!directions.empty() && directions.front() < 1))
     throw InputError("`directions`: give the numbers of eigenvectors, from 1, ascending");
@@ -47,13 +51,14 @@ std::string TrainingOptions::text() const {
   if (!preconditioned()) return "none: gradient descent";
   std::string text = fmt::format("{}, g = {}", name(precondition), g);
   text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
-  if (descent.refresh > 0) text += fmt::format(", anew every {}", counted(descent.refresh, "step"));
+  if (descent.refresh > 0)
+    text += fmt::format(", refreshed every {}", counted(descent.refresh, "step"));
   return text;
 }
 
 namespace {
 
-/// The first eight, then twice as far each time, up to k.
+/// 1 ... 8, then 16, 32, 64, ... up to k.
 std::vector<Index> usual_directions(Index k) {
   std::vector<Index> which;
   for (Index i = 1; i <= std::min<Index>(k, 8); ++i) which.push_back(i);
@@ -83,7 +88,7 @@ TrainingOptions TrainingOptions::settled(Index n) const {
 
 namespace {
 
-/// All that changes the steps of a run and its records. `start_hash`: of w_0. Collective.
+/// Everything that affects the steps of a run and its records. `start_hash`: of w_0. Collective.
 io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
                          const gram::Source& kernel, const data::Split& sets,
                          std::uint64_t start_hash, const comm::Communicator& comm) {
@@ -123,7 +128,7 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
   id.emplace_back("`directions`", options.directions.empty()
                                       ? "none"
                                       : fmt::format("{}", fmt::join(options.directions, ",")));
-  id.emplace_back("`safeguard`", o.safeguard ? "on" : "off");  // last: others switch it off
+  id.emplace_back("`safeguard`", o.safeguard ? "on" : "off");  // last: other fields switch it off
   return id;
 }
 
@@ -135,7 +140,7 @@ double step_flops(const TrainingOptions& options, const net::Network& network,
          (network.gradient_flops() + 4 * static_cast<double>(modes * train.outputs()));
 }
 
-/// What a training holds and takes, rank by rank, in numbers of the plan.
+/// Sizes and bytes a rank of a training, as the plan needs them.
 template <class T>
 struct Counts {
   Counts(const TrainingOptions& options, const net::Network& network, const data::Split& sets,
@@ -155,20 +160,20 @@ struct Counts {
     const double own = static_cast<double>(ceil_div(n, ranks));
     data = 8 * (N + test) * width / ranks;
     copies = options.blocks() ? 8 * N * width / ranks : 0;
-    // The sets with their S, w, w_0 and what a result needs of w in double.
+    // The sets with their S, w, w_0, and w in double for the result.
     held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
     beside = data + copies + sizeof(T) * p;
     test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
   }
   Index n, d;
   double c, test;
-  Index rows;     ///< of one S: all, or those of a block
-  double blocks;  ///< how many there are
+  Index rows;     ///< of one S: all rows, or those of the largest block
+  double blocks;  ///< number of blocks, or 1
   Index top, k;   ///< modes of S; pairs
   double data, copies, held, beside, test_set;
 };
 
-/// The stages of a training, one after another.
+/// Adds the stages of a training to its plan, one after another.
 template <class T>
 class Stages {
  public:
@@ -204,7 +209,7 @@ class Stages {
           .top = counts_.k, .method = options.method, .storage = options.storage};
       of_pairs.validate();
       of_pairs.validate(kernel_);
-      auto beside = sizes_;  // where K stays in memory while steps are made
+      auto beside = sizes_;  // K is in memory together with the descent in these cases
       if (options.descent.refresh > 0 || options.trace_kernel)
         beside.held += descent_bytes() - counts_.data;
       plan_.pairs = choose(of_pairs, kernel_, beside, counts_.k, resources_);
@@ -222,16 +227,46 @@ class Stages {
     if (options.trace_kernel) of_every_block(plan::assemble(machine, sizes_));
   }
 
+  /// S^(1/2) K_0 S^(1/2), K_0 the network's own kernel, and its eigenvalues.
+  void operator_spectrum() {
+    if (!plan_.options.operator_spectrum) return;
+    const auto& machine = resources_.machine;
+    const bool with_S = plan_.options.preconditioned();
+    const double n = static_cast<double>(counts_.n), P = sizes_.ranks();
+    auto of_K_0 = sizes_;
+    if (with_S)
+      of_K_0.held += 2 * 8 * n * static_cast<double>(counts_.k) / P;  // by rows, on a grid
+    const auto method = spectral::choose(counts_.n, counts_.n, false, sizes_.shape, false).method;
+    auto stage = plan::eigensolve(machine, of_K_0, method, counts_.n, false);
+    const auto assembled = plan::assemble(machine, of_K_0);
+    const double products = with_S ? 4 * n * n * n : 0;
+    stage.name = "K_0 S";
+    stage.flops += assembled.flops + products;
+    stage.seconds += assembled.seconds + machine.seconds({.gemm = products / P});
+    stage.bytes = std::max(stage.bytes, assembled.bytes + (with_S ? 2 * of_K_0.share_bytes() : 0));
+    plan_.stages.stage(stage);
+  }
+
   void descent() {
     const auto& o = plan_.options.descent;
     sizes_.single = plan_.single;
-    auto train = plan::descent(resources_.machine, sizes_, static_cast<double>(o.steps),
-                               plan_.step_flops, static_cast<double>(network_.parameters()));
+    const auto descent = [&](double steps, double flops) {
+      return plan::descent(resources_.machine, sizes_, steps, flops,
+                           static_cast<double>(network_.parameters()));
+    };
+    const Index refreshes = o.refresh > 0 ? o.steps / o.refresh : 0;
+    auto train = descent(static_cast<double>(o.steps), plan_.step_flops);
     train.method = fmt::format("at most {} of {}", counted(o.steps, "step"),
                                counted(o.batch > 0 ? o.batch : counts_.n, "row"));
+    if (!(o.rate > 0)) {  // measured with each S: derivatives along u and J^T u, of all rows
+      const auto rate = descent(static_cast<double>((1 + refreshes) * train::kUsualProducts),
+                                4 * network_.forward_flops() * static_cast<double>(counts_.n));
+      train.seconds += rate.seconds, train.flops += rate.flops;
+      train.method += fmt::format(", rate by {} products", train::kUsualProducts);
+    }
     train.bytes = descent_bytes();
     if (o.refresh > 0 || plan_.options.trace_kernel) train.bytes += refresh_;
-    if (o.refresh > 0) train.seconds += static_cast<double>(o.steps / o.refresh) * again_;
+    train.seconds += static_cast<double>(refreshes) * again_;
     plan_.stages.stage(train);
   }
 
@@ -254,7 +289,7 @@ class Stages {
   const Resources& resources_;
   Counts<T> counts_;
   gram::Sizes sizes_;
-  double refresh_ = 0, again_ = 0;  ///< bytes and seconds of K and its pairs
+  double refresh_ = 0, again_ = 0;  ///< bytes and seconds of K and its pairs, for one refresh
 };
 
 }  // namespace
@@ -286,6 +321,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
   Stages<T> stages(plan, network, kernel, sets, resources);
   stages.load(load_seconds);
   stages.pairs();
+  stages.operator_spectrum();
   stages.descent();
   return plan;
 }

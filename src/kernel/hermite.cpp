@@ -11,7 +11,7 @@ namespace mercer::kernel {
 
 namespace {
 
-/// rho without its constant and linear part: odd for tanh and sigmoid, even for softplus.
+/// rho without its constant and linear parts: odd for tanh and sigmoid, even for softplus.
 double core(arch::Function function, double x) {
   switch (function) {
     case arch::Function::sigmoid:
@@ -23,12 +23,13 @@ double core(arch::Function function, double x) {
   }
 }
 
-/// What it takes to integrate against Hermite functions. rho(s g) is analytic in a strip of
-/// half-width `strip`: its spectrum falls as exp(-strip omega), its coefficients as exp(-strip
-/// sqrt(2 n)), and u_n oscillates at sqrt(n).
+/// Terms of the expansion, and quadrature nodes for its coefficients. rho(s g) is analytic in a
+/// strip of half-width `strip` about the real line: its Fourier transform falls as
+/// exp(-strip omega). u_n oscillates with frequency sqrt(n), so that the coefficient of order n
+/// falls as exp(-strip sqrt(n)).
 struct Resolution {
   Index most_terms;
-  std::vector<double> nodes;  ///< on the half line
+  std::vector<double> nodes;  ///< on the half line g >= 0
 };
 Resolution resolve(double strip) {
   const double last_wave = std::min(28 / strip + 12, std::sqrt(2.0 * kMostTerms));
@@ -41,7 +42,8 @@ Resolution resolve(double strip) {
   return result;
 }
 
-/// u_n(g) = He_n(g)/sqrt(n!) exp(-g^2/4) at the nodes, advanced one n at a time; times the weights.
+/// u_n(g) = He_n(g)/sqrt(n!) exp(-g^2/4) at the nodes. advance() goes to the next n; write() gives
+/// u_n times the quadrature weights of E over N(0, 1).
 class HermiteFunctions {
  public:
   explicit HermiteFunctions(const std::vector<double>& nodes)
@@ -70,8 +72,8 @@ class HermiteFunctions {
   Index n_ = 0;
 };
 
-/// Rows with (nearly) the same s share a group: data of unit norm has one, up to the last bits. The
-/// largest s first: it needs the most terms.
+/// Rows whose s agree to 1e-14 form a group: rows of unit norm all do. The group of the largest s
+/// comes first: it needs the most terms.
 struct Groups {
   std::vector<Index> of, first;  ///< group of each row; a row of each group
 };
@@ -89,7 +91,7 @@ Groups group(std::span<const double> s) {
   return groups;
 }
 
-/// What a row brings: its deviation, sqrt(E[rho^2]), and s^2 E[rho'^2]/E[rho^2].
+/// For every row: its deviation s, norm = sqrt(E[rho^2]) and slope = s^2 E[rho'^2]/E[rho^2].
 struct RowMoments {
   std::span<const double> s, norm, slope;
 };
@@ -98,13 +100,14 @@ struct RowMoments {
 struct Batch {
   std::vector<Index> rows;
   std::vector<double> features;  ///< term-major: rows.size() values a term
-  std::vector<double> shares;    ///< same shape: what the term adds to c' or to the slope
-  std::vector<double> value_left, slope_left;  ///< what is missing of 1, by Parseval's identity
+  std::vector<double> shares;    ///< same shape: a term's share of c' or of the slope, the larger
+  std::vector<double> value_left, slope_left;  ///< 1 - the sum of the shares (Parseval's identity)
 };
 
 constexpr Index kBlock = 32;
 
-/// Until a block adds nothing to any row, or `most_terms`; at least `least_terms`.
+/// Appends the features of the batch in blocks of kBlock terms, until a block adds at most 1e-25 to
+/// every row or `most_terms` is reached, but at least `least_terms`. Returns the number of terms.
 Index expand(Batch& batch, const arch::Activation& rho, const RowMoments& moments,
              const std::vector<double>& nodes, Index least_terms, Index most_terms) {
   const HermiteParts parts = hermite_parts(rho);
@@ -146,8 +149,8 @@ Index expand(Batch& batch, const arch::Activation& rho, const RowMoments& moment
   return terms;
 }
 
-/// Adds a batch to the tails: what lies beyond each term, beyond the last one by Parseval's
-/// identity where the series was cut off (below 1e-13 that is rounding).
+/// Adds a batch to the tails: the shares beyond each term. Beyond the last one the share is 0, or,
+/// where the series was cut off, what Parseval's identity leaves (up to 1e-13 counts as rounding).
 void add_tails(const Batch& batch, const RowMoments& moments, bool cut_off, Index terms,
                Features& features) {
   const Index B = static_cast<Index>(batch.rows.size());

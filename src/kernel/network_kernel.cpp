@@ -33,7 +33,8 @@ struct NetworkRows : Rows {
   double error_estimate() const override { return error; }
 };
 
-/// A segment's features should stay in the second-level cache for all columns.
+/// Rows of a segment, such that its features stay in the second-level cache while all columns of a
+/// tile pass.
 Index segment_length(const NetworkRows& rows) {
   Index terms = 1;
   for (const Factors& f : rows.factors)
@@ -42,7 +43,7 @@ Index segment_length(const NetworkRows& rows) {
 }
 
 /// The layer recursion ([I] Bowman, "A brief introduction to the neural tangent kernel", sec. 2;
-/// Jacot, Gabriel and Hongler 2018) on normalised states: see Segment.
+/// Jacot, Gabriel and Hongler 2018) on normalised states, see Segment (tile_loops.hpp).
 class NetworkKernel : public Kernel {
  public:
   NetworkKernel(const arch::Architecture& architecture, bool tangent,
@@ -53,8 +54,8 @@ class NetworkKernel : public Kernel {
         weight_terms_(weight_terms),
         tangent_(tangent),
         standard_(!weight_terms.empty()) {
-    // Widths do not matter in the limit, but for those of a standard network that are not all
-    // equal.
+    // The limit does not depend on the widths, unless the parametrisation is the standard one and
+    // they are not all equal.
     const bool one_width =
         weight_terms.size() < 2 || std::all_of(weight_terms.begin() + 1, weight_terms.end(),
                                                [&](double f) { return f == weight_terms.back(); });
@@ -148,14 +149,14 @@ class NetworkKernel : public Kernel {
     return std::isfinite(state.s[i]) && std::isfinite(state.mean[i]) &&
            (!tangent_ || std::isfinite(state.tau[i]));
   }
-  /// Throws RowError for the first row whose norm or tau is infinite: nothing after it is right.
+  /// Throws RowError for the first row whose norm, mean or tau is not finite.
   void require_finite(const RowState& state, const UnitRows& unit) const {
     for (std::size_t i = 0; i < state.s.size(); ++i)
       if (!in_range(state, i))
         throw RowError(static_cast<Index>(i), out_of_range(unit, static_cast<Index>(i)));
   }
-  /// The first layer from which on q = s^2, or T = tau s^2, of row i is infinite up to the output;
-  /// empty where the output is finite. The row alone goes through the layers again.
+  /// Names the first layer from which on q = s^2 or T = tau s^2 of row i stays infinite up to the
+  /// output; empty where the output is finite. Runs this one row through the layers again.
   std::string out_of_range(const UnitRows& unit, Index i) const {
     UnitRows row;
     row.u = Matrix<double>(unit.u.rows(), 1, 0.0);
@@ -180,8 +181,8 @@ class NetworkKernel : public Kernel {
   }
   static std::string beyond(const std::string& what, const std::string& layer) {
     return fmt::format(
-        "{} is beyond double precision (1.8e308) from {} on: smaller inputs (`scale`) or weights "
-        "(`weight_std`) would do",
+        "{} exceeds the range of double precision (1.8e308) from {} on: give smaller inputs "
+        "(`scale`) or weights (`weight_std`)",
         what, layer);
   }
 

@@ -9,12 +9,12 @@ namespace {
 
 [[noreturn]] void refuse(std::string_view text) {
   throw InputError(
-      "kernel \"{}\": is none that its text tells: give ntk(ARCHITECTURE; weight_std=W; "
+      "kernel \"{}\": cannot be made from its text: give ntk(ARCHITECTURE; weight_std=W; "
       "bias_std=B), nngp(...), gaussian(bandwidth=H), laplace(bandwidth=H) or linear",
       text.substr(0, 200));
 }
 
-/// "NAME=NUMBER" -> NUMBER.
+/// "NAME=NUMBER" -> NUMBER. `whole`: the text that errors quote.
 double number(std::string_view whole, std::string_view part, std::string_view name) {
   if (!part.starts_with(name) || part.substr(name.size(), 1) != "=") refuse(whole);
   part.remove_prefix(name.size() + 1);

@@ -14,7 +14,7 @@ namespace {
 struct PlainRows : Rows {
   Matrix<double> x;  ///< d x m
   std::vector<double> norm2;
-  std::vector<Index> far;  ///< ascending: rows whose squares leave the range of double, or nearly
+  std::vector<Index> far;  ///< ascending: rows with |x|^2 at or above 1e300, near the end of double
   Index size() const override { return x.cols(); }
   Index bytes() const override {
     return static_cast<Index>(sizeof(double)) *
@@ -52,7 +52,7 @@ class LinearKernel : public Kernel {
   std::string range_error(const Rows& x, Index i) const override {
     if (std::isfinite(static_cast<const PlainRows&>(x).norm2[static_cast<std::size_t>(i)]))
       return {};
-    return "<x, x> is beyond double precision (1.8e308): smaller inputs (`scale`) would do";
+    return "<x, x> exceeds the range of double precision (1.8e308): give smaller inputs (`scale`)";
   }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
@@ -61,9 +61,9 @@ class LinearKernel : public Kernel {
   Index bytes_per_row(Index d) const override { return 8 * (d + 1); }
 };
 
-/// |x-z|^2 by the dot product where it is not small beside |x|^2 + |z|^2, else, and where squares
-/// leave the range of double, by the differences. Rows and bandwidth are kept times a power of two
-/// where squares of what counts beside h would leave that range.
+/// |x-z|^2 from the dot product, or from the differences where it is small beside |x|^2 + |z|^2 or
+/// where |x|^2 or |z|^2 leaves the range of double. For a very large or small bandwidth h, rows and
+/// h are kept multiplied by a power of two, so that squares of distances near h stay in that range.
 class DistanceKernel : public Kernel {
  public:
   DistanceKernel(bool squared, double bandwidth)
@@ -125,8 +125,8 @@ class DistanceKernel : public Kernel {
   Index bytes_per_row(Index d) const override { return 8 * (d + 1); }
 
  private:
-  /// Brings h into 1e-100 ... 1e100: then |x - z|^2 neither overflows nor underflows while
-  /// |x - z|/h is between 1e-54 and 1e54.
+  /// The power of two that brings h into 1e-100 ... 1e100: then |x - z|^2 neither overflows nor
+  /// underflows while |x - z|/h is between 1e-54 and 1e54.
   static int exponent(double h) {
     constexpr int kMost = 332;
     return std::clamp(std::ilogb(h), -kMost, kMost) - std::ilogb(h);
@@ -136,12 +136,12 @@ class DistanceKernel : public Kernel {
       for (Index k = 0; k < X.rows(); ++k) {
         X(k, j) = std::scalbn(X(k, j), exponent_);
         if (!std::isfinite(X(k, j)))
-          throw RowError(j, fmt::format("an input beyond 1e400 times the bandwidth, {}: distances "
-                                        "are not to be told: give a larger `bandwidth`",
+          throw RowError(j, fmt::format("an input is more than 1e400 times the bandwidth {}: its "
+                                        "distances cannot be computed: give a larger `bandwidth`",
                                         bandwidth_));
       }
   }
-  /// Those of the ascending `rows` in [first, first + count).
+  /// The part of the ascending `rows` that lies in [first, first + count).
   static std::span<const Index> within(std::span<const Index> rows, Index first, Index count) {
     return {std::ranges::lower_bound(rows, first), std::ranges::lower_bound(rows, first + count)};
   }

@@ -7,10 +7,10 @@
 
 namespace mercer::kernel {
 
-/// Calls add(g, w) for the nodes and weights of a rule for E[f(g)], g ~ N(0, 1), where f is made of
-/// smooth step-like functions of `slope` g. g = sinh(t)/max(1, slope) resolves the step at 0 at any
-/// slope; in t the integrand is analytic in a strip of half-width pi/4, so the trapezoidal rule
-/// converges as exp(-pi^2/(2 step)): to rounding at this step.
+/// Calls add(g, w) for the nodes g and weights w of a rule for E[f(g)], g ~ N(0, 1), where f is
+/// made of smooth step-like functions of slope g. The substitution g = sinh(t)/max(1, slope)
+/// resolves the step at 0 for any slope. In t the integrand is analytic in a strip of half-width
+/// pi/4, so that the trapezoidal rule converges as exp(-pi^2/(2 step)): to rounding at this step.
 template <class Add>
 void step_quadrature(double slope, Add&& add) {
   const double step = 0.1, S = std::fmax(1.0, slope);
@@ -21,7 +21,7 @@ void step_quadrature(double slope, Add&& add) {
   }
 }
 
-/// The same for f that oscillates as sin(`slope` g): equal steps in g.
+/// The same for an f that oscillates as sin(slope g): equal steps in g.
 template <class Add>
 void wave_quadrature(double slope, Add&& add) {
   const double step = 2 * std::numbers::pi / (18 + 2 * slope);

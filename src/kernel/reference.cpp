@@ -38,7 +38,7 @@ double slope(const arch::Activation& rho, double x) {
   }
 }
 
-/// E[f(m + s g)], g ~ N(0, 1), for an f that is smooth but for a step of width 1 at 0.
+/// E[f(m + s g)], g ~ N(0, 1), for an f that is smooth except for a step of width 1 at 0.
 template <class F>
 Real expectation(double m, double s, F&& f) {
   constexpr double kEnd = 9.5;
@@ -65,7 +65,8 @@ Real expectation(double m, double s, F&& f) {
   return sum;
 }
 
-/// u = s_x g, v = s_z (c g + sqrt(1 - c^2) g'): the mean over g' within that over g.
+/// Nested quadrature: u = s_x g, v = s_z (c g + sqrt(1 - c^2) g'), the mean over g' inside the one
+/// over g. rest = q_x q_z - K^2.
 Dual quadrature(const arch::Activation& rho, Real qx, Real K, Real qz, Real rest) {
   const Real sx = std::sqrt(qx), sz = std::sqrt(qz), p = sx * sz;
   const auto turned = p > 0 ? static_cast<double>(K / sx) : 0.0;
@@ -105,8 +106,8 @@ Dual dual_of(const arch::Activation& rho, Real qx, Real K, Real qz) {
               Real{0.25} + angle / (2 * pi) + K / (2 * pi * D) * (1 / D2 + (1 - qx * qz) / P + 1)};
     }
     case arch::Function::sin: {
-      // (e^(-B(m - K)) -+ e^(-B(m + K)) cos 2c)/2 with m = (q_x + q_z)/2; the difference without
-      // cancellation where B K is small.
+      // (e^(-B(m - K)) -+ e^(-B(m + K)) cos 2c)/2 with m = (q_x + q_z)/2; where B K is small the
+      // difference is a sinh, without cancellation.
       const Real m = (qx + qz) / 2, sine = std::sin(static_cast<Real>(rho.c));
       const Real first = std::exp(-B * (m - K)), second = std::exp(-B * (m + K));
       const Real odd =
@@ -142,7 +143,7 @@ Real mean_of(const arch::Activation& rho, Real q) {
   return sum;
 }
 
-/// Of one pair of inputs, through the layers.
+/// The layer recursion for one pair of inputs.
 class Recursion {
  public:
   Recursion(const arch::Architecture& net, std::span<const double> weight_terms)

@@ -8,17 +8,19 @@
 namespace mercer::kernel {
 
 // The formulas as they are in the literature, for one pair of inputs, in long double: what
-// Kernel::reference() answers. Nothing here is shared with the tile loops, and nothing is fast.
+// Kernel::reference() returns. Slow, and independent of the tile loops: only the activations'
+// values (arch) and step_quadrature() are shared with prepare().
 
 /// NTK (`tangent`) or NNGP by the layer recursion (Jacot, Gabriel and Hongler 2018) in covariances.
 /// With q_x, q_z the variances of a layer's units and K, T the covariance and the tangent kernel:
 ///   input       q_x = |x|^2/d, K = <x, z>/d, T = 0
 ///   dense       K <- sigma_w^2 K + sigma_b^2, q likewise, T <- K_new + sigma_w^2 T
-///   activation  T <- T E[rho'(u) rho'(v)], K <- E[rho(u) rho(v)], (u, v) ~ N(0, [[q_x, K], [K,
-///   q_z]]) res         sums of skip and branch, K with mu_x nu_z + nu_x mu_z of their means
-///   besides
-/// `weight_terms`: of a standard network (steps.hpp), where T <- sigma_w^2 (term K_old + T); else
-/// empty. Closed forms, for tanh, softplus and sigmoid nested quadrature (1e-12, milliseconds).
+///   activation  T <- T E[rho'(u) rho'(v)], K <- E[rho(u) rho(v)],
+///               (u, v) ~ N(0, [[q_x, K], [K, q_z]])
+///   res         sums of skip and branch; K, with their means mu and nu, + mu_x nu_z + nu_x mu_z
+/// `weight_terms`: of a network in the standard parametrisation (steps.hpp), where
+/// T <- sigma_w^2 (term K_old + T); else empty. Closed forms; nested quadrature for tanh, softplus
+/// and sigmoid (error 1e-12, milliseconds).
 long double reference_network(const arch::Architecture& architecture, bool tangent,
                               std::span<const double> weight_terms, std::span<const double> x,
                               std::span<const double> z);

@@ -41,8 +41,9 @@ struct GaussLegendre {
   }
 };
 
-/// An activation that is smooth. c' comes from its loop, sigma' = (1 - c')(1 + c') is then good to
-/// 1e-15 absolutely. Where a rectifier follows, which takes its square root, refine() replaces it.
+/// A smooth activation. c' comes from its loop, and sigma' = (1 - c')(1 + c') has an absolute error
+/// of 1e-15. A rectifier further on takes the square root of sigma: where one follows (`accurate`),
+/// refine() computes small sigma' again.
 class SmoothStep : public Step {
  public:
   SmoothStep(const Activation& rho, bool accurate) : rho_(rho), accurate_(accurate) {}
@@ -89,9 +90,9 @@ class SmoothStep : public Step {
     return rows;
   }
 
-  /// 1 - c' = 1/2 E[(rho(u)/a_1 - rho(v)/a_2)^2], a^2 = E[rho^2], without a difference of large
-  /// numbers: its value at c = 1 is one integral of squared differences, and its derivative in c is
-  /// -dc'/dc (Price's theorem).
+  /// 1 - c' = 1/2 E[(rho(u)/a_1 - rho(v)/a_2)^2], a^2 = E[rho^2], without cancellation: its value
+  /// at c = 1 is one integral of squared differences (parallel_distance), to which the integral of
+  /// dc'/dc from c to 1 is added (turned_distance).
   void refine(Work& work, const RowView& row, const RowView& row_j, double c, double sigma,
               double& c_out, double& sigma_out) const {
     const bool odd = rho_.function == Function::erf || rho_.function == Function::tanh ||
@@ -124,8 +125,8 @@ class SmoothStep : public Step {
     return sum / 2;
   }
 
-  /// The integral of dc'/dc from c to 1, in the angle; the slopes are what the loop does to tau
-  /// = 1.
+  /// The integral of dc'/dc from c to 1, with the angle as the variable. The slopes dc'/dc are what
+  /// the loop makes of tau = 1 (Price's theorem).
   double turned_distance(Work& work, const RowView& row, const RowView& row_j, double c,
                          double sigma) const {
     static const GaussLegendre rule;
@@ -189,7 +190,7 @@ class GeluStep : public SmoothStep {
     f.of.assign(3, std::vector<double>(m));
     for (std::size_t i = 0; i < m; ++i) {
       const double s = rows.s[i], h = std::hypot(1.0, s), e = s / h, F = 1 / h;
-      // In F alone, not in F^2, which underflows for large s: root^2 = 1 - E^2 = F^2 (1 + E).
+      // root^2 = 1 - E^2 = F^2 (1 + E): computed from F, because F^2 underflows for large s.
       const double E = e * e, F2 = F * F, side = std::sqrt(1 + E), root = F * side;
       const double angle = std::atan(E / root);
       const double gain = 0.25 + (E * F * F2 / side + E * root + angle) / (2 * pi);
@@ -219,8 +220,8 @@ class SinStep : public SmoothStep {
     const std::size_t m = rows.s.size();
     const double sine = std::sin(rho_.c), flat = sine * sine;
     f.of.assign(2, std::vector<double>(m));
-    // Without a phase the sine of small units is linear, and c' no longer depends on t: the same
-    // as at this t, where neither t^2 nor 1/t^2 leaves the range of double.
+    // Without a phase the sine of small units is linear, and c' does not depend on t. Smaller t are
+    // replaced by this one, for which neither t^2 nor 1/t^2 leaves the range of double.
     constexpr double kLinear = 1e-100;
     for (std::size_t i = 0; i < m; ++i) {
       const double size = std::fabs(rho_.b) * rows.s[i];
@@ -270,7 +271,7 @@ class SeriesStep : public SmoothStep {
   }
   /// norm = sqrt(E[rho^2]), mean = E[rho]/norm, slope = s^2 E[rho'^2]/norm^2.
   void moments(double s, double& norm, double& mean, double& slope) const {
-    // rho in units of its size, whose square would leave the range of double.
+    // rho is divided by its typical size, whose square might leave the range of double.
     const double unit = rho_.function == Function::tanh && s > 0 ? std::min(1.0, s)
                         : rho_.function == Function::softplus    ? std::max(1.0, s)
                                                                  : 1;
@@ -295,8 +296,8 @@ class SeriesStep : public SmoothStep {
     mean = square > 0 && rho_.function != Function::tanh ? first / std::sqrt(square) : 0;
     slope = square > 0 ? derivative / square : 0;
   }
-  /// The number of features follows the data: none for rows of one norm, a few hundred for rows of
-  /// variances about 1, up to kMostTerms at large ones.
+  /// The features that each row keeps depend on the data: none where all rows have one norm, a few
+  /// hundred for variances about 1, up to kMostTerms for large ones. 512 are assumed.
   Index factors() const override { return 2 + 512; }
   void pack(RowView& rows, Index n, const Factors& z, RawVector<double>& buffer) const override {
     const Features& x = rows.factors->features;

@@ -9,8 +9,8 @@ namespace mercer::kernel {
 
 namespace {
 
-/// K <- sigma_w^2 K + sigma_b^2; T <- K_new + sigma_w^2 T, or, in a standard network, T <-
-/// sigma_w^2 (term K + T).
+/// K <- sigma_w^2 K + sigma_b^2; T <- K_new + sigma_w^2 T, or, in the standard parametrisation,
+/// T <- sigma_w^2 (term K_old + T).
 class DenseStep : public Step {
  public:
   DenseStep(double weight_std, double bias_std, std::optional<double> weight_term)
@@ -58,7 +58,7 @@ class DenseStep : public Step {
   std::optional<double> term_;
 };
 
-/// a min(x, 0) + b max(x, 0): homogeneous, so that no factor of the rows enters.
+/// a min(x, 0) + b max(x, 0). It is homogeneous: c' depends on c alone, not on the rows' norms.
 class RectifierStep : public Step {
  public:
   RectifierStep(double a, double b)
@@ -190,7 +190,8 @@ bool mean_after(const std::vector<arch::Layer>& layers, bool mean) {
   return mean;
 }
 
-/// `terms`: the weight terms of a standard network that are still to come; empty otherwise.
+/// Appends the steps of the layers. `mean`: whether the units have a mean before them. `terms`: the
+/// weight terms of the dense layers still to come (standard parametrisation); empty otherwise.
 void append(const std::vector<arch::Layer>& layers, const arch::Architecture& architecture,
             bool mean, std::span<const double>& terms, Program& program,
             std::vector<const arch::Activation*>& activations) {
@@ -226,7 +227,8 @@ Index count_dense(const std::vector<arch::Layer>& layers) {
   return count;
 }
 
-/// In the order of append(). `dense`: of `all` dense layers, those so far.
+/// Appends the names of the steps, in the order of append(). `dense`: how many of the `all` dense
+/// layers came before.
 void append_names(const std::vector<arch::Layer>& layers, Index all, Index& dense,
                   std::vector<std::string>& names) {
   const auto after = [&](const std::string& what) {
@@ -245,8 +247,8 @@ void append_names(const std::vector<arch::Layer>& layers, Index all, Index& dens
   }
 }
 
-/// Appends the inputs of the sequence's dense layers, 0 where the text has no width; returns its
-/// outputs.
+/// Appends the fan-in of each dense layer of the sequence, 0 where the text gives no width; returns
+/// the width after the sequence.
 Index append_fan_in(const std::vector<arch::Layer>& layers, Index width,
                     std::vector<Index>& fan_in) {
   for (const arch::Layer& layer : layers) {
@@ -285,16 +287,14 @@ std::vector<double> standard_weight_terms(const arch::Architecture& architecture
   if (fan_in.size() < 2)
     throw InputError(
         "architecture \"{}\": in the standard parametrisation the kernel is a limit over the "
-        "hidden "
-        "width, but there is no hidden layer",
+        "hidden width, but there is no hidden layer",
         architecture.text());
   const std::span<const Index> hidden(fan_in.begin() + 1, fan_in.end());
   const bool some = std::ranges::any_of(hidden, [](Index w) { return w > 0; });
   if (some && std::ranges::find(hidden, 0) != hidden.end())
     throw InputError(
         "architecture \"{}\": in the standard parametrisation the hidden widths matter: give all "
-        "of "
-        "them, or none where they are equal",
+        "of them, or none where they are equal",
         architecture.text());
   const double W2 = architecture.weight_std * architecture.weight_std;
   std::vector<double> terms{0.0};

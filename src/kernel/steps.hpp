@@ -11,8 +11,8 @@
 
 namespace mercer::kernel {
 
-/// What a row alone knows of the state after a layer: norm s = sqrt(q), mean of the units relative
-/// to the norm, and tau = T/q of the row with itself.
+/// The state after a layer of each row by itself: norm s = sqrt(q), mean of the units relative to
+/// the norm, and tau = T/q of the row with itself.
 struct RowState {
   std::vector<double> s, mean, tau;
 };
@@ -21,9 +21,10 @@ struct RowState {
 struct Features {
   RawVector<double> values;  ///< feature k of row i at values[(uniform ? 0 : i terms()) + k]
   bool uniform = false;      ///< all rows have one variance
-  /// tails[k]: the largest share of a row's own c' or slope dc'/dc that lies beyond k features.
+  /// tails[k]: the part of c' or of the slope dc'/dc of a row with itself that lies beyond the
+  /// first k features, the largest over the rows.
   std::vector<double> tails;
-  /// Those shares beyond the last feature, where the series was cut off; else 0.
+  /// The parts of c' and of the slope beyond the last feature where the series was cut off, else 0.
   double value_error = 0, slope_error = 0;
 
   Index terms() const { return tails.empty() ? 0 : static_cast<Index>(tails.size()) - 1; }
@@ -36,12 +37,12 @@ struct Factors {
   Features features;
 };
 
-/// Rows from some row on: where a Segment's rows, or its column's row, find their factors.
+/// The factors of the rows from `first` on: those of a Segment's rows i, or of its row j.
 struct RowView {
   const Factors* factors = nullptr;
   Index first = 0;
-  /// Of a series' rows: `terms` features, feature k of the i-th at packed[k stride + i], or of
-  /// every row at packed[k stride].
+  /// For a series: `terms` features, feature k of the i-th row at packed[k stride + i], or, where
+  /// `uniform`, of every row at packed[k stride].
   const double* packed = nullptr;
   Index terms = 0, stride = 0;
   bool uniform = true;
@@ -51,8 +52,8 @@ inline Factor factor(const RowView& rows, const RowView& row_j, std::size_t k) {
   return {rows.of(k), *row_j.of(k)};
 }
 
-/// Buffers of one tile call: a stack of segments (a residual branch works on a copy of its skip)
-/// and scratch.
+/// Buffers of one call of tile(): a stack of segments (a residual branch works on a copy of its
+/// skip) and scratch.
 struct Work {
   std::vector<Segment> stack;
   std::vector<RawVector<double>> buffers;  ///< three arrays per level
@@ -66,40 +67,42 @@ class Step {
   virtual ~Step() = default;
   /// Advances the rows' states; the top of the stack is the current one.
   virtual Factors prepare(std::vector<RowState>& stack) const = 0;
-  /// Before apply(), for n rows and any row_j of z: puts what is worth keeping together into
-  /// `buffer`.
+  /// Called before apply(), for n rows i and all rows j of z: copies into `buffer` what apply()
+  /// reads again for every row j.
   virtual void pack(RowView&, Index /*n*/, const Factors& /*z*/,
                     RawVector<double>& /*buffer*/) const {}
   /// Advances the top segment of pairs (i, j).
   virtual void apply(Work& work, const RowView& rows, const RowView& row_j) const = 0;
-  /// Doubles a row that prepare() keeps, for the memory plan.
+  /// Doubles that prepare() keeps for each row, for the memory plan.
   virtual Index doubles_per_row() const = 0;
-  virtual bool has_angle() const { return false; }  ///< needs sigma to full relative accuracy
+  /// Whether apply() needs sigma to full relative accuracy, as a rectifier does.
+  virtual bool has_angle() const { return false; }
 };
 using Program = std::vector<std::unique_ptr<Step>>;
 
-/// `weight_term`: of a standard network, what multiplies K in the tangent kernel, see
-/// standard_weight_terms().
+/// `weight_term`: in the standard parametrisation the factor of K in the tangent kernel, see
+/// standard_weight_terms(); nullopt: the NTK parametrisation.
 std::unique_ptr<Step> dense_step(double weight_std, double bias_std,
                                  std::optional<double> weight_term);
 std::unique_ptr<Step> branch_step();
-/// `means`: both parts may have non-zero mean.
+/// `means`: skip and branch may both have a mean that is not zero.
 std::unique_ptr<Step> join_step(bool means);
-/// `accurate`: a rectifier follows, which needs sigma of near-parallel pairs to full relative
-/// accuracy.
+/// `accurate`: a rectifier follows further on, which needs sigma of near-parallel pairs to full
+/// relative accuracy.
 std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate);
 std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
 
 /// fan_in/(m sigma_w^2) of every dense layer, in the order of the text, m the width of the last
-/// hidden layer; 0 for the input layer.
+/// hidden layer; 0 for the input layer. Throws InputError where there is no hidden layer, or where
+/// only some hidden widths are given.
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture);
 
-/// What errors call the steps of compile(): "dense layer 3 of 5", "the relu after dense layer 3 of
-/// 5",
-/// ..., counted in the order of the text.
+/// Names of the steps of compile() for error messages: "dense layer 3 of 5", "the relu after dense
+/// layer 3 of 5", ..., counted in the order of the text.
 std::vector<std::string> step_names(const arch::Architecture& architecture);
 
-/// The layers as a list of steps. `weight_terms`: of a standard network; else empty.
+/// The layers as a list of steps. `weight_terms`: standard_weight_terms() for the standard
+/// parametrisation; else empty.
 Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms);
 
 }  // namespace mercer::kernel

@@ -1,7 +1,7 @@
-// Compiled once per instruction set, with MERCER_ISA naming it, and with fast-math, so that the
-// compiler calls the vector versions of exp and expm1 (glibc's libmvec). Nothing here may
-// rely on NaN or infinity: data with either is refused when it is read. Reassociation stays off:
-// the order of the subtractions below is what keeps near-parallel pairs exact.
+// Compiled once per instruction set, which MERCER_ISA names, and with fast-math, so that the
+// compiler calls the vector versions of exp and expm1 (glibc's libmvec). No loop may rely on a NaN
+// or an infinity in its input: data with either is refused when it is read. Reassociation stays
+// off: the order of the subtractions below is what keeps near-parallel pairs accurate.
 
 #include <math.h>
 
@@ -70,8 +70,8 @@ void dense_bias(const Segment& s, Factor alpha, Factor beta) {
   s.tau ? dense_bias_loop<true>(s, alpha, beta) : dense_bias_loop<false>(s, alpha, beta);
 }
 
-/// atan(t)/t for 0 <= t <= 1, to 1e-16: interpolated in t^2 at 20 Chebyshev nodes of [0,
-/// 1]; the even and the odd powers of t^2 apart, for two shorter chains of operations.
+/// atan(t)/t - 1 for 0 <= t <= 1, to 1e-16: atan(t)/t interpolated in t^2 at 20 Chebyshev nodes of
+/// [0, 1]. Even and odd powers of t^2 are summed apart: two shorter chains of dependent operations.
 inline __attribute__((always_inline)) double atan_rest(double t) {
   const double u = t * t, v = u * u;
   double even = 0.00021423810738603946;
@@ -95,6 +95,7 @@ inline __attribute__((always_inline)) double atan_rest(double t) {
   odd = odd * v - 0.333333333333307;
   return u * (odd + u * even);
 }
+/// atan(t)/t for 0 <= t <= 1.
 inline __attribute__((always_inline)) double atan_ratio(double t) {
   return 1 + atan_rest(t);
 }
@@ -110,8 +111,8 @@ inline __attribute__((always_inline)) double angle_of(double y, double x) {
   return y < 0 ? -angle : angle;
 }
 
-// Arc-cosine kernel of degree 1 (Cho and Saul 2009) in distances from 1: with w the acute angle and
-// h = (sin w - w cos w)/pi, minus = 1 - c' and plus = 1 + c' are sums without cancellation.
+// Arc-cosine kernel of degree 1 (Cho and Saul 2009) in distances from +-1: with w the acute angle
+// and h = kappa (sin w - w cos w)/pi, minus = 1 - c' and plus = 1 + c' come without cancellation.
 template <bool tangent>
 void rectifier_loop(const Segment& s, double kappa) {
   double* __restrict c = s.c;
@@ -137,9 +138,9 @@ void rectifier(const Segment& s, double kappa) {
 }
 
 // Williams 1997: E[erf erf] = 2/pi asin(cc), cc = e_1 e_2 c; asin as atan of the stable
-// 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1). That root is taken in units
-// of 2^-511, in which no f squared underflows, and c' = P c (asin(cc)/cc), which is right where cc
-// itself underflows.
+// 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1). Its root is taken of terms
+// scaled by 2^511, so that no f^2 underflows, and c' = P c (asin(cc)/cc) holds where cc itself
+// underflows.
 template <bool tangent>
 void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
   constexpr double kUp = 0x1p511, kDown = 0x1p-511;
@@ -165,7 +166,7 @@ void erf_dual(const Segment& s, Factor e, Factor f, Factor p) {
   s.tau ? erf_loop<true>(s, e, f, p) : erf_loop<false>(s, e, f, p);
 }
 
-// E[gelu gelu] and E[gelu' gelu'] divided by sqrt(q_1 q_2), in e, f and 1 - cc^2 as for erf.
+// E[gelu gelu]/sqrt(q_1 q_2) and E[gelu' gelu'] in terms of e, f and 1 - cc^2 as for erf.
 template <bool tangent>
 void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
   double* __restrict c = s.c;
@@ -190,8 +191,8 @@ void gelu_dual(const Segment& s, Factor e, Factor f, Factor p) {
   s.tau ? gelu_loop<true>(s, e, f, p) : gelu_loop<false>(s, e, f, p);
 }
 
-// E[sin sin] = (E1 - E2 cos 2c)/2 with E1, E2 = exp(-b^2 Var(u -+ v)/2); the difference by expm1,
-// the variances from (s_1 - s_2)^2 and 1 -+ c.
+// E[sin sin] = (E1 - E2 cos 2c)/2 with E1, E2 = exp(-b^2 Var(u -+ v)/2) and c the phase; E1 - E2 by
+// expm1, the variances from (s_1 - s_2)^2 and 1 -+ c, c the cosine.
 template <bool tangent>
 void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
   double* __restrict c = s.c;
@@ -233,7 +234,8 @@ constexpr Size kLanes = 2;
 typedef double Lanes __attribute__((vector_size(8 * kLanes), aligned(8), may_alias));
 constexpr Size kBlock = 4 * kLanes;
 
-// P(y) and P'(y), y = c^2, of kBlock entries by Horner's rule, in registers.
+// The series P(y) and its derivative P'(y) at y = c^2 of kBlock entries, by Horner's rule in
+// registers.
 template <bool uniform>
 void series_block(const double* c, Size terms, const double* features, Size stride,
                   const double* coefficients, double* value, double* slope) {
@@ -281,7 +283,7 @@ void series_sums(const Segment& s, Size terms, const double* features, Size stri
   }
 }
 
-// c' and dc'/dc, which is what multiplies tau (Price's theorem).
+// c' and dc'/dc; tau is multiplied by the latter (Price's theorem).
 void series(const Segment& s, Size terms, int parity, const double* features, Size stride,
             bool uniform, const double* features_j, Factor mean, Factor linear, double* scratch) {
   double *value = scratch, *slope = scratch + s.n, *products = scratch + 2 * s.n;
@@ -305,7 +307,8 @@ void series(const Segment& s, Size terms, int parity, const double* features, Si
   for (Size i = 0; i < s.n; ++i) s.tau[i] *= slope[i];
 }
 
-// Parts i of a direct sum with norms w_i: G_i = w_1i w_2i c_i, D_i = (w_1i w_2i)^2 sigma_i. Then
+// Parts i of a direct sum, w_1i and w_2i the norms of part i for the two rows. With
+// W_i = w_1i w_2i, G_i = W_i c_i and D_i = W_i^2 sigma_i:
 // 1 - c''^2 = sum D_i + sum_{i<j} (w_1i w_2j - w_1j w_2i)^2 + 2 (W_i W_j - G_i G_j), and
 // 2 (W_i W_j - G_i G_j) = (W_i - G_i)(W_j + G_j) + (W_i + G_i)(W_j - G_j).
 struct Part {
@@ -343,8 +346,9 @@ void join(const Segment& skip, const Segment& branch, const JoinFactors& f) {
   skip.tau ? join_loop<true>(skip, branch, f) : join_loop<false>(skip, branch, f);
 }
 
-// With means nu (relative to the norm) the centred parts have c - nu_1 nu_2 and
-// sigma - (nu_1 - nu_2)^2 - 2 nu_1 nu_2 (1 - c); the means add up to one part of rank one.
+// With means nu (relative to the norm) the centred parts have c - nu_1 nu_2 in place of c and
+// sigma - (nu_1 - nu_2)^2 - 2 nu_1 nu_2 (1 - c) in place of sigma; the sum of the means is a third
+// part, of rank one.
 template <bool tangent>
 void join_means_loop(const Segment& skip, const Segment& branch, const JoinFactors& f) {
   double* __restrict c = skip.c, * __restrict sigma = skip.sigma, * __restrict tau = skip.tau;

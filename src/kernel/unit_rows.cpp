@@ -11,7 +11,7 @@ namespace mercer::kernel {
 
 namespace {
 
-// Several partial results side by side, which the compiler keeps in one vector register.
+// Partial results side by side, which the compiler keeps in vector registers.
 constexpr Index kLanes = 8;
 
 /// max |x_k|.
@@ -45,8 +45,8 @@ UnitRows unit_rows(Matrix<double>&& X) {
   for (Index j = 0; j < rows.u.cols(); ++j) {
     double* x = rows.u.column(j);
     const double largest = largest_magnitude(x, d);
-    // A power of two brings norms whose square would leave the range of double into it, exactly. It
-    // may itself be beyond double: scalbn.
+    // Where the squared norm would leave the range of double, the row is first multiplied by a
+    // power of two, which is exact. That power may itself be outside the range: hence scalbn.
     const bool scaled = largest > 0 && !(largest > 1e-100 && largest < 1e100);
     const int exponent = scaled ? std::ilogb(largest) : 0;
     if (scaled)

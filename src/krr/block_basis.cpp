@@ -8,10 +8,10 @@ namespace mercer::krr {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
-// Of the eigenvalues of a Gram matrix with unit diagonal: those above it make, from one Gram
-// matrix, a block that is orthonormal to eps/kClear.
+// Eigenvectors of a scaled Gram matrix whose eigenvalues are above kClear times the largest one
+// give a block that is orthonormal to eps/kClear; the others are treated again.
 constexpr double kClear = 1e-8;
-constexpr int kDepth = 4;
+constexpr int kDepth = 4;  // of that recursion
 
 Matrix<double> beside(const Matrix<double>& A, const Matrix<double>& B) {
   Matrix<double> both(A.rows(), A.cols() + B.cols());
@@ -62,12 +62,12 @@ Matrix<double> orthonormalise(const comm::Communicator& comm, const LowRankPreco
   const auto& pairs = gram.pairs;
   const auto at = [&](Index i) { return scale[static_cast<std::size_t>(i)]; };
   const double largest = std::max(pairs.values.back(), 0.0);
-  Index unclear = 0;  // ascending: these come first
+  Index unclear = 0;  // eigenvalues ascend: these come first
   while (unclear < m && !(pairs.values[static_cast<std::size_t>(unclear)] > kClear * largest))
     ++unclear;
 
-  // R = R T C for T = D^-1 V, C = V^T D; the clear columns of T divided by sqrt(w), the rows of C
-  // multiplied.
+  // R = R T C for T = D^-1 V, C = V^T D. Clear columns of T are divided by sqrt(w), w their
+  // eigenvalue, and rows of C multiplied by it. 1: clear, 2: the others.
   Matrix<double> T1(m, m - unclear), C1(m - unclear, m), T2(m, unclear), C2(unclear, m);
   for (Index j = 0; j < m; ++j) {
     const bool clear = j >= unclear;
@@ -85,7 +85,7 @@ Matrix<double> orthonormalise(const comm::Communicator& comm, const LowRankPreco
     return C1;
   }
 
-  // What is left of the others beside Q, formed again so that its digits are its own.
+  // Remove Q from the others. M is applied again, so that M F does not inherit cancellation errors.
   Matrix<double> F = times(R.view(), T2.view());
   auto [H] = inner(comm, Inner{MQ.view(), F.view()});
   add_times(-1, Q.view(), H.view(), F.view());

@@ -8,20 +8,20 @@
 #include "mercer/base/matrix.hpp"
 #include "mercer/comm/communicator.hpp"
 
-// Blocks of vectors by rows (each rank has its rows of n x b), and the small matrices between them,
-// which every rank has.
+// Operations on blocks of vectors, n x b by rows over the ranks, and on small matrices, of which
+// every rank has a copy.
 
 namespace mercer::krr {
 
 using View = MatrixView<const double>;
 
-/// A^T B is asked for.
+/// A request for A^T B.
 struct Inner {
   View A, B;
 };
 void inner_products(const comm::Communicator& comm, std::span<const Inner> wanted,
                     std::span<Matrix<double>> results);
-/// A^T B for every pair, on all ranks, in one sum. Collective.
+/// A^T B of every request, on all ranks, by one sum over the ranks. Collective.
 template <class... Pairs>
 std::array<Matrix<double>, sizeof...(Pairs)> inner(const comm::Communicator& comm,
                                                    const Pairs&... pairs) {
@@ -31,29 +31,29 @@ std::array<Matrix<double>, sizeof...(Pairs)> inner(const comm::Communicator& com
   return results;
 }
 
-/// A C, and Y <- Y + sign A C: local rows times a small matrix, or small matrices. Local.
+/// A C, and Y <- Y + sign A C: local rows times a small matrix, or both small. Local.
 Matrix<double> times(View A, View C);
 void add_times(double sign, View A, View C, MatrixView<double> Y);
-/// A <- A C for C square, by panels of rows: no second block. Local.
+/// A <- A C for C square, by panels of rows, without a second block. Local.
 void multiply(Matrix<double>& A, View C);
 /// A^T C of small matrices. Local.
 Matrix<double> transposed_times(View A, View C);
 
 /// Euclidean norm of every column. Collective.
 std::vector<double> column_norms(const comm::Communicator& comm, View A);
-/// Sum over the rows of A o B by column. Collective.
+/// Column sums of A o B over the rows of all ranks. Collective.
 std::vector<double> column_dots(const comm::Communicator& comm, View A, View B);
 
 struct SmallEigenpairs {
   std::vector<double> values;  ///< ascending
   Matrix<double> vectors;
 };
-/// Of a symmetric matrix that all ranks have: rank 0's bits on every rank, so that decisions taken
-/// from them are one. Collective. Throws RunError where G is not finite.
+/// Eigenpairs of a symmetric matrix that all ranks have. Every rank gets the same bits, so that all
+/// ranks decide alike. Collective. Throws RunError where G is not finite.
 SmallEigenpairs symmetric_eigenpairs(const comm::Communicator& comm, Matrix<double>&& G);
 
-/// `rows` (global indices, the same on all ranks) of A, whose first local row is `first`, on all
-/// ranks: rows.size() x A.cols. Collective.
+/// The rows `rows` (global indices, the same on all ranks) of A, on all ranks: rows.size() x
+/// A.cols. `first`: global index of A's first local row. Collective.
 Matrix<double> gather_rows(const comm::Communicator& comm, View A, Index first,
                            std::span<const Index> rows);
 

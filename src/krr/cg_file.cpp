@@ -25,7 +25,8 @@ void write(io::Hdf5File& file, Index n, const CgState& state) {
 CgState read_cg_state(const io::Hdf5File& file, Index n, Index outputs) {
   constexpr Index kMost = io::kMostCount;
   if (!file.contains("/cg/numbers"))
-    throw InputError("{}: is no checkpoint of conjugate gradients (no /cg/numbers)", file.path());
+    throw InputError("{}: is not a checkpoint of conjugate gradients (no /cg/numbers)",
+                     file.path());
   if (file.extents("/cg/numbers") != std::vector<Index>{7})
     throw InputError("{}: /cg/numbers does not hold 7 numbers", file.path());
   const auto numbers = file.read_vector("/cg/numbers");  // the third may be infinite

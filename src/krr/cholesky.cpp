@@ -14,16 +14,16 @@
 namespace mercer::krr {
 namespace {
 
-/// What the messages call the matrix, and what a relative ridge multiplies.
+/// The matrix's name in messages, and the scale of relative ridges.
 struct Problem {
   std::string name;
   double ridge = 0;
-  double mean_diagonal = 0;  // trace(K)/n, K before g
+  double mean_diagonal = 0;  // trace(K)/n of the K that g was not applied to
 };
 
-/// Factorises A in place; false when A is not positive definite to working precision. An eigenvalue
-/// that is exactly 0 often comes out as a tiny positive pivot: where the ridge does not exclude it,
-/// the smallest one is looked at.
+/// Factorises A in place; false where A is not positive definite to working precision. An
+/// eigenvalue that is exactly 0 often gives a tiny positive pivot; unless the ridge excludes that,
+/// the smallest eigenvalue is estimated.
 template <class T>
 bool factorise(DistMatrix<T>& A, double ridge) {
   const double floor = resolution<T>(A.rows(), la::trace(A) / static_cast<double>(A.rows()));
@@ -41,9 +41,10 @@ std::vector<T> diagonal(const DistMatrix<T>& A) {
   return values;
 }
 
-/// The failed factorisation left the strict upper triangle of A alone. On the transposed grid,
-/// where this rank holds the transposed local part, it is the lower one: mirrored there, A is whole
-/// again. Tries growing shifts until A + shift I factorises; then throws what the user should know.
+/// Throws the error of a failed factorisation, which left the strict upper triangle of A intact.
+/// Restores A: on the transposed grid this rank holds the transpose of its local part, so that the
+/// intact triangle is the lower one, which is mirrored. Then tries growing shifts until A + shift I
+/// can be factorised, to suggest a ridge.
 template <class T>
 [[noreturn]] void refuse(DistMatrix<T>&& failed, const std::vector<T>& diagonal,
                          const Problem& problem) {
@@ -76,8 +77,7 @@ template <class T>
         problem.ridge + shift, kSafe * resolution<T>(A.rows(), std::abs(problem.mean_diagonal))));
     throw RunError(
         "{} + gamma I is not positive definite to working precision at gamma = {:.3g}: the "
-        "smallest "
-        "eigenvalue of {} is about {:.2g}; a ridge of {:.2g} would do{}",
+        "smallest eigenvalue of {} is about {:.2g}; a ridge of {:.2g} would do{}",
         problem.name, problem.ridge, problem.name,
         la::smallest_eigenvalue(L) - shift - problem.ridge, enough,
         problem.mean_diagonal > 0
@@ -95,7 +95,7 @@ struct Solution {
   double residual = 0;
 };
 
-/// (A + gamma I) B = Y.
+/// Solves (A + gamma I) B = Y.
 template <class T>
 Solution<T> solve(DistMatrix<T>&& A, const RowBlock<double>& Y, const Problem& problem) {
   la::shift_diagonal(A, problem.ridge);

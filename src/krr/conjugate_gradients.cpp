@@ -14,9 +14,9 @@ namespace mercer::krr {
 namespace {
 
 constexpr Index kMeasureEvery = 50;
-constexpr double kDrift = 1e-2;  // of a residual that its own error may reach
+constexpr double kDrift = 1e-2;  // a larger relative error of the recurrence's residual is drift
 
-/// NaN as soon as one is.
+/// The largest value; NaN where one is NaN.
 double largest(const std::vector<double>& values) {
   double most = 0;
   for (const double x : values) {
@@ -65,7 +65,7 @@ class Run {
         }
       }
       if (result_.finished) measure();
-    } catch (const Error& error) {  // a product given up, on all ranks, before the state changes
+    } catch (const Error& error) {  // product given up, on all ranks; the state has not changed yet
       if (error.code() != ExitCode::interrupted || !options_.checkpoint) throw;
       options_.checkpoint(state_);
       result_.finished = false;
@@ -101,7 +101,7 @@ class Run {
     M_.apply(comm_, gamma_, R, Z.view());
     return Z;
   }
-  /// B - (A + gamma I) X.
+  /// B - (A + gamma I) X, given the product.
   Matrix<double> residuals_of(const Matrix<double>& product_of_x) const {
     Matrix<double> R(B_.rows, B_.cols);
     for (Index j = 0; j < R.cols(); ++j)
@@ -130,7 +130,7 @@ class Run {
     read_residuals(N);
   }
 
-  /// Goes on from the measured residuals R; directions stay, where there are any.
+  /// Replaces the residuals by the measured R; keeps the directions P, where there are any.
   void restart_from(Matrix<double>&& R) {
     residuals_ = relative(column_norms(comm_, R.view()));
     Matrix<double> Z = preconditioned(R.view());
@@ -139,7 +139,7 @@ class Run {
     if (state_.P.cols() == 0) state_.P = std::move(Z);
   }
 
-  /// |Q S_j| from N = Q^T Q.
+  /// Relative residuals |Q S_j|/|b_j| from N = Q^T Q.
   void read_residuals(const Matrix<double>& N) {
     const Matrix<double> NS = times(N.view(), state_.S.view());
     std::vector<double> norms;
@@ -148,12 +148,13 @@ class Run {
       for (Index i = 0; i < NS.rows(); ++i) square += state_.S(i, j) * NS(i, j);
       norms.push_back(std::sqrt(std::max(square, 0.0)));
     }
-    comm_.broadcast(std::span<double>(norms), 0);  // what is decided from them is one
+    comm_.broadcast(std::span<double>(norms), 0);  // so that all ranks decide alike
     residuals_ = relative(std::move(norms));
     measured_.clear();
   }
 
-  /// Where A X was formed on the way: does the recurrence still tell the residuals?
+  /// Restarts from the measured residuals R where those of the recurrence differ too much from
+  /// them.
   void replace_where_drifted(Matrix<double>&& R) {
     Matrix<double> gap = R.copy();
     add_times(-1, state_.Q.view(), state_.S.view(), gap.view());
@@ -200,9 +201,9 @@ class Run {
     state_.history.push_back(largest(residuals_));
   }
 
-  /// A matrix of full rank with D^+ = root root^T, from the eigenpairs of D with its diagonal made
-  /// 1; directions whose product is rounding are left out. Throws where D has an eigenvalue that is
-  /// negative, or zero for a direction that is not.
+  /// A matrix `root` of full column rank with D^+ = root root^T, from the eigenpairs of D scaled to
+  /// unit diagonal; eigenvalues that are rounding are left out. Throws where D has a negative
+  /// eigenvalue, or a zero one whose direction is not zero.
   Matrix<double> inverse_root(Matrix<double>&& D, const Matrix<double>& W) {
     const Index m = D.rows();
     std::vector<double> scale;
@@ -228,8 +229,8 @@ class Run {
     return root;
   }
 
-  /// u^T (A + gamma I) u of the directions u = P Y: negative, or zero, beyond rounding? (Where P's
-  /// columns depend on one another, u itself is rounding.)
+  /// Throws where u^T (A + gamma I) u of a direction u = P Y is negative or zero beyond rounding.
+  /// (Where P's columns depend on one another, u itself is rounding; such u are ignored.)
   void check_curvature(View Y, const Matrix<double>& W) {
     const Matrix<double> U = times(state_.P.view(), Y), AU = times(W.view(), Y);
     const auto curvature = column_dots(comm_, U.view(), AU.view());
@@ -284,10 +285,10 @@ class Run {
     if (rounding_ || (stuck && largest(residuals_) < 100 * attainable())) {
       why = fmt::format(
           "rounding in the products with K does not allow less at a ridge of {:.3g} (about {:.1e} "
-          "is to be expected); take a larger ridge, or a tolerance of {:.1g}",
+          "is to be expected); give a larger ridge, or a tolerance of {:.1g}",
           gamma_, attainable(), round_up(2 * largest(residuals_)));
     } else if (now >= options_.max_iterations) {
-      why = fmt::format("that was the limit of iterations{}", outlook());
+      why = fmt::format("the iteration limit is reached{}", outlook());
     } else if (stuck) {
       why = fmt::format("there was no progress in the last {} iterations{}", options_.patience,
                         advice());
@@ -310,7 +311,7 @@ class Run {
     return fmt::format("; a larger ridge or a preconditioner of larger rank (now: {}) would help",
                        M_.text());
   }
-  /// How many iterations more it would take at the pace of the last half.
+  /// How many more iterations it would take at the rate of the last half, in words.
   std::string outlook() const {
     const auto& h = state_.history;
     if (h.size() < 10) return advice();
@@ -320,7 +321,7 @@ class Run {
     if (!(pace > 0) || more > 1e6) return advice();
     return fmt::format("; about {:.0f} more would do at this pace{}", std::ceil(more), advice());
   }
-  /// eps lambda_max(A + gamma I) |X_j| / |B_j|, the largest.
+  /// The residual that rounding allows: the largest eps lambda_max(A + gamma I) |X_j| / |B_j|.
   double attainable() {
     const auto lengths = relative(column_norms(comm_, state_.X.view()));
     if (lengths.empty()) return 0;
@@ -352,9 +353,9 @@ class Run {
   const comm::Communicator& comm_;
   std::vector<double> scale_;  ///< |b_j|
   CgState state_;
-  std::vector<double> residuals_;  ///< relative, of every column
-  std::vector<double> measured_;   ///< the same, measured for the X of now; else empty
-  bool rounding_ = false;          ///< measuring twice did not give smaller residuals
+  std::vector<double> residuals_;  ///< relative, of every column, by the recurrence
+  std::vector<double> measured_;   ///< the same, measured for the current X; empty: not measured
+  bool rounding_ = false;          ///< measured residuals did not fall to half since the last time
   CgResult result_;
 };
 
@@ -375,7 +376,7 @@ CgFit fitted(const gram::Operator& A, const LowRankPreconditioner& M, const RowB
   }
   result.fit.ridge = ridge;
   result.fit.residual = all > 0 ? std::sqrt(error / all) : 0;
-  result.fit.residual_exact = true;
+  result.fit.residual_exact = result.solution.finished;
   return result;
 }
 

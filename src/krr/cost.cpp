@@ -9,12 +9,13 @@
 namespace mercer::krr {
 namespace {
 
-/// Share of dgemm's rate that p?potrf reaches, and what its narrow steps cost, as columns of a
-/// product with K (n = 3000 ... 13 000): fitted to quiet runs (tests/bench/plan_against_runs.py).
+/// Share of dgemm's rate that p?potrf reaches, and the cost of its narrow steps in columns of a
+/// product with K: fitted to runs on an idle machine, n = 3000 ... 13 000
+/// (tests/bench/plan_against_runs.py).
 constexpr double kCholesky = 0.72, kPanels = 270;
-/// Columns of K that a randomly pivoted sketch looks at for each that it takes.
+/// Columns of K that a randomly pivoted sketch computes for each that it takes.
 constexpr double kProposals = 1.3;
-/// A product with fewer columns takes as long as one with so many.
+/// A product with fewer columns takes as long as one with this many.
 constexpr double kLeastColumns = 8;
 
 double real(Index n) {
@@ -29,8 +30,8 @@ double sketch_bytes(const gram::Sizes& sizes, double r) {
   return 8 * real(sizes.n) * (r + 128) / sizes.ranks() + 32 * r * r;
 }
 
-/// `flops` over the ranks of small matrices times blocks of b columns: at the rate of a product
-/// with as many.
+/// Cost of `flops` flops over the ranks in products of small matrices with blocks of b columns: at
+/// the rate of a product of K with b columns.
 Cost narrow_cost(const gram::Sizes& sizes, double b, double flops) {
   const double entries = flops / (4 * b) / sizes.ranks();
   return {.flops = flops, .columns = entries * std::max(kLeastColumns, b), .passes = entries};

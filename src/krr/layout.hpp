@@ -10,7 +10,7 @@
 
 namespace mercer::krr {
 
-/// Between data by rows in double and matrices on the grid in precision T. Collective.
+/// Copies data by rows in double to a matrix on the grid in precision T, and back. Collective.
 template <class T>
 dist::DistMatrix<T> to_grid(const dist::RowBlock<double>& rows, const dist::ProcessGrid& grid,
                             Index nb) {
@@ -44,17 +44,17 @@ inline void check_ridge(double ridge) {
     throw InputError("the ridge is {}: it must be a finite number, not negative", ridge);
 }
 
-/// Below this an eigenvalue of K + gamma I is rounding: p?potrf's backward error is an E with
+/// An eigenvalue of K + gamma I below this is rounding error: p?potrf has a backward error E with
 /// |E_ij| <= c eps sqrt(K_ii K_jj), whose norm grows like sqrt(n).
 template <class T>
 double resolution(Index n, double mean_diagonal) {
   return 10.0 * static_cast<double>(std::numeric_limits<T>::epsilon()) *
          std::sqrt(static_cast<double>(n)) * mean_diagonal;
 }
-/// A ridge of so many times that is safe to use.
+/// A ridge of this many times resolution() is safe.
 inline constexpr double kSafe = 100;
 
-/// The next number of one digit, for ridges that are suggested.
+/// Rounds up to one significant digit, for suggested ridges.
 inline double round_up(double x) {
   const double unit = std::pow(10.0, std::floor(std::log10(x)));
   return std::ceil(x / unit) * unit;

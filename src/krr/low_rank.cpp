@@ -12,9 +12,9 @@ namespace mercer::krr {
 namespace {
 
 constexpr double kEps = std::numeric_limits<double>::epsilon();
-constexpr double kKept = 1e-13;  // of s_1: below it eigenvectors of F^T F give no orthonormal U
+constexpr double kKept = 1e-13;  // below kKept s_1 eigenvectors of F^T F give no orthonormal U
 
-/// U <- U (3 I - U^T U)/2: the nearest orthonormal block, where U is nearly one.
+/// U <- U (3 I - U^T U)/2: makes a nearly orthonormal U orthonormal (one Newton-Schulz step).
 void polish(const comm::Communicator& comm, Matrix<double>& U) {
   auto [E] = inner(comm, Inner{U.view(), U.view()});
   for (Index j = 0; j < E.cols(); ++j)

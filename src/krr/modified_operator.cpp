@@ -63,7 +63,7 @@ void ModifiedOperator::columns(std::span<const Index> which, MatrixView<double> 
   K_.columns(which, out);
   if (S_.identity()) return;
   const Matrix<double>& V = S_.vectors();
-  Matrix<double> C(S_.k(), std::ssize(which), 0.0);  // V's columns of those rows
+  Matrix<double> C(S_.k(), std::ssize(which), 0.0);  // rows `which` of V, as columns
   for (Index j = 0; j < C.cols(); ++j) {
     const Index local = which[static_cast<std::size_t>(j)] - first_row();
     if (local >= 0 && local < V.cols()) std::copy_n(V.column(local), S_.k(), C.column(j));

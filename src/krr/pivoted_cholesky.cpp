@@ -11,10 +11,11 @@ namespace mercer::krr {
 namespace {
 
 constexpr Index kProposals = 64;
-constexpr double kRounding = 1e-13;           // of K's diagonal
+constexpr double kRounding = 1e-13;           // relative to K's diagonal
 constexpr std::uint32_t kSubstream = 0x5043;  // of Stream::probe
 
-/// The proposals of a block that are taken, and the Cholesky factor of the rest of K between them.
+/// The accepted proposals of a block, and the Cholesky factor of K - F F^T on their rows and
+/// columns.
 struct Accepted {
   std::vector<std::size_t> which;
   Matrix<double> L;  ///< lower triangle
@@ -61,7 +62,7 @@ class Sketcher {
     const std::vector<Index> proposals = propose(std::min(kProposals, 2 * (most_ - found())));
     if (proposals.empty()) return false;
     const Index b = static_cast<Index>(proposals.size());
-    Matrix<double> G(F_.rows(), b);  // columns of K - F F^T
+    Matrix<double> G(F_.rows(), b);  // columns of K, then of K - F F^T
     K_.columns(proposals, G.view());
     const View F{F_.data(), F_.rows(), found(), F_.ld()};
     const Matrix<double> at = gather_rows(comm_, F, K_.first_row(), proposals);
@@ -77,14 +78,14 @@ class Sketcher {
     return !accepted.which.empty();
   }
 
-  /// `count` draws with the probabilities left_/sum, each once. Collective.
+  /// The distinct rows among `count` draws with probabilities left_/sum. Collective.
   std::vector<Index> propose(Index count) {
     std::vector<double> sums(left_.size());
     std::partial_sum(left_.begin(), left_.end(), sums.begin());
     const double own = sums.empty() ? 0 : sums.back();
     const std::vector<double> shares = comm_.all_gather(own);
     double before = 0, total = 0;
-    int last = -1;  // rank with anything left
+    int last = -1;  // the last rank with a positive share
     for (std::size_t r = 0; r < shares.size(); ++r) {
       if (static_cast<int>(r) == comm_.rank()) before = total;
       total += shares[r];
@@ -108,8 +109,8 @@ class Sketcher {
     return once;
   }
 
-  /// Proposal i is taken with probability h_ii / (h_ii before the block), h what those taken before
-  /// it leave; H is eliminated on the way.
+  /// Accepts proposal i with probability h_ii / (h_ii before the block), where H is reduced by the
+  /// proposals accepted before i (one elimination step each).
   Accepted thin(Matrix<double> H) const {
     const Index b = H.rows();
     std::vector<double> before(static_cast<std::size_t>(b));
@@ -134,7 +135,7 @@ class Sketcher {
     return accepted;
   }
 
-  /// F <- [F, G(:, which) L^-T], and the diagonal of what is left.
+  /// F <- [F, G(:, which) L^-T]; updates the diagonal of K - F F^T.
   void append(const Matrix<double>& G, const Accepted& accepted) {
     const Index t = std::ssize(accepted.which), first = found() - t;
     for (Index a = 0; a < t; ++a) {
@@ -160,7 +161,7 @@ class Sketcher {
   Random random_;
   Index most_;
   Matrix<double> F_;
-  std::vector<double> left_, floor_;  ///< diagonal of K - F F^T, this rank's rows; 0: settled
+  std::vector<double> left_, floor_;  ///< diagonal of K - F F^T, this rank's rows; 0: rounding
   std::vector<Index> pivots_;
   double trace_ = 0;
   Index drawn_ = 0;

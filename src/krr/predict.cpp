@@ -36,8 +36,10 @@ const msk::ModifiedSpectrum& checked(const msk::ModifiedSpectrum& spectrum,
                                      const spectral::Eigenpairs<T>& pairs,
                                      const RowBlock<double>& X, const RowBlock<double>& Z) {
   if (pairs.n() != X.rows() + Z.rows() || spectrum.g.size() != pairs.values.size())
-    throw InputError("{} training and {} test points have no eigenvectors of {} entries", X.rows(),
-                     Z.rows(), pairs.n());
+    throw InputError(
+        "{} training and {} test points do not fit eigenvectors of {} entries, or the spectrum map "
+        "was applied to other eigenpairs",
+        X.rows(), Z.rows(), pairs.n());
   return spectrum;
 }
 

@@ -14,13 +14,14 @@ namespace {
 void check(const RowBlock<double>& F, std::span<const Index> labels) {
   if (F.cols() < 2 || F.rows() == 0)
     throw InputError(
-        "{} rows of {} outputs have no class probabilities: one output a class is wanted", F.rows(),
-        F.cols());
+        "class probabilities of {} rows and {} outputs: at least one row and two outputs, one for "
+        "each class, are needed",
+        F.rows(), F.cols());
   const bool known = std::all_of(labels.begin(), labels.end(),
                                  [&](Index label) { return label >= 0 && label < F.cols(); });
   comm::agree_or_throw(F.comm(), known && static_cast<Index>(labels.size()) == F.local_rows(),
                        ExitCode::bad_input,
-                       "one label of the known classes for each row of predictions is wanted");
+                       "each row of predictions needs one label, 0 ... classes-1");
 }
 
 void check_temperature(double temperature) {
@@ -36,7 +37,7 @@ double softmax(std::span<const double> f, double b, std::span<double> p) {
   return b * largest + std::log(sum);
 }
 
-/// First and second derivative by b of the loss that fit_temperature() makes least:
+/// First and second derivative with respect to b of the loss that fit_temperature() minimises:
 /// the mean over the rows of E_p f - t.f and of E_p f^2 - (E_p f)^2. Collective.
 struct Derivatives {
   double first = 0, second = 0;
@@ -86,7 +87,7 @@ double log_loss(const RowBlock<double>& F, std::span<const Index> labels, double
 double fit_temperature(const RowBlock<double>& F, std::span<const Index> labels) {
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   check(F, labels);
-  double largest = 0;  // of the differences within a row: the scale of T
+  double largest = 0;  // difference within a row: the scale of T
   bool finite = true;
   for (Index i = 0; i < F.local_rows(); ++i) {
     const auto [low, high] = std::minmax_element(F.row(i).begin(), F.row(i).end());
@@ -94,7 +95,7 @@ double fit_temperature(const RowBlock<double>& F, std::span<const Index> labels)
     for (const double f : F.row(i)) finite = finite && std::isfinite(f);
   }
   comm::agree_or_throw(F.comm(), finite, ExitCode::bad_input,
-                       "a temperature for predictions that are not all finite is wanted");
+                       "the temperature cannot be fitted: some predictions are not finite");
   largest = F.comm().all_reduce(largest, comm::Op::max);
   if (largest == 0 || derivatives(F, labels, 0).first >= 0) return kInfinity;
 

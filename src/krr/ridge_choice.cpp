@@ -12,10 +12,10 @@ namespace {
 
 constexpr Index kGridRidges = 41;
 constexpr double kSumError = 1e-9;
-constexpr double kLogStep = 1e-3;  // to which log G is refined
+constexpr double kLogStep = 1e-3;  // accuracy of log G after golden section
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Where the score without rounding can be, when s = s_exact (1 +- error).
+/// Where the score without rounding can lie, given the computed score = exact (1 +- error).
 struct Interval {
   Interval(double score, double error)
       : low(std::isfinite(score) ? score / (1 + error) : kInfinity),
@@ -36,7 +36,8 @@ double least_high(std::span<const Interval> intervals) {
   return least;
 }
 
-/// Golden section for the least interval at(x) in a <= x <= b to kLogStep; ties go to the larger x.
+/// Golden section for the least at(x) in a <= x <= b, to kLogStep. Where the intervals do not
+/// decide, the larger x wins.
 template <class F>
 double golden_section(double a, double b, F&& at) {
   const double shrink = 1 / std::numbers::phi;
@@ -85,7 +86,7 @@ std::vector<double> SpectralPath<T>::rounding(Score score, std::span<const doubl
                               *std::max_element(spectrum_.g.begin(), spectrum_.g.end()));
   std::vector<double> errors;
   const std::vector<double> ones(ratio_.size(), 1.0);
-  // Of B and tr A^-1 (r = 1), or alpha and tr P (r = g/lambda).
+  // Relative errors of B and tr A^-1 together (r = 1), or of alpha and tr P (r = g/lambda).
   const auto relative = [&](double ridge, const std::vector<double>& r) {
     double norm2 = 0, next2 = 0, trace = 0, trace2 = 0;  // |B|^2, |A^-1 B|^2, tr A^-1, tr A^-2
     for (std::size_t i = 0; i < energy_.size(); ++i) {
@@ -143,7 +144,7 @@ typename SpectralPath<T>::Selection SpectralPath<T>::select(Score score) const {
   }
 
   const double least = least_high(s);
-  std::size_t tied = best;  // the smallest of those next to each other
+  std::size_t tied = best;  // the smallest of the adjacent ridges that tie with the best
   while (tied > first && s[tied - 1].low <= least) --tied;
   const double within = 1 + 2 * kLogStep;
   if (selection.ridge * within >= selection.largest)

@@ -70,7 +70,7 @@ class ProbeSamples final : public RidgeSamples {
     K_g_->S().apply_columns(K_g_->comm(), alpha.view());
     const auto beside = K_g_->left_out(score.ridge);
     judge_leave_one_out(X, alpha.view(), theta, beside, score);
-    // Residuals r move B by up to |r|/gamma and alpha by |P| |r|.
+    // A residual r changes B by up to |r|/gamma and alpha by up to |P| |r|.
     const auto total = [&](View A) {
       const auto squares = column_dots(K_.comm(), A, A);
       return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
@@ -100,7 +100,7 @@ class ProbeSamples final : public RidgeSamples {
       sum += weight(static_cast<std::size_t>(i), ridge, theta) * modes_(i, p) * modes_(i, p);
     return sum;
   }
-  /// One estimate of tr A^-1 a probe: z^T A^-1 z + tr D - z^T D z.
+  /// One estimate of tr A^-1 for each probe z: z^T A^-1 z + tr D - z^T D z.
   std::vector<double> traces(const std::vector<double>& products, double ridge,
                              double theta) const {
     const double exact = trace_of_d(ridge, theta);
@@ -110,7 +110,7 @@ class ProbeSamples final : public RidgeSamples {
                        d_of_probe(p, ridge, theta));
     return values;
   }
-  /// The mean of A^-1 beside U: what makes the part that probes see small.
+  /// theta, the mean of A^-1 on the complement of U: it makes A^-1 - D small.
   double mean_beside(const std::vector<double>& products, double ridge) const {
     const double first = 1 / M_.rest(ridge);
     const double others = n() - static_cast<double>(M_.rank());
@@ -139,11 +139,11 @@ class ProbeSamples final : public RidgeSamples {
     jackknife(gcv(sum / m()), without, score);
   }
 
-  /// alpha: S B, or B where S = I and `beside` is empty.
+  /// alpha: S B; or B, with an empty `beside`, where S = I.
   void judge_leave_one_out(View X, View alpha, double theta,
                            const ModifiedOperator::LeftOut& beside, RidgeScore& score) const {
     const View U = M_.vectors();
-    Matrix<double> C(modes_.rows(), probes_);  // of D Z - theta Z on U
+    Matrix<double> C(modes_.rows(), probes_);  // D Z - theta Z = U C
     for (Index p = 0; p < probes_; ++p)
       for (Index i = 0; i < C.rows(); ++i)
         C(i, p) = weight(static_cast<std::size_t>(i), score.ridge, theta) * modes_(i, p);
@@ -187,8 +187,7 @@ class ProbeSamples final : public RidgeSamples {
   }
 
   /// A solution with residual r is off by A^-1 r: |B|^2 by at most 2 |A^-1 B| |r| <= 2 |B| |r| /
-  /// gamma, z^T A^-1 z by |A^-1 z| |r|. `amplified`: by how much more alpha may be off than B,
-  /// relatively.
+  /// gamma, z^T A^-1 z by |A^-1 z| |r|. `amplified`: the relative error of alpha over that of B.
   void add_solver_error(const CgResult& solution, const std::vector<double>& products,
                         RidgeScore& score, double amplified) const {
     const auto lengths = column_norms(K_.comm(), solution.X.view());
@@ -210,7 +209,7 @@ class ProbeSamples final : public RidgeSamples {
   }
 
   const gram::Operator& K_;
-  const ModifiedOperator* K_g_;  ///< K_, where it is a modified kernel; else null
+  const ModifiedOperator* K_g_;  ///< K_ where that is a modified kernel; else null
   const LowRankPreconditioner& M_;
   Index outputs_, probes_;
   bool diagonal_wanted_;
@@ -308,7 +307,7 @@ class HoldoutSamples final : public RidgeSamples {
     }
     jackknife(log_rmse(sum, held_out_), without, score);
 
-    // Residuals r of the fit move predictions by about |r|, row for row.
+    // A residual r of the fit changes predictions by about |r|, scaled to the held-out rows.
     const double worst = solution.residuals.empty() ? 0
                                                     : *std::max_element(solution.residuals.begin(),
                                                                         solution.residuals.end());
@@ -341,7 +340,7 @@ class HoldoutSamples final : public RidgeSamples {
 void jackknife(double all, const std::vector<double>& without, RidgeScore& score) {
   const auto m = static_cast<double>(without.size());
   score.replicates.clear();
-  if (!std::isfinite(all)) {  // log 0, or what is not a number
+  if (!std::isfinite(all)) {  // log 0, or NaN
     score.score = std::exp(all);
     score.error = 0;
     return;

@@ -8,7 +8,7 @@
 
 namespace mercer::krr {
 
-/// A system (A + gamma I) X = B and how its solution scores the ridge.
+/// A system (A + gamma I) X = B, and the score of gamma from its solution.
 class RidgeSamples {
  public:
   virtual ~RidgeSamples() = default;
@@ -19,19 +19,19 @@ class RidgeSamples {
   virtual void judge(const CgResult& solution, RidgeScore& score) const = 0;
 };
 
-/// Leave-one-out and generalised cross-validation: B = [Y, Z]. `K_g`: K, where it is a modified
-/// kernel; else null.
+/// For leave-one-out and generalised cross-validation: B = [Y, Z], Z the probes. `K_g`: the same
+/// operator as K where that is a modified kernel, else null.
 std::unique_ptr<RidgeSamples> probe_samples(const gram::Operator& K, const ModifiedOperator* K_g,
                                             const LowRankPreconditioner& M,
                                             const RowBlock<double>& Y, RidgeCriterion criterion,
                                             const RidgeEstimateOptions& options);
-/// A holdout split: B = Y on the rows kept, zero on the others.
+/// For a holdout split: B = Y on the rows of the fit, zero on the others.
 std::unique_ptr<RidgeSamples> holdout_samples(const gram::Operator& K,
                                               const LowRankPreconditioner& M,
                                               const RowBlock<double>& Y,
                                               const RidgeEstimateOptions& options);
 
-/// Score and error from log(score) of all samples and of all but one each. Local.
+/// Jackknife: score and error from log(score) by all samples and by all but one of them. Local.
 void jackknife(double all, const std::vector<double>& without, RidgeScore& score);
 
 }  // namespace mercer::krr

@@ -15,11 +15,10 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLargest = 1, kSmallest = -10;  // log10 of G
 constexpr double kFinest = 0.1;                  // decades
 
-constexpr double kPrecise = 0.01;  // what the solver's residuals may add to a score, relative
+constexpr double kPrecise = 0.01;  // relative error of a score by the solver that is accepted
 constexpr double kFinestTolerance = 1e-13;
 
-/// A score that the solver's residuals leave open to more than this says nothing: every ridge would
-/// be as good.
+/// A score with a larger solver_error does not count: every ridge would seem as good.
 constexpr double kVague = 0.1;
 
 bool usable(const RidgeScore& s) {
@@ -39,7 +38,7 @@ bool certainly_worse(const RidgeScore& s, const RidgeScore& best) {
   return log_ratio(s, best) > 2 * RidgeEstimates::difference_error(s, best);
 }
 
-/// A solution that is kept to start from.
+/// A solution that is kept to start another run from.
 struct Kept {
   double ridge = 0;
   Matrix<double> X{};
@@ -51,7 +50,7 @@ struct RidgeEstimates::State {
   std::unique_ptr<RidgeSamples> samples;
   RidgeEstimateOptions options;
   double mean_diagonal = 0;
-  std::vector<Kept> kept{};  ///< at most two, the one solved for last at the end
+  std::vector<Kept> kept{};  ///< at most two; the last one computed is at the end
 
   const comm::Communicator& comm() const { return samples->A().comm(); }
   Matrix<double> start(double ridge) const;
@@ -64,9 +63,8 @@ struct RidgeEstimates::State {
   }
 };
 
-/// Column by column the combination of the kept solutions with the least residual: A x_k = b +
-/// (gamma
-/// - gamma_k) x_k =: w_k, up to their own residuals.
+/// Column by column the combination of the kept solutions x_k with the least residual for gamma:
+/// up to their own residuals, (A + gamma I) x_k = b + (gamma - gamma_k) x_k =: w_k.
 Matrix<double> RidgeEstimates::State::start(double ridge) const {
   const View B = samples->B();
   const std::size_t count = kept.size();
@@ -136,7 +134,7 @@ RidgeScore RidgeEstimates::score(double ridge) {
   CgOptions options{.tolerance = state_->options.tolerance,
                     .max_iterations = state_->options.max_iterations};
   try {
-    // Small ridges leave small residuals Y - F, and the solver's must be smaller still.
+    // With small ridges Y - F is small, and the solver's residuals must be smaller than that.
     for (bool enough = false; !enough;) {
       options.start = X.view();
       CgResult solution = conjugate_gradients(state_->samples->A(), ridge, state_->samples->M(),
@@ -151,7 +149,7 @@ RidgeScore RidgeEstimates::score(double ridge) {
       X = std::move(solution.X);
     }
     state_->keep(ridge, std::move(X));
-  } catch (const RunError&) {  // on all ranks: not positive definite
+  } catch (const RunError&) {  // on all ranks: not positive definite, or not finite
     score.score = kInfinity;
     score.converged = false;
   }
@@ -195,7 +193,7 @@ std::size_t RidgeEstimates::best(std::span<const RidgeScore> scores) {
 
 RidgeSelection RidgeEstimates::select() {
   if (!(state_->mean_diagonal > 0))
-    throw RunError("trace(K) is not positive: no ridge to look for");
+    throw RunError("trace(K) is not positive: there is no scale to choose a ridge on");
   std::vector<RidgeScore> tried;
   const auto hopeless = [&] {
     if (!usable(tried.back())) return true;
@@ -212,7 +210,7 @@ RidgeSelection RidgeEstimates::select() {
 
   for (double step = 0.5; step > kFinest; step /= 2) {
     const RidgeScore best = *best_of(tried);
-    // The neighbours that are there: are they told apart from the best?
+    // Is the score of a neighbour that was tried distinguishable from the best?
     const auto told_apart = [&](const RidgeScore& s) {
       const double distance = std::abs(std::log10(s.ridge / best.ridge));
       return distance > 0.5 * step && distance < 2.5 * step && usable(s) &&

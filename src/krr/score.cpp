@@ -22,14 +22,15 @@ void check_shapes(const RowBlock<double>& F, const RowBlock<double>& Y) {
                      F.cols(), Y.rows(), Y.cols());
 }
 
-/// One label for each of this rank's `rows` rows, 0 ... classes-1. Collective.
+/// Throws unless there is one label, 0 ... classes-1, for each of this rank's `rows` rows.
+/// Collective.
 void check_labels(const comm::Communicator& comm, std::span<const Index> labels, Index rows,
                   Index classes) {
   const bool known = std::all_of(labels.begin(), labels.end(),
                                  [&](Index label) { return label >= 0 && label < classes; });
   comm::agree_or_throw(comm, known && static_cast<Index>(labels.size()) == rows,
                        ExitCode::bad_input,
-                       "one label of the known classes for each row of predictions is wanted");
+                       "each row of predictions needs one label, 0 ... classes-1");
 }
 
 double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y,
@@ -48,8 +49,8 @@ double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y,
   return F.comm().all_reduce(sum, comm::Op::sum) / static_cast<double>(Y.rows() * c);
 }
 
-/// Of every output: do its targets differ, sum_i (f - y)^2, and sum_i (y - mean)^2. The mean of
-/// equal numbers may be another number, so that a sum of 0 would not tell.
+/// Of every output: whether its targets differ, sum_i (f - y)^2, and sum_i (y - mean)^2. The last
+/// need not be 0 for equal targets, because their mean is rounded.
 struct Variation {
   std::vector<bool> varies;
   std::vector<double> unexplained, total;
@@ -99,7 +100,7 @@ double rmse_standardized(const RowBlock<double>& F, const RowBlock<double>& Y,
 }
 
 std::vector<double> mean_squares(const RowBlock<double>& E) {
-  if (E.rows() == 0) throw InputError("the mean of 0 rows is wanted");
+  if (E.rows() == 0) throw InputError("mean squares of 0 rows: at least 1 is needed");
   std::vector<double> sums(static_cast<std::size_t>(E.cols()), 0.0);
   for (Index i = 0; i < E.local_rows(); ++i)
     for (std::size_t o = 0; o < sums.size(); ++o) sums[o] += E.row(i)[o] * E.row(i)[o];
@@ -130,7 +131,8 @@ double r_squared(const RowBlock<double>& F, const RowBlock<double>& Y) {
 std::vector<Index> predicted_classes(const RowBlock<double>& F, std::span<const double> values) {
   const auto classes = static_cast<Index>(values.size());
   if (classes == 0 || (F.cols() != 1 && F.cols() != classes))
-    throw InputError("{} outputs do not tell {} classes", F.cols(), classes);
+    throw InputError("{} outputs for {} classes: one output, or one for each class, is needed",
+                     F.cols(), classes);
   const auto nearest = [&](double f) {
     return std::min_element(values.begin(), values.end(),
                             [f](double a, double b) { return std::abs(f - a) < std::abs(f - b); }) -
@@ -164,7 +166,7 @@ Confusion::Confusion(const comm::Communicator& comm, std::span<const Index> pred
   }
   for (auto* counted : {&counts_, &rows_, &right_})
     comm.all_reduce(std::span<Index>(*counted), comm::Op::sum);
-  if (std::reduce(rows_.begin(), rows_.end()) == 0) throw InputError("no predictions, no accuracy");
+  if (std::reduce(rows_.begin(), rows_.end()) == 0) throw InputError("there are no rows to score");
 }
 
 double Confusion::accuracy() const {

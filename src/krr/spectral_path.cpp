@@ -18,7 +18,7 @@ std::span<T> values(Matrix<T>& A) {
   return {A.data(), static_cast<std::size_t>(A.size())};
 }
 
-/// Local rows of V in double, c columns: what this rank needs of Y.
+/// Y at this rank's rows of V, in T: local rows x c. Collective.
 template <class T>
 Matrix<T> fetch(const RowBlock<double>& Y, const DistMatrix<T>& V) {
   std::vector<Index> wanted(static_cast<std::size_t>(V.local_rows()));
@@ -35,7 +35,7 @@ double score_or_infinity(double score) {
   return std::isfinite(score) ? score : kInfinity;
 }
 
-/// Over rows and outputs, from that of every output.
+/// The rmse over rows and outputs, from that of every output.
 double mean_rmse(std::span<const double> by_output) {
   double sum = 0;
   for (const double rmse : by_output) sum += rmse * rmse;
@@ -170,7 +170,7 @@ Matrix<T> SpectralPath<T>::left_out(const Systems& systems, double ridge, Index 
       double error = b / a;
       if (!plain_) {
         const auto p = static_cast<double>(systems.diagonal_P(i, r));
-        // P is positive semidefinite: where P_ii = 0, alpha_i = 0, and without row i nothing moves.
+        // P is positive semidefinite: P_ii = 0 implies alpha_i = 0, and row i changes nothing.
         const double ratio = p == 0 ? 0 : static_cast<double>(systems.alpha(i, r * c + o)) / p;
         error = ratio + ridge * (b - a * ratio);
       }
@@ -193,7 +193,7 @@ std::vector<double> SpectralPath<T>::rmse_by_output(const Matrix<T>& errors) con
   return sums;
 }
 
-/// n |B_o|^2/(tr A^-1)^2 of every output o, with B and A of one ridge: |Y - F| = gamma |B|.
+/// n |B_o|^2/(tr A^-1)^2 of every output o, with B and A of one ridge; |Y - F| = gamma |B|.
 template <class T>
 std::vector<double> SpectralPath<T>::gcv_by_output(MatrixView<const T> B, double ridge) const {
   Matrix<T> copy(B.rows, B.cols);
@@ -232,7 +232,7 @@ template <class T>
 std::vector<double> SpectralPath<T>::gcv(std::span<const double> ridges) const {
   std::vector<double> scores;
   for (const double ridge : ridges) {
-    double residual = 0, trace = 0;  // of I - H, over gamma^2 and gamma
+    double residual = 0, trace = 0;  // |Y - F|^2/gamma^2 and tr(I - H)/gamma
     for (std::size_t i = 0; i < energy_.size(); ++i) {
       const double q = 1 / (spectrum_.g[i] + ridge);
       residual += q * q * energy_[i];
@@ -294,7 +294,8 @@ void SpectralPath<T>::check_admissible(std::span<const double> ridges) const {
   }
 }
 
-/// This rank's rows of V x c, the same on every rank of its process row, as rows over all ranks.
+/// Redistributes values at this rank's rows of V (x c, alike on every rank of a process row) by
+/// rows over all ranks.
 template <class T>
 RowBlock<double> SpectralPath<T>::by_rows(MatrixView<const T> rows) const {
   const DistMatrix<T>& V = pairs_.vectors;
@@ -332,7 +333,7 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
   return fits;
 }
 
-template class SpectralPath<double>;  // but for what ridge_choice.cpp has
+template class SpectralPath<double>;  // except the members in ridge_choice.cpp
 template class SpectralPath<float>;
 
 }  // namespace mercer::krr

@@ -11,7 +11,8 @@
 namespace mercer::la {
 namespace {
 
-/// A length that ScaLAPACK reported as a floating-point number, which a float rounds.
+/// A length that ScaLAPACK reported as a floating-point number: rounded up, because T may have
+/// rounded it down.
 template <class T>
 double reported(T length) {
   return std::ceil(static_cast<double>(length) *
@@ -55,7 +56,7 @@ std::vector<double> eigenvalues(DistMatrix<T>&& A_in) {
 
 namespace {
 
-/// What p?syevx's INFO means, bit by bit.
+/// The meaning of p?syevx's INFO, bit by bit.
 std::string explain_syevx(int info, std::span<const int> failed, std::span<const int> clusters) {
   std::string text;
   if (info & 1) {
@@ -83,13 +84,13 @@ std::vector<double> syevx(DistMatrix<T>&& A_in, Index first, Index last, DistMat
   const auto& grid = A.grid();
   const bool active = grid.active();
   const Index count = last - first + 1;
-  const std::size_t ranks = static_cast<std::size_t>(grid.rows() * grid.cols());
+  const auto ranks = static_cast<std::size_t>(grid.rows()) * static_cast<std::size_t>(grid.cols());
   const int order = to_int(n, "rows"), lo = to_int(first, "index"), hi = to_int(last, "index");
   const auto da = A.descriptor(), dv = V.descriptor();
   // Twice the underflow threshold: bisection to full accuracy.
   const T abstol = 2 * std::numeric_limits<T>::min(), unused = 0;
   // Vectors of eigenvalues closer than this times |A| are made orthogonal to one another. With
-  // ScaLAPACK's 1e-3 the whole tail of a kernel's spectrum is one cluster, on one rank.
+  // ScaLAPACK's 1e-3 the whole tail of a kernel's spectrum would be one cluster, on one rank.
   const T orfac = std::is_same_v<T, double> ? T(1e-5) : T(1e-3);
   int found = 0, vectors = 0, info = 0, ilength = 0, lwork = -1, liwork = -1;
   std::vector<T> w(static_cast<std::size_t>(n)), gap(ranks);
@@ -104,7 +105,8 @@ std::vector<double> syevx(DistMatrix<T>&& A_in, Index first, Index last, DistMat
   if (active) call(&ilength);
   comm::together(grid.all(), [&] {
     if (!active) return;
-    // The query assumes that no eigenvalues are close; a cluster of c needs (c - 1) n more.
+    // The query assumes that no eigenvalues are close; a cluster of c needs (c - 1) n elements
+    // more.
     const double nb = static_cast<double>(A.nb()), N = static_cast<double>(n),
                  np = static_cast<double>(A.local_rows()), nq = static_cast<double>(A.local_cols());
     lwork = workspace_length<T>(

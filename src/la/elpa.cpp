@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-// The one file that sees ELPA's header: it includes <complex.h>, whose macro I breaks templates.
+// The only file that includes ELPA's header, which includes <complex.h>: its macro I breaks
+// templates.
 #include <elpa/elpa.h>
 #undef I
 
@@ -28,8 +29,8 @@ int release_elpa(MPI_Comm, int, void*, void*) {
   return MPI_SUCCESS;
 }
 
-/// elpa_init once a process; elpa_uninit when MPI_Finalize frees MPI_COMM_SELF's attributes, which
-/// is the last moment at which it may talk to MPI. Local.
+/// Calls elpa_init once per process, and elpa_uninit when MPI_Finalize frees the attributes of
+/// MPI_COMM_SELF, the last moment at which it may call MPI. Local.
 void start_elpa() {
   static const int started = [] {
     if (elpa_init(ELPA_API_VERSION) != ELPA_OK)
@@ -90,7 +91,7 @@ class Handle {
   elpa_t handle_ = nullptr;
 };
 
-/// The part of a matrix that `rank_row`, `rank_col` of a communicator hold.
+/// An n x n matrix over a communicator, and the part of it on process (row, col).
 struct Layout {
   Index n, local_rows, local_cols, nb;
   MPI_Comm comm;
@@ -109,7 +110,8 @@ void describe(Handle& handle, const Layout& layout, Index count) {
   handle.set("process_col", layout.col);
 }
 
-/// Whether a 16 x 16 diagonal matrix is solved rightly in single precision. Local.
+/// Whether ELPA gives the right eigenvalues of a 16 x 16 diagonal matrix in single precision.
+/// Local.
 bool solves_in_single_precision() {
   constexpr Index n = 16;
   std::vector<float> a(n * n, 0.0F), v(n * n, 0.0F), w(n, 0.0F);
@@ -147,7 +149,8 @@ void agree_on(const dist::ProcessGrid& grid, int error, const char* what) {
                            : fmt::format("ELPA {}: {} (code {})", what, elpa_strerr(error), error));
 }
 
-/// A uniform number in [-1, 1) for an unordered pair of indices (SplitMix64's finaliser).
+/// A uniform number in [-1, 1), a function of the unordered pair of indices (SplitMix64's
+/// finaliser).
 double dither(Index i, Index j) {
   auto z = static_cast<std::uint64_t>(std::min(i, j)) * 0x9E3779B97F4A7C15U +
            static_cast<std::uint64_t>(std::max(i, j)) + 1;
@@ -157,12 +160,12 @@ double dither(Index i, Index j) {
   return static_cast<double>(static_cast<std::int64_t>(z)) * 0x1p-63;
 }
 
-/// Adds symmetric noise of two rounding units of A's largest entry to every entry. ELPA 2022.11
-/// takes the norm of a Householder vector without scaling it. Columns of one panel that are exactly
-/// proportional (equal data points; min(i, j)) leave rounding errors that are proportional again,
-/// 1e-16 smaller from one column to the next, until the squares underflow: the 2-stage solver then
-/// returns OK and eigenvalues that are wrong by up to 0.1 lambda_1. Independent noise stops that
-/// cascade; in norm it is below the solver's own rounding errors.
+/// Adds symmetric noise of at most 2 epsilon max |A_ij| to every entry. ELPA 2022.11 computes the
+/// norm of a Householder vector without scaling it. Columns of one panel that are exactly
+/// proportional (equal data points; min(i, j)) leave rounding errors that are proportional again
+/// and 1e-16 times as large from one column to the next, until their squares underflow: then the
+/// 2-stage solver returns OK and eigenvalues that are wrong by up to 0.1 lambda_1. Independent
+/// noise stops that cascade; its norm is below the solver's own rounding errors. Collective.
 template <class T>
 void roughen(dist::DistMatrix<T>& A) {
   T largest = 0;

@@ -6,8 +6,9 @@
 #include "mercer/comm/environment.hpp"
 #include "scalapack_symbols.hpp"
 
-// ScaLAPACK's own handler prints and returns, and the routine's caller goes on with garbage. This
-// one takes its place (the dynamic linker prefers the program's symbol) and ends the run.
+// ScaLAPACK's own handler prints and returns, and the routine's caller continues with wrong
+// results. This one takes its place (the dynamic linker prefers the program's symbol) and ends the
+// run.
 extern "C" void pxerbla_(const int* context, const char* name, const int* info,
                          std::size_t length) {
   (void)context;

@@ -5,8 +5,8 @@
 
 #include "mercer/dist/dist_matrix.hpp"
 
-// The Fortran symbols of PBLAS and ScaLAPACK that Mercer calls, and a choice of the letter
-// by the element type.
+// The Fortran symbols of PBLAS and ScaLAPACK that Mercer calls, and templates that choose the
+// letter d or s in their names by the element type.
 
 extern "C" {
 #define MERCER_DECLARE(T, s)                                                                       \
@@ -74,9 +74,9 @@ std::string routine(const char* name) {
   return std::string(std::is_same_v<T, double> ? "pd" : "ps") + name;
 }
 
-/// INFO of a ScaLAPACK routine, the same on all ranks of the grid (idle ones pass 0): the one of
-/// largest magnitude. Collective. Lives beside Mercer's pxerbla, so that whoever calls ScaLAPACK
-/// through Mercer links that one and not ScaLAPACK's.
+/// INFO of a ScaLAPACK routine, agreed on by all ranks of the grid (idle ones pass 0): the largest
+/// if it is positive, else the smallest. Collective. Defined in the file of Mercer's pxerbla, so
+/// that whatever calls ScaLAPACK through Mercer links that pxerbla and not ScaLAPACK's.
 int agreed_info(const dist::ProcessGrid& grid, int info);
 
 }  // namespace mercer::la

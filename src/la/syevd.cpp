@@ -7,28 +7,30 @@
 #include "eigensolver_helpers.hpp"
 #include "mercer/comm/together.hpp"
 
-// p?syevd in its three steps, p?sytrd, p?stedc and p?ormtr. Of A only the reflectors are needed
-// from the first to the last, half a matrix: p?stedc's workspace of two lies where A was.
+// p?syevd in its three steps, p?sytrd, p?stedc and p?ormtr. The last step needs of A only the
+// reflectors that the first one leaves, half a matrix: they are packed, and A is freed before
+// p?stedc allocates its workspace of two matrices.
 
 namespace mercer::la {
 namespace {
 
-/// A = Q T Q^T after p?sytrd: T's diagonals, whole and on all ranks; tau belongs to A's columns and
-/// with the vectors below A's diagonal gives Q.
+/// A = Q T Q^T after p?sytrd: the whole diagonals of T on all ranks, and tau of this rank's columns
+/// of A, which with the vectors below A's diagonal gives Q.
 template <class T>
 struct Tridiagonal {
   std::vector<T> diagonal, off_diagonal, tau;
 };
 
-/// This rank's entries (i, j) of local column j with i >= j + offset: the end of that column.
+/// This rank's entries of local column j at or below row (global column + offset): the end of the
+/// local column.
 template <class T>
 std::span<T> lower_part(DistMatrix<T>& A, Index j, Index offset) {
   const Index first = A.row_map().lower_bound({A.col_map().global({j}).value + offset}).value;
   return {A.local().column(j) + first, static_cast<std::size_t>(A.local_rows() - first)};
 }
 
-/// Multiplies the lower triangle by the number that is returned: 1, or what brings the largest
-/// entry into the range in which squares neither overflow nor vanish (p?syevd's).
+/// Multiplies the lower triangle by a factor and returns it: 1, or what brings the largest entry
+/// into the range in which squares neither overflow nor vanish (as p?syevd does). Collective.
 template <class T>
 double scale_into_range(DistMatrix<T>& A) {
   using Limits = std::numeric_limits<T>;
@@ -47,15 +49,15 @@ double scale_into_range(DistMatrix<T>& A) {
   return scale;
 }
 
-/// p?stedc's documented workspace, by far the largest of the three.
+/// p?stedc's documented workspace, by far the largest of the three. Local.
 template <class T>
 double stedc_length(const DistMatrix<T>& V) {
   return 6 * static_cast<double>(V.rows()) +
          2 * static_cast<double>(V.local_rows()) * static_cast<double>(V.local_cols());
 }
 
-/// More than the `documented` length: the documentation and the queries forget panels and empty
-/// process rows. Local; throws past 32 bits.
+/// The `documented` length and some more: the documentation and the queries leave out panels and
+/// empty process rows. Local; throws RunError past 32 bits.
 template <class T>
 int padded_length(const DistMatrix<T>& V, double documented, const char* name) {
   const double n = static_cast<double>(V.rows()), nb = static_cast<double>(V.nb()),
@@ -63,7 +65,7 @@ int padded_length(const DistMatrix<T>& V, double documented, const char* name) {
   return workspace_length<T>(documented + nb * (4 * nb + np + nq) + 10 * n, V.rows(), name);
 }
 
-/// Collective; empty on idle ranks.
+/// A workspace of the padded length; empty on idle ranks. Collective.
 template <class T>
 RawVector<T> workspace(const DistMatrix<T>& V, double documented, const char* name) {
   return comm::together(V.grid().all(), [&] {
@@ -79,7 +81,7 @@ Tridiagonal<T> reduce(DistMatrix<T>& A) {
   const int order = to_int(A.rows(), "rows");
   const auto n = static_cast<std::size_t>(A.rows());
   const auto columns = static_cast<std::size_t>(std::max<Index>(1, A.local_cols()));
-  // Of each process column's part every process row has a copy.
+  // The parts of d and e of a process column are the same on every process row.
   std::vector<T> d(columns), e(columns);
   Tridiagonal<T> result{std::vector<T>(n), std::vector<T>(n), std::vector<T>(columns)};
   auto work =
@@ -105,7 +107,7 @@ Tridiagonal<T> reduce(DistMatrix<T>& A) {
   return result;
 }
 
-/// The entries below A's diagonal, column after column; A is freed.
+/// Packs the entries below A's diagonal, column after column, and frees A.
 template <class T>
 RawVector<T> pack_reflectors(DistMatrix<T> A) {
   return comm::together(A.grid().all(), [&] {
@@ -119,7 +121,7 @@ RawVector<T> pack_reflectors(DistMatrix<T> A) {
   });
 }
 
-/// A matrix of V's distribution with `packed` below the diagonal, and zeros.
+/// A matrix of V's distribution with `packed` below the diagonal, and zeros elsewhere.
 template <class T>
 DistMatrix<T> unpack_reflectors(RawVector<T> packed, const DistMatrix<T>& V) {
   return comm::together(V.grid().all(), [&] {
@@ -183,7 +185,7 @@ std::vector<double> syevd(DistMatrix<T>&& A_in, DistMatrix<T>& V) {
   const Index n = A.rows();
   if (n == 0) return {};
   const auto& grid = V.grid();
-  // What does not fit in 32 bits is refused before the reduction, which takes most of the time.
+  // Refuse what does not fit in 32 bits before the reduction, which takes most of the time.
   comm::together(grid.all(), [&] { padded_length(V, stedc_length(V), "stedc"); });
   const double scale = scale_into_range(A);
   Tridiagonal<T> t = reduce(A);

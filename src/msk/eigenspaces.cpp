@@ -7,26 +7,26 @@
 namespace mercer::msk {
 namespace {
 
-/// A function that changes by up to so many gaps from one eigenvalue to the next is continuous.
+/// g does not jump where it changes by at most this many times the distance of two eigenvalues.
 constexpr double kSteep = 16;
 
 double at(std::span<const double> values, Index i) {  // i from 1
   return values[static_cast<std::size_t>(i - 1)];
 }
 
-/// A spectrum with what its eigenvalues are known to.
+/// A spectrum and the accuracy of its eigenvalues.
 struct Known {
   std::span<const double> lambda;
-  double next;  // -infinity where lambda is the whole spectrum
+  double next;  // lambda_(m+1); -infinity where lambda is the whole spectrum
   std::span<const double> residuals;
-  double scale, floor, resolution, rounding;  // scale = |lambda_1|; the others as lambda
+  double scale, floor, resolution, rounding;  // scale = |lambda_1|; all in the units of lambda
 
   Index count() const { return static_cast<Index>(lambda.size()); }
   double after(Index k) const { return k < count() ? at(lambda, k + 1) : next; }
   double error(Index i) const {
     return residuals.empty() ? rounding : std::max(rounding, at(residuals, i) * scale);
   }
-  /// How far g_i is from `other`'s value, beyond what continuity allows at the distance `gap`.
+  /// How far g_i is from `other`, beyond kSteep times the distance `gap` of the eigenvalues.
   double jump(double g_i, double other, double gap, Index i) const {
     return std::max(0.0, std::abs(g_i - other) - kSteep * std::max(gap, error(i)));
   }
@@ -47,7 +47,7 @@ Known known(std::span<const double> lambda, double next, std::span<const double>
           4 * options.epsilon * scale};
 }
 
-/// Does g take values on the members s ... k of a cluster that differ from what comes after?
+/// Does g jump between a member s ... k of a cluster and the eigenvalue after k?
 bool jumps(const Known& known, const ModifiedSpectrum& spectrum, Index s, Index k) {
   const double after = known.after(k);
   for (Index i = s; i <= k; ++i)
@@ -57,7 +57,8 @@ bool jumps(const Known& known, const ModifiedSpectrum& spectrum, Index s, Index 
   return false;
 }
 
-/// One value of g for each eigenspace within 1 ... k.
+/// Gives g one value, its mean, on each eigenspace within 1 ... k where it has several. Returns the
+/// number of such eigenspaces.
 Index take_means(const Known& known, ModifiedSpectrum& spectrum) {
   const auto k = static_cast<Index>(spectrum.g.size());
   Index averaged = 0;
@@ -74,7 +75,7 @@ Index take_means(const Known& known, ModifiedSpectrum& spectrum) {
       error = std::max(error, known.error(i));
       sum += at(spectrum.g, i);
     }
-    // Steepness relative to both values: 1/l is as smooth as l.
+    // Relative changes of g and lambda are compared: 1/l counts as smooth, as l does.
     const double gap = std::max(at(known.lambda, s) - at(known.lambda, e), error);
     if (largest == least || (largest - least) / largest <= kSteep * gap / at(known.lambda, s))
       continue;
@@ -131,7 +132,7 @@ Cut cut_spectrum(const SpectrumMap& g, std::span<const double> lambda, double ne
           .resolution = spectrum.scale > 0 ? spectrum.resolution / spectrum.scale : 0,
           .agreement = options.agreement};
   const Index start = start_of_cluster(lambda, cut.k, spectrum.resolution);
-  // Modes at or below the floor are left as they are: what g does ends there, cluster or not.
+  // Modes at or below the floor are left as they are: g ends there, within a cluster or not.
   if (spectrum.after(cut.k) > spectrum.floor && jumps(spectrum, cut.spectrum, start, cut.k)) {
     Index end = cut.k;
     while (end <= m && spectrum.after(end) > spectrum.floor &&
@@ -155,7 +156,7 @@ std::vector<std::string> Cut::notes() const {
   if (k > asked)
     lines.push_back(
         fmt::format("k = {} cuts an eigenspace (lambda_{} = lambda_{} to {:.0e} lambda_1) on which "
-                    "g jumps: extended to k = {}, with which g is evaluated",
+                    "g jumps: extended to k = {}, for which g is evaluated",
                     asked, asked, asked + 1, resolution, k));
   if (averaged > 0)
     lines.push_back(fmt::format(
@@ -176,8 +177,8 @@ std::string Cut::warning() const {
 void refuse(const Cut& cut, const SpectrumMap& g, Index n, const std::string& where) {
   const auto m = static_cast<Index>(cut.spectrum.lambda.size());
   throw InputError(
-      "`top` {}: cuts an eigenspace on which g = {} jumps, and which goes on past eigenvalue {} "
-      "(equal to {:.0e} lambda_1){}; `top` {} would do",
+      "`top` {}: cuts an eigenspace on which g = {} jumps and which continues past eigenvalue {} "
+      "(eigenvalues equal to {:.0e} lambda_1){}; `top` {} would do",
       cut.asked, g.text(), m, cut.resolution, where.empty() ? "" : ": " + where,
       cut.before > 0 ? cut.before : n);
 }

@@ -26,7 +26,7 @@ bool all_zero(std::span<const double> c) {
   return std::all_of(c.begin(), c.end(), [](double x) { return x == 0; });
 }
 
-/// sqrt(max(sign c, 0)) o columns of V from `first` on.
+/// Columns of V from `first` on, as many as there are c, each times sqrt(max(sign c_j, 0)).
 template <class T>
 DistMatrix<T> weighted_panel(const DistMatrix<T>& V, Index first, std::span<const double> c,
                              double sign) {

@@ -16,7 +16,7 @@
 namespace mercer::msk {
 namespace {
 
-/// What g may depend on, by the names that expressions use.
+/// The arguments of g, by the names that expressions use.
 struct Mode {
   double l = 1;   // lambda_i
   double lk = 1;  // lambda_(k+1)
@@ -47,7 +47,7 @@ double parameter(std::string_view name, std::string_view text) {
   return *value;
 }
 
-/// muParser evaluates the variables at their addresses, so an Expression stays where it was made.
+/// muParser reads the variables at their addresses, so an Expression must not be moved.
 class Expression {
  public:
   explicit Expression(const std::string& text) try {
@@ -64,8 +64,7 @@ class Expression {
   } catch (const mu::Parser::exception_type& error) {
     throw InputError(
         "g = \"{}\" does not parse: {} (counted from 0). Known are flat, flat:c, identity, "
-        "power:p, "
-        "inverse, table:FILE, or an expression in l, lk, l1 and i",
+        "power:p, inverse, table:FILE, or an expression in l, lk, l1 and i",
         text, error.GetMsg());
   }
   double operator()(const Mode& mode) {
@@ -78,7 +77,7 @@ class Expression {
   mu::Parser parser_;
 };
 
-/// muParser takes "l = 2" as an assignment to l; in a g it is a slip of the pen.
+/// muParser takes "l = 2" as an assignment to l; in a g that is a mistake.
 void refuse_assignment(const std::string& text) {
   for (std::size_t at = text.find('='); at != std::string::npos; at = text.find('=', at + 1)) {
     const bool compares =
@@ -144,7 +143,7 @@ Table read_table(const std::string& file) {
 
 struct SpectrumMap::Map {
   std::string text;
-  /// A fresh function for each use: that of an expression has a state.
+  /// Makes a new function for each use, because the function of an expression has a state.
   std::function<Function()> function;
 };
 

@@ -12,15 +12,15 @@
 namespace mercer::net {
 namespace {
 
-constexpr double kPassBytes = 32.0 * 1024 * 1024;  // activations and signals of one pass
+constexpr double kPassBytes = 32.0 * 1024 * 1024;  // activations and adjoints of one pass
 constexpr Index kTile = 256;                       // two scratch tiles of 512 KiB each
 
 /// Column j belongs to row j of the data set. The inputs of the first layer are those of the
-/// network, and the signals of the last layer are the seeds, which both copies share.
+/// network, and the adjoints ("signals") of the last layer are the seeds: both copies share them.
 struct EmpiricalRows : kernel::Rows {
   Matrix<double> X;  ///< inputs; below them, for Outputs::full, the seeds
-  /// By copy and layer: A_l, fan_in x m, from the second layer on; B_l, fan_out x m for each seed,
-  /// one below the other, up to the last but one.
+  /// By copy and layer: A_l, fan_in x m, for all layers but the first; B_l, fan_out x m for each
+  /// seed, one below the other, for all layers but the last.
   std::array<std::vector<Matrix<double>>, 2> inputs, signals;
 
   Index size() const override { return X.cols(); }
@@ -47,7 +47,7 @@ class EmpiricalKernel : public kernel::Kernel {
         folds_(!full_ && outputs_ > 1 && network.layers().size() > 1),
         network_(one_copy(network, folds_)) {
     if (static_cast<Index>(parameters.size()) != network.parameters())
-      throw InputError("{} parameters for a network of {}", parameters.size(),
+      throw InputError("{} parameters given, the network has {}", parameters.size(),
                        network.parameters());
     text_ = fmt::format("empirical({}; {}; parameters={:016x})", network.text(),
                         full_ ? "full" : "trace", hash<double>(parameters));
@@ -124,10 +124,11 @@ class EmpiricalKernel : public kernel::Kernel {
  private:
   const std::vector<DenseLayer>& layers() const { return network_.layers(); }
   std::size_t last() const { return layers().size() - 1; }
-  /// The last hidden layer's signals are B_a = D w_a with D diagonal and w_a the readout's weights
-  /// of output a, so that their c products sum up to that of D sqrt(sum_a w_a^2/c): one more output
-  /// with these weights stands for all of them. (No dense layer lies between that layer and the
-  /// readout.)
+  /// Whether the adjoints of layer l are folded into one: true for the last hidden layer of a trace
+  /// kernel with several outputs. Its adjoints are B_a = D w_a with D diagonal and w_a the readout
+  /// weights of output a, because no dense layer is between it and the readout. The mean of their c
+  /// products is the product of D sqrt(sum_a w_a^2/c): one more output with these weights replaces
+  /// all of them.
   bool folded(std::size_t l) const { return folds_ && l + 1 == last(); }
   Index signal_rows(std::size_t l) const {
     if (l == last()) return 0;
@@ -161,11 +162,11 @@ class EmpiricalKernel : public kernel::Kernel {
   double bias_factor(std::size_t l) const {
     return layers()[l].bias_scale * layers()[l].bias_scale;
   }
-  /// The mean over the outputs.
+  /// The factor 1/c of the mean over the outputs, where it is not contained in the adjoints.
   double signal_factor(std::size_t l) const {
     return full_ || l == last() || folded(l) ? 1 : 1 / static_cast<double>(outputs_);
   }
-  /// (1/c) sum_a <e_a, e_a>: the last layer of the trace kernel.
+  /// Whether B B^T is 1: in the last layer of the trace kernel it is (1/c) sum_a <e_a, e_a>.
   bool signals_are_one(std::size_t l) const { return !full_ && l == last(); }
 
   MatrixView<const double> inputs(const EmpiricalRows& rows, std::size_t copy,
@@ -187,7 +188,7 @@ class EmpiricalKernel : public kernel::Kernel {
           network_.inputs(), full_ ? fmt::format(" and {} outputs", outputs_) : "", d);
   }
 
-  /// The outputs that signals are wanted of, one pass each.
+  /// The outputs from which adjoints are backpropagated, one backward pass each.
   std::vector<Index> seeds() const {
     std::vector<Index> result;
     if (full_) return {0};
@@ -197,7 +198,7 @@ class EmpiricalKernel : public kernel::Kernel {
     return result;
   }
 
-  /// Columns [first, first + m) of the rows' inputs and signals.
+  /// Fills columns [first, first + m) of the rows' inputs and adjoints.
   void pass(Evaluator<double>& evaluator, Index first, Index m, EmpiricalRows& rows) const {
     const auto X = rows.X.view().block(0, first, network_.inputs(), m);
     Matrix<double> one_hot(network_.outputs(), m);

@@ -7,11 +7,11 @@
 namespace mercer::net {
 namespace {
 
-/// Rows of a pass at most. Measured on networks of 256 and 1024 units: the taller the better up to
-/// here, because a GEMM's rate counts for more than what stays in the second cache.
+/// The most rows of a pass. Measured on networks of 256 and 1024 units: up to here more rows are
+/// faster, because the rate of GEMM matters more than what stays in the second-level cache.
 constexpr Index kBatch = 4096;
 
-/// Bytes of one column of each.
+/// Bytes of one column of each buffer of these `units`.
 double bytes_of(std::span<const Index> units, Index entry_bytes) {
   Index total = 0;
   for (const Index u : units) total += pitch(u, entry_bytes) * entry_bytes;
@@ -22,16 +22,16 @@ template <class T>
 void check_shapes(const Network& network, std::span<const T> w, MatrixView<const T> X, Index rows,
                   Index parameters) {
   if (static_cast<Index>(w.size()) != parameters)
-    throw InputError("{} parameters for a network of {}", w.size(), parameters);
+    throw InputError("{} parameters given, the network has {}", w.size(), parameters);
   if (X.rows != network.inputs() || X.cols > rows)
-    throw InputError("inputs {} x {} for an evaluator of {} inputs and at most {} rows", X.rows,
-                     X.cols, network.inputs(), rows);
+    throw InputError("inputs of {} x {}: this evaluator takes {} inputs and at most {} rows",
+                     X.rows, X.cols, network.inputs(), rows);
 }
 
 void check_outputs(const Network& network, Index rows, Index cols, Index m) {
   if (rows != network.outputs() || cols != m)
-    throw InputError("outputs {} x {} where {} x {} belong to these inputs", rows, cols,
-                     network.outputs(), m);
+    throw InputError("outputs or seed of {} x {}: they must be {} x {} for these inputs", rows,
+                     cols, network.outputs(), m);
 }
 
 /// Calls f(batch) for batches of m rows, of equal height up to rounding and at most `height` each.
@@ -63,7 +63,7 @@ Heights heights(const Network& network, const Program& program, Index rows, doub
   h.copies = network.copies();
   h.bytes = copies * held * all + passing * static_cast<double>(h.batch);
   if (h.bytes <= memory || rows == 0) return h;
-  // Not all of them: as many at a time as there is room for, of one copy.
+  // Not all rows fit: hold as many at a time as do, of one copy.
   const double fits = std::floor(memory / (held + passing));
   h.batch = std::max<Index>(1, static_cast<Index>(std::min(fits, static_cast<double>(h.batch))));
   h.held = h.batch;
@@ -148,12 +148,13 @@ void Evaluator<T>::gradient(std::span<const T> w, MatrixView<const T> X, MatrixV
   check_shapes(s.network, w, X, s.rows, s.network.parameters());
   check_outputs(s.network, seed.rows, seed.cols, X.cols);
   if (g.size() != w.size())
-    throw InputError("a gradient of {} entries for {} parameters", g.size(), w.size());
+    throw InputError("a gradient of {} entries: it must have {}, one for each parameter", g.size(),
+                     w.size());
   kept = kept && s.kept_inputs && s.kept_inputs == X.data && s.kept_rows == X.cols;
   if (!kept) s.kept_inputs = nullptr;
   using Batch = typename State::Batch;
   const auto pass = [&](Batch batch) {
-    // The second copy first, so that `finished` runs through g from its end to its beginning.
+    // The second copy first, so that `finished` goes from the end of g to its beginning.
     for (Index copy = s.network.copies() - 1; copy >= 0; --copy) {
       const Index offset = copy * s.network.parameters_of_copy();
       const auto x = X.block(0, batch.first, X.rows, batch.m);
@@ -202,7 +203,7 @@ void Evaluator<T>::signals(std::span<const T> w_of_copy, MatrixView<const T> X,
   const std::size_t layers = s.network.layers().size();
   if ((!inputs.empty() && inputs.size() != layers) ||
       (!signals.empty() && signals.size() != layers))
-    throw InputError("inputs of {} and signals of {} layers for a network of {}", inputs.size(),
+    throw InputError("inputs of {} and signals of {} layers: the network has {}", inputs.size(),
                      signals.size(), layers);
   s.kept_inputs = nullptr;
   using Batch = typename State::Batch;

@@ -10,9 +10,9 @@ namespace {
 
 using blas::Trans;
 
-constexpr Index kNarrow = 15;      ///< units of a narrow layer at most
-constexpr Index kPiece = 1 << 16;  ///< entries of a narrow layer's inputs that are passed at once
-constexpr Index kLowest = 16;      ///< rows
+constexpr Index kNarrow = 15;      ///< most units of a narrow layer
+constexpr Index kPiece = 1 << 16;  ///< entries of a narrow layer's inputs in one piece
+constexpr Index kLowest = 16;      ///< least rows of a piece
 
 template <class T>
 Rho<T> plain(const arch::Activation& rho) {
@@ -20,14 +20,14 @@ Rho<T> plain(const arch::Activation& rho) {
           static_cast<T>(rho.c)};
 }
 
-/// Slopes from entry `at` on.
+/// The slopes from entry `at` on.
 template <class T>
 Slope<T> from(const Slope<T>& s, Index at) {
   return {s.stored ? s.stored + at : nullptr, s.value ? s.value + at : nullptr, s.below, s.above};
 }
 
-/// Calls f(j, m) for runs of m columns from j on that lie without gaps in x and in y: for all at
-/// once, or for one by one.
+/// Calls f(j, m) for runs of m columns from column j on that are without gaps in x and in y: all
+/// columns at once, or one by one.
 template <class T, class F>
 void each_run(MatrixView<const T> x, MatrixView<const T> y, F&& f) {
   const Index run = x.ld == x.rows && y.ld == y.rows ? x.cols : 1;
@@ -39,7 +39,7 @@ void add(const Loops<T>& loop, MatrixView<const T> x, MatrixView<T> y) {
   each_run<T>(x, y, [&](Index j, Index m) { loop.add(x.rows * m, x.column(j), y.column(j)); });
 }
 
-/// Y = slope o G, or Y += slope o G; slopes lie as Y does.
+/// Y = slope o G, or Y += slope o G where `adds`; slopes are laid out as Y.
 template <class T>
 void times_slope(const Loops<T>& loop, const Slope<T>& slope, MatrixView<const T> G,
                  MatrixView<T> Y, bool adds) {
@@ -55,7 +55,7 @@ const DenseLayer& Evaluator<T>::State::layer(const Step& step) const {
   return network.layers()[static_cast<std::size_t>(step.layer)];
 }
 
-/// Columns of a buffer.
+/// m columns of a buffer, the first at `column`.
 template <class T>
 MatrixView<T> Evaluator<T>::State::view(T* column, Index units, Index m) const {
   return {column, units, m, pitch(units, sizeof(T))};
@@ -95,14 +95,15 @@ MatrixView<const T> Evaluator<T>::State::input_of(const Step& step, const Batch&
   return step.in == 0 ? X : MatrixView<const T>(node(batch, step.in));
 }
 
-/// A layer of few units, whose GEMMs and the passes over its inputs cost their reading and writing.
+/// Whether a step is a dense layer of few units: its GEMMs, and the passes over its inputs, are
+/// limited by memory bandwidth.
 template <class T>
 bool Evaluator<T>::State::narrow(const Step& step) const {
   return step.kind == Step::Kind::dense && units(step.out) <= kNarrow;
 }
 
-/// Calls f(piece, j) for pieces of the batch from its column j on, so low that the inputs of a
-/// narrow layer stay in the second cache from one pass to the next.
+/// Calls f(piece, j) for pieces of the batch, each from its column j on, with so few rows that the
+/// inputs of a narrow layer stay in the second-level cache from one pass to the next.
 template <class T>
 template <class F>
 void Evaluator<T>::State::each_piece(const Step& step, const Batch& batch, F&& f) const {
@@ -111,7 +112,7 @@ void Evaluator<T>::State::each_piece(const Step& step, const Batch& batch, F&& f
     f(Batch{batch.first + j, std::min(height, batch.m - j), batch.at + j, batch.copy}, j);
 }
 
-/// out = weight_scale W in.
+/// out = weight_scale W^T in, W of fan_in x fan_out.
 template <class T>
 void Evaluator<T>::State::product(const Step& step, const Batch& batch, const T* w,
                                   MatrixView<const T> X) {
@@ -121,7 +122,7 @@ void Evaluator<T>::State::product(const Step& step, const Batch& batch, const T*
                 input_of(step, batch, X), T(0), node(batch, step.out));
 }
 
-/// What follows it: biases, activation, sum.
+/// The rest of a step after product(): bias, activation, or sum.
 template <class T>
 void Evaluator<T>::State::complete(const Step& step, const Batch& batch, const T* w,
                                    MatrixView<const T> X) {
@@ -161,8 +162,9 @@ void Evaluator<T>::State::forward(const Batch& batch, const T* w, MatrixView<con
   }
 }
 
-/// The signals G of a dense layer's outputs become those of z, from column j of the batch on; the
-/// biases' gradients are their sums.
+/// The adjoints G of a dense layer's activated outputs become those of z = weight_scale W^T a +
+/// bias_scale b, for the columns of `piece`, which begins at column j of the batch; their sums are
+/// the gradient of the biases.
 template <class T>
 void Evaluator<T>::State::differentiate(const Step& step, const Batch& piece, Index j, T* g,
                                         bool begins) {
@@ -174,6 +176,17 @@ void Evaluator<T>::State::differentiate(const Step& step, const Batch& piece, In
                       static_cast<T>(d.bias_scale));
 }
 
+namespace {
+
+/// Columns first ... of S become G's, where signals of this layer are kept at all.
+template <class T>
+void keep(MatrixView<const T> G, MatrixView<T> S, Index first) {
+  for (Index j = 0; S.data && j < G.cols; ++j)
+    std::copy_n(G.column(j), G.rows, S.column(first + j));
+}
+
+}  // namespace
+
 template <class T>
 void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<const T> X, T* g,
                                    bool begins, Index offset, const Watch* watch,
@@ -181,7 +194,7 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
   const auto poll = [&] {
     if (watch && watch->poll) watch->poll();
   };
-  bool differentiated = false;  // with the pieces of the step before
+  bool differentiated = false;  // already done, with the pieces of the step before
   for (auto step = program.steps.rbegin(); step != program.steps.rend(); ++step) {
     const auto G = slot(step->signal_out, units(step->out), batch.m);
     const auto H =
@@ -200,11 +213,7 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
     const DenseLayer& d = layer(*step);
     const T scale = static_cast<T>(d.weight_scale);
     if (!std::exchange(differentiated, false)) differentiate(*step, batch, 0, g, begins);
-    if (!signals.empty()) {
-      const auto& S = signals[static_cast<std::size_t>(step->layer)];
-      for (Index j = 0; S.data && j < G.cols; ++j)
-        std::copy_n(G.column(j), G.rows, S.column(batch.first + j));
-    }
+    if (!signals.empty()) keep<T>(G, signals[static_cast<std::size_t>(step->layer)], batch.first);
     const auto A = input_of(*step, batch, X);
     const auto weights = [&](Index j, Index m, bool first) {
       blas::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m),

@@ -8,18 +8,18 @@
 
 namespace mercer::net {
 
-/// Entries from one column of a buffer to the next. From 2048 bytes on: whole cache lines, but no
-/// multiple of 2048 bytes, where an entry of all columns would find few sets of a cache. The
-/// gradients of weights, which walk across columns, are up to a tenth faster for it. Ascends with
-/// `units`.
+/// Entries from one column of a buffer to the next. From 2048 bytes on these are whole cache lines
+/// but no multiple of 2048 bytes, at which the same entry of all columns would map to few sets of a
+/// cache. It makes gradients of weights, which go across columns, up to a tenth faster. Does not
+/// decrease with `units`.
 Index pitch(Index units, Index entry_bytes);
 
-/// How many rows are held and go through at once.
+/// How many rows are held, and how many go through a pass.
 struct Heights {
   Index held = 0;   ///< rows whose activations are held, of `copies` copies
   Index batch = 0;  ///< rows of a pass
   Index copies = 1;
-  double bytes = 0;
+  double bytes = 0;  ///< of all buffers
 };
 Heights heights(const Network& network, const Program& program, Index rows, double memory,
                 Index entry_bytes);
@@ -28,22 +28,22 @@ template <class T>
 struct Evaluator<T>::State {
   State(const Network& network, Index rows, double memory);
 
-  /// A batch: m columns from `first` on of the call's matrices, whose activations lie from column
-  /// `at` on of the buffers of `copy`.
+  /// A batch: m columns, from column `first` on of the call's matrices, whose activations are in
+  /// the columns from `at` on of the buffers of `copy`.
   struct Batch {
     Index first = 0, m = 0, at = 0, copy = 0;
   };
 
-  // Passes of one copy over one batch; w, u and g are those of the copy, X is the batch's.
+  // Passes of one copy over one batch: w, u and g are those of the copy, X that of the batch.
   void forward(const Batch& batch, const T* w, MatrixView<const T> X);
-  /// The last node's signals are in place already. g null: no gradient wanted. `begins`: g is
-  /// overwritten; else added to. `offset`: the copy's place in the whole gradient, for `watch`,
-  /// which is null but in the last batch.
+  /// The adjoints of the last node must be in place (put_seed). g null: no gradient is computed.
+  /// `begins`: g is overwritten, else added to. `offset`: the copy's place in the whole gradient,
+  /// for `watch`, which is null except in the last batch. `signals`: as in Evaluator::signals().
   void backward(const Batch& batch, const T* w, MatrixView<const T> X, T* g, bool begins,
                 Index offset, const Watch* watch, std::span<const MatrixView<T>> signals);
   void tangent(const Batch& batch, const T* w, const T* u, MatrixView<const T> X);
 
-  // What they are made of.
+  // The parts of these passes.
   bool narrow(const Step& step) const;
   template <class F>
   void each_piece(const Step& step, const Batch& batch, F&& f) const;
@@ -51,9 +51,10 @@ struct Evaluator<T>::State {
   void complete(const Step& step, const Batch& batch, const T* w, MatrixView<const T> X);
   void differentiate(const Step& step, const Batch& piece, Index j, T* g, bool begins);
 
-  /// F <- result of the first copy, then (F - result)/sqrt(2): exactly 0 where the copies agree.
+  /// F <- the result of the first copy; for the second copy F <- (F - result)/sqrt(2), which is
+  /// exactly 0 where the copies agree.
   void take_result(Index copy, MatrixView<const T> result, MatrixView<T> F) const;
-  /// The signals of the last node <- seed times the copy's factor.
+  /// The adjoints of the last node <- the seed times the copy's factor.
   void put_seed(const Batch& batch, MatrixView<const T> seed, T factor);
   T factor(Index copy) const;
 
@@ -78,7 +79,7 @@ struct Evaluator<T>::State {
   Index kept_rows = 0;
 };
 
-/// W or b of a layer, or their tangents or gradients, as BLAS sees them: W is fan_out x fan_in.
+/// W of a layer, or its tangent or gradient, as BLAS sees it: column-major, fan_out x fan_in.
 template <class U>
 MatrixView<U> weights_of(const DenseLayer& layer, U* w) {
   return {w + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};

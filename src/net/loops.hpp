@@ -1,7 +1,7 @@
 #pragma once
 
-// The element passes of a network, compiled once per instruction set. Nothing but plain data here:
-// a template or inline function compiled with AVX flags must not be shared with others.
+// The element passes of a network, compiled once per instruction set. This header holds plain data
+// only: a template or inline function compiled with AVX flags must not be shared with other files.
 
 #include <cstdint>
 
@@ -14,8 +14,9 @@ struct Rho {
   T a, b, c;
 };
 
-/// rho'(z) of the entries: as stored, or for an increasing rectifier `below` and `above` by the
-/// sign of the value rho(z); both null stand for 1.
+/// rho'(z) of the entries: `stored`; or, for an increasing rectifier, `above` where the value
+/// rho(z) is positive, else `below`. Where both pointers are null the slope is 1 (slope_and_sums
+/// only).
 template <class T>
 struct Slope {
   const T* stored;
@@ -32,10 +33,10 @@ struct Loops {
   /// `out` may be `z`.
   void (*activate)(const Rho<T>& rho, std::int64_t rows, std::int64_t cols, const T* z,
                    const T* bias, T scale, T* out, T* slope);
-  /// out = slope o g, or out += slope o g; `out` may be `g`.
+  /// out = slope o g, or out += slope o g where `add`; `out` may be `g`.
   void (*times_slope)(const Slope<T>& slope, std::int64_t n, const T* g, T* out, bool add);
-  /// g <- slope o g and sums += scale (sum of g's columns), in one pass; `sums` may be null.
-  /// Columns of g and of slope lie `ld` apart.
+  /// g <- slope o g and sums += scale (sum of the columns of g), in one pass; `sums` may be null.
+  /// Columns of g and of slope are `ld` apart.
   void (*slope_and_sums)(const Slope<T>& slope, std::int64_t rows, std::int64_t cols,
                          std::int64_t ld, T* g, T* sums, T scale);
   /// y += x.

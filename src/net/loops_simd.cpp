@@ -1,7 +1,7 @@
-// Compiled once per instruction set, with MERCER_ISA naming it, and with fast-math, so that the
-// compiler calls glibc's vector functions (libmvec). A NaN must still come out where one goes in,
-// so that a run that diverges is noticed: every formula below is one expression of its argument,
-// without a comparison that could choose a finite value instead.
+// Compiled once per instruction set, which MERCER_ISA names, and with fast-math, so that the
+// compiler calls glibc's vector functions (libmvec). A NaN that goes in must still come out, so
+// that a run that diverges is noticed: every value below is one expression of its argument, without
+// a comparison that could choose a finite value instead.
 
 #include <math.h>
 
@@ -58,7 +58,7 @@ MERCER_INLINE float abs_of(float x) {
   return ::fabsf(x);
 }
 
-/// A number and the derivative there.
+/// A value and the derivative.
 template <class T>
 struct Pair {
   T value, slope;
@@ -92,8 +92,8 @@ struct Gelu {
 template <class T>
 struct Sin {
   T a, b, c;
-  // cos(x) as a sine: of sin and cos GCC would make one call of sincos, which has no vector
-  // version.
+  // cos(x) is computed as a sine: GCC would combine sin and cos into one call of sincos, which has
+  // no vector version.
   MERCER_INLINE Pair<T> operator()(T z) const {
     const T x = b * z + c;
     return {a * sin_of(x), a * b * sin_of(x + T(1.57079632679489661923))};
@@ -176,7 +176,7 @@ void add_bias(Size rows, Size cols, T* z, const T* bias, T scale) {
   }
 }
 
-/// f(k) is the slope of entry k.
+/// slope(k) is the slope of entry k.
 template <class T, class F>
 void multiply(F slope, Size n, const T* g, T* out, bool add) {
   if (add) {
@@ -200,7 +200,8 @@ void times_slope(const Slope<T>& s, Size n, const T* g, T* out, bool add) {
 
 constexpr Size kTall = 512, kWide = 64;
 
-// Partial sums of kWide columns lie in the first cache and keep the rounding of a long sum small.
+// Partial sums over kWide columns stay in the first-level cache and keep the rounding of a long sum
+// small.
 template <bool sloped, class T, class F>
 void tiles(F slope, Size rows, Size cols, Size ld, T* g, T* sums, T scale) {
   T partial[kTall];

@@ -71,7 +71,7 @@ Network::Network(const arch::Architecture& architecture, Index inputs,
     const double most = static_cast<double>(std::numeric_limits<Index>::max() / 16);
     const double here = static_cast<double>(layer.fan_in) * static_cast<double>(layer.fan_out);
     if (!(static_cast<double>(parameters_) + here + static_cast<double>(layer.fan_out) < most))
-      throw InputError("architecture \"{}\" of {} inputs: has more parameters than there can be",
+      throw InputError("architecture \"{}\" of {} inputs: has too many parameters for 64-bit sizes",
                        text, inputs);
     layer.weights = parameters_;
     layer.biases = parameters_ + layer.fan_in * layer.fan_out;

@@ -22,7 +22,7 @@ std::string shown(const std::vector<Index>& extents) {
   return fmt::format("{}", fmt::join(extents, " x "));
 }
 
-/// This rank's rows of a matrix that every rank holds, fan_in x fan_out by rows.
+/// This rank's rows of a layer's W, fan_in x fan_out and row-major, which every rank holds whole.
 template <class T>
 MatrixView<const T> own_rows(const comm::Communicator& comm, const DenseLayer& layer, const T* w) {
   const dist::RowPartition rows{layer.fan_in, comm.size()};
@@ -30,7 +30,7 @@ MatrixView<const T> own_rows(const comm::Communicator& comm, const DenseLayer& l
           rows.size(comm.rank()), layer.fan_out};
 }
 
-/// What a weight file says of its network; empty where it says nothing.
+/// What the attributes of a weight file say of its network; empty where they are missing.
 struct Description {
   std::string architecture;
   std::optional<double> weight_std, bias_std;
@@ -38,7 +38,7 @@ struct Description {
   std::optional<Start> start;
 };
 
-/// Calls body() and names the file in what it throws.
+/// Calls body() and puts the file's name before the message of an InputError.
 template <class Body>
 auto of_file(const io::Hdf5File& file, Body&& body) {
   try {
@@ -48,7 +48,7 @@ auto of_file(const io::Hdf5File& file, Body&& body) {
   }
 }
 
-/// At /parameters or, in a file written elsewhere, at the root. Collective.
+/// Reads the attributes, at /parameters or, in a file written elsewhere, at the root. Collective.
 Description read_description(const io::Hdf5File& file) {
   if (!file.contains(kRoot))
     throw InputError("{}: has no group {}: weights lie at {}/layer0/W, {}/layer0/b, ...",
@@ -77,8 +77,8 @@ Description read_description(const io::Hdf5File& file) {
   const auto architecture = text("architecture");
   if (!architecture)
     throw InputError(
-        "{}: {} has no attribute 'architecture', e.g. \"dense(64) relu dense(1)\": without it the "
-        "weights are no network",
+        "{}: {} has no attribute 'architecture', e.g. \"dense(64) relu dense(1)\", without which "
+        "the weights cannot be used",
         file.path(), kRoot);
   d.architecture = *architecture;
   d.weight_std = number("weight_std", false);
@@ -100,7 +100,7 @@ arch::Architecture parse(const Description& d, arch::Options options = {}) {
   return arch::parse(d.architecture, options);
 }
 
-/// One array of a network as it lies in a file and in the flat vector.
+/// One array of a network: its dataset in a file and its place in the flat vector.
 struct Array {
   std::string name;
   std::vector<Index> extents;
@@ -121,7 +121,8 @@ std::vector<Array> arrays(const Network& network, Index copies) {
   return result;
 }
 
-/// Throws InputError unless every array is there in its shape, and none beyond. Collective.
+/// Throws InputError unless every array of `stored` copies has its shape in the file, and the file
+/// has no layer more. Collective.
 void check_shapes(const io::Hdf5File& file, const Network& network, Index stored) {
   const std::string text = network.architecture().text();
   for (const Array& array : arrays(network, stored)) {
@@ -139,7 +140,8 @@ void check_shapes(const io::Hdf5File& file, const Network& network, Index stored
                      network.layers().size());
 }
 
-/// The parameters of `stored` copies, the first one standing in for those that are not. Collective.
+/// The parameters of `stored` copies; further copies of the network get those of the first one.
+/// Throws InputError. Collective.
 std::vector<double> read_copies(const io::Hdf5File& file, const Network& network, Index stored) {
   check_shapes(file, network, stored);
   auto w = comm::together(file.comm(), [&] {
@@ -168,7 +170,7 @@ bool same(double a, double b) {
 template <class T>
 void write(io::Hdf5File& file, const Network& network, std::span<const T> w) {
   if (static_cast<Index>(w.size()) != network.parameters())
-    throw InputError("{} parameters for a network of {}", w.size(), network.parameters());
+    throw InputError("{} parameters given, the network has {}", w.size(), network.parameters());
   const auto& layers = network.layers();
   for (Index copy = 0; copy < network.copies(); ++copy) {
     const T* of_copy = w.data() + copy * network.parameters_of_copy();

@@ -5,7 +5,7 @@
 namespace mercer::net {
 namespace {
 
-/// The sign of rho(z) is that of z.
+/// Whether the sign of rho(z) is that of z, so that it tells rho'(z).
 bool sign_tells_slope(const arch::Activation& rho) {
   return rho.function == arch::Function::rectifier && rho.a >= 0 && rho.b > 0;
 }
@@ -66,7 +66,7 @@ class Compiler {
     return in;
   }
 
-  /// Places for vectors that live for a part of a pass, reused.
+  /// A free place for a vector that is needed during a part of a pass; places are reused.
   Index take(Index units) {
     auto& slots = program_.slots;
     for (std::size_t s = 0; s < slots.size(); ++s)

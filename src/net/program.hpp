@@ -6,33 +6,34 @@
 
 namespace mercer::net {
 
-/// One step of a pass, on nodes: a node is a vector of units a row; node 0 is the network's input.
+/// One step of a pass. It goes from node to node: a node is the vector of a layer's units for every
+/// row; node 0 is the network's input.
 struct Step {
   enum class Kind {
     dense,       ///< out = weight_scale W^T in + bias_scale b, then rho where `activated`
     activation,  ///< out = rho(in)
-    sum          ///< out += in: the branch `out` of a res( ), `in` what it is added to
+    sum          ///< out += in: the end of a res( ), `out` its branch, `in` its skip
   };
   Kind kind = Kind::dense;
   Index in = 0, out = 0;
   Index layer = -1;  ///< of Network::layers()
   bool activated = false;
   arch::Activation rho = {};
-  Index slope = -1;  ///< where rho' is stored; -1: the sign of the value tells it
-  /// Where the signals (derivatives with respect to the nodes) lie in a backward pass; signal_in
-  /// is -1 where none is wanted, and `adds` says that it holds something already.
+  Index slope = -1;  ///< the place where rho' is stored; -1: it follows from the sign of the value
+  /// The places of the nodes' adjoints in a backward pass. signal_in is -1 where that adjoint is
+  /// not needed (the network's input); `adds`: it holds a contribution already, to which is added.
   Index signal_out = -1, signal_in = -1;
   bool adds = false;
-  /// Where the tangents lie in a forward-mode pass; -1: the input's, which is zero.
+  /// The places of the nodes' tangents in a forward-mode pass; -1: of the input, which is zero.
   Index tangent_in = -1, tangent_out = -1;
 };
 
-/// A network as a list of steps, with a place for every vector that they need. One copy.
+/// One copy of a network as a list of steps, with a place for every vector that they need.
 struct Program {
   std::vector<Step> steps;
   std::vector<Index> nodes;   ///< units of each node
   std::vector<Index> slopes;  ///< units of each stored rho'
-  std::vector<Index> slots;   ///< units of each place for signals or tangents
+  std::vector<Index> slots;   ///< units of each place for adjoints or tangents
   Index result = 0;           ///< the node of the outputs
   Index result_signal = 0, result_tangent = 0;
 };

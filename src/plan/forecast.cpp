@@ -75,7 +75,7 @@ double fixed_columns(const Machine& machine, const Sizes& sizes, const OperatorC
 }
 
 Stage krylov(const Machine& machine, const Sizes& sizes, const OperatorCost& op,
-             const spectral::KrylovRun& run) {
+             const spectral::KrylovPlan& run) {
   return stage("eigensolve",
                fmt::format("krylov, {} in blocks of {}",
                            counted(std::lround(run.products), "product"), run.sizes.block),

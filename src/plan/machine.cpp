@@ -32,8 +32,8 @@ double seconds(const comm::Communicator& comm, const std::function<void()>& body
   return comm.all_reduce(timer.seconds(), comm::Op::max);
 }
 
-/// The least of the slowest rank's seconds over a few runs of `body`, after one that warms up: what
-/// others do on a shared machine only adds to it.
+/// The least of the slowest rank's seconds over a few runs of `body`, after one to warm up: other
+/// jobs on a shared machine only add to it. Collective.
 double least(const comm::Communicator& comm, const std::function<void()>& body, int runs = 5) {
   body();
   std::vector<double> times;
@@ -51,8 +51,8 @@ double gemm_rate(const comm::Communicator& comm) {
   return 2.0 * m * m * m / t;
 }
 
-/// ?gemm of tiles out of memory, more than a cache holds, with 64 columns: what blocks of vectors
-/// are made orthogonal with.
+/// The rate of ?gemm of tiles with 64 columns, more tiles than a cache holds: as in the
+/// orthogonalisation of blocks of vectors.
 template <class T>
 double skinny_rate(const comm::Communicator& comm) {
   constexpr Index m = 512, count = 16, b = 64;
@@ -68,8 +68,8 @@ double skinny_rate(const comm::Communicator& comm) {
   return 4.0 * m * m * count * b / t;
 }
 
-/// Seconds of an entry in products of the operator with 64 and with 8 columns, every rank with a
-/// matrix of its own, so that no message is among them.
+/// Seconds of an entry in products of the operator with 64 and with 8 columns. Every rank has a
+/// matrix of its own, so that no messages are measured.
 std::pair<double, double> product_seconds(const comm::Communicator& comm, gram::Storage storage) {
   constexpr Index n = 4032, d = 8;
   const comm::Communicator alone(MPI_COMM_SELF);
@@ -101,7 +101,7 @@ double copy_rate(const comm::Communicator& comm) {
   return 16.0 * size / t;
 }
 
-/// Bytes a second of memory that a process touches first: the system clears its pages.
+/// Bytes a second of memory that a process touches first, whose pages the system clears.
 double touch_rate(const comm::Communicator& comm) {
   constexpr Index size = Index{8} << 20;  // 64 MiB, more than the allocator keeps
   const double t = least(
@@ -114,7 +114,7 @@ double touch_rate(const comm::Communicator& comm) {
   return 8.0 * size / t;
 }
 
-/// Seconds of one message of `count` doubles between rank r and rank r + P/2, all pairs at once.
+/// Seconds of one message of `count` doubles between ranks r and r + P/2, all pairs at once.
 double message_seconds(const comm::Communicator& comm, int count, int round_trips) {
   const int half = comm.size() / 2, r = comm.rank();
   const int other = r < half ? r + half : r < 2 * half ? r - half : MPI_PROC_NULL;
@@ -202,11 +202,10 @@ Machine Machine::with_network(double seconds, double bytes_per_second) const {
 
 std::string Machine::text() const {
   return fmt::format(
-      "a rank: dgemm {:.1f}, sgemm {:.1f}, times 64 columns {:.1f}; K times 64 {:.1f}, times 8 "
-      "{:.1f} GFLOP/s; memory "
-      "{:.1f} GB/s, {:.1f} where new; messages {:.2g} us, {:.2g} GB/s, all to all {:.2g} GB/s\n    "
-      "    "
-      "an entry of the kernel: {:.2f} ns beside its dot product at {:.1f} GFLOP/s; {}",
+      "a rank: dgemm {:.1f}, sgemm {:.1f}, dgemm with 64 columns {:.1f}, K times 64 columns "
+      "{:.1f}, times 8 {:.1f} GFLOP/s; memory {:.1f} GB/s, touched first {:.1f}; messages {:.2g} "
+      "us, {:.2g} GB/s, all to all {:.2g} GB/s\n        "
+      "an entry of the kernel: {:.2f} ns besides its dot product at {:.1f} GFLOP/s; {}",
       1e-9 * gemm, 1e-9 * gemm_single, 1e-9 * skinny, 1e-9 * product, 1e-9 * narrow, 1e-9 * memory,
       1e-9 * touch, 1e6 * latency, 1e-9 * bandwidth, 1e-9 * exchange, 1e9 * element, 1e-9 * gram,
       source);
@@ -220,7 +219,7 @@ nlohmann::ordered_json Machine::json() const {
 
 void measure_entries(const comm::Communicator& comm, const kernel::Kernel& kernel, Index d,
                      Machine& machine) {
-  // As large a tile as assembling takes, of rows that all differ.
+  // A tile as large as in assemble(), where the rows fit in 32 MiB, of rows that all differ.
   constexpr double memory = 32.0 * 1024 * 1024;
   const auto kept = static_cast<double>(std::max<Index>(1, kernel.bytes_per_row(d)));
   const Index m = std::clamp<Index>(static_cast<Index>(memory / kept), 8, 512);
@@ -272,7 +271,7 @@ Machine measure_once(const comm::Communicator& comm, const kernel::Kernel* kerne
   return machine;
 }
 
-/// How many machines the ranks lie on. Collective.
+/// The number of nodes that the ranks are on. Collective.
 int nodes_of(const comm::Communicator& comm) {
   MPI_Comm node = MPI_COMM_NULL;
   MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node);
@@ -310,7 +309,7 @@ Machine read_machine(const comm::Communicator& comm, const std::string& path) {
     const Json whole = Json::parse(text.str(), nullptr, false);
     const Json::json_pointer inside("/result/machine");
     if (whole.is_discarded() || !whole.is_object())
-      throw InputError("`machine` {}: is no JSON object, as mercer-bench plan writes", path);
+      throw InputError("`machine` {}: is no JSON object, as mercer-bench plan writes it", path);
     const Json& object = whole.contains(inside) ? whole[inside] : whole;
     Machine machine;
     machine.source = path;
@@ -320,9 +319,17 @@ Machine read_machine(const comm::Communicator& comm, const std::string& path) {
         throw InputError("`machine` {}: has no positive number {}", path, name);
       machine.*member = found->get<double>();
     }
-    machine.ranks = object.value("ranks", 1);
-    machine.nodes = object.value("nodes", 1);
-    machine.kernel = object.value("kernel", std::string());
+    const auto member = [&](const char* name, auto& value, const char* what, auto&& right) {
+      if (!object.contains(name)) return;
+      if (!right(object[name])) throw InputError("`machine` {}: {} is not {}", path, name, what);
+      object[name].get_to(value);
+    };
+    const auto count = [](const Json& j) {
+      return j.is_number_integer() && j.get<Index>() >= 1 && j.get<Index>() <= 1'000'000'000;
+    };
+    member("ranks", machine.ranks, "a number of ranks", count);
+    member("nodes", machine.nodes, "a number of nodes", count);
+    member("kernel", machine.kernel, "a text", [](const Json& j) { return j.is_string(); });
     return machine;
   });
 }

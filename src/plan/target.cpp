@@ -60,7 +60,7 @@ TargetMachine machine_of(const Machine& measured, const Target& target,
   TargetMachine result{measured, {}};
   const auto assume = [&](std::string line) { result.assumptions.push_back(std::move(line)); };
   if (target.other && target.ranks != measured.ranks)
-    assume(fmt::format("a rank there computes as one does here ({})", measured.source));
+    assume(fmt::format("each rank computes as fast as one here ({})", measured.source));
   const bool stated = options.latency > 0 || options.bandwidth > 0;
   if (stated || (target.nodes > 1 && measured.nodes <= 1)) {
     const double latency = options.latency > 0 ? options.latency : kNetworkLatency;
@@ -68,19 +68,17 @@ TargetMachine machine_of(const Machine& measured, const Target& target,
     result.machine = measured.with_network(latency, node / target.ranks_per_node);
     if (options.latency <= 0)
       assume(
-          fmt::format("`latency` {:g} s, a usual network's: none was given or measured", latency));
+          fmt::format("`latency` {:g} s, of a usual network: none was given or measured", latency));
     if (options.bandwidth <= 0)
       assume(
-          fmt::format("`network_bandwidth` {:g} bytes/s a node, a usual network's (200 Gbit/s): "
-                      "none was given or "
-                      "measured",
+          fmt::format("`network_bandwidth` {:g} bytes/s a node, of a usual network (200 Gbit/s): "
+                      "none was given or measured",
                       node));
-    if (target.nodes > 1) assume("every message goes from node to node");
+    if (target.nodes > 1) assume("every message goes to another node");
   } else if (target.ranks > 1 && measured.ranks == 1) {
     assume("messages within a node as on Mercer's reference machine: 1 rank has none to measure");
   } else if (target.other && target.nodes > 1) {
-    assume(fmt::format("messages as between the {} of the measurement",
-                       counted(measured.nodes, "node")));
+    assume(fmt::format("messages as measured on {}", counted(measured.nodes, "node")));
   }
   return result;
 }

@@ -20,7 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// While it lives, a program that no longer reads is an error of writing to it, no signal.
+/// While it lives, writing to a program that no longer reads returns an error and sends no SIGPIPE.
 class NoPipeSignal {
  public:
   NoPipeSignal() : before_(::signal(SIGPIPE, SIG_IGN)) {}
@@ -32,7 +32,7 @@ class NoPipeSignal {
   void (*before_)(int);
 };
 
-/// Both ends close themselves, and in the child.
+/// A pipe, both ends of which are closed by the destructor, and in the child.
 class Pipe {
  public:
   Pipe() {
@@ -80,7 +80,7 @@ pid_t start(const Pipe& script, const Pipe& drawn, const Pipe& said) {
   return failed == 0 ? child : -1;
 }
 
-/// Appends what there is to read; false at the end.
+/// Appends what can be read; false at the end of the input.
 bool take(int end, std::string& text) {
   std::array<char, 65536> part;
   const auto count = ::read(end, part.data(), part.size());
@@ -88,7 +88,7 @@ bool take(int end, std::string& text) {
   return count > 0 || (count < 0 && errno == EINTR);
 }
 
-/// Writes what the pipe takes of `rest`; false where nothing is left, or nobody reads.
+/// Writes as much of `rest` as the pipe takes; false where nothing is left, or nobody reads.
 bool give(int end, std::string_view& rest) {
   const auto count = ::write(end, rest.data(), std::min<std::size_t>(rest.size(), PIPE_BUF));
   if (count < 0) return errno == EINTR || errno == EAGAIN;
@@ -96,8 +96,8 @@ bool give(int end, std::string_view& rest) {
   return !rest.empty();
 }
 
-/// Feeds gnuplot and reads what it says until it has closed both of its outputs; false where that
-/// takes too long.
+/// Writes the script and reads until gnuplot has closed both of its outputs; false where that is
+/// not done at `end`.
 bool converse(std::string_view rest, Pipe& script, Pipe& drawn, Pipe& said, GnuplotRun& run,
               Clock::time_point end) {
   ::fcntl(script.writing(), F_SETFL, O_WRONLY | O_NONBLOCK);
@@ -119,7 +119,7 @@ bool converse(std::string_view rest, Pipe& script, Pipe& drawn, Pipe& said, Gnup
   return true;
 }
 
-/// Waits for the child; false where it is still there at `end`.
+/// Waits for the child; false where it still runs at `end`.
 bool ended(pid_t child, int& status, Clock::time_point end) {
   for (;;) {
     const pid_t found = ::waitpid(child, &status, WNOHANG);

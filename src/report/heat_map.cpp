@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kWithCounts = 20;  // classes whose counts are legible
 constexpr std::size_t kWithNames = 40;
 
-/// At most 14 bytes, cut between characters.
+/// At most 14 bytes of a name, cut between UTF-8 characters.
 std::string shortened(const std::string& name) {
   constexpr std::size_t kMost = 14;
   if (name.size() <= kMost) return name;
@@ -28,7 +28,7 @@ std::string tics(const std::vector<std::string>& names) {
   return text + ")";
 }
 
-/// Do the names have room side by side?
+/// Whether the names fit side by side.
 bool beside(const std::vector<std::string>& names) {
   std::size_t longest = 0;
   for (const auto& name : names) longest = std::max(longest, shortened(name).size());
@@ -57,8 +57,7 @@ std::string heat_map_commands(const Plot& plot) {
   if (n <= kWithCounts)  // white on the dark half of the palette
     drawn += fmt::format(
         ", $cells using 1:2:(sprintf('%.0f', $4)):($3 > 0.5 ? 0xffffff : 0x000000) with labels "
-        "font "
-        "',{}' tc rgb variable notitle",
+        "font ',{}' tc rgb variable notitle",
         n <= 6 ? 13 : (n <= 12 ? 10 : 7));
   return data + fmt::format(
                     "unset key\n"

@@ -6,11 +6,11 @@
 
 namespace mercer::report {
 
-/// gnuplot's commands for the panel of a plot with `cells`; leaves the settings of curves as they
-/// were.
+/// gnuplot's commands for the panel of a plot with `cells`; restores the settings for panels of
+/// curves.
 std::string heat_map_commands(const Plot& plot);
 
-/// In gnuplot's single quotes, where only the quote itself is special.
+/// `text` in gnuplot's single quotes, where only the quote itself is special.
 std::string quoted(const std::string& text);
 
 }  // namespace mercer::report

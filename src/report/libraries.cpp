@@ -30,8 +30,8 @@ std::string short_kernel(const std::string& kernel) {
   return kernel.starts_with(common) ? kernel.substr(common.size()) : kernel;
 }
 
-/// Of the environment: what chooses code paths in BLAS, ELPA and glibc. (Numbers of threads do not:
-/// the drivers set them.)
+/// Whether an environment variable chooses code paths in BLAS, ELPA or glibc. (Numbers of threads
+/// do not: the drivers set them.)
 bool decides(std::string_view variable) {
   if (variable.ends_with("_NUM_THREADS")) return false;
   for (const std::string_view start : {"OPENBLAS_", "MKL_", "BLIS_", "ELPA_", "GLIBC_TUNABLES"})
@@ -103,8 +103,8 @@ void require_same_machine(const comm::Communicator& comm, const nlohmann::ordere
     if (key != "processor")
       facts.push_back({key, value.is_string() ? value.get<std::string>() : value.dump()});
   comm::require_same(comm, facts,
-                     "ranks that round differently do not agree; start them on processors of one "
-                     "kind, with the same libraries");
+                     "they would round differently: start all on processors of one kind, with the "
+                     "same libraries");
 }
 
 }  // namespace mercer::report

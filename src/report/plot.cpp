@@ -45,8 +45,8 @@ struct Extent {
   void add(double value) { low = std::min(low, value), high = std::max(high, value); }
 };
 
-/// Commands for the axis 'x' or 'y'. Where logarithmic is asked for: its range is that of the data,
-/// not of whole decades; over less than one decade it is linear, so that it has labels.
+/// Commands for the axis 'x' or 'y'. The range of a logarithmic axis is that of the data, not whole
+/// decades; over one decade or less the axis is linear, so that it has labels.
 std::string axis(char name, bool logarithmic, const Extent& of, double margin) {
   const double decades = of.high > 0 ? std::log10(of.high / of.low) : 0;
   if (!logarithmic || !(decades > 1))
@@ -104,8 +104,8 @@ std::string panel_commands(const Plot& plot) {
              axis('x', plot.log_x, of_x, 0), axis('y', plot.log_y, of_y, 0.04), curves);
 }
 
-/// gnuplot's terminal: a panel of 560 x 420 points of a screen (1/96 inch) in every format, the PNG
-/// with twice as many pixels.
+/// gnuplot's terminal: in every format a panel is 560 x 420 CSS pixels (1/96 inch); the PNG has
+/// twice as many pixels each way.
 std::string terminal(PictureFormat format, std::size_t panels) {
   const double width = 560 * static_cast<double>(panels), height = 420;
   switch (format) {
@@ -143,7 +143,7 @@ std::string script(PictureFormat format, const std::vector<Plot>& panels) {
   return text + "unset multiplot\n";
 }
 
-/// Whether gnuplot finished it: it leaves half a picture where it is stopped.
+/// Whether `picture` is complete: a gnuplot that is stopped leaves half of one.
 bool complete(PictureFormat format, const std::string& picture) {
   switch (format) {
     case PictureFormat::png:
@@ -179,7 +179,7 @@ void write_picture(const comm::Communicator& comm, const std::string& path,
       std::string said;
       std::getline(std::istringstream(run.said) >> std::ws, said);
       throw RunError("{}: gnuplot drew nothing: {}", path,
-                     said.empty() ? "it says nothing about why" : said);
+                     said.empty() ? "it gave no reason" : said);
     }
     publish(path, run.drawn);
   });
@@ -201,7 +201,7 @@ void require_gnuplot(const comm::Communicator& comm, PictureFormat format) {
     if (!run.in_time)
       throw InputError("`plot`: gnuplot on this machine does not answer: leave `plot` out");
     if (!run.ok && format != PictureFormat::svg)
-      throw InputError("`plot`: this gnuplot draws no {} (it has no {}): give a .svg",
+      throw InputError("`plot`: this gnuplot cannot draw {} (it has no {}): give a .svg",
                        format == PictureFormat::png ? "PNG" : "PDF", name);
   });
 }

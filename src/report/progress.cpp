@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace mercer::report {
@@ -15,7 +16,7 @@ constexpr double kLogInterval = 10;
 constexpr int kBarWidth = 30;
 
 std::string duration(double seconds) {
-  const auto s = static_cast<long>(seconds + 0.5);
+  const long s = std::lround(seconds);
   if (s < 60) return fmt::format("{} s", s);
   if (s < 3600) return fmt::format("{}:{:02} min", s / 60, s % 60);
   return fmt::format("{}:{:02} h", s / 3600, s % 3600 / 60);
@@ -50,7 +51,7 @@ void Progress::update(double share, const std::string& note) {
   } else {
     line = fmt::format("{}: {:.0f}% after {}, {}\n", stage_, 100 * share, duration(elapsed), left);
   }
-  std::fputs(line.c_str(), stderr);  // what cannot be written there is nobody's loss
+  std::fputs(line.c_str(), stderr);  // a failure to write is ignored
   std::fflush(stderr);
   shown_ = true;
   last_printed_ = elapsed;

@@ -21,7 +21,7 @@ bool put(std::FILE* file, const std::string& content) {
          std::fflush(file) == 0;
 }
 
-/// To an open descriptor, which is closed. False with errno set.
+/// Writes to an open descriptor and closes it. Returns false with errno set where that fails.
 bool write_to(int descriptor, const std::string& content) {
   if (descriptor < 0) return false;
   std::FILE* file = ::fdopen(descriptor, "w");

@@ -28,7 +28,7 @@ std::string now_utc() {
   return text;
 }
 
-/// JSON has no NaN: null says that there is no such number.
+/// JSON has no NaN: null stands for it.
 Json number(double value) {
   return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
@@ -93,7 +93,7 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
 }
 
 void write_json(const comm::Communicator& comm, const std::string& path, const Json& object) {
-  // A command line may hold bytes that are no UTF-8.
+  // A command line may hold bytes that are not UTF-8.
   write_text(comm, path, object.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
@@ -107,12 +107,12 @@ void check_name(const std::string& out, const std::string& json) {
   if (!out.empty() && !is_special(out)) {
     const std::string suffix = lower_suffix(out);
     if (suffix != ".h5" && suffix != ".hdf5")
-      throw InputError("`out` {}: is written as HDF5, give a name that ends in .h5 or .hdf5", out);
+      throw InputError("`out` {}: is written as HDF5: give a name that ends in .h5 or .hdf5", out);
   }
   if (json.empty() || json == "-" || is_special(json)) return;
   for (const char* other : {".h5", ".hdf5", ".svg", ".png", ".pdf", ".csv", ".npy"})
     if (lower_suffix(json) == other)
-      throw InputError("`json` {}: is written as JSON, give a name that ends in .json", json);
+      throw InputError("`json` {}: is written as JSON: give a name that ends in .json", json);
 }
 
 void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
@@ -122,25 +122,25 @@ void check_writable(const comm::Communicator& comm, Content content, const std::
     std::error_code ignored;
     const auto status = std::filesystem::status(path, ignored);
     if (std::filesystem::is_directory(status))
-      throw InputError("{} {}: is a directory, give a file's name", option, path);
+      throw InputError("{} {}: is a directory: give the name of a file", option, path);
     if (content == Content::hdf5 && is_special(path))
-      throw InputError("{} {}: is written as HDF5, give the name of a file", option, path);
+      throw InputError("{} {}: is written as HDF5: give the name of a file", option, path);
     if (std::filesystem::exists(status) && access(path.c_str(), W_OK) != 0)
       throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
     const auto check = [&](bool ok) {
       if (!ok) throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
     };
     if (std::filesystem::is_fifo(status)) {
-      const int pipe = open_special(path);  // left open: its reader would see the end
+      const int pipe = open_special(path);  // stays open: closing it would end the reader's input
       if (pipe < 0 && errno == ENXIO)
         throw InputError("{} {}: is a pipe that nobody reads", option, path);
       check(pipe >= 0);
     }
-    if (is_special(path)) return;  // a byte written to try it would be seen
+    if (is_special(path)) return;  // a trial byte would arrive there
     io::TemporaryFile probe(path);
     const int file = probe.create();
     check(file >= 0);
-    // One byte tells whether the place is full.
+    // One byte shows whether the disk is full.
     const bool ok = write(file, "\n", 1) == 1 && fsync(file) == 0;
     const int why = errno;
     close(file);

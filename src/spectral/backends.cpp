@@ -18,8 +18,8 @@ DistMatrix<T> allocate(const ProcessGrid& grid, Index rows, Index cols, Index nb
   return comm::together(grid.all(), [&] { return DistMatrix<T>(grid, rows, cols, nb); });
 }
 
-/// The first k columns: a block-cyclic matrix keeps them at the front of every rank's part. Local
-/// but for the allocation.
+/// The first k columns: in a block-cyclic matrix they are at the front of every rank's part. Local
+/// except for the allocation.
 template <class T>
 DistMatrix<T> first_columns(DistMatrix<T>&& V, Index k) {
   if (k == V.cols()) return std::move(V);
@@ -28,7 +28,7 @@ DistMatrix<T> first_columns(DistMatrix<T>&& V, Index k) {
   return result;
 }
 
-/// The solver on A's own distribution; `k` columns of the result are used.
+/// Runs the solver on A's own distribution; the first `k` columns of vectors are returned.
 template <class T>
 Lowest<T> solve_in_place(DistMatrix<T>&& A, Index count, Index k, bool vectors, Method method) {
   const ProcessGrid& grid = A.grid();
@@ -65,8 +65,8 @@ Placement placement(Method method, Index n, Index nb, GridShape shape) {
   const Index widest = std::max(shape.rows, shape.cols);
   const Index alone = std::min<Index>(64, n);
   if (method == Method::lapack) return {{1, 1}, alone, widest > 1 ? "gathered on one rank" : ""};
-  // p?syevd's workspace query and its small problems are unsafe with larger blocks than n/(4 q),
-  // and ELPA refuses empty process rows and columns.
+  // p?syevd is unsafe with blocks larger than n/(4 q): its workspace query and its small
+  // subproblems go wrong. ELPA refuses empty process rows and columns.
   const Index largest =
       method == Method::scalapack ? n / (4 * widest) : (n - 1) / std::max<Index>(1, widest - 1);
   if (widest == 1 || nb <= largest) return {shape, nb, ""};

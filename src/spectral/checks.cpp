@@ -60,8 +60,9 @@ std::vector<double> estimated_residuals(const Evidence<T>& evidence, const DistM
 
 namespace {
 
-/// Columns first ... first + width - 1 of V, this rank's rows, on every rank of the process row;
-/// and their global indices, process column by process column. Collective over the grid's ranks.
+/// This rank's rows of the columns first ... first + width - 1 of V, gathered on every rank of the
+/// process row, and the global indices of these columns, process column by process column.
+/// Collective over the active ranks of the grid.
 template <class T>
 std::pair<std::vector<T>, std::vector<Index>> gathered_panel(const DistMatrix<T>& V, Index first,
                                                              Index width) {
@@ -80,8 +81,9 @@ std::pair<std::vector<T>, std::vector<Index>> gathered_panel(const DistMatrix<T>
   return {V.grid().row_comm().all_gather(mine), std::move(columns)};
 }
 
-/// max |V^T V - I| over the rows first ... first + width - 1 and the columns from `first` on that
-/// this rank's process column holds; NaN counts as infinite. Collective over the grid's ranks.
+/// max |V^T V - I| over the rows first ... first + width - 1 of V^T V and its columns from `first`
+/// on that this process column holds; NaN counts as infinite. Collective over the active ranks of
+/// the grid.
 template <class T>
 double panel_error(const DistMatrix<T>& V, Index first, Index width) {
   const auto [panel, rows] = gathered_panel(V, first, width);
@@ -109,8 +111,8 @@ double panel_error(const DistMatrix<T>& V, Index first, Index width) {
 
 template <class T>
 double measured_orthogonality(const DistMatrix<T>& V) {
-  // PBLAS multiplies transposed matrices at a third of the local GEMM's rate: panels of columns,
-  // gathered along the process rows, are quicker.
+  // PBLAS multiplies by a transposed matrix at a third of the local GEMM's rate: gathering panels
+  // of columns along the process rows is faster.
   double worst = 0;
   if (V.grid().active())
     for (Index first = 0; first < V.cols(); first += kPanel)

@@ -17,19 +17,19 @@ using dist::GridShape;
 
 /// seconds = 1e-9 (cube n^3/P + pairs n^2 k/P + square n^2/sqrt(P)) + 1e-6 column n log2(P)
 ///
-/// for k of n pairs on P ranks: what does not depend on k (reduction, divide and conquer), the
-/// transformation of the vectors back, panels through memory and to other ranks, and the messages
-/// of every column. p?syevx reduces on the largest square grid in P and keeps clusters on one rank:
-/// its P is that square's for `cube`, and 1 for `pairs`.
+/// for k of n pairs on P ranks. The terms are: what does not depend on k (reduction, divide and
+/// conquer), the back-transformation of the vectors, panels moved through memory and to other
+/// ranks, and the messages for every column. p?syevx reduces on the largest square grid within P
+/// and keeps clusters on one rank: for it P is the size of that square in `cube`, and 1 in `pairs`.
 struct Coefficients {
   double cube, pairs, square, column;
 };
 
 // Fitted to 2 cores of an Intel Xeon (Sapphire Rapids, 75 GFLOP/s dgemm a core), ELPA 2022.11 with
 // generic kernels, OpenBLAS 0.3.21, Open MPI 4.1, when nothing else ran: n = 1000, 2000, 4000, k =
-// n, n/4, n/10, n/30, 1 and 2 ranks (n = 4000 on 1: n and n/4 only), the better of two; 66 times,
-// within 9 %, on average 3. kSyevx.column came out as 0 and stands for ten messages of 0.3 us. To
-// measure again, on a quiet machine:
+// n, n/4, n/10, n/30, 1 and 2 ranks (n = 4000 on 1: n and n/4 only), the better of two runs; the 66
+// times are met within 9 %, on average within 3. The fit gave 0 for kSyevx.column, which is set to
+// ten messages of 0.3 us. To measure again, on a quiet machine:
 //   for P in 1 2; do mpirun -n $P calibrate_eigensolvers 1000,2000,4000 0 2 1,4,10,30; done > times
 //   python3 tests/spectral/fit_cost.py < times
 constexpr Coefficients kElpa1{0.099, 0.051, 40, 21};
@@ -101,7 +101,7 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
   else
     left_out += fmt::format("; p?syevd's 32-bit workspace needs {}", counted(needed, "rank"));
   Choice best;
-  std::string figures, choice = "least";
+  std::string figures, choice = "the fastest";
   double scalapack = std::numeric_limits<double>::infinity();
   for (const Method m : methods) {
     const double seconds =
@@ -110,9 +110,9 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
     if (best.method == Method::automatic || seconds < best.seconds) best = {m, seconds, ""};
     if (m == Method::scalapack) scalapack = seconds;
   }
-  // All pairs: Mercer's p?syevd holds 3.5 matrices, ELPA 4 and more. Where they fill a rank's
-  // memory, a quarter of the time is the smaller price (at 1 GiB a rank the model's ratio is 1.19
-  // on 2 ranks, 1.22 on 10 000).
+  // All pairs: Mercer's p?syevd holds 3.5 matrices, ELPA 4 and more. Where matrices are large, up
+  // to a quarter more time is worth the saved memory (at 1 GiB a rank the model's ratio of times is
+  // 1.19 on 2 ranks, 1.22 on 10 000).
   constexpr double kLarge = 1024.0 * 1024 * 1024;
   if (vectors && k >= n && best.method != Method::scalapack) {
     const bool large =
@@ -120,10 +120,10 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
             .bytes_per_rank >= kLarge;
     if (scalapack <= (large ? 1.25 : 1.04) * best.seconds) {
       best = {Method::scalapack, scalapack, ""};
-      choice = large ? "the leanest within a quarter of the least" : "the leanest of equals";
+      choice = large ? "least memory within 25 % of the fastest" : "least memory among the fastest";
     }
   }
-  best.reason = fmt::format("{} of the predicted {} ({} ELPA kernels){}", choice, figures,
+  best.reason = fmt::format("{}, predicted: {} ({} ELPA kernels){}", choice, figures,
                             build.generic_kernels ? "generic" : "vectorised", left_out);
   return best;
 }
@@ -153,14 +153,14 @@ Cost replicated_cost(const gram::Sizes& sizes, double flops, double m) {
   return {.flops = flops, .gemm = flops / (kSmallGemm * ranks)};
 }
 
-KrylovRun krylov_run(const gram::Sizes& sizes, const KrylovOptions& options) {
-  KrylovRun run{.k = options.top};
+KrylovPlan krylov_plan(const gram::Sizes& sizes, const KrylovOptions& options) {
+  KrylovPlan run{.k = options.top};
   run.sizes = krylov_sizes(sizes.n, sizes.rank_count(), options);
   run.products = std::min(real(sizes.n), 4.0 * real(run.k) + 8.0 * real(run.sizes.block));
   return run;
 }
 
-Cost krylov_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, const KrylovRun& run) {
+Cost krylov_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, const KrylovPlan& run) {
   const double n = real(sizes.n), P = sizes.ranks(), k = real(run.k), N = run.products;
   const double b = real(run.sizes.block), m = std::min(N, real(run.sizes.basis));
   const double calls = std::ceil(N / b), mean = N > m ? (k + m) / 2 : N / 2;

@@ -18,8 +18,8 @@ namespace {
 
 using dist::DistMatrix;
 
-/// What residuals, orthogonality and the trace may be off by. A single precision matrix gets
-/// 1.2e-5 sqrt(n), the growth of its rounding errors, where a double precision one has 1e-12 n.
+/// The largest residual and errors of orthogonality and trace that are accepted: by default 1e-12 n
+/// in double precision, and 1.2e-5 sqrt(n), the growth of its rounding errors, in single.
 template <class T>
 double allowed(const Options& options, Index n) {
   const double size = static_cast<double>(std::max<Index>(n, 1));
@@ -28,7 +28,7 @@ double allowed(const Options& options, Index n) {
          std::sqrt(size);
 }
 
-/// Well below what verify() allows.
+/// The tolerance of a Krylov solve: well below what verify() allows.
 template <class T>
 double krylov_tolerance(const Options& options, Index n) {
   return std::clamp(0.1 * allowed<T>(options, n), 1e-13, options.krylov_tolerance);
@@ -37,7 +37,7 @@ double krylov_tolerance(const Options& options, Index n) {
 template <class T>
 Index checked_top(const DistMatrix<T>& K, const Options& options) {
   if (K.rows() != K.cols())
-    throw InputError("eigenpairs: K is {} x {}, it has to be square", K.rows(), K.cols());
+    throw InputError("eigenpairs: K is {} x {}, it must be square", K.rows(), K.cols());
   if (options.top < 0) return K.rows();
   if (options.top > K.rows() || (options.top == 0 && K.rows() > 0))
     throw InputError("`top` {}: K has n = {} eigenpairs, ask for 1 to {}", options.top, K.rows(),
@@ -68,8 +68,8 @@ void negate(DistMatrix<T>& K) {
   for (Index i = 0, size = K.local_rows() * K.local_cols(); i < size; ++i) entry[i] = -entry[i];
 }
 
-/// The checks; on failure all ranks throw the same RunError, because every figure is the same on
-/// all.
+/// The checks. On failure all ranks throw the same RunError, because they all have the same
+/// figures.
 template <class T>
 void verify(Eigenpairs<T>& pairs, const Evidence<T>& evidence, std::span<const double> all_values,
             const Options& options) {
@@ -99,12 +99,11 @@ void verify(Eigenpairs<T>& pairs, const Evidence<T>& evidence, std::span<const d
     throw RunError(
         "the eigenpairs of {} failed Mercer's check (allowed {:.1e}): largest residual {:.2e} "
         "lambda_1, max |V^T V - I| {:.2e}, trace off by {:.2e}, sum of squares off by {:.2e}; K "
-        "has "
-        "to be symmetric with both triangles filled, else try another `method`",
+        "must be symmetric with both triangles filled: if it is, try another `method`",
         name(pairs.method), limit, residual, pairs.orthogonality, trace_error, square_error);
 }
 
-/// The top `count` values, descending (all of them where they come for free), and k vectors.
+/// The top `count` values, descending (all n where the solver computes all), and k vectors.
 template <class T>
 Lowest<T> solve_top(DistMatrix<T>&& K_in, Index count, Index k, const Options& options,
                     Method method, const Placement& place) {
@@ -116,7 +115,7 @@ Lowest<T> solve_top(DistMatrix<T>&& K_in, Index count, Index k, const Options& o
   return result;
 }
 
-/// The same by products of K alone; `reason` is told of a cluster that k cuts.
+/// The same from products with K; a warning about a cluster that k cuts is appended to `reason`.
 template <class T>
 Lowest<T> solve_by_krylov(DistMatrix<T>&& K_in, Index k, const Options& options,
                           std::string& reason) {

@@ -17,8 +17,8 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
-/// The chains of all probes: of probe z, Q_z (this rank's rows x steps + 1, orthonormal) and the
-/// tridiagonal T_z = Q_z^T K Q_z.
+/// The Lanczos chains of all probes: for each probe z the orthonormal Q_z (this rank's rows x
+/// steps + 1) and the tridiagonal T_z = Q_z^T K Q_z.
 class Chains {
  public:
   Chains(const gram::Operator& K, const EstimateOptions& options)
@@ -69,7 +69,7 @@ class Chains {
       double size = 0;
       for (const double a : alpha_[at(z)]) size = std::max(size, std::abs(a));
       for (const double b : beta_[at(z)]) size = std::max(size, b);
-      // What rounding leaves of a vector that vanishes.
+      // Below this a vector is zero up to rounding: the subspace is invariant.
       ended_[at(z)] = j + 1 == K_.size() || beta <= 1e-13 * size;
       if (ended_[at(z)] || j + 1 == steps_) continue;
       going_on = true;
@@ -78,7 +78,7 @@ class Chains {
     return going_on;
   }
 
-  /// Nodes, weights and the ends of the spectrum. Collective.
+  /// Nodes, weights and the extreme Ritz values. Collective.
   Quadrature quadrature() const {
     Quadrature result;
     result.n = K_.size();
@@ -87,7 +87,7 @@ class Chains {
     for (Index z = 0; z < count_; ++z) {
       const auto m = static_cast<Index>(alpha_[at(z)].size());
       std::vector<double> nodes(at(m)), weights(at(m));
-      double last = 0;  // of the least Ritz vector
+      double last = 0;  // |last entry| of the eigenvector of T for the least Ritz value
       comm::together(K_.comm(), [&] {
         if (!K_.comm().root()) return;
         Matrix<double> T(m, m, 0.0);
@@ -115,8 +115,8 @@ class Chains {
   }
 
  private:
-  /// w_z <- w_z - Q_z Q_z^T w_z for the first m columns of every chain; the coefficients, m x
-  /// probes.
+  /// w_z <- w_z - Q_z Q_z^T w_z with the first m columns of Q_z, for every chain; returns the
+  /// coefficients Q_z^T w_z, m x probes. Collective.
   Matrix<double> project(Index m) {
     const Index rows = V_.rows();
     Matrix<double> C(m, count_, 0.0);
@@ -141,7 +141,7 @@ class Chains {
   std::vector<bool> ended_;
 };
 
-/// Mean and its standard deviation.
+/// The mean of the samples, and its standard deviation.
 Estimate mean_of(const std::vector<double>& samples) {
   const auto count = static_cast<double>(samples.size());
   double sum = 0, squares = 0;
@@ -151,7 +151,7 @@ Estimate mean_of(const std::vector<double>& samples) {
   return {mean, std::sqrt(squares / (count * (count - 1)))};
 }
 
-/// The share of a probe's measure below x, and what the quadrature leaves open of it.
+/// The share of a probe's spectral measure below x, and its uncertainty.
 struct Share {
   double value = 0, open = 0;
 };
@@ -211,8 +211,8 @@ Estimate Quadrature::log_determinant(double ridge) const {
   return trace_of([&](double lambda) {
     if (!(lambda + ridge > 0))
       throw RunError(
-          "log det(K + {:.3g} I): a Ritz value is {:.3g}: the ridge has to be larger than that",
-          ridge, lambda);
+          "log det(K + {:.3g} I): a Ritz value is {:.3g}: give a ridge above its modulus", ridge,
+          lambda);
     return std::log(lambda + ridge);
   });
 }
@@ -221,9 +221,8 @@ Estimate Quadrature::statistical_dimension(double ridge) const {
   return trace_of([&](double lambda) {
     if (!(lambda + ridge > 0))
       throw RunError(
-          "tr K (K + {:.3g} I)^-1: a Ritz value is {:.3g}: the ridge has to be larger "
-          "than that",
-          ridge, lambda);
+          "tr K (K + {:.3g} I)^-1: a Ritz value is {:.3g}: give a ridge above its modulus", ridge,
+          lambda);
     return lambda / (lambda + ridge);
   });
 }

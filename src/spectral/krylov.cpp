@@ -47,13 +47,13 @@ Matrix<double> copy_of(MatrixView<const double> A) {
   return result;
 }
 
-/// Every number as single precision keeps it: off by at most 2^-24 of itself.
+/// Rounds every number to single precision: a relative error of at most 2^-24.
 void round_to_single(MatrixView<double> V) {
   for (Index j = 0; j < V.cols; ++j)
     for (Index i = 0; i < V.rows; ++i) V(i, j) = static_cast<double>(static_cast<float>(V(i, j)));
 }
 
-/// max |V^T V - I|; infinite if there is a NaN. n k^2 flops.
+/// max |V^T V - I|; infinite if there is a NaN. n k^2 flops. Collective.
 double orthogonality_of(const comm::Communicator& comm, MatrixView<const double> V) {
   double worst = 0;
   for (Index first = 0; first < V.cols; first += kPanel) {
@@ -69,9 +69,9 @@ double orthogonality_of(const comm::Communicator& comm, MatrixView<const double>
   return worst;
 }
 
-/// Which eigenvalues belong with lambda_k and lambda_(k+1) to one cluster; empty where none do.
-/// `values` descending, k + 1 of them or more. The limit on relative gaps lies well below the mean
-/// gap of a smooth spectrum, about 1/k.
+/// A message where lambda_k and lambda_(k+1) belong to one cluster, which names its eigenvalues;
+/// else empty. `values`: at least k + 1 of them, descending. The limit on relative gaps is well
+/// below the mean gap of a smooth spectrum, about 1/k.
 std::string cut_cluster(const std::vector<double>& values, Index k) {
   const double limit = std::min(1e-3, 0.1 / static_cast<double>(k));
   const auto close = [&](Index i) {  // lambda_i and lambda_(i+1), counted from 1
@@ -116,7 +116,8 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
   sizes.block = options.block;
   if (sizes.block == 0) {
     sizes.block = std::clamp<Index>(ceil_div(target, 160) * 8, target < 16 ? 8 : 16, 64);
-    // About (2.7 k/b + 8) products, each of b + fixed_columns, take least for b^2 = k fixed/3.
+    // About (2.7 k/b + 8) products, each as expensive as b + fixed_columns columns: the total is
+    // least for b^2 = k fixed_columns/3.
     const double wide = std::sqrt(static_cast<double>(target) * options.fixed_columns / 3);
     const auto wider = static_cast<Index>(std::min(wide, static_cast<double>(target))) / 8 * 8;
     sizes.block = std::max(sizes.block, wider);
@@ -131,9 +132,8 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
     };
     if (!fits(least))
       throw MemoryError(
-          "krylov: the top {} of n = {} need a basis of at least {} columns, {} a rank; allowed "
-          "are "
-          "{}: use more ranks, a smaller `top` or a smaller block",
+          "krylov: the top {} of n = {} need a basis of at least {} columns, {} a rank; {} are "
+          "allowed: use more ranks, a smaller `top` or a smaller block",
           options.top, n, least,
           format_bytes(krylov_bytes(n, options.top, ranks, {sizes.block, least})),
           format_bytes(options.basis_bytes));
@@ -171,7 +171,7 @@ namespace {
 
 using Say = std::function<void(const std::string&)>;
 
-/// Products until `run` has converged. False: a checkpoint asked to stop.
+/// Iterates until `run` has converged. False: stopped by the checkpoint function, or interrupted.
 bool iterate(KrylovRun& run, const KrylovOptions& options, KrylovSizes sizes, Index most,
              const Say& say) {
   for (;;) {
@@ -194,7 +194,7 @@ bool iterate(KrylovRun& run, const KrylovOptions& options, KrylovSizes sizes, In
       say(run.text());
       if (run.converged()) {
         if (!run.may_lack_copies()) return true;
-        say(fmt::format("{} or more equal eigenvalues: looking for more beside them", sizes.block));
+        say(fmt::format("{} or more equal eigenvalues: looking for more copies", sizes.block));
         run.start_beside();
       } else if (run.full()) {
         run.restart();
@@ -208,7 +208,7 @@ bool iterate(KrylovRun& run, const KrylovOptions& options, KrylovSizes sizes, In
   }
 }
 
-/// The pairs of a run that has converged, and what is measured of them.
+/// The pairs of a run that has converged, their residuals, orthogonality and the trace. Collective.
 void collect(KrylovRun& run, const gram::Operator& K, const KrylovOptions& options,
              TopPairs& pairs) {
   const Index k = options.top;
@@ -235,7 +235,7 @@ void collect(KrylovRun& run, const gram::Operator& K, const KrylovOptions& optio
   if (!ok)
     throw RunError(
         "krylov: the eigenpairs failed Mercer's check: largest residual {:.2e} lambda_1 (allowed "
-        "{:.1e}), max |V^T V - I| {:.2e}: K has to be symmetric",
+        "{:.1e}), max |V^T V - I| {:.2e}: K must be symmetric",
         residual, limit, pairs.orthogonality);
 }
 

@@ -15,7 +15,7 @@ using blas::gemm;
 using blas::Trans;
 
 constexpr std::uint32_t kKrylovColumns = 1;  // substream of Stream::probe
-constexpr double kLift = 1e-14;              // of the Gram matrix's eigenvalues
+constexpr double kLift = 1e-14;              // least eigenvalue that a Gram matrix is given
 
 std::span<double> values_of(Matrix<double>& A) {
   return {A.data(), static_cast<std::size_t>(A.size())};
@@ -27,13 +27,13 @@ Matrix<double> product(MatrixView<const double> A, MatrixView<const double> B) {
   return C;
 }
 
-/// M with M^T G M ~ I, and B <- M^-1 B.
+/// M with M^T G M ~ I, and M^-1 times the given B.
 struct Whitening {
   Matrix<double> M, B;
-  bool near_identity = false;  ///< G is I within a factor of 2: M whitens it to rounding
+  bool near_identity = false;  ///< G is so near to I that M whitens it to rounding
 };
 
-/// Norms of the columns whose Gram matrix is G; 1 for columns that vanish.
+/// Norms of the columns whose Gram matrix is G; 1 for zero columns.
 std::vector<double> column_norms(const Matrix<double>& G) {
   std::vector<double> norm(static_cast<std::size_t>(G.rows()));
   for (Index j = 0; j < G.rows(); ++j) {
@@ -58,8 +58,8 @@ Whitening whitening(const Matrix<double>& G, const Matrix<double>& B) {
     const double s = std::sqrt(std::max(S[at(j)], kLift));
     for (Index i = 0; i < w; ++i) shortened(i, j) = U(i, j) / s, inverse(j, i) = U(i, j) * s;
   }
-  // U S^(-1/2) separates strong directions from weak ones; once there are none, U S^(-1/2) U^T
-  // leaves the columns what they are.
+  // U S^(-1/2) separates strong directions from weak ones. Once none are weak, U S^(-1/2) U^T
+  // changes the columns least.
   Whitening result;
   result.near_identity = shortest >= 0.7 && longest <= 1.4 && S.front() >= 0.5;
   if (result.near_identity) {
@@ -75,7 +75,8 @@ Whitening whitening(const Matrix<double>& G, const Matrix<double>& B) {
   return result;
 }
 
-/// Rank 0's, for all: the same bits whatever the ranks' processors. Collective: one message.
+/// whitening() on rank 0, broadcast to all: the same bits even if the ranks' processors differ.
+/// Collective: one message.
 Whitening whiten(const comm::Communicator& comm, const Matrix<double>& G, const Matrix<double>& B) {
   const Index w = G.rows();
   Whitening result;
@@ -167,7 +168,7 @@ Matrix<double> Basis::projected_gram(Index at, Index width) {
   if (at == 0) return G;
   if (X.rows > 0) gemm<double>(Trans::no, Trans::no, -1, columns(0, at), C, 1, X);
   gemm<double>(Trans::yes, Trans::no, -1, C, C, 1, G.view());  // |X - Q C|^2 = |X|^2 - |C|^2
-  // What is decided by comes from plain sums: the same bits on all ranks, which BLAS need not give.
+  // Decisions use plain sums, which give the same bits on all ranks: BLAS need not.
   double shortest = 1;
   for (Index j = 0; j < width; ++j) {
     double along = 0;
@@ -197,8 +198,8 @@ Matrix<double> Basis::orthonormalise(Index at, Index width, double floor) {
   for (Index j = 0; j < width; ++j) B(j, j) = 1;
   constexpr int kPasses = 30;
   for (int pass = 0; pass < kPasses; ++pass) {
-    // The first pass only equalises the lengths: it is the projection of unit vectors that makes
-    // them orthogonal to the columns before to rounding.
+    // The first pass only whitens the block itself: only the projection of unit vectors makes them
+    // orthogonal to the columns before to rounding.
     const Matrix<double> G = pass == 0 ? inner(comm_, X, X) : projected_gram(at, width);
     require_finite(finite(G.view()));
     Whitening step = whiten(comm_, G, B);

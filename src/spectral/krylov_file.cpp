@@ -23,7 +23,8 @@ void write(io::Hdf5File& file, Index n, const KrylovState& state) {
 
 namespace {
 
-/// Of a state that krylov() can have on n rows, as KrylovState::numbers() orders them.
+/// The numbers of a state that krylov() can have on n rows, in the order of KrylovState::numbers().
+/// Throws InputError. Collective.
 std::vector<double> read_numbers(const io::Hdf5File& file, Index n) {
   const auto numbers = file.read_finite("/krylov/numbers", 12);
   const auto check = [&](std::size_t i, const char* what, Index least, Index most) {
@@ -44,7 +45,7 @@ std::vector<double> read_numbers(const io::Hdf5File& file, Index n) {
   check(10, "products at the last check", 0, products);
   if (numbers[11] < 0)
     throw InputError(
-        "{}: /krylov/numbers: the residual at the last check is {}: at least 0 is wanted",
+        "{}: /krylov/numbers: the residual at the last check is {}: it must be at least 0",
         file.path(), numbers[11]);
   return numbers;
 }
@@ -54,11 +55,11 @@ std::vector<double> read_numbers(const io::Hdf5File& file, Index n) {
 KrylovState read_krylov_state(const io::Hdf5File& file, Index n, KrylovSizes sizes) {
   KrylovState state;
   if (!file.contains("/krylov/numbers"))
-    throw InputError("{}: is no checkpoint of eigenpairs (no /krylov/numbers)", file.path());
+    throw InputError("{}: is not a checkpoint of eigenpairs (no /krylov/numbers)", file.path());
   state.set_numbers(read_numbers(file, n));
   const Index m = state.columns;
   const auto projection = file.read_finite("/krylov/projection", m * m);
-  // As krylov() allocates them: a basis of the whole space has a place for its last product.
+  // As krylov() allocates them: a basis of the whole space has room for its last product.
   const Index columns = std::max(m, sizes.basis + (sizes.basis == n ? sizes.block : 0));
   state.projection = Matrix<double>(columns, columns, 0.0);
   for (Index j = 0; j < m; ++j)

@@ -17,10 +17,11 @@ namespace {
 
 using blas::gemm;
 using blas::Trans;
-// A Ritz pair is locked where its residual is this share of what is asked for: what couples it to
-// the others, and is then left out, adds up over the locked pairs.
+// A Ritz pair is locked where its residual is at most this share of the tolerance. The couplings of
+// locked pairs to the other columns are dropped, and these errors add up.
 constexpr double kLock = 0.03;
-// After a warm start: residual over eigenvalue at which the pair beyond the wanted ones is located.
+// After a warm start: the ratio of residual to eigenvalue at which the pair beyond the wanted ones
+// counts as located.
 constexpr double kLocated = 0.1;
 
 std::span<double> values_of(Matrix<double>& A) {
@@ -32,7 +33,7 @@ std::size_t at(Index i) {
 }
 
 /// The columns of Q that are allocated: a basis of the whole space never restarts, and its last
-/// product needs a place.
+/// product needs room.
 Index allocated(Index n, KrylovSizes sizes) {
   return sizes.basis + (sizes.basis == n ? sizes.block : 0);
 }
@@ -62,7 +63,7 @@ KrylovState initial_state(const gram::Operator& K, const KrylovOptions& options,
           old.multiplied > old.columns || old.products < 1 ||
           old.columns - old.multiplied > std::max(sizes.block, sizes.basis / 2))
         throw InputError(
-            "krylov: the state to go on from is that of another matrix, number of ranks, block or "
+            "krylov: the state to resume from belongs to another matrix, number of ranks, block or "
             "basis ({} of {} columns in use)",
             old.columns, old.basis.cols());
       state.basis = enlarged(std::move(old.basis), rows, columns);
@@ -90,7 +91,8 @@ KrylovRun::KrylovRun(const gram::Operator& K, const KrylovOptions& options, Kryl
   if (options.resume == nullptr) first_block();
 }
 
-/// How many start vectors there is room for: twice, with their images, and in a restart.
+/// How many start vectors are used: as many as fit the basis twice (with their images), and a
+/// restart.
 Index KrylovRun::start_columns() const {
   const Index b = sizes_.block;
   const Index room =
@@ -98,7 +100,7 @@ Index KrylovRun::start_columns() const {
   return std::max<Index>(0, std::min(options_.start.cols, room));
 }
 
-/// Q(:, 0 ... count - 1) <- the start vectors at unit length; zeros stay zeros.
+/// Q(:, 0 ... count - 1) <- the start vectors at unit length; zero vectors stay zero.
 void KrylovRun::adopt_start(Index count) {
   std::vector<double> squares(at(count), 0.0);
   for (Index j = 0; j < count; ++j)
@@ -118,7 +120,7 @@ void KrylovRun::first_block() {
   const Index b = std::min(sizes_.block, n_), start = start_columns();
   adopt_start(start);
   for (Index j = 0; j < b; ++j) basis_.draw(start + j, 1 / std::sqrt(static_cast<double>(n_)));
-  constexpr double kDependent = 1e-8;  // what depends on others so far is replaced
+  constexpr double kDependent = 1e-8;  // directions shorter than this depend on others: replaced
   basis_.orthonormalise(0, start + b, kDependent);
   state_.columns = start + b;
   state_.guard = start > 0 ? 1 : 0;
@@ -137,7 +139,7 @@ Matrix<double> KrylovRun::probes() const {
 
 void KrylovRun::apply(MatrixView<const double> X, MatrixView<double> Y) {
   if (state_.products > 0) return K_.apply(X, Y);
-  // The probes go with the first block: a product costs little more for a few more columns.
+  // The probes are multiplied with the first block: a few more columns cost little more.
   const Index b = X.cols;
   const Matrix<double> W = probes();
   Matrix<double> both(X.rows, b + kResidualProbes), images(X.rows, b + kResidualProbes);
@@ -154,8 +156,8 @@ void KrylovRun::multiply() {
   Matrix<double>& T = state_.projection;
   apply(basis_.columns(here, b), basis_.columns(next, b));
 
-  // K is symmetric: of the columns before this block only those that are coupled to it have a part
-  // of K X.
+  // K is symmetric: of the columns before this block, K X has components only along those that are
+  // coupled to it.
   Index coupled = here;
   for (Index i = here - 1; i >= 0; --i)
     for (Index j = here; j < here + b; ++j)
@@ -169,7 +171,7 @@ void KrylovRun::multiply() {
   double size = 0;
   for (Index i = 0; i < next; ++i) size = std::max(size, std::abs(T(i, i)));
 
-  // What rounding leaves of a direction that vanishes is below 1e-14 |K|.
+  // Directions shorter than 1e-14 |K| are zero up to rounding.
   const Matrix<double> B = basis_.orthonormalise(next, b, 1e-14 * size);
   for (Index j = 0; j < b; ++j)
     for (Index i = 0; i < B.rows(); ++i) T(next + i, here + j) = T(here + j, next + i) = B(i, j);
@@ -216,7 +218,7 @@ void KrylovRun::rayleigh_ritz() {
     worst = std::max(worst, residual);
     if (residual <= options_.tolerance) ++state_.converged;
   }
-  // The pair beyond the wanted ones, after a warm start.
+  // After a warm start the pair beyond the wanted ones must be located too.
   located_ = state_.guard == 0 || state_.settled > 0 || p == 0 ||
              (m > needed_ && residuals_[at(needed_)] <= std::max(kLocated * values_[at(needed_)],
                                                                  options_.tolerance * scale()));
@@ -224,8 +226,8 @@ void KrylovRun::rayleigh_ritz() {
   schedule(worst);
 }
 
-/// The columns that wait <- their rotation in which the first matter most to the wanted pairs that
-/// have not converged: the left singular vectors of what couples them to these.
+/// Rotates the waiting columns so that the first ones are coupled most strongly to the wanted pairs
+/// that have not converged: the left singular vectors of that coupling.
 void KrylovRun::order_waiting() {
   const Index p = waiting(), m = active(), here = state_.multiplied, first = state_.locked;
   if (p <= sizes_.block) return;
@@ -234,7 +236,7 @@ void KrylovRun::order_waiting() {
   comm::together(K_.comm(), [&] {
     if (!K_.comm().root()) return;
     std::vector<Index> open;
-    for (Index i = 0; i < m; ++i) {  // those beyond the wanted ones fill a block
+    for (Index i = 0; i < m; ++i) {  // pairs beyond the wanted ones only to fill a block
       if (i >= needed_ + state_.guard && static_cast<Index>(open.size()) >= sizes_.block) break;
       if (!(residuals_[at(i)] <= options_.tolerance * scale())) open.push_back(i);
     }

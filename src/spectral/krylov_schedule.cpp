@@ -1,4 +1,4 @@
-// Which pairs a run still needs, in which order, and when it looks at them again.
+// Which pairs a run still needs, in which order, and when the next Rayleigh-Ritz step is due.
 
 #include <algorithm>
 #include <cmath>
@@ -23,16 +23,16 @@ void KrylovRun::schedule(double worst) {
   const Index products = state_.products - state_.checked;
   state_.checked = state_.products;
   state_.checked_residual = worst;
-  // The next step is where the residuals, falling as they did, come near the tolerance; but not
-  // before the products have taken a third of the time of this one: about 13 m^3 flops' worth on
-  // R ranks against 2 n^2/P of a column.
+  // The next step is due where the residuals, if they fall at the same rate, come near the
+  // tolerance; but not before the products have taken a third of the time of a step. A step takes
+  // about 13 m^3 flops on R ranks, a column 2 n^2/P.
   const int ranks = K_.comm().size();
   const double column = 2 * static_cast<double>(n_) * static_cast<double>(n_) *
                         replicated_ranks(active(), ranks) / ranks;
   const double M = static_cast<double>(active());
   const auto shortest =
       std::max(sizes_.block, static_cast<Index>(std::min(4 * M * M * M / column, M / 2)));
-  // Where more wait than are multiplied at once, their order is renewed in each.
+  // Every step orders the waiting columns anew: more steps where more wait than fit a block.
   const Index longest = std::max(shortest, needed_ / (waiting() > sizes_.block ? 4 : 2));
   Index interval = longest;
   if (before > worst && worst > 0) {
@@ -63,7 +63,7 @@ void KrylovRun::set_needed() {
     needed_ = target_ - state_.locked;
     return;
   }
-  // Beside locked pairs: all above the least of these, and the first that is not.
+  // Besides locked pairs: all pairs above the least of these, and the next one.
   double least = std::numeric_limits<double>::infinity();
   for (Index i = 0; i < state_.settled; ++i) least = std::min(least, state_.projection(i, i));
   needed_ = 1;

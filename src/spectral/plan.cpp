@@ -8,12 +8,12 @@
 namespace mercer::spectral {
 namespace {
 
-/// What the solvers were seen to hold at their peak, K and V included, in elements of the largest
-/// rank. `matrix`: its part of an n x n matrix. Measured as VmHWM on 1 and 2 ranks, n = 2000 ...
-/// 5000: ELPA's divide and conquer keeps two more matrices beside K and V, and its second stage the
-/// Householder vectors of the band, half a matrix; la::syevd keeps half a matrix beside V and
-/// p?stedc's workspace of two, of which LAPACK's on one rank touches one; p?syevx reduces on the
-/// largest square grid, to which it moves the matrix.
+/// The peak memory of the solvers, K and V included, in elements on the rank that has most.
+/// `matrix`: that rank's share of an n x n matrix. Measured as VmHWM on 1 and 2 ranks, n = 2000 ...
+/// 5000. ELPA's divide and conquer keeps two more matrices besides K and V, and its second stage
+/// the Householder vectors of the band, half a matrix. la::syevd keeps half a matrix besides V and
+/// p?stedc's workspace of two matrices, one of which stays untouched on a single rank. p?syevx
+/// reduces on the largest square grid, to which it moves the matrix.
 double peak_elements(Method method, bool syevx, double n, double count, double matrix, double nb,
                      bool vectors, int ranks) {
   const double panels = 4 * std::max(nb, 64.0) * n;
@@ -51,7 +51,7 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
   const double N = static_cast<double>(n), K = static_cast<double>(k);
   if (method == Method::krylov) {
     const KrylovSizes sizes = krylov_sizes(n, ranks, {.top = k});
-    // Beside it the vectors of a product on the way, and the pairs in both distributions.
+    // Besides it the vectors of a product in message buffers, and the pairs in both distributions.
     const double shares =
         4 * N * static_cast<double>(sizes.block) / std::min(shape.rows, shape.cols);
     const double products = static_cast<double>(std::min<Index>(n, 4 * k + 8 * sizes.block));
@@ -62,12 +62,12 @@ Plan plan(Index n, Index k, bool vectors, Method method, dist::GridShape shape, 
   const double there = peak_elements(
       method, takes_syevx(n, count, vectors, ranks), N, static_cast<double>(count),
       largest_part(place.shape, place.nb), static_cast<double>(place.nb), vectors, ranks);
-  // While it moves, the matrix is there twice.
+  // While it is redistributed, the matrix exists twice.
   const double moving =
       place.why.empty() ? 0 : largest_part(shape, nb) + largest_part(place.shape, place.nb);
   Plan result;
   result.bytes_per_rank = size * std::max(there, moving);
-  // Reduction to tridiagonal form, transformation of the vectors back; then the checks.
+  // Reduction to tridiagonal form, back-transformation of the vectors; then the checks.
   result.flops = 4.0 / 3 * N * N * N + (vectors ? 2 * N * N * K + N * K * K : 0.0) + 32 * N * N;
   return result;
 }

@@ -13,9 +13,10 @@
 namespace mercer::spectral {
 namespace {
 
-constexpr Index kShare = 256;  // rows and columns of a rank's share that are worth a message
+constexpr Index kShare = 256;  // least rows and columns of a rank's share
 
-/// As square a grid as the ranks and shares of kShare allow.
+/// The most nearly square grid of at most `ranks` whose shares have at least kShare rows and
+/// columns.
 dist::GridShape useful_shape(Index m, int ranks) {
   const int widest = static_cast<int>(std::clamp<Index>(m / kShare, 1, ranks));
   const int rows = std::clamp(static_cast<int>(std::sqrt(static_cast<double>(ranks))), 1, widest);
@@ -73,7 +74,7 @@ ReplicatedPairs replicated_eigenpairs(const comm::Communicator& comm, MatrixView
     for (Index j = 0; j < T.cols; ++j)
       for (Index i = 0; i < T.rows; ++i)
         if (!std::isfinite(T(i, j)))
-          throw RunError("the eigenproblem of a small matrix ({} x {}) is not finite", T.rows,
+          throw RunError("the matrix of a dense eigenproblem ({} x {}) is not finite", T.rows,
                          T.cols);
   });
   const dist::GridShape shape = useful_shape(T.rows, comm.size());

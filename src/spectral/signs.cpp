@@ -9,12 +9,12 @@
 namespace mercer::spectral {
 namespace {
 
-/// How near to the largest modulus an entry counts as one of the largest: far above what solvers
-/// differ by, so that they agree on the set.
+/// How near to the largest modulus an entry counts as one of the largest, relative: far above the
+/// differences between solvers, so that they all select the same entries.
 constexpr double kNear = 1e-3;
 
-/// `row_of(i)`: the index of local row i, growing with i. `ranks`: who holds the other rows of
-/// these columns.
+/// `row_of(i)`: the global index of local row i, increasing with i. `ranks`: the communicator over
+/// which the rows of these columns are distributed.
 template <class T, class Rows>
 void fix_signs_of(const comm::Communicator& ranks, MatrixView<T> V, Rows&& row_of) {
   std::vector<double> largest(static_cast<std::size_t>(V.cols), 0.0);

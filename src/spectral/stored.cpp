@@ -15,8 +15,8 @@ Method read_method(const io::Hdf5File& file) {
   try {
     return parse_method(text);
   } catch (const InputError&) {
-    throw InputError("{}: the attribute 'method' of / is \"{}\", no eigensolver", file.path(),
-                     text);
+    throw InputError("{}: the attribute 'method' of / is \"{}\", which is no eigensolver",
+                     file.path(), text);
   }
 }
 
@@ -59,9 +59,8 @@ Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
   const auto hash = file.text_attribute("/", "data_hash");
   if (hash != hash_text(expected.data_hash))
     throw InputError(
-        "{}: belongs to other data (hash {}, this job's is {}): the same `data` or `train`, limits "
-        "and "
-        "preparation are needed",
+        "{}: belongs to other data (hash {}, this job's is {}): give the same `data` or `train`, "
+        "limits and preparation",
         file.path(), hash, hash_text(expected.data_hash));
 
   Eigenpairs<T> pairs{.vectors = comm::together(grid.all(), [&] {

@@ -127,7 +127,7 @@ class Blocks : public Batches<T> {
  private:
   MatrixView<T> R() { return R_.view().block(0, 0, R_.rows(), run_.sets[at_].rows()); }
 
-  /// r of set b, and the totals over the sets of what `squares` then holds.
+  /// Evaluates r of set b, updates `squares`, and returns its totals over the sets.
   Totals look_at(std::size_t b, std::vector<double>& squares) {
     at_ = b;
     const RowSet<T>& set = run_.sets[b];

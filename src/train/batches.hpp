@@ -10,22 +10,22 @@
 
 namespace mercer::train {
 
-/// What is known of r after an all-reduce, the same on every rank.
+/// Sums over all ranks after an evaluation of r, the same on every rank.
 struct Totals {
-  double square = 0;    ///< |r|^2 of all rows; stochastic: as last seen
-  double weighted = 0;  ///< r.(S r) of the same
+  double square = 0;    ///< |r|^2 of all rows; with batches of the stale r
+  double weighted = 0;  ///< r.(S r) of the same r
   double seconds = 0;   ///< of this call, by the clock of rank 0
   bool interrupted = false;
-  bool exact = true;  ///< r of all rows is that at w
+  bool exact = true;  ///< r of all rows was evaluated at w
 };
 
-/// What a run has beside its state; borrowed.
+/// What a run needs beside its state; borrowed.
 template <class T>
 struct Run {
   const comm::Communicator& comm;
   const net::Network& network;
-  net::Evaluator<T>& evaluator;  ///< for all rows of the largest set
-  double memory;                 ///< for activations
+  net::Evaluator<T>& evaluator;  ///< for the rows of the largest set
+  double memory;                 ///< bytes for activations
   std::vector<RowSet<T>>& sets;
   State<T>& state;
   const Options& options;
@@ -40,8 +40,8 @@ struct Run {
   }
 };
 
-/// P = V^T r, c x k, summed over the ranks together with |r|^2, the clock and the signals: the one
-/// all-reduce of k c + 3 numbers.
+/// P = V^T r, c x k, summed over the ranks together with |r|^2, the clock and the interruption: the
+/// all-reduce of k c + 3 numbers of a step.
 class SmallSum {
  public:
   void reserve(Index outputs, Index k) {
@@ -50,7 +50,8 @@ class SmallSum {
   MatrixView<double> P(Index outputs, Index k) {
     return {values_.data(), outputs, k, outputs > 0 ? outputs : 1};
   }
-  /// Of this rank's P and |r|^2. Collective; `weighted` is left to the caller.
+  /// Sums this rank's P and `square` = |r|^2 over the ranks. Collective. `weighted` is set to
+  /// |r|^2; the caller adds S's part.
   template <class T>
   Totals reduce(const Run<T>& run, Index k, double square);
 
@@ -58,31 +59,33 @@ class SmallSum {
   std::vector<double> values_;
 };
 
-/// The rows that each step uses, and r on them. After evaluate(), X() and seed() are what the
-/// backward pass of evaluator() takes, which has kept its activations. All calls that compute r are
-/// collective; none allocates but prepare().
+/// The rows that each step uses, and r on them. After evaluate(), X() and seed() are the arguments
+/// of the backward pass of evaluator(), which has kept its activations. All calls that compute r
+/// are collective; after the first step only prepare() allocates.
 template <class T>
 class Batches {
  public:
   explicit Batches(Run<T>& run) : run_(run) {}
   virtual ~Batches() = default;
 
-  /// Makes room for the S that the sets have now.
+  /// Allocates buffers for the S that the sets have now.
   virtual void prepare() = 0;
-  /// r of the rows of step state.step, at state.w. To call it again changes nothing.
+  /// Evaluates r at state.w on the rows of step state.step. A second call changes nothing.
   virtual Totals evaluate() = 0;
-  /// r of all rows at state.w, leaving the state alone; evaluate() is needed before a step.
+  /// Evaluates r of all rows at state.w, without changing the state. A step needs evaluate() after
+  /// it.
   virtual Totals evaluate_all() = 0;
-  /// What evaluate_all() found becomes "as last seen".
+  /// The residual found by evaluate_all() becomes the stale residual of later steps.
   virtual void keep_all() {}
 
   virtual net::Evaluator<T>& evaluator() { return run_.evaluator; }
   virtual MatrixView<const T> X() const = 0;
-  /// S r on the rows of X(), in the place of r.
+  /// The adjoint of the outputs, S r on the rows of X(); overwrites r.
   virtual MatrixView<const T> seed() = 0;
-  /// r of all rows as evaluate() or evaluate_all() left it, for directions; empty for `block`.
+  /// r of all rows after evaluate() (stale outside the batch) or evaluate_all(), for directions;
+  /// empty for `block`.
   virtual MatrixView<const T> residual() const = 0;
-  /// Steps an epoch: 1 for full batches.
+  /// Steps in an epoch: 1 for full batches.
   virtual Index pieces() const = 0;
 
  protected:
@@ -91,8 +94,8 @@ class Batches {
   Run<T>& run_;
 };
 
-/// Full batches for one set without Options::batch, or one that holds all rows; `rows` for one set
-/// with it; `block` for several sets.
+/// `block` for several sets. For one set full batches, where Options::batch is 0 or at least n or
+/// stochastic is `block`; otherwise `rows`.
 template <class T>
 std::unique_ptr<Batches<T>> make_batches(Run<T>& run);
 

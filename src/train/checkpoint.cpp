@@ -27,7 +27,7 @@ constexpr Index kMostSteps = Index{1} << 53;
 template <class T>
 constexpr const char* kPrecision = std::is_same_v<T, double> ? "float64" : "float32";
 
-// What a state holds, by name: the one list that writing, reading and hashing go by.
+// The members of a state by name: the list by which states are written, read and hashed.
 
 template <class S, class F>
 void each_count(S& state, F&& f) {
@@ -47,7 +47,7 @@ void each_number(S& state, F&& f) {
   f("anchor_value", state.anchor_value);
 }
 
-/// w-like vectors: p entries or none, the same on every rank.
+/// Vectors like w: p entries or none, the same on every rank.
 template <class S, class F>
 void each_parameters(S& state, F&& f) {
   f("w", state.w);
@@ -63,7 +63,7 @@ constexpr std::pair<const char*, double Record::*> kNumbers[] = {
 constexpr std::pair<const char*, std::vector<double> Record::*> kVectors[] = {
     {"directions", &Record::directions}, {"predicted", &Record::predicted}};
 
-/// The small part of a state as named vectors of doubles; counts stay exact below 2^53.
+/// The small members of a state as named vectors of doubles; counts are exact below 2^53.
 using Table = std::vector<std::pair<std::string, std::vector<double>>>;
 
 template <class T>
@@ -99,7 +99,7 @@ Table table(const State<T>& state) {
   return result;
 }
 
-/// Inverse of table(): reads from `file`.
+/// The inverse of table(): reads these members from `file`. Collective.
 template <class T>
 void read_table(const Hdf5File& file, State<T>& state) {
   const auto of_state = [](const char* name) { return fmt::format("/state/{}", name); };
@@ -148,7 +148,7 @@ void read_table(const Hdf5File& file, State<T>& state) {
   }
 }
 
-/// This rank's part of a vector that all hold.
+/// This rank's part of a vector that every rank holds.
 template <class T>
 MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
   const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
@@ -159,7 +159,7 @@ std::string residual_name(std::size_t set) {
   return fmt::format("/state/residual{}", set);
 }
 
-/// The hash of everything but S, the same for every number of ranks. Collective.
+/// The hash of the state without S, the same for every number of ranks. Collective.
 template <class T>
 std::string hash_of(const comm::Communicator& comm, const State<T>& state,
                     const std::vector<RowSet<T>>& sets) {

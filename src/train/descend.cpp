@@ -117,7 +117,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
   recent_seconds_.reserve(kRecent);
 }
 
-/// [G] Algorithm 1, with a look at r after each step.
+/// [G] Algorithm 1; the residual is evaluated after each step.
 template <class T>
 Outcome Descent<T>::run() {
   start();
@@ -143,7 +143,7 @@ Outcome Descent<T>::run() {
 template <class T>
 void Descent<T>::start() {
   if (state_.rate == 0) set_rate();
-  renew_preconditioner();  // where a stopped run was about to
+  renew_preconditioner();  // if the run was stopped just before a refresh
 }
 
 template <class T>
@@ -190,7 +190,7 @@ void Descent<T>::update() {
   }
 }
 
-/// S of every set at w, every Options::refresh steps; the rate and r are those of the new S.
+/// Every Options::refresh steps computes the S of every set at w, and then the rate and r by it.
 template <class T>
 void Descent<T>::renew_preconditioner() {
   if (options_.refresh == 0 || state_.s_version >= state_.step / options_.refresh) return;
@@ -213,7 +213,7 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
   options.validate();
   check_sizes(comm, network, sets, state, w_0, directions);
   if (options.refresh > 0 && !hooks.preconditioner)
-    throw InputError("`refresh` {}: there is nothing that S could be made from", options.refresh);
+    throw InputError("`refresh` {}: needs the hook that computes S", options.refresh);
   auto descent = comm::together(comm, [&] {
     return std::make_unique<Descent<T>>(comm, network, sets, state, w_0, options, directions, hooks,
                                         memory);
@@ -227,7 +227,7 @@ double descend_bytes(const net::Network& network, Index rows, Index all_rows, In
   const auto real = [](Index count) { return static_cast<double>(count); };
   const double p = real(network.parameters()), c = real(network.outputs()), m = real(rows);
   const bool guarded = options.safeguard && options.rate == 0 && options.momentum == 0;
-  // g, the sum's buffer and the gradient of largest_eigenvalue(); then w of the last try or v.
+  // g, the sum's buffer and the gradient of largest_eigenvalue(); then base_ or the velocity.
   const double vectors = 3 + (guarded || options.momentum > 0 ? 1 : 0);
   double numbers = vectors * p + 4 * c * m;  // r, and three of its size for largest_eigenvalue()
   double bytes = net::Evaluator<T>::bytes(network, rows, memory) + 8 * (3 * c * real(k) + 3);

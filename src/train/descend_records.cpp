@@ -28,7 +28,7 @@ void Descent<T>::say(const std::string& line) const {
   if (hooks_.say && comm_.root()) hooks_.say(line);
 }
 
-/// |r| between two steps must be finite and below kDivergence |r_0|.
+/// Throws unless |r| is finite and at most kDivergence |r_0|.
 template <class T>
 void Descent<T>::check_divergence() const {
   const double r = std::sqrt(totals_.square), r_0 = state_.first_residual;
@@ -44,8 +44,8 @@ void Descent<T>::check_divergence() const {
     why = fmt::format("{} the limit {:.3g} = {}/lambda_max measured {}",
                       state_.rate > limit ? "beyond"
                       : options_.batch > 0
-                          ? "batches stir the modes that S damps, which `stochastic` block or a "
-                            "larger `batch` avoids, below"
+                          ? "noise of the batches grows in the modes that S damps (`stochastic` "
+                            "block or a larger `batch` avoids it), below"
                           : "the network has left the linear regime below",
                       limit, 2 * (1 + options_.momentum),
                       state_.s_version > 0 ? "with the last S" : "at the start");
@@ -53,7 +53,7 @@ void Descent<T>::check_divergence() const {
                  state_.step, grown, state_.rate, why);
 }
 
-/// Whether r is small enough, by what totals_ holds.
+/// The stop reason, if the residual in totals_ is small enough.
 template <class T>
 std::optional<StopReason> Descent<T>::target() const {
   if (options_.tolerance > 0 &&
@@ -69,7 +69,7 @@ template <class T>
 std::optional<StopReason> Descent<T>::stop_reason() {
   if (auto end = target()) {
     if (batches_->pieces() == 1) return end;
-    totals_ = batches_->evaluate_all();  // was r as last seen; now of all rows
+    totals_ = batches_->evaluate_all();  // totals_ was of the stale residual
     if ((end = target())) return end;
     batches_->keep_all();
     evaluate();

@@ -49,20 +49,21 @@ void Descent<T>::warn_of_rate() {
     say(fmt::format(
         "`rate` {:.3g} is beyond {:.3g} = {}/lambda_max of J J^T S at the start: expect it "
         "to diverge; `rate` auto takes {:.3g}",
-        state_.rate, limit, 2 * (1 + options_.momentum), 1 / state_.lambda_max));
+        state_.rate, limit, 2 * (1 + options_.momentum),
+        options_.safety / (state_.lambda_max + options_.weight_decay)));
 }
 
-/// What the steps decrease, twice the loss that they descend on.
+/// The objective that steps decrease: Phi + L |w|^2, twice the loss.
 template <class T>
 double Descent<T>::objective() const {
   const double L = options_.weight_decay;
   return totals_.weighted + (L > 0 ? L * square_sum(std::span<const T>(state_.w)) : 0);
 }
 
-/// What rounding can make of a difference of two objectives: errors of some units in the last place
-/// of outputs of size 1 + |r_0|/sqrt(n c) (each copy of an antisymmetric network has outputs of
-/// size 1 however small f is), seen through 2 S r with |S r|^2 <= s_max r.(S r), s_max the largest
-/// eigenvalue of S; and errors of V^T r, as large as |r| allows.
+/// Estimated rounding error of a difference of two objectives. Outputs of size 1 + |r_0|/sqrt(n c)
+/// have errors of some units in the last place (each copy of an antisymmetric network has outputs
+/// of size 1, however small f is); they enter with the factor 2 S r, |S r|^2 <= s_max r.(S r),
+/// s_max the largest eigenvalue of S. Errors of V^T r are proportional to |r|.
 template <class T>
 double Descent<T>::rounding() const {
   const auto& c = sets_[0].S.coefficients();
@@ -73,17 +74,18 @@ double Descent<T>::rounding() const {
          (16 * size * std::sqrt(s_max * std::max(0.0, totals_.weighted)) + 4 * totals_.square);
 }
 
-/// Judges the try that w is and sets eta of the next one; false: it was taken back.
+/// Tests the step to the trial point w for sufficient decrease and sets the next eta. Returns false
+/// where the step is rejected.
 template <class T>
 bool Descent<T>::accepted() {
   const double eta = state_.rate;
   if (tried_) {
     using Verdict = Safeguard::Verdict;
     const double promised = eta * slope_ * (2 - eta * (state_.lambda_max + options_.weight_decay));
-    // Weight decay may well let r grow.
+    // With weight decay r may grow.
     const double most = state_.first_residual *
                         (options_.weight_decay > 0 ? kDivergence : Safeguard::kLargestResidual);
-    const bool within = totals_.square <= most * most;  // NaN is not
+    const bool within = totals_.square <= most * most;  // false for NaN
     const Verdict verdict =
         within ? Safeguard::judge(promised, before_ - objective(), rounding_) : Verdict::taken_back;
     state_.rate = Safeguard::next_rate(verdict, eta, state_.bound);
@@ -99,7 +101,7 @@ bool Descent<T>::accepted() {
       at_floor_ = true;
       say(fmt::format(
           "step {} does not decrease |S^(1/2) r| at any rate: the steps are as small as "
-          "rounding; a smaller `top` or a wider network is needed to go on",
+          "rounding; continue with a smaller `top` or a wider network",
           state_.step));
     }
     if (verdict == Verdict::taken_back && !floor) {
@@ -115,7 +117,8 @@ bool Descent<T>::accepted() {
   return true;
 }
 
-/// `rows`: where r of all rows is known, and where r grew out of all bounds before that.
+/// The safeguard of `rows`: tests the objective where r of all rows was evaluated, or where |r|
+/// exceeded kDivergence |r_0|.
 template <class T>
 void Descent<T>::judge_epoch() {
   if (!watched_) return;
@@ -141,8 +144,8 @@ void Descent<T>::take_back_epoch() {
   if (!left_linear_regime_) {
     left_linear_regime_ = true;
     say(fmt::format(
-        "the batches' noise is too large at step {}: the safeguard goes back to the last "
-        "w that was good on all rows and lowers the rate to {:.3g}",
+        "the noise of the batches is too large at step {}: the safeguard returns to the last w "
+        "that was good on all rows and lowers the rate to {:.3g}",
         state_.step, state_.rate));
   }
   state_.w = state_.anchor;

@@ -11,8 +11,8 @@
 
 namespace mercer::train {
 
-inline constexpr double kDivergence = 1000;   ///< |r| beyond so many |r_0| ends a run
-inline constexpr std::size_t kRecent = 1000;  ///< steps that the median is taken of
+inline constexpr double kDivergence = 1000;   ///< a run with |r| > kDivergence |r_0| has diverged
+inline constexpr std::size_t kRecent = 1000;  ///< steps for Outcome::seconds_per_step
 
 /// One call of descend(): its buffers, and the steps that [G] Algorithm 1 is made of.
 template <class T>
@@ -41,7 +41,7 @@ class Descent {
   double objective() const;
   double rounding() const;
 
-  // descend_records.cpp: what is seen of a run, and when it ends
+  // descend_records.cpp: records and stop reasons
   std::optional<StopReason> ended();
   std::optional<StopReason> stop_reason();
   std::optional<StopReason> target() const;
@@ -51,7 +51,7 @@ class Descent {
   void say(const std::string& line) const;
   Outcome outcome(StopReason stop_reason) const;
 
-  // How long the steps take and what they send, without what lies between two of them.
+  // Time and bytes sent of the steps, without records and hooks between them.
   void resume_counting();
   void stop_counting();
 
@@ -66,14 +66,14 @@ class Descent {
   const Hooks<T>& hooks_;
 
   std::vector<T> g_;     // J^T S r, summed over the ranks
-  std::vector<T> base_;  // safeguard: w that the last try started from
+  std::vector<T> base_;  // safeguard: w before the step
   GradientSum<T> sum_;
   std::unique_ptr<Batches<T>> batches_;
   Totals totals_;
 
-  bool guarded_ = false;  // full batches: each step is judged
-  bool watched_ = false;  // `rows`: each epoch is
-  bool tried_ = false;    // safeguard: w is a try that was not yet accepted
+  bool guarded_ = false;  // full batches: line search in each step
+  bool watched_ = false;  // `rows`: the objective is tested in each epoch
+  bool tried_ = false;    // safeguard: w is a trial point that was not accepted yet
   double before_ = 0;     // objective at base_
   double rounding_ = 0;   // of a difference of objectives
   double slope_ = 0;      // |g + L w|^2 at base_
@@ -82,7 +82,7 @@ class Descent {
   double earlier_seconds_ = 0;  // of training, before this call
   Timer step_clock_;
   std::int64_t bytes_mark_ = 0;
-  double step_seconds_ = 0, all_seconds_ = 0;
+  double all_seconds_ = 0;
   Index bytes_ = 0, steps_ = 0;
   std::vector<double> recent_seconds_;  // a ring
 };

@@ -11,8 +11,8 @@
 
 namespace mercer::train {
 
-/// A hash of named arrays' bits as a sum over their entries, so that every rank adds its own
-/// entries and the result does not depend on who held what. Tells damage and mix-ups, not malice.
+/// A hash of the bits of named arrays, a sum over their entries: each rank adds its own entries,
+/// and the result does not depend on the distribution. Detects damage and mistakes, not attacks.
 class Fingerprint {
  public:
   /// Entries first, first + 1, ... of the array `name`. Local.
@@ -24,7 +24,7 @@ class Fingerprint {
     key += static_cast<std::uint64_t>(first) * kGolden;
     for (const T value : values) {
       sum_ += mix(key ^ std::bit_cast<Bits>(value));
-      key += kGolden;  // every position its own
+      key += kGolden;  // another key for every position
     }
   }
   /// An array that every rank holds. Local.
@@ -33,7 +33,7 @@ class Fingerprint {
                       std::span<const T> values) {
     if (comm.root()) add(name, 0, values);
   }
-  /// Collective.
+  /// The hash. Collective.
   std::uint64_t total(const comm::Communicator& comm) const {
     return comm.all_reduce(sum_, comm::Op::sum);
   }

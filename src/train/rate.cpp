@@ -31,7 +31,7 @@ double largest_of_tridiagonal(const std::vector<double>& a, const std::vector<do
   return low;
 }
 
-/// The vectors of the recursion: residual-shaped, c x m, this rank's rows.
+/// The vectors of the recursion, c x m, this rank's rows.
 template <class T>
 struct Vectors {
   Matrix<T> u, before, z;
@@ -108,7 +108,7 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
                                           last * static_cast<double>(v.before.data()[i]));
     std::swap(v.u, v.before);
     norm = norm_in_S(comm, rows.S, v);
-    // What is left of u is rounding: the Krylov space is exhausted.
+    // The rest of u is rounding: the Krylov space is exhausted.
     if (!(norm > 10 * std::numeric_limits<T>::epsilon() * bound.lambda_max)) break;
     beta.push_back(norm);
   }

@@ -4,21 +4,20 @@
 
 namespace mercer::train {
 
-/// Compares what a step did to the objective with what the linear model promises (descend.hpp).
-/// Pure.
+/// Sufficient decrease: compares the decrease of the objective with the bound of the linear model
+/// (descend.hpp). Pure.
 struct Safeguard {
   enum class Verdict { good, fair, poor, taken_back };
 
   static constexpr double kGood = 0.9, kFair = 0.5, kPoor = 0.1;
   static constexpr double kGrowth = 1.25, kShrink = 0.5, kEpochGrowth = 1.1;
-  static constexpr double kFloor = 1e-8;  ///< of the bound: below it no try is taken back
+  static constexpr double kFloor = 1e-8;  ///< times the bound: no step is rejected at smaller rates
 
-  /// Of |r_0|: S^(1/2) sees little of the top modes, along which r could grow while the objective
-  /// falls.
+  /// Times |r_0|: S^(1/2) damps the top modes, along which r could grow while the objective falls.
   static constexpr double kLargestResidual = 2;
 
-  /// `promised` and `reached`: decreases of the objective; `rounding`: what rounding can make of
-  /// their difference. NaN is taken back.
+  /// `promised`: the bound of the linear model for the decrease of the objective; `reached`: the
+  /// decrease; `rounding`: its possible rounding error. NaN is rejected.
   static Verdict judge(double promised, double reached, double rounding) {
     const double decrease = reached + rounding;
     if (decrease >= kGood * promised) return Verdict::good;
@@ -26,7 +25,7 @@ struct Safeguard {
     return decrease >= kPoor * promised ? Verdict::poor : Verdict::taken_back;
   }
 
-  /// eta of the next try or step.
+  /// eta of the next trial or step.
   static double next_rate(Verdict verdict, double rate, double bound) {
     switch (verdict) {
       case Verdict::good:

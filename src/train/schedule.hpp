@@ -6,8 +6,8 @@
 
 namespace mercer::train {
 
-/// Whether step `step` is recorded: every `every` steps; for 0 each of the first 20 and then
-/// whenever a power of 1.05 is passed, about 200 of 100 000 steps. Pure.
+/// Whether step `step` is recorded: every `every` steps; for every = 0 the steps up to 20 and then
+/// each that passes a power of 1.05, about 200 of 100 000 steps. Pure.
 inline bool record_due(Index step, Index every) {
   if (every > 0) return step % every == 0;
   if (step <= 20) return true;

@@ -37,7 +37,7 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
   return hash_text(hash.total(comm));
 }
 
-/// Whether `file` is a complete S of that hash. Collective.
+/// Whether `file` is a complete file of S whose attribute `hash` is this. Collective.
 bool is_stored(const comm::Communicator& comm, const std::string& file, const std::string& hash) {
   try {
     return io::Hdf5File::open(comm, file, io::Origin::mercer).text_attribute("/", "hash") == hash;
@@ -112,7 +112,7 @@ void remove_leftovers(const comm::Communicator& comm, const std::string& path, b
   for (Index i = 0; i < count; ++i) {
     const auto theirs =
         comm.broadcast(comm.root() ? old[static_cast<std::size_t>(i)] : std::string(), 0);
-    // Another file of such a name is the user's.
+    // Any other file of such a name belongs to the user.
     if (!is_stored(comm, side_file(path, theirs), theirs)) continue;
     std::error_code ignored;
     if (comm.root()) fs::remove(side_file(path, theirs), ignored);

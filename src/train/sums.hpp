@@ -8,8 +8,8 @@
 
 namespace mercer::train {
 
-/// sum of f(i), i < count, in double: eight running sums, which compilers turn into vector code
-/// without being allowed to reorder, so that the bits depend on the values alone. Local.
+/// Sum of f(i), i < count, in double, by eight running sums, which compilers can vectorise without
+/// reordering: the bits depend on the values alone. Local.
 template <class F>
 double running_sum(std::size_t count, F&& f) {
   constexpr std::size_t kLanes = 8;
@@ -40,7 +40,7 @@ double distance(std::span<const T> x, std::span<const T> y) {
   }));
 }
 
-/// A view of whole columns as one range.
+/// The entries of a view with contiguous columns (ld = rows) as one range.
 template <class T>
 std::span<const T> entries(MatrixView<const T> A) {
   return {A.data, static_cast<std::size_t>(A.rows * A.cols)};

@@ -187,7 +187,7 @@ TEST(Architecture, IsNestedAsDeepAsItSaysAndNoDeeper) {
     for (const std::string open :
          {"res(relu dense ", "res(dense ", "res(", "res(relu dense res("}) {
       const std::string text = message(nested(depth, open));
-      const auto said = fmt::format(": {} res( ) lie around this one already", kMostNested);
+      const auto said = fmt::format(": nested too deep: at most {} res( )", kMostNested);
       EXPECT_NE(text.find("'res(' at character "), std::string::npos) << text;
       EXPECT_NE(text.find(said), std::string::npos) << text;
       EXPECT_LT(text.size(), 500u);

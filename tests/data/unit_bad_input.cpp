@@ -64,8 +64,8 @@ TEST(BadInput, WrongMagicNumbers) {
   expect_parts(load_error("npy:" + png), {png, "magic number 89 50 4e 47", "byte 0", "93 4e"});
   expect_parts(load_error("idx:" + png), {png, "magic number 89 50 4e 47", "byte 0", "00 00"});
   expect_parts(load_error("cifar:" + png), {png, "3073"});
-  expect_parts(load_error("csv:" + png), {png, "is no text", "byte"});
-  expect_parts(load_error("libsvm:" + png), {png, "is no text", "byte"});
+  expect_parts(load_error("csv:" + png), {png, "is not text", "byte"});
+  expect_parts(load_error("libsvm:" + png), {png, "is not text", "byte"});
 }
 
 TEST(BadInput, PackedAndForeignFilesAreNamed) {
@@ -101,7 +101,7 @@ TEST(BadInput, PackedAndForeignFilesAreNamed) {
   expect_parts(load_error("x.npz"), {"x.npz", "numpy.save"});
   expect_parts(load_error("x.csv.bz2"), {"bzip2 -d"});
   const auto bare = folder.write_raw("bare.csv", "1\0,\0002\0\n\0"s);
-  expect_parts(load_error(bare), {bare, "is no text", "UTF-16"});
+  expect_parts(load_error(bare), {bare, "is not text", "UTF-16"});
   const auto npy = folder.write_raw("y.npy", any_npy());
   expect_parts(load_error("csv:" + npy), {npy, "NPY file", "write npy:"});
 }
@@ -343,27 +343,27 @@ TEST(BadInput, LimitsAndScalesOutOfRange) {
   const auto csv = folder.write("x.csv", "1,2\n3,4\n5,6\n"), npy = folder.write("x.npy", any_npy());
   data::Options options;
   options.limit = 4;
-  expect_parts(load_error(csv, options), {"limit 4", "x.csv has only 3 rows"});
+  expect_parts(load_error(csv, options), {"`limit` 4", "x.csv has only 3 rows"});
   options.limit = 5;
   options.targets_required = false;
-  expect_parts(load_error(npy, options), {"limit 5", "x.npy has only 4 rows"});
+  expect_parts(load_error(npy, options), {"`limit` 5", "x.npy has only 4 rows"});
   options.limit = 0;
-  expect_parts(load_error(csv, options), {"limit 0", "at least 1"});
+  expect_parts(load_error(csv, options), {"`limit` 0", "at least 1"});
   options = {};
   options.limit_test = 9;
-  expect_parts(load_error(csv, options, csv), {"limit-test 9", "only 3 rows"});
-  expect_parts(load_error(csv, options), {"limit-test 9", "no test set"});
+  expect_parts(load_error(csv, options, csv), {"`limit_test` 9", "only 3 rows"});
+  expect_parts(load_error(csv, options), {"`limit_test` 9", "no test set"});
   options.split = folder.write("mask.csv", "0\n1\n0\n") + ":0";
-  expect_parts(load_error(csv, options), {"limit-test 9", "only 1 test rows"});
+  expect_parts(load_error(csv, options), {"`limit_test` 9", "only 1 test rows"});
   options = {};
   options.limit = 3;
   options.split = folder / "mask.csv:0";
-  expect_parts(load_error(csv, options), {"limit 3", "only 2 training rows"});
+  expect_parts(load_error(csv, options), {"`limit` 3", "only 2 training rows"});
   options = {};
   options.scale = std::numeric_limits<double>::quiet_NaN();
-  expect_parts(load_error(csv, options), {"scale nan", "finite"});
+  expect_parts(load_error(csv, options), {"`scale` nan", "finite"});
   options.scale = 0;
-  expect_parts(load_error(csv, options), {"scale 0"});
+  expect_parts(load_error(csv, options), {"`scale` 0"});
   options.scale = 1e308;
   expect_parts(load_error(csv, options), {"overflows"});
 }
@@ -444,15 +444,14 @@ TEST(BadInput, OptionsThatHaveNoEffect) {
     data::Options options;
     options.*option = value;
     for (const std::string& spec : {"npy:" + x + "," + y, std::string("circle:n=5")})
-      expect_parts(load_error(spec, options),
-                   {"'" + options.*option + "': belongs to CSV files", spec});
-    EXPECT_EQ(load_error("npy:" + x + "," + y, options, csv).find("belongs to"), std::string::npos);
+      expect_parts(load_error(spec, options), {" " + options.*option + ": is for CSV files", spec});
+    EXPECT_EQ(load_error("npy:" + x + "," + y, options, csv).find("is for CSV"), std::string::npos);
   }
   data::Options options;
   options.limit_test = 1;
   expect_parts(
       test::input_error([&] { data::load_inputs(csv, options, comm::Communicator::world()); }),
-      {"limit-test 1", "no test rows"});
+      {"`limit_test` 1", "no test rows"});
 }
 
 TEST(BadInput, TestSetsThatDoNotFit) {

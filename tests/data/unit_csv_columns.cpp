@@ -58,7 +58,7 @@ TEST(CsvColumns, HeadersOfWholeNumbersAreHeaders) {
   const auto set = train_of(folder.write("x.csv", "0,1,2\n10.5,11.5,-10.5\n20.5,21.5,-20.5\n"));
   expect_values(set, 2);
   EXPECT_EQ(set.input_names, (Names{"0", "1"}));
-  EXPECT_TRUE(says(set, "the first row, 0, 1, 2, was taken for names")) << all_notes(set);
+  EXPECT_TRUE(says(set, "the first row, 0, 1, 2, was taken as names")) << all_notes(set);
   EXPECT_EQ(set.file_rows.front(), 0);
   data::Options options;
   options.csv_header = "no";
@@ -227,7 +227,7 @@ TEST(CsvColumns, HeadersOfOtherNumbersAreHeaders) {
     SCOPED_TRACE(header);
     const auto set = train_of(folder.write("x.csv", header + rows));
     expect_values(set, 2);
-    EXPECT_TRUE(says(set, "was taken for names of the columns (`header` no")) << all_notes(set);
+    EXPECT_TRUE(says(set, "was taken as names of the columns (`header` no")) << all_notes(set);
     EXPECT_TRUE(set.warnings.empty());
     data::Options options;
     options.csv_header = "no";
@@ -278,7 +278,7 @@ TEST(CsvColumns, BehindSeparatorsAtTheEndsOfLinesThereIsNothing) {
     const auto set = train_of(folder.write("x.csv", text));
     ASSERT_EQ(set.dimension(), 2);
     expect_values(set, 2);
-    EXPECT_TRUE(says(set, "nothing is read behind")) << all_notes(set);
+    EXPECT_TRUE(says(set, "no column is read after it")) << all_notes(set);
     const auto split =
         data::load(folder.write("t.csv", "1,2,3\n4.5,5,6\n"), folder / "x.csv", {}, world());
     EXPECT_EQ(split.test->outputs(), 1);

@@ -136,7 +136,7 @@ class Endings(PipeTest):
                 code, error = self.end(process)
                 codes.append(code)
                 self.check(place)
-                if code == 130 and "holds it" in error:
+                if code == 130 and "holds the state" in error:
                     code, error = self.end(self.start(driver, place))
                     self.assertEqual(code, 0, error)
         print(f"{SIGNALS} signals, exit codes {sorted(set(codes))}: {[codes.count(c) for c in sorted(set(codes))]}")

@@ -228,7 +228,7 @@ class Architectures(PipeTest):
     def test_nested_without_end(self):
         for depth in (501, 20000):
             text = "dense " + "res(" * depth + "relu dense" + ")" * depth + " relu dense"
-            self.refuse(["res( ) lie around this one", "character 2007"], "mercer-kernel", "--data", "gaussian:n=4,d=2",
+            self.refuse(["nested too deep: at most 500 res( )", "character 2007"], "mercer-kernel", "--data", "gaussian:n=4,d=2",
                         "--arch", text, ranks=0)
 
 

@@ -258,7 +258,7 @@ class Tables(PipeTest):
         train = self.table("tr.csv", columns, "2019,2020,2021,2022")
         f, said = self.fit(train, self.table("te.csv", rest, "2019,2020,2021,2022"))
         self.agree(f, predicted(X[N:], Y[:N]))
-        self.assertIn("the first row, 2019, 2020, 2021, 2022, was taken for names of the columns (--header no", said)
+        self.assertIn("the first row, 2019, 2020, 2021, 2022, was taken as names of the columns (--header no", said)
         whole = self.table("w.csv", [np.round(100 * c).astype(int) for c in columns], "2019,2020,2021,2022")
         result = self.succeed("mercer-krr", "--train", whole, *JOB)
         self.assertIn("warning", result.err)

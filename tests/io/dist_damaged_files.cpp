@@ -241,8 +241,9 @@ TEST_F(DamagedFiles, OfMercerHoldWhatTheyClaimThemselves) {
   EXPECT_EQ(error([&] { file.read_vector("/unstored"); }),
             path + ": the dataset '/unstored' claims 8000 bytes, but holds 0");
   for (const char* name : {"/linked", "/external", "/virtual"})
-    EXPECT_EQ(error([&] { file.read_vector(name); }),
-              path + ": the dataset '" + name + "' lies in another file, as Mercer writes none");
+    EXPECT_EQ(
+        error([&] { file.read_vector(name); }),
+        path + ": the dataset '" + name + "' lies in another file, but Mercer writes all into one");
   EXPECT_EQ(file.read_vector("/x"), (std::vector<double>{1, 2, 3}));
 }
 

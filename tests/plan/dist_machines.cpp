@@ -93,6 +93,14 @@ TEST(MachineFiles, ThatCannotServeAreRefusedOnAllRanks) {
   EXPECT_NE(refusal(object.dump()).find("latency"), std::string::npos);
   object["latency"] = "fast";
   EXPECT_NE(refusal(object.dump()).find("latency"), std::string::npos);
+  const std::pair<const char*, nlohmann::ordered_json> wrong[] = {{"ranks", "two"}, {"ranks", 0},
+                                                                  {"ranks", 1.5},   {"nodes", -1},
+                                                                  {"nodes", 5e18},  {"kernel", 3}};
+  for (const auto& [name, value] : wrong) {
+    object = Machine{}.json();
+    object[name] = value;
+    EXPECT_NE(refusal(object.dump()).find(name), std::string::npos) << object.dump();
+  }
   EXPECT_THROW(read_machine(Communicator::world(), "/no/such/file"), InputError);
 }
 

@@ -229,7 +229,7 @@ TEST(Iterations, OfKrylovAreProductsOrthogonalisationAndSmallProblems) {
   Machine m = machine();
   const auto s = sizes(*kernel, 20000, {1, 1});
   const auto op = gram::operator_cost(s, keeping(gram::Storage::in_double), 50);
-  const spectral::KrylovRun run{.k = 100, .sizes = {.block = 50, .basis = 500}, .products = 400};
+  const spectral::KrylovPlan run{.k = 100, .sizes = {.block = 50, .basis = 500}, .products = 400};
   const auto stage = plan::krylov(m, s, op, run);
   const double products = 8 * product_seconds(m, s, op, 50) + plan::product_seconds(m, s, op, 16);
   const double dense = stage.seconds - products - 2.0 * 20000 * 400 * 400 / m.skinny -
@@ -238,10 +238,10 @@ TEST(Iterations, OfKrylovAreProductsOrthogonalisationAndSmallProblems) {
   EXPECT_LT(dense, 10 * 15 * 64e6 / m.gemm);
   expect_close(stage.bytes,
                s.data_bytes() + op.bytes + spectral::krylov_bytes(20000, 100, 1, run.sizes));
-  const auto usual = spectral::krylov_run(s, {.top = 100});
+  const auto usual = spectral::krylov_plan(s, {.top = 100});
   EXPECT_GE(usual.products, 250);
   EXPECT_LE(usual.products, 800);
-  EXPECT_LE(spectral::krylov_run(sizes(*kernel, 30, {1, 1}), {.top = 30}).products, 30);
+  EXPECT_LE(spectral::krylov_plan(sizes(*kernel, 30, {1, 1}), {.top = 30}).products, 30);
 }
 
 TEST(Iterations, TakeWiderBlocksWhereTilesAreComputedAgain) {

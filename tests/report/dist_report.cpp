@@ -203,7 +203,7 @@ TEST_F(Report, TellsBeforeTheWorkWhatCannotBeWritten) {
     return error<InputError>(
         [&] { report::check_writable(world, report::Content::text, "--out", path); });
   };
-  EXPECT_EQ(refusal(place), "--out " + place + ": is a directory, give a file's name");
+  EXPECT_EQ(refusal(place), "--out " + place + ": is a directory: give the name of a file");
   EXPECT_EQ(refusal(file("no/a.h5")),
             "--out " + file("no/a.h5") + ": cannot be written: No such file or directory");
   EXPECT_NE(refusal("/proc/a.h5"), "");

@@ -9,21 +9,22 @@
 
 namespace mercer::arch {
 
-/// z = sigma_w/sqrt(fan_in) W a + sigma_b b; width 0 where the text left it out.
+/// A dense layer, z as Parametrization says; width 0 where the text gives none.
 struct Dense {
   Index width = 0;
 };
 
-/// ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and b ~ N(0, 1) (Jacot,
-/// Gabriel and Hongler 2018). standard: z = W a + b, W ~ N(0, sigma_w^2/fan_in), b ~ N(0,
-/// sigma_b^2).
+/// How a dense layer takes a to z. ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and
+/// b ~ N(0, 1) (Jacot, Gabriel and Hongler 2018). standard: z = W a + b, entries of W ~ N(0,
+/// sigma_w^2/fan_in), of b ~ N(0, sigma_b^2).
 enum class Parametrization { ntk, standard };
 
 enum class Function { rectifier, erf, gelu, sin, tanh, softplus, sigmoid };
 
 /// An activation. `rectifier` is a min(x, 0) + b max(x, 0): relu (0, 1), leaky_relu(alpha) =
 /// (alpha, 1), abrelu(a, b). `erf`: a erf(b x), default (1, 1). `sin`: a sin(b x + c). gelu: x
-/// Phi(x). softplus: log(1 + e^x). `name` is the token as it is printed back.
+/// Phi(x), Phi the standard normal distribution function. softplus: log(1 + e^x). `name`: the
+/// token as text() prints it.
 struct Activation {
   Function function = Function::rectifier;
   double a = 0;
@@ -34,8 +35,8 @@ struct Activation {
 
 /// rho(x). Local.
 double value(const Activation& rho, double x);
-/// E[rho(z)^2], z ~ N(0, 1): [G] app. A's 1/c_rho. Closed forms, or the trapezoidal rule to
-/// rounding.
+/// E[rho(z)^2] for z ~ N(0, 1): 1/c_rho of [G] app. A (arXiv 2307.14531). In closed form, or by the
+/// trapezoidal rule, exact to rounding. Local.
 double second_moment(const Activation& rho);
 
 struct Layer;
@@ -45,7 +46,7 @@ struct Residual {
 };
 struct Layer {
   std::variant<Dense, Activation, Residual> what;
-  std::string token;   ///< as written
+  std::string token;   ///< as written; "res(" of a residual branch
   Index position = 0;  ///< offset of the token in the text, for messages
 };
 
@@ -55,40 +56,42 @@ struct Options {
   double bias_std = 0;                     ///< sigma_b of every layer
 };
 
-/// One description that drives the kernel and the network.
+/// One description for both the analytic kernel and the finite network.
 struct Architecture {
   std::vector<Layer> layers;
   double weight_std = 1.4142135623730951;
   double bias_std = 0;
 
-  /// Canonical form, with widths where they were given: parse(text()) is the same architecture.
+  /// Canonical form, with widths where they were given: parse(text()) has the same layers.
   std::string text() const;
   /// Whether every dense layer has a width (the kernel needs none, a network all).
   bool has_widths() const;
-  /// The same with no width given.
+  /// The same architecture with no width given.
   Architecture without_widths() const;
-  /// Hidden layers, i.e. dense layers - 1 at the top level.
+  /// Hidden layers: the dense layers outside any res( ), less one.
   Index depth() const;
 };
 
-/// How deep res( ) may lie inside res( ): every walk over an architecture goes down as deep.
+/// The most res( ) inside one another: functions that walk an architecture recurse as deep.
 inline constexpr Index kMostNested = 500;
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense". Throws InputError that
 /// quotes the text, points at the token and says what would be right: unknown token, wrong number
 /// of parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation
-/// on a state that is not Gaussian (before any dense, after an activation or after res of one), a
-/// res( ) before the first dense, a res( ) without a dense layer of its own (skip and branch would
-/// be correlated) or that changes the width, more than kMostNested of them inside one another, an
-/// architecture that does not end in dense; conv, flatten, gap and avgpool are named and said to
-/// come later. Local, pure.
+/// on a state that is not Gaussian (before any dense, after an activation, or after a res( ) with
+/// an activation right before it or at its end), a res( ) before the first dense, one without a
+/// dense layer directly in it (skip and branch would be correlated), one that changes the width,
+/// more than kMostNested of them inside one another, an architecture that does not end in dense;
+/// conv, flatten, gap and avgpool are named as not there yet. Local, pure.
 ///
 /// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it
-/// throws where two activations of the text ask for different values.
+/// throws where two activations of the text ask for different values, or one for an infinite one.
+/// It throws too unless weight_std is positive, bias_std 0 or more, and both finite.
 ///
 /// A message quotes at most about 200 characters of the text, those around the token.
 Architecture parse(std::string_view text, const Options& options = {});
-/// (dense activation) x hidden layers, then dense.
+/// "dense ACTIVATION" `hidden_layers` times, then dense, without widths. Throws InputError: less
+/// than 0 or more than 100 000 layers, not exactly one activation, or as parse(). Local.
 Architecture fully_connected(Index hidden_layers, std::string_view activation,
                              const Options& options = {});
 

@@ -27,8 +27,8 @@ constexpr Index ceil_div(Index a, Index b) {
   return (a + b - 1) / b;
 }
 
-/// A position in the whole, distributed object, and one in this rank's part of it: two types, so
-/// that the compiler finds where one is taken for the other.
+/// An index into the whole distributed object, and one into this rank's part of it: two types, so
+/// that the compiler rejects one in place of the other.
 struct GlobalIndex {
   Index value = 0;
   friend constexpr auto operator<=>(GlobalIndex, GlobalIndex) = default;

@@ -49,8 +49,8 @@ struct MatrixView {
   operator MatrixView<const T>() const { return {data, rows, cols, ld}; }
 };
 
-/// A local column-major matrix that owns its elements; move-only, because copies of kernel matrices
-/// are never an accident that one wants. Elements start uninitialised unless a value is given.
+/// A local column-major matrix that owns its elements; move-only, so that no kernel matrix is
+/// copied by accident: copy() is explicit. Elements start uninitialised unless a value is given.
 template <class T>
 class Matrix {
  public:

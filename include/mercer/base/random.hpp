@@ -4,7 +4,7 @@
 
 namespace mercer {
 
-/// What a stream of random numbers is for. Each purpose has a key of its own, so that, say, more
+/// What a stream of random numbers is for. Each purpose has numbers of its own, so that, say, more
 /// test points do not change the training points of the same seed. Never renumber: stored results
 /// name only the seed.
 enum class Stream : std::uint32_t {
@@ -25,7 +25,7 @@ class Random {
   Random(std::uint64_t seed, Stream stream, std::uint32_t substream = 0)
       : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), substream_(substream) {}
 
-  /// Uniform on the open interval (0, 1), 53 random bits.
+  /// Uniform on (0, 1], from 53 random bits; 1 itself has probability 2^-53.
   double uniform(std::uint64_t index) const;
   /// Standard normal, by the Box-Muller transform of the counter's two uniforms.
   double normal(std::uint64_t index) const;

@@ -8,16 +8,18 @@
 
 namespace mercer {
 
-/// A count with its noun: "1 rank", "2 ranks", "0 ranks". `plural`: where it is not noun + "s".
+/// A count with its noun: "1 rank", "2 ranks", "0 ranks". `plural`: needed where it is not noun +
+/// "s".
 std::string counted(Index count, std::string_view noun, std::string_view plural = {});
 
-/// "a,b" -> "a", "b"; "" -> one that is empty.
+/// Splits at `separator`: "a,b" -> "a", "b"; "" -> one empty text.
 std::vector<std::string> words(const std::string& text, char separator = ',');
-/// "0.1,1e-3" -> numbers. Throws InputError with `name` and the piece that is not a number.
+/// "0.1,1e-3" -> numbers. Throws InputError, with `name` and the piece that is not a number, also
+/// where there is none.
 std::vector<double> parse_numbers(const std::string& name, const std::string& text);
 
-/// For messages, which may quote a user's file name or attribute: control characters are escaped,
-/// and what is longer than 4000 characters is cut.
+/// `text` for a message, which may quote a user's file name or attribute: control characters are
+/// escaped, and all after the first 4000 bytes is cut off.
 std::string in_one_line(const std::string& text);
 
 }  // namespace mercer

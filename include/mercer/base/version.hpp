@@ -9,13 +9,13 @@ namespace mercer {
 std::string version();
 std::string git_commit();
 
-/// The compiler, "GNU 12.2.0", and the flags of the whole build, "-O3 -DNDEBUG" (files with loops
-/// of their own have more).
+/// The compiler, "GNU 12.2.0", and the flags that every file is built with, "-O3 -DNDEBUG" (the
+/// files of the vectorised loops have more).
 std::string compiler();
 std::string compiler_flags();
 
-/// The processor's own name, "Intel(R) Xeon(R) Platinum 8480+", by /proc/cpuinfo; "unknown
-/// processor" where that does not say. Local.
+/// The processor's name in /proc/cpuinfo, "Intel(R) Xeon(R) Platinum 8480+", or "unknown
+/// processor". Local.
 std::string processor();
 
 }  // namespace mercer

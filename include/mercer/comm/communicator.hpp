@@ -35,26 +35,27 @@ MPI_Datatype datatype() {
 enum class Op { sum, max, min };
 
 /// A group of ranks. Owns a duplicate of the MPI communicator it is made from, so that Mercer's
-/// messages never meet the caller's; copies share it; it is freed with the last copy unless MPI has
-/// been finalised. Errors of MPI abort the run with the rank and the place (an MPI error on one
-/// rank cannot be unwound together with the others).
+/// messages never mix with the caller's. Copies share the duplicate; the last copy frees it, unless
+/// MPI has been finalised. An error of MPI aborts the run with the rank and the place: it strikes
+/// one rank, and an exception there could not unwind together with the other ranks.
 ///
 /// Every member function below is collective unless it says otherwise. Counts are 64-bit: messages
 /// are cut at 2^30 bytes.
 class Communicator {
  public:
-  /// Collective over `parent`. An invalid communicator (MPI_COMM_NULL) makes an empty object.
+  /// Collective over `parent`. MPI_COMM_NULL makes an object that is not valid(): local then.
   explicit Communicator(MPI_Comm parent);
   static Communicator world();
 
-  /// Local.
+  /// Local, these five.
   int rank() const { return rank_; }
   int size() const { return size_; }
   bool root() const { return rank_ == 0; }
   bool valid() const { return static_cast<bool>(handle_); }
   MPI_Comm handle() const { return handle_ ? *handle_ : MPI_COMM_NULL; }
 
-  /// The ranks of equal `color`, ordered by `key`; color < 0: this rank gets an invalid one.
+  /// The ranks of equal `color`, ordered by `key`; a rank with color < 0 gets an invalid
+  /// communicator.
   Communicator split(int color, int key) const;
   void barrier() const;
 
@@ -66,23 +67,24 @@ class Communicator {
     all_reduce(std::span<T>(&value, 1), op);
     return value;
   }
-  /// values of rank `root` to all.
+  /// values <- those of rank `root`; of the same length on every rank. A text may have any length.
   template <class T>
   void broadcast(std::span<T> values, int root) const;
   std::string broadcast(std::string text, int root) const;
   /// One value of each rank, in rank order, on all ranks.
   template <class T>
   std::vector<T> all_gather(T value) const;
-  /// The ranks' values, one after the other in rank order, on all ranks. Memory: their sum.
+  /// Any number of values of each rank, in rank order, on all ranks. Memory: all of them.
   template <class T>
   std::vector<T> all_gather(std::span<const T> values) const;
-  /// Into `result`, receive_counts[r] elements from rank r, known beforehand, in rank order. A rank
-  /// that sends itself nothing keeps what `result` holds at its own place.
+  /// send_counts[r] elements of `send`, in rank order, go to rank r; `result` receives
+  /// receive_counts[r] elements from rank r, in rank order. A rank that sends itself nothing keeps
+  /// what `result` holds at its own place. Counts beyond the buffers abort the run.
   template <class T>
   void all_to_all(std::span<const T> send, std::span<const Index> send_counts, std::span<T> result,
                   std::span<const Index> receive_counts) const;
-  /// counts[r] elements of `send`, one rank's after the other, go to rank r. Returns what the ranks
-  /// sent here, in rank order; `received`, if given, tells how many came from each.
+  /// counts[r] elements of `send`, in rank order, go to rank r. Returns what the ranks sent here,
+  /// in rank order; `received`, if given, gets the number of elements that came from each.
   template <class T>
   RawVector<T> all_to_all(std::span<const T> send, std::span<const Index> counts,
                           std::vector<Index>* received = nullptr) const;
@@ -94,8 +96,9 @@ class Communicator {
   int size_ = 1;
 };
 
-/// Bytes that this rank handed to MPI through Communicator since the start: what its own messages
-/// carry, not what MPI makes of them and not what ScaLAPACK and ELPA send. Local.
+/// Bytes that this rank has passed to MPI through Communicator and StartedSums since the start,
+/// each once: not what MPI's algorithms make of them, nor what ScaLAPACK and ELPA send. The values
+/// of all_gather(value) and the counts of all_to_all() are left out. Local.
 std::int64_t bytes_sent();
 
 }  // namespace mercer::comm

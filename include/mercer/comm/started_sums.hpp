@@ -10,28 +10,30 @@
 
 namespace mercer::comm {
 
-/// Sums over the ranks that go on while the ranks compute: all_reduce(values, Op::sum), started,
-/// driven on by test(), ended by wait(). Each rank sums one part of the values, in a fixed order,
-/// and sends it to the others: 2 n (P - 1)/P elements a rank, the same bits on every rank, and for
-/// a given P the same bits in every run. (Open MPI's MPI_Iallreduce in place is a binomial tree: up
-/// to 2 n log2 P elements, summed on one rank.) Progress is made in these calls only. Counted in
-/// bytes_sent() as all_reduce is. T = double, float.
+/// Non-blocking sums over the ranks: all_reduce(values, Op::sum), begun by start(), advanced by
+/// test(), completed by wait(), while the ranks compute in between. Each rank sums one part of the
+/// n values, in a fixed order, and sends it to the others: 2 n (P - 1)/P elements sent by a rank,
+/// the same bits on every rank, and for a given P the same bits in every run. (Open MPI's
+/// MPI_Iallreduce in place is a binomial tree: up to 2 n log2 P elements, summed on one rank.)
+/// Only these calls make progress. bytes_sent() counts n elements, as for all_reduce(). T = double,
+/// float.
 template <class T>
 class StartedSums {
  public:
   explicit StartedSums(const Communicator& comm) : comm_(comm) {}
-  /// Waits for what is open: collective then.
+  /// wait(), where sums are open: then collective.
   ~StartedSums();
   StartedSums(const StartedSums&) = delete;
   StartedSums& operator=(const StartedSums&) = delete;
 
-  /// Starts a sum of at most 2^30 bytes, in the same order and of the same size on every rank.
-  /// Nobody may touch `values` until wait(). Memory: about as much as `values`, kept for the sums
-  /// that come after the next wait(), so that steps that are alike allocate in the first one only.
+  /// Starts a sum of at most 2^30 bytes (more aborts the run). Collective: the ranks start the same
+  /// sizes in the same order. `values` must stay in place untouched until wait() returns. Memory:
+  /// as much as `values`, kept for the sums after the next wait(), so that repeated steps allocate
+  /// in the first one only.
   void start(std::span<T> values);
-  /// Drives on what is open. Local.
+  /// Advances the open sums without waiting. Local.
   void test();
-  /// Ends all that was started. Collective.
+  /// Completes all open sums. Collective.
   void wait();
 
  private:
@@ -39,7 +41,7 @@ class StartedSums {
     std::span<T> values;
     RawVector<T> received;  ///< this rank's part as the other ranks have it
     std::vector<MPI_Request> requests;
-    bool spreading = false;  ///< the parts are summed, and on their way to all
+    bool spreading = false;  ///< second round: the summed parts are on their way to all
   };
   std::span<T> part(const Sum& sum, int rank) const;
   int tag(const Sum& sum) const;

@@ -13,13 +13,14 @@
 
 namespace mercer::comm {
 
-/// Agreement on trouble. If any rank passes ok = false, all ranks throw the same Error: code and
-/// text of the lowest rank that failed. Collective.
+/// Agreement on errors. If any rank passes ok = false, all ranks throw the same Error, with `code`
+/// and `what` of the lowest rank that failed. Collective. Cost: one all-reduce where none failed.
 void agree_or_throw(const Communicator& comm, bool ok, ExitCode code, std::string_view what);
 
-/// Runs `body` on every rank and lets all ranks throw together when it threw on some: the way in
-/// which anything that can fail on one rank alone (files, memory, LAPACK's info) is called. `body`
-/// must not communicate. Collective. Cost: one all-reduce.
+/// Runs `body` on every rank and returns its result; where it threw on some ranks, all ranks throw
+/// together, as agree_or_throw() does (MemoryError for std::bad_alloc). Anything that can fail on
+/// one rank alone (files, memory, LAPACK's info) is called through it. `body` must not communicate.
+/// Collective. Cost: one all-reduce.
 template <class Body>
 auto together(const Communicator& comm, Body&& body) {
   bool ok = true;

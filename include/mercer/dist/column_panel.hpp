@@ -6,16 +6,16 @@
 
 namespace mercer::dist {
 
-/// The widths at which a block-cyclic matrix can be cut into column panels that keep every column
-/// on its rank: multiples of nb x process columns; the smallest one of at least `columns`. Local.
+/// The smallest width, of at least `columns`, at which a block-cyclic matrix can be cut into column
+/// panels with every column left on its rank: a multiple of nb times the process columns. Local.
 template <class T>
 Index panel_width(const DistMatrix<T>& A, Index columns) {
   const Index cycle = A.nb() * A.grid().cols();
   return std::max(Index{1}, ceil_div(columns, cycle)) * cycle;
 }
 
-/// Columns first ... first + width - 1 of this rank's part (fewer at A's end), for a `first` that
-/// is a multiple of panel_width(): contiguous. Local, O(1).
+/// This rank's part of columns first ... first + width - 1 of A (fewer at A's end), for a `first`
+/// that is a multiple of a panel_width(): a view of contiguous columns. Local, O(1).
 template <class T>
 MatrixView<const T> local_panel(const DistMatrix<T>& A, Index first, Index width) {
   const Index begin = A.grid().active() ? A.col_map().lower_bound({first}).value : 0;

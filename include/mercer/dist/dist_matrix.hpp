@@ -12,14 +12,14 @@ namespace mercer::dist {
 /// The nine integers by which ScaLAPACK knows a distributed matrix.
 using Descriptor = std::array<int, 9>;
 
-/// An n x m matrix, block-cyclic over a process grid with square nb x nb blocks and source process
-/// (0, 0); the local part is column-major with leading dimension max(1, local rows). Idle ranks
-/// hold no elements. Move-only. The grid must outlive the matrix. Memory: n m / (P Q) elements a
-/// rank. Elements start uninitialised: touched first by whoever fills them.
+/// An n x m matrix, block-cyclic over a process grid P x Q with square nb x nb blocks and source
+/// process (0, 0); the local part is column-major with leading dimension max(1, local rows). Idle
+/// ranks hold no elements. Move-only. The grid must outlive the matrix. Memory: about n m / (P Q)
+/// elements a rank. Elements start uninitialised: the code that fills them touches them first.
 template <class T>
 class DistMatrix {
  public:
-  /// Local. Throws std::bad_alloc (call through comm::together where it may not fit).
+  /// Local. Throws std::bad_alloc: to be called through comm::together() where it may not fit.
   DistMatrix(const ProcessGrid& grid, Index rows, Index cols, Index nb)
       : grid_(&grid),
         rows_{rows, nb, grid.active() ? grid.row() : 0, grid.rows()},
@@ -30,7 +30,7 @@ class DistMatrix {
   Index rows() const { return rows_.n; }
   Index cols() const { return cols_.n; }
   Index nb() const { return rows_.nb; }
-  /// Index maps of this rank's process row and column (of (0, 0) on an idle rank).
+  /// Index maps of this rank's process row and column; on an idle rank, those of process (0, 0).
   const BlockCyclic1D& row_map() const { return rows_; }
   const BlockCyclic1D& col_map() const { return cols_; }
 
@@ -51,13 +51,15 @@ class DistMatrix {
       for (Index i = 0; i < local_rows(); ++i)
         local_(i, j) = static_cast<T>(f(rows_.global({i}).value, cols_.global({j}).value));
   }
+  /// Local. Throws std::bad_alloc.
   DistMatrix copy() const {
     DistMatrix result(*grid_, rows(), cols(), nb());
     result.local_ = local_.copy();
     return result;
   }
 
-  /// ScaLAPACK's descriptor; context -1 on idle ranks. Throws RunError past 2^31.
+  /// ScaLAPACK's descriptor; context -1 on idle ranks. Throws RunError for extents of 2^31 or more.
+  /// Local.
   Descriptor descriptor() const {
     return {1,
             grid_->blacs_context(),

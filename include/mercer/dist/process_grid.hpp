@@ -16,19 +16,20 @@ struct GridShape {
 
 /// The most square P x Q with P <= Q and P Q = ranks.
 GridShape default_shape(int ranks);
-/// "2x3" -> {2, 3}; throws InputError naming the text, or that it does not multiply to `ranks`.
+/// "2x3" -> {2, 3}. Throws InputError, naming the text, unless it is a grid of `ranks` ranks.
 GridShape parse_shape(std::string_view text, int ranks);
 
 /// A rows x cols grid of the first rows*cols ranks of a communicator, row-major: rank r sits at
-/// (r / cols, r mod cols). The other ranks are idle: a state, not an error: coordinates -1, no
-/// local elements, but they take part in every collective call over all().
+/// (r / cols, r mod cols). The other ranks are idle, which is no error: they have coordinates -1
+/// and no local elements, but take part in every collective call over all().
 ///
-/// Move-only. Owns duplicated communicators and the BLACS context (freed in the destructor, unless
-/// MPI has been finalised; Open MPI aborts after some 16 000 leaked grids) and checks at
-/// construction that BLACS and MPI agree on the coordinates. Construction and destruction are
-/// collective.
+/// Move-only. Owns the communicators of the grid, of its rows and columns, and the BLACS context
+/// (freed in the destructor, unless MPI has been finalised; Open MPI aborts after some 16 000
+/// leaked grids); shares the one it is made from. Construction and destruction are collective.
 class ProcessGrid {
  public:
+  /// Throws InputError where `shape` does not fit into `comm`. Aborts the run where BLACS and MPI
+  /// disagree on the coordinates.
   ProcessGrid(const comm::Communicator& comm, GridShape shape);
   explicit ProcessGrid(const comm::Communicator& comm)
       : ProcessGrid(comm, default_shape(comm.size())) {}
@@ -36,7 +37,7 @@ class ProcessGrid {
   ProcessGrid(ProcessGrid&&) noexcept;
   ProcessGrid& operator=(ProcessGrid&&) noexcept;
 
-  /// All local from here on.
+  /// Everything from here on is local.
   int rows() const { return shape_.rows; }
   int cols() const { return shape_.cols; }
   GridShape shape() const { return shape_; }

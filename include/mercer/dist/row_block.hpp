@@ -9,8 +9,8 @@
 
 namespace mercer::dist {
 
-/// Rows 0 ... n-1 in contiguous blocks over `nprocs` ranks, sizes that differ by at most one, the
-/// larger first; ranks beyond n own none. A pure value.
+/// Rows 0 ... n-1 in contiguous blocks over `nprocs` ranks. The sizes differ by at most one, the
+/// larger blocks come first; ranks beyond n own no rows. A pure value.
 struct RowPartition {
   Index n = 0;
   int nprocs = 1;
@@ -28,9 +28,10 @@ struct RowPartition {
   friend constexpr bool operator==(const RowPartition&, const RowPartition&) = default;
 };
 
-/// An n x m matrix by contiguous rows over the ranks of a communicator: how data sets, targets,
-/// predictions and coefficients are kept. The local part is row-major (a row of the matrix is
-/// contiguous): `local` is the m x (own rows) column-major transpose. Copies are explicit.
+/// An n x m matrix by contiguous rows over the ranks of a communicator (RowPartition): how data
+/// sets, targets, predictions and coefficients are kept. The local part is row-major (a row of the
+/// matrix is contiguous): transposed() is the same memory as a column-major m x local_rows()
+/// matrix. Move-only; copy() is explicit. Every member function is local.
 template <class T>
 class RowBlock {
  public:
@@ -56,10 +57,10 @@ class RowBlock {
   std::span<const T> row(Index i) const {
     return {local_.column(i), static_cast<std::size_t>(cols())};
   }
-  /// cols() x local_rows(), column j is local row j.
+  /// cols() x local_rows(); column j is local row j.
   MatrixView<T> transposed() { return local_.view(); }
   MatrixView<const T> transposed() const { return local_.view(); }
-  /// Gives transposed() away.
+  /// Moves the matrix of transposed() out.
   Matrix<T> release() && { return std::move(local_); }
   std::span<T> values() { return {local_.data(), static_cast<std::size_t>(local_.size())}; }
   std::span<const T> values() const {

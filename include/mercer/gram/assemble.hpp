@@ -13,12 +13,13 @@ using dist::ProcessGrid;
 using dist::RowBlock;
 
 struct Options {
-  /// Memory a rank for panels of prepared rows, scratch tiles and what is under way between ranks.
-  /// Panels shrink to fit, down to one block of rows.
+  /// Memory a rank for panels of prepared rows, scratch tiles and message buffers. Panels shrink to
+  /// fit, down to one block of rows.
   double panel_bytes = 512.0 * 1024 * 1024;
   Index nb = 64;       ///< block size of the result
   bool over_n = true;  ///< assemble(): K = k/n; false: k itself
-  /// Told the share done, 0 ... 1, now and then on every rank; may be empty. Must not communicate.
+  /// Called now and then on every rank with the share done, 0 ... 1; may be empty. Must not
+  /// communicate.
   std::function<void(double)> progress = {};
 };
 
@@ -27,35 +28,39 @@ struct Options {
 /// X is n x d by rows over the grid's all() ranks. T = float stores values computed in double.
 /// Collective. Cost a rank: n^2/(2 P) entries (2 d flops and the element pass each); sent: panels
 /// of X to the rows and columns of the grid, and half of K. Memory: K's share and
-/// options.panel_bytes. Throws MemoryError on all ranks where K does not fit on one, and InputError
-/// that names the row (and the layer) where an entry is not finite, or too large or small for T.
+/// options.panel_bytes. Throws on all ranks: MemoryError where K's share does not fit on one, and
+/// InputError where an entry is not finite or too large for T (it names the row, and the layer
+/// where the kernel knows it) or where the entries vanish in T.
 template <class T>
 DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options = {});
 
-/// [k(z_i, x_j)], m x n block-cyclic, not divided by n. Collective; as above without the symmetry.
+/// [k(z_i, x_j)], m x n block-cyclic, not divided by n; Z is m x d by rows over the same ranks as
+/// X. As assemble() but without symmetry: m n/P entries a rank, no exchange of K. Collective.
 template <class T>
 DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                              const RowBlock<double>& X, const ProcessGrid& grid,
                              const Options& options = {});
 
 /// F = (1/n) k(Z, X) A, m x c by rows, without storing the m x n kernel: every rank keeps its rows
-/// of Z and sees X (n x d) and A (n x c) in panels. All three by rows over the same ranks.
-/// Collective. Cost a rank: m n/P entries and 2 c flops each; sent: X and A once to every rank.
-/// Memory: options.panel_bytes.
+/// of Z (m x d) and receives X (n x d) and A (n x c) in panels. All by rows over the same ranks.
+/// Collective. Cost a rank: m n/P entries and 2 c flops each; sent: X and A to every rank, once for
+/// each panel of Z's rows (one where they fit). Memory: options.panel_bytes. Throws InputError as
+/// assemble().
 RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                              const RowBlock<double>& X, const RowBlock<double>& A,
                              const Options& options = {});
 
 /// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries
-/// beyond rounding (quadrature of tanh, softplus, sigmoid). Collective.
+/// beyond rounding (series of tanh, softplus, sigmoid). Prepares every row once. Collective.
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
-/// Throws InputError where all of K underflows: inputs that are not zero, and no k(x, x) that is a
-/// normal number, so that no entry has its digits. O(n d/P) and n/P diagonal entries. Collective.
+/// Throws InputError where all of K underflows: some input is not zero, but every k(x, x) is below
+/// the smallest normal double, so that no entry has full precision. Prepares every row once, and
+/// n/P diagonal entries a rank. Collective.
 void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
-/// Bytes a rank that assembling takes beside K itself, for the memory plan. Local.
+/// Bytes a rank that assemble() takes besides K itself, for the memory plan. Local.
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options);
 

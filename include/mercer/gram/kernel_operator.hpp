@@ -10,77 +10,79 @@
 
 namespace mercer::gram {
 
-/// What an operator keeps of K. K is symmetric: only the tiles of the lower triangle exist, and
-/// each serves for both of its products, so that everything takes half of what a full matrix would.
+/// What an operator stores of K. K is symmetric: only the tiles of the lower triangle exist, and
+/// each serves for K_IJ V_J and K_IJ^T V_I: half the memory and half the entries of a full matrix.
 ///   in_double   every tile, 8 bytes an entry: n^2/2 entries over the ranks
 ///   in_single   every tile, values computed in double and stored in 4 bytes (relative error 6e-8)
 ///   none        no tile: all are computed again in every product
-///   mixed       as many tiles (in single) as the memory allows; the others as with `none`
+///   mixed       as many tiles (in single) as fit the memory; the others as with `none`
 ///   automatic   the first of in_double, in_single, mixed that fits
 enum class Storage { automatic, in_double, in_single, none, mixed };
 
 struct OperatorOptions {
   Storage storage = Storage::automatic;
-  /// A rank: tiles, panels of prepared rows and the vectors of a product together.
+  /// Of a rank: tiles, panels of prepared rows and the vectors of a product together.
   double memory_bytes = 1024.0 * 1024 * 1024;
-  /// Vectors of a product. They count towards memory_bytes; a wider product goes in pieces of as
-  /// many, and computes the tiles that are not kept again for each.
+  /// Most vectors of a product; they count towards memory_bytes. apply() takes a wider block in
+  /// pieces of this width, and computes the tiles that are not stored again for each piece.
   Index block = 64;
   Index tile = 0;                             ///< rows of a tile; 0: chosen from n and the grid
   bool over_n = true;                         ///< K = k/n; false: k itself
   std::function<void(double)> progress = {};  ///< of storing the tiles; as in gram::Options
-  /// Asked on every rank between tiles, and pieces of them, of a product. Where it is true on one,
-  /// apply() gives the product up on all of them. May be empty; must not communicate.
+  /// Asked on every rank between the tiles of a product, and between strips of a tile. If it
+  /// returns true on one rank, apply() gives the product up on all. May be empty; must not
+  /// communicate.
   std::function<bool()> interrupted = {};
 };
 
-/// What an operator takes and sends, before anything is allocated. Bytes are those of the rank that
-/// has most.
+/// The memory and the messages of an operator, before anything is allocated. Bytes are those of the
+/// rank that has most.
 struct OperatorPlan {
   Storage storage = Storage::none;  ///< never automatic
-  Index tile = 0;
-  double tile_bytes = 0;     ///< kept
-  double panel_bytes = 0;    ///< rows of X, prepared, and their copies under way
-  double vector_bytes = 0;   ///< of a product of `block` vectors
-  double scratch_bytes = 0;  ///< one tile, and what the kernel takes while it works
-  double stored_share = 0;   ///< of the triangle's entries, over all ranks
-  /// The tiles that are computed again find their panels where they were left; false: every product
-  /// fetches them again, in steps.
+  Index tile = 0;                   ///< rows of a tile
+  double tile_bytes = 0;            ///< of the stored tiles
+  double panel_bytes = 0;           ///< prepared rows of X, and the message buffers for them
+  double vector_bytes = 0;          ///< of a product of `block` vectors
+  double scratch_bytes = 0;         ///< one tile, and Kernel::scratch_bytes()
+  double stored_share = 0;          ///< of the triangle's entries, over all ranks
+  /// The panels for the tiles that are computed again stay in memory between products; false: every
+  /// product fetches them again, in steps.
   bool panels_kept = true;
-  /// By a rank in a product of `block` vectors, panels of X included: of the rows of V that others
-  /// compute with, and of the partial sums of rows that others own. Beside it some bytes a step for
-  /// agreement on errors.
+  /// By a rank in a product of `block` vectors: its rows of V for the ranks that compute with them,
+  /// its partial sums of rows that others own, and panels of X that are fetched again. A few bytes
+  /// a step for the agreement on errors are not counted.
   double bytes_sent = 0;
-  /// Tile rows and columns of a process that are held together.
+  /// How many tile rows and tile columns of a process are in memory at a time.
   Index row_cycles = 0, col_cycles = 0;
 
-  /// At the peak: panels of tiles that are all kept are gone when the first product begins.
+  /// The peak. Where all tiles are stored, the panels are freed before the first product.
   double bytes() const;
 };
 
-/// Local. `ranks`: of the communicator, where the grid leaves some idle; 0: those of the grid.
-/// Cost: O(n^2/tile^2). Throws MemoryError, with what would do, where not even `none` (or the
-/// storage asked for) fits memory_bytes.
+/// The plan of an operator for K of n rows of d inputs. `ranks`: those of the communicator, where
+/// the grid leaves some idle; 0: those of the grid. Local. Cost: O(n^2/tile^2). Throws MemoryError,
+/// with a remedy, where the storage asked for (automatic: even `none`) does not fit memory_bytes.
 OperatorPlan plan_operator(const kernel::Kernel& kernel, Index n, Index d, Index block,
                            dist::GridShape shape, const OperatorOptions& options, int ranks = 0);
 
 /// K = (1/n) [k(x_i, x_j)] as an operator ([G] sec. 2, arXiv 2307.14531). The tiles of the lower
-/// triangle lie block-cyclically on the process grid, in a folded order that evens out the
-/// triangle. A product brings the rows of V that a rank's tile rows and columns touch, adds
-/// Y_I += K_IJ V_J and Y_J += K_IJ^T V_I for each of its tiles, kept or computed again, and sends
-/// the partial sums back to the rows' owners, who add them in rank order. X is fetched by panels of
-/// what the tiles touch, once where the panels fit the memory. Arithmetic is in double whatever the
-/// storage.
+/// triangle are distributed block-cyclically over the process grid, in a folded order that balances
+/// the triangle. In a product every rank receives the rows of V that belong to its tile rows and
+/// tile columns, adds Y_I += K_IJ V_J and Y_J += K_IJ^T V_I for each of its tiles, stored or
+/// computed again, and sends the partial sums to the ranks that own the rows, which add them in
+/// rank order. The rows of X behind the tiles are fetched in panels, once where these fit the
+/// memory. Arithmetic is in double whatever the storage.
 ///
-/// Cost of a product with b vectors, a rank of P: 2 n^2 b/P flops; an entry that is not kept
-/// another 2 d flops and the element pass, for n^2/(2 P) of them; sent: 2 to 4 n b/sqrt(P) numbers,
+/// Cost of a product with b vectors, for each of P ranks: 2 n^2 b/P flops; for the entries that are
+/// not stored, of n^2/(2 P), 2 d flops and the element pass each; sent: 2 to 4 n b/sqrt(P) numbers,
 /// and X's panels where they do not fit the memory. Memory: options.memory_bytes. Sizes are 64-bit
 /// throughout: a rank's tiles are one array of any length.
 class KernelOperator final : public Operator {
  public:
   /// Borrows kernel, X (n x d by rows over grid.all()) and grid: they must outlive it. Collective.
-  /// Computes the tiles that are kept: half of what assemble() costs an entry. Throws MemoryError
-  /// as plan_operator does, and on all ranks where the memory is not there on one.
+  /// Computes the tiles to be stored: up to n^2/(2 P) entries a rank, as assemble(), but nothing is
+  /// mirrored. Throws InputError (options, or entries as in assemble()), MemoryError as
+  /// plan_operator(), and on all ranks where one cannot allocate its share.
   KernelOperator(const kernel::Kernel& kernel, const RowBlock<double>& X, const ProcessGrid& grid,
                  const OperatorOptions& options = {});
   ~KernelOperator() override;
@@ -88,17 +90,17 @@ class KernelOperator final : public Operator {
   const comm::Communicator& comm() const override;
   Index size() const override;
   void apply(MatrixView<const double> V, MatrixView<double> Y) const override;
-  /// Exact, as Kernel::diagonal gives it, whatever the storage.
+  /// From Kernel::diagonal(), in double whatever the storage.
   void diagonal(std::span<double> d) const override;
-  /// Computed in double from X, whatever the storage: n p/P entries a rank; the p rows of X go to
-  /// every rank.
+  /// Computed in double from X whatever the storage: n p/P entries a rank for p columns; the p rows
+  /// of X are sent to every rank.
   void columns(std::span<const Index> which, MatrixView<double> out) const override;
 
   /// Local.
   const OperatorPlan& plan() const;
   Storage storage() const;      ///< the one in use, never automatic
   double stored_share() const;  ///< of the entries, over all ranks
-  /// One line for the log: what is kept, in how many bytes a rank, and why.
+  /// One line for the log: what is stored, in how many bytes a rank, and the memory limit.
   std::string text() const;
 
  private:
@@ -108,15 +110,16 @@ class KernelOperator final : public Operator {
 
 class RowExchange;
 
-/// A block-cyclic matrix that is there already, both triangles, as an operator: for kernels read
-/// from files, and where the direct solvers' K is at hand. Borrows K. T = float: products in
-/// double. A product: 2 n^2 b/P flops; sent: n b (1/rows + 1/cols) numbers, rows x cols the grid;
-/// memory: twice that. columns() sends what it returns, nothing is multiplied.
+/// An assembled block-cyclic matrix, both triangles, as an operator: for kernels read from files,
+/// and where the direct solvers' K exists already. Borrows K, which must outlive it. T = float:
+/// arithmetic in double. A product of b vectors costs a rank 2 n^2 b/P flops; sent: n b (1/rows +
+/// 1/cols) numbers, rows x cols the grid; memory: at most twice that. columns() of p columns
+/// multiplies nothing and sends n p/rows numbers a rank.
 template <class T>
 class MatrixOperator final : public Operator {
  public:
-  /// Local. Throws InputError where K is not square.
-  /// `interrupted`: as in OperatorOptions.
+  /// `interrupted`: as in OperatorOptions, asked between panels of 504 rows of K. Local. Throws
+  /// InputError where K is not square.
   explicit MatrixOperator(const DistMatrix<T>& K, std::function<bool()> interrupted = {});
   const comm::Communicator& comm() const override { return K_.grid().all(); }
   Index size() const override { return K_.rows(); }

@@ -9,29 +9,31 @@
 
 namespace mercer::io {
 
-/// What a checkpoint must belong to: names and values, e.g. {"architecture", "dense(64) relu
-/// dense(1)"}, {"data hash", "..."}, {"`rate`", "auto"}: all that makes another problem. Backticks
-/// mark fields of options, as in messages; attributes go without them.
+/// The problem that a checkpoint belongs to, as names and values: {"architecture", "dense(64) relu
+/// dense(1)"}, {"data hash", "..."}, {"`rate`", "auto"}. Where one differs, it is another problem.
+/// Backticks mark fields of options, as in messages; the names of attributes omit them.
 using Identity = std::vector<std::pair<std::string, std::string>>;
 
-/// As attributes of the root under their own names, and `checkpoint_identity`, the list of the
-/// names. Collective.
+/// Writes attributes of the root: each value under its name, and `checkpoint_identity`, the list of
+/// the names. Collective.
 void write_identity(Hdf5File& file, const Identity& identity);
-/// Throws InputError, naming the first difference with both values, unless `file` holds this
-/// identity and no more, but for the names in `settings`, which earlier versions counted as part
-/// of it. Collective.
+/// Throws InputError, naming the first difference with both values, unless `file` holds exactly
+/// this identity. Names in `settings` may be part of the file's identity too: earlier versions
+/// counted them so. Collective.
 void check_identity(const Hdf5File& file, const Identity& identity, const Identity& settings = {});
 
-/// What may be another one in the run that goes on, because the problem and its solution stay the
-/// same: the number of ranks, tolerances, limits. Rounding differs then. Written and read in the
-/// same form. Collective.
+/// Writes settings that may change when a run is resumed, because the problem and its solution stay
+/// the same: the number of ranks, tolerances, limits. They are attributes like those of an
+/// identity. Collective.
 void write_settings(Hdf5File& file, const Identity& settings);
-/// What differs, as "was written with tolerance 1e-08, ranks 2; goes on with tolerance 1e-06, ranks
-/// 3: other last bits", the end where one of those differs that are `of_rounding`; "" where nothing
-/// does. Names that the file does not have are left out. Collective.
+/// How `file` differs from `settings`: "was written with tolerance 1e-08, ranks 2; goes on with
+/// tolerance 1e-06, ranks 3: the last bits may differ", where the end is for names in
+/// `of_rounding`; "" without a difference. Names that the file does not have are left out.
+/// Collective.
 std::string differences(const Hdf5File& file, const Identity& settings,
                         std::span<const std::string> of_rounding);
-/// The same for one name: `there` in the file at `path`, `here` now. Local.
+/// Throws InputError unless the value of `name` in the checkpoint at `path`, `there`, is that of
+/// this run, `here`. Local.
 void require_same(const std::string& path, const std::string& name, const std::string& there,
                   const std::string& here);
 

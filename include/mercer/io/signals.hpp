@@ -5,20 +5,22 @@
 namespace mercer::io {
 
 /// From here on a signal that ends the program (SIGINT, SIGHUP, SIGTERM, SIGXCPU, and a batch
-/// system's warnings, SIGUSR1 and SIGUSR2) first removes the files that it has under way
-/// (io::remove_temporaries), says so in the name of `program` (empty: another rank does), and
-/// ends it with exit code 130. What is ignored, as SIGHUP is under nohup, stays so. A pipe that is
-/// no longer read is an error of writing, no signal.
+/// system's warnings, SIGUSR1 and SIGUSR2) first removes its temporary files
+/// (io::remove_temporaries), prints a line in the name of `program` (empty: another rank does), and
+/// ends the program with exit code 130 (SIGINT: by the signal itself, which shells show as 130).
+/// Ignored signals, such as SIGHUP under nohup, stay ignored. SIGPIPE is ignored: writing to a pipe
+/// that nobody reads returns an error. Local.
 void leave_on_signals(const std::string& program);
 
-/// From here on these signals are only noted: what iterates ends at its next step, and results that
-/// are being written are left alone.
+/// From here on these signals are only noted: an iteration stops at its next step, and results that
+/// are being written are completed. Local.
 void note_signals();
-/// Has one come, on this rank?
+/// Whether one has been noted on this rank. Local.
 bool signalled();
 
-/// Whether a product under way is to be given up for a checkpoint (gram::OperatorOptions): a signal
-/// has come, and solving() was called with true last.
+/// Whether a block product in progress is to be abandoned for a checkpoint
+/// (gram::OperatorOptions::interrupted): a signal has been noted, and the last call of solving()
+/// was with true. Local.
 bool gives_up();
 void solving(bool on);
 

@@ -13,38 +13,40 @@
 
 namespace mercer::jobs {
 
-/// When the state of an iterative solver is kept, and where.
+/// When and where the state of an iterative solver is written.
 struct CheckpointOptions {
-  std::string path{};  ///< empty: nowhere
-  bool resume = false;
-  double seconds = 600;  ///< between checkpoints; 0: not by the clock
-  Index products = 0;    ///< the same in products of K with a block; 0: not by their number
+  std::string path{};    ///< empty: no checkpoints
+  bool resume = false;   ///< continue from the checkpoint at `path`
+  double seconds = 600;  ///< between checkpoints; 0: not by time
+  Index products = 0;    ///< products of K with a block between checkpoints; 0: not by number
 
   bool asked() const { return !path.empty(); }
-  /// Throws InputError. Local.
+  /// Throws InputError for `resume` without a path, and for negative numbers. Local.
   void validate() const;
 };
 
-/// What a checkpoint belongs to, and what may be another one in the run that goes on: by the
-/// caller's own names.
+/// What identifies a checkpoint, as names and values of the caller's choice. `problem` must be the
+/// same in the run that resumes; `settings` may differ there.
 struct CheckpointIdentity {
   io::Identity problem, settings;
   std::vector<std::string> of_rounding;  ///< names of settings that change a result's last bits
 };
 
-/// The settings that every job has: ranks, grid and block size. `problem` is the caller's. Local.
+/// The settings of every job: ranks, grid and block size. The caller adds `problem`. Local.
 CheckpointIdentity settings_of(const Resources& resources, int ranks);
 
-/// What a file holds, as text that is another one for other contents: its size and checksum; "none"
-/// where `path` is empty. Throws InputError. Collective. Cost: the file is read once.
+/// Identifies the contents of a file: its size and checksum as text; "none" where `path` is empty.
+/// Throws InputError where it cannot be read. Collective. Cost: the file is read once.
 std::string contents_of(const comm::Communicator& comm, const std::string& path);
-/// The same of the matrix that a kernel is read from, and of the table that g names. Collective.
+/// The same for the file that a kernel matrix is read from ("none" for a function), and for the
+/// table that g names. Collective.
 std::string contents_of(const comm::Communicator& comm, const gram::Source& kernel);
 std::string contents_of_table(const comm::Communicator& comm, const std::string& g);
 
-/// Says once what is wrong with a checkpoint, where it is the same again and again. Collective.
+/// Warns that a checkpoint could not be written; the same message only once in a row.
 class CheckpointWarning {
  public:
+  /// To be called on all ranks alike; does not communicate.
   void operator()(Monitor& monitor, const std::string& what);
 
  private:
@@ -52,34 +54,37 @@ class CheckpointWarning {
 };
 
 /// The checkpoints of one solve. A checkpoint is one HDF5 file, written under a temporary name,
-/// synced and renamed: at any moment PATH is complete, the old one or the new one.
+/// synced and renamed: at any moment the file at `path` is a complete checkpoint, the old one or
+/// the new one.
 class Checkpoints {
  public:
-  /// Borrows `options` and `monitor`.
+  /// Borrows `options` and `monitor`. Local.
   Checkpoints(const CheckpointOptions& options, const comm::Communicator& comm, Monitor& monitor,
               CheckpointIdentity identity);
 
-  /// Opens PATH to go on from it. Throws InputError: missing, damaged, another problem's.
-  /// Collective.
+  /// Opens the checkpoint to resume from. Throws InputError where it is missing, damaged, or of
+  /// another problem. Collective.
   io::Hdf5File open() const;
-  /// ": was written with ranks 2; goes on with ranks 3: ...", "" where nothing differs. Collective.
+  /// The settings that differ: ": was written with ranks 2; goes on with ranks 3: ..."; "" where
+  /// none does. Collective.
   std::string differences(const io::Hdf5File& file) const;
-  /// The solver starts: where there is a checkpoint, the monitor's interrupted() is heeded from now
-  /// on. (Before that there is nothing to keep.)
+  /// The solver starts. If checkpoints are asked for, the monitor's interrupted() has effect from
+  /// now on; before, there is no state to keep. Local.
   void begin();
-  /// The solver has ended: what is left of the run, its results, goes on in spite of it.
+  /// The solver has ended: interrupted() no longer stops the run, whose results follow. Local.
   void end();
-  /// Whether a product under way is to be given up: between begin() and end(), where the monitor
-  /// says so. For Products; borrows this object.
+  /// A function that says whether to give up the current product: between begin() and end(), where
+  /// the monitor is interrupted. For Products; borrows this object.
   std::function<bool()> interruption() const {
     return [this] { return solving_ && monitor_.interrupted(); };
   }
-  /// After a product: writes identity and state, by `write`, where time, products or an
-  /// interruption ask for it. True: interrupted, stop here. Where the file cannot be written (a
-  /// full disk) there is a warning, the last checkpoint stays, and the run goes on; after an
-  /// interruption, which ends it, throws RunError. Collective.
+  /// To be called after each product. If a checkpoint is due by time or number of products, or the
+  /// run is interrupted, writes the identity and, by `write`, the state. Returns true where the run
+  /// is interrupted and must stop. Where the file cannot be written (a full disk) it warns, and the
+  /// previous checkpoint stays; if the run is interrupted too, it throws RunError. Collective.
   bool step(const std::function<void(io::Hdf5File&)>& write);
-  /// What ends a run that step() has stopped. `done`: how far it came.
+  /// Throws the Error with the code `interrupted` that ends a run which step() has stopped. `done`:
+  /// what was done, "57 iterations".
   [[noreturn]] void interrupted(const std::string& done) const;
 
  private:

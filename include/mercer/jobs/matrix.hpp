@@ -7,10 +7,11 @@
 #include "mercer/jobs/monitor.hpp"
 #include "mercer/jobs/resources.hpp"
 
-/// A kernel matrix k(x_i, z_j), not divided by n, to be written or looked at.
+/// A kernel matrix [k(x_i, x_j)] or [k(x_i, z_j)], not divided by n, as a result of its own.
 namespace mercer::jobs {
 
-/// What a kernel matrix will take.
+/// The plan of a kernel matrix, K n x m; n and m are numbers of data rows, times `outputs` where
+/// that is not 0.
 struct MatrixPlan {
   bool cross = false;  ///< k(x_i, z_j) with the rows of sets.test, else k(x_i, x_j)
   Index outputs = 0;   ///< of a network whose kernel is between all pairs of outputs; else 0
@@ -21,11 +22,11 @@ struct MatrixPlan {
 struct MatrixOptions {
   bool cross = false;  ///< k(x_i, z_j) of sets.train and sets.test; else k(x_i, x_j) of sets.train
   Index outputs = 0;   ///< of an empirical kernel with Outputs::full; else 0
-  double numbers = 0;  ///< that an entry is made of; 0: the dimension
+  double numbers = 0;  ///< gram::Sizes::numbers; 0: the dimension
   bool single = false;
-  bool check = false;  ///< check() follows
+  bool check = false;  ///< plan for check() too
 };
-/// Local.
+/// `load_seconds`: what reading took. Local.
 MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, const data::Split& sets,
                 const Resources& resources, double load_seconds = 0);
 
@@ -34,7 +35,7 @@ struct KernelMatrix {
   dist::DistMatrix<T> K;
   MatrixPlan plan;
   const data::Split* sets = nullptr;
-  dist::RowBlock<double> seeded_x{}, seeded_z{};  ///< the rows, where plan.outputs > 0
+  dist::RowBlock<double> seeded_x{}, seeded_z{};  ///< net::seeded_rows(), where plan.outputs > 0
 
   const dist::RowBlock<double>& X() const {
     return plan.outputs > 0 ? seeded_x : sets->train.inputs;
@@ -43,18 +44,19 @@ struct KernelMatrix {
     return !plan.cross ? X() : plan.outputs > 0 ? seeded_z : sets->test->inputs;
   }
 };
-/// Borrows `sets`. Phase: assemble. Throws InputError as check_range(). Collective.
+/// Assembles K on `grid` as planned. Borrows `sets`. Phase: assemble. Throws as check_range() and
+/// gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);
 
-/// A matrix beside what it should be.
+/// The errors of a matrix.
 struct MatrixCheck {
-  /// K times four random vectors beside the same product from entries evaluated again by the tiles,
-  /// relative to the largest element: finds whatever assembling, mirroring and moving may have done
-  /// wrong.
+  /// The largest difference between K times four random vectors and the same product from entries
+  /// computed again tile by tile, relative to the largest element. Finds errors of assembling,
+  /// mirroring and redistribution.
   double product = 0, product_tolerance = 0;
-  /// Entries as they are kept beside the scalar formulas; empty where the kernel has none.
+  /// Entries of K against the scalar formulas; empty where the kernel has none.
   std::optional<gram::EntryCheck> entries{};
   double entry_tolerance = 0;
 
@@ -63,7 +65,7 @@ struct MatrixCheck {
     return product_good() && (!entries || entries->difference <= entry_tolerance);
   }
 };
-/// Phase: check. Collective.
+/// Memory: K again, by rows. Cost: m n entries of the kernel. Phase: check. Collective.
 template <class T>
 MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel, Monitor& monitor);
 

@@ -8,32 +8,33 @@
 
 namespace mercer::jobs {
 
-/// What a job tells whoever runs it, and what it asks: derive from it to print, to show progress,
-/// to time phases, or to stop a run. As it stands it is silent. Every function is called on all
-/// ranks alike, but for lines of iterative solvers, which rank 0 alone logs; none may communicate,
-/// and none changes what is computed.
+/// What a job reports to its caller, and what it asks. Derive from it to print, to show progress,
+/// to time phases, or to stop a run; the base class does nothing. Functions are called on all ranks
+/// alike, except that rank 0 alone logs the lines of iterative solvers, and that progress() and
+/// interrupted() are called as often as a rank has tiles. None may communicate, and none changes
+/// what is computed.
 class Monitor {
  public:
   virtual ~Monitor() = default;
 
-  /// One line for a log: `topic` is a word ("solver", "g", "storage").
+  /// One line for a log; `topic` is a word ("solver", "g", "storage").
   virtual void log(const std::string& /*topic*/, const std::string& /*text*/) {}
-  /// One line of a table, as it stands; the first one is its header and begins with a newline.
+  /// One line of a table, to be printed as it is; the first one, the header, begins with a newline.
   virtual void line(const std::string& /*text*/) {}
-  /// Something that a user should know; `always`: even where only errors are wanted, because
-  /// something that was asked for is not there.
+  /// A warning. `always`: show it even where only errors are wanted, because something that was
+  /// asked for is missing.
   virtual void warn(const std::string& /*text*/, bool /*always*/ = false) {}
-  /// A phase begins ("assemble", "eigensolve"); the last one that began ends.
+  /// begin(): a phase begins ("assemble", "eigensolve"). end(): the phase that began last ends.
   virtual void begin(const std::string& /*phase*/) {}
   virtual void end() {}
-  /// Of the phase that goes on: the share done, 0 ... 1, and what else is worth a word.
+  /// The share of the current phase that is done, 0 ... 1, and a short note.
   virtual void progress(double /*share*/, const std::string& /*note*/ = {}) {}
-  /// Is the run to stop? Asked by an iterative solver that has a checkpoint, between products of K
-  /// and between the tiles of one: it then writes its state and ends. Asked by a training at each
-  /// step, checkpoint or not.
+  /// Whether the run is to stop. An iterative solver that has a checkpoint asks between products of
+  /// K and between the tiles of a product; it then writes its state and ends. A training asks at
+  /// each step, with or without a checkpoint.
   virtual bool interrupted() { return false; }
-  /// Such a solver has begun (true), or ended: interrupted() is asked in between alone. Before it
-  /// there is nothing to keep.
+  /// Such a solver or training has begun (true) or ended (false): interrupted() is asked only in
+  /// between, when there is a state to keep.
   virtual void solving(bool /*on*/) {}
 
   /// Runs `body` as the named phase and returns what it returns.
@@ -43,7 +44,7 @@ class Monitor {
     return std::forward<Body>(body)();
   }
 
-  /// A phase until the end of the scope.
+  /// A phase that ends with the scope.
   class Phase {
    public:
     Phase(Monitor& monitor, const std::string& name) : monitor_(monitor) { monitor_.begin(name); }
@@ -55,7 +56,7 @@ class Monitor {
     Monitor& monitor_;
   };
 
-  /// For functions that are told the share done alone, or take a line.
+  /// progress() and log() as callbacks, for functions that report a share or a line.
   std::function<void(double)> shares() {
     return [this](double share) { progress(share); };
   }

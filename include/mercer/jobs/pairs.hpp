@@ -9,30 +9,32 @@
 
 namespace mercer::jobs {
 
-/// The top k pairs of K to `tolerance` by block Krylov, in the sizes of `run`, from those of an
-/// earlier call where there was one. Phase: eigensolve. Collective.
-spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovRun& run, Index k,
+/// The top k pairs of K to `tolerance` by block Krylov, with the block and basis of `run`.
+/// `before`: pairs of an earlier call to start from, or null. Phase: eigensolve. Throws as
+/// spectral::krylov(). Collective.
+spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovPlan& run, Index k,
                                 double tolerance, const spectral::TopPairs* before,
                                 std::uint64_t seed, Monitor& monitor);
 
-/// The top pairs of a kernel matrix by rows, as a strategy says: by a direct solver from the
-/// assembled K, redistributed once, or by block Krylov from products with K, which is never
-/// assembled. For what needs pairs and no spectrum: S of a training, for instance. Borrows kernel,
-/// X, grid and monitor.
+/// The top pairs of a kernel matrix, vectors by rows, computed as a strategy says: by a direct
+/// solver from the assembled K (the vectors are redistributed once), or by block Krylov from
+/// matrix-vector products, without assembling K. For the S of a training, for instance. Borrows
+/// strategy, kernel, X, grid and monitor.
 class PairSolver {
  public:
-  /// `nb`: block size, 0: chosen. `direct`: the direct solver, chosen for X where automatic.
+  /// `nb`: block size; 0: chosen. `direct`: the direct solver; automatic: chosen for the rows of X.
+  /// Local.
   PairSolver(const SpectrumStrategy& strategy, spectral::Method direct, const gram::Source& kernel,
              const dist::RowBlock<double>& X, const dist::ProcessGrid& grid, Index nb,
              std::uint64_t seed, Monitor& monitor);
   ~PairSolver();
 
-  /// The tolerance that a call wants, for msk::SolveOptions; 0 for a direct solver.
+  /// The tolerance to call with, for msk::SolveOptions; 0 for a direct solver. Local.
   double tolerance() const;
-  /// k pairs to `tolerance` (0: direct), from those of an earlier call where there was one. Phases:
-  /// assemble, eigensolve. Collective.
+  /// The top k pairs to `tolerance` (0: direct). `before`: pairs of an earlier call to start from,
+  /// or null. Phases: assemble, eigensolve. Collective.
   spectral::TopPairs operator()(Index k, double tolerance, const spectral::TopPairs* before);
-  Index products() const { return products_; }  ///< of K with one vector, so far
+  Index products() const { return products_; }  ///< of K with one vector, so far (block Krylov)
 
  private:
   const SpectrumStrategy& strategy_;
@@ -47,8 +49,8 @@ class PairSolver {
   Index products_ = 0;
 };
 
-/// The lines that tell what g acts on, and a warning where the cut leaves something open. `of`:
-/// what the eigenvalues are of, " of each block" or nothing.
+/// Logs what g acts on, and warns where predictions depend on the solver's error (Cut::warning()).
+/// `of`: whose eigenvalues they are, " of each block" or nothing. Local.
 void report_cut(Monitor& monitor, const msk::SpectrumMap& g, const msk::Cut& cut, Index n,
                 const std::string& of = "");
 

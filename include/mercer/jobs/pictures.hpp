@@ -8,28 +8,29 @@
 #include "mercer/report/plot.hpp"
 #include "mercer/train/descend.hpp"
 
-/// What there is to see of a result, as panels for report::write_picture().
+/// Results as panels for report::write_picture().
 namespace mercer::jobs {
 
-/// Eigenvalues and residuals against their number. Local.
+/// Eigenvalues lambda_i and residuals against i. Local.
 std::vector<report::Plot> picture(const std::vector<double>& values,
                                   const std::vector<double>& residuals);
 
-/// The spectrum and g of it (empty: none), the errors along the ridges, and the predictions against
-/// the targets or the confusion matrix: those panels that there is something for (`test`: null
-/// where there are no test rows). Collective: the predictions come to every rank.
+/// The panels for which there are data: the spectrum and g on it, the errors against the ridge, and
+/// the confusion matrix or the predictions against the targets. `spectrum` may be empty; `test` is
+/// null where there are no test rows. Collective: the predictions are gathered on every rank.
 std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
                                   const std::vector<RidgeErrors>& errors,
                                   const Predictions& predictions, const data::Dataset* test,
                                   const data::Preparation& preparation);
 
-/// Losses against steps, and residuals along eigen-directions beside what theory predicts. Local.
+/// Losses against steps, and residuals along eigenvectors beside the prediction of linear theory.
+/// Local.
 std::vector<report::Plot> picture(const std::vector<train::Record>& history,
                                   std::span<const Index> directions,
                                   const data::Preparation& preparation);
 
-/// Places of about `count` of `size` records: the first, the last, and between them evenly by
-/// place, because the records themselves are dense at first. Local.
+/// Indices of at most `count` > 1 of `size` records: the first, the last, and evenly spaced ones
+/// between them (the records themselves are dense at first). Local.
 std::vector<std::size_t> thinned(std::size_t size, std::size_t count);
 
 }  // namespace mercer::jobs

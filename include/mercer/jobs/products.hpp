@@ -11,60 +11,63 @@
 
 namespace mercer::jobs {
 
-/// Throws InputError where K cannot be kept so: of a matrix from a file other than in double, in
-/// double where the job is in single precision. Local.
+/// Throws InputError where K cannot be stored that way: a matrix from a file is kept in double
+/// only, and a job in single precision does not store K in double. Local.
 void check_storage(gram::Storage storage, const gram::Source& kernel, bool single);
 
-/// Throws InputError where entries k(x_i, x_i) of these rows underflow; warns where the quadrature
-/// of an activation (tanh, softplus, sigmoid) is off by more than 1e-8 at their variances. Jobs
-/// call it before they begin. Collective.
+/// Throws InputError where all of K underflows (gram::require_normal()); warns where the quadrature
+/// of an activation (tanh, softplus, sigmoid) has an error above 1e-8 at the variances of these
+/// rows. Jobs call it before they begin. Collective.
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
-/// The same, where the kernel is a function.
+/// The same where the kernel is a function; nothing for a stored matrix. Collective.
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
 
-/// How matrix-vector products with K will be made: decided before anything is allocated. Local.
+/// How matrix-vector products with K will be computed; decided before anything is allocated.
 struct ProductPlan {
-  gram::OperatorOptions options;  ///< storage: never automatic for a function
+  gram::OperatorOptions options;  ///< once planned, .storage is not automatic
   gram::OperatorCost cost{};
-  bool stored = false;  ///< K is a file's: assembled, a MatrixOperator
+  bool stored = false;  ///< K is read from a file: assembled, a MatrixOperator
 };
-/// `room`: bytes a rank for the operator; products of `block` vectors. With single precision
-/// `automatic` keeps K in single. Throws MemoryError as gram::plan_operator, with what the job
-/// needs beside it.
+/// Plans products with `block` vectors. `room`: bytes a rank for the operator. In single precision
+/// `automatic` stores tiles in single, as many as fit. Throws MemoryError as gram::plan_operator().
+/// Local.
 ProductPlan plan_products(const gram::Source& kernel, const gram::Sizes& sizes,
                           gram::Storage storage, double room, Index block);
 
-/// Kept in checkpoints, so that a run that goes on keeps of K what it kept before, whatever memory
-/// is free then. Collective.
+/// Writes storage, memory and block of the products to a checkpoint and reads them again, so that a
+/// resumed run stores the same part of K, whatever memory is free then. read_storage() throws
+/// InputError where they are missing or impossible. Collective.
 void write_storage(io::Hdf5File& file, const ProductPlan& plan);
 gram::OperatorOptions read_storage(const io::Hdf5File& file);
-/// How K is kept in the run that goes on from `file`: as asked for, or as it was; on the same
-/// number of ranks in the same memory as then, which gives the same bits, on another one in `room`
-/// bytes a rank: where K does not fit there, less of it is kept. Throws MemoryError. Collective.
+/// How K is stored in a run that resumes from `file`. `storage` as before, or automatic, on the
+/// same number of ranks: as before and in the same memory, which gives the same bits. Otherwise in
+/// `room` bytes a rank: as `storage` says; if automatic, as before, or less of it where that does
+/// not fit. Throws as read_storage() and plan_products(). Collective.
 ProductPlan resumed_products(const io::Hdf5File& file, gram::Storage storage,
                              const gram::Source& kernel, const gram::Sizes& sizes, double room);
-/// Whether the run that wrote `file` had the entries of K to the same rounding, so that products
-/// with K that it has kept are those of this run; else only its vectors are of use. Collective.
+/// Whether the run that wrote `file` had entries of K with the same rounding, so that the products
+/// with K in its state are valid in this run; otherwise only its vectors are useful. Collective.
 bool same_entries(const io::Hdf5File& file, const gram::Source& kernel, const ProductPlan& plan,
                   int ranks);
 
-/// K by its matrix-vector products, as planned. Collective.
+/// K as an operator, as planned.
 class Products {
  public:
-  /// Borrows its arguments. Stores the tiles that are kept, or assembles a file's K, as the phase
-  /// `assemble`. `interrupted`: asked between the tiles of a product, which is given up where it is
-  /// true (gram::OperatorOptions); Checkpoints::interruption() for a solver that keeps its state.
+  /// Borrows kernel, X, grid and monitor. Computes the tiles that are stored, or assembles a K from
+  /// a file; phase: assemble. `interrupted`: asked between the tiles of a product, which is given
+  /// up where it returns true (gram::OperatorOptions); Checkpoints::interruption() for a solver
+  /// with checkpoints. Throws as gram::KernelOperator or gram::assemble(). Collective.
   Products(const gram::Source& kernel, const dist::RowBlock<double>& X,
            const dist::ProcessGrid& grid, Index nb, const ProductPlan& plan, Monitor& monitor,
            const std::function<bool()>& interrupted = {});
   const gram::Operator& K() const { return *operator_; }
-  std::string storage() const;
-  double stored_share() const;
-  /// One line for the log.
+  std::string storage() const;  ///< gram::name() of the storage in use
+  double stored_share() const;  ///< of K's entries
+  /// One line for the log: what is stored, and in how many bytes.
   std::string text() const;
 
  private:
-  std::optional<dist::DistMatrix<double>> matrix_;  ///< a file's
+  std::optional<dist::DistMatrix<double>> matrix_;  ///< K from a file
   std::unique_ptr<gram::Operator> operator_;
   const gram::KernelOperator* kernel_ = nullptr;
 };

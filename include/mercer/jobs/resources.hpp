@@ -11,38 +11,42 @@
 
 namespace mercer::jobs {
 
-/// What a job may use, and what its plan is for.
+/// The resources of a job, by which it is planned.
 struct Resources {
-  double memory_limit = 0;  ///< bytes a rank; 0: as much as the machine leaves to each
+  double memory_limit = 0;  ///< bytes a rank; 0: what the machine has available
   std::uint64_t seed = 0;   ///< of everything random
   Index nb = 0;             ///< block size; 0: chosen
-  /// The grid that the plan is for: that of the run, unless another machine's run is planned.
+  /// The grid that is planned for: that of this run, unless a run on another machine is planned.
   dist::GridShape shape{1, 1};
-  std::string grid{};  ///< as it was asked for, "2x3"; empty: chosen. Only noted in checkpoints
-  /// Rates of the plan's times. Decisions are taken by the reference machine, so that they are the
-  /// same in every run.
+  std::string grid{};  ///< as the user gave it, "2x3"; empty: chosen. Only noted in checkpoints
+  /// Rates for the predicted times. Decisions do not use it but the reference machine, so that they
+  /// are the same in every run.
   plan::Machine machine{};
-  bool timed = false;    ///< `machine` is this one, and times are to be shown
-  double available = 0;  ///< bytes that the machine leaves to each rank; 0: not known
+  bool timed = false;    ///< `machine` is this machine, and times are shown
+  double available = 0;  ///< bytes of the machine's memory for each rank; 0: not known
   double baseline = 0;   ///< bytes that a process holds before the job: MPI, libraries
 
-  /// Of this run: its grid, memory and baseline. Collective.
+  /// Grid, available memory and baseline of this run. Collective.
   static Resources of(const dist::ProcessGrid& grid);
-  /// What a process holds now, the rank with most, rounded up to 8 MiB, so that decisions and with
-  /// them the last bits of a result do not depend on a page more or less. Collective.
+  /// Resident memory, in bytes, of the rank that holds most, rounded up to a multiple of 8 MiB:
+  /// small differences between runs then change neither decisions nor the last bits of a result.
+  /// Collective.
   static double baseline_of(const comm::Communicator& comm);
 
+  /// Bytes a rank that the job may take: the smaller of memory_limit and available, as far as they
+  /// are known.
   double limit() const {
     if (memory_limit > 0 && available > 0) return std::min(memory_limit, available);
     return memory_limit > 0 ? memory_limit : available;
   }
   plan::Plan plan() const { return plan::Plan(baseline, timed); }
-  Index block_of(Index n) const;  ///< nb, or what is good for n
+  Index block_of(Index n) const;  ///< nb, or spectral::recommended_block()
 
-  /// Bytes a rank that remain for a solver: 95 % of the limit (four fifths of what nobody promised)
-  /// less what a process and the rows take; negative where that is more. Local.
+  /// The memory that remains for a solver, in bytes a rank: 95 % of limit() (of 80 % of it where
+  /// memory_limit is 0), less baseline and sizes.data_bytes(). Negative where these take more.
+  /// Local.
   double room(const gram::Sizes& sizes) const;
-  /// Throws MemoryError unless there is some. Local.
+  /// Throws MemoryError unless room > 0. Local.
   void require_room(double room) const;
 };
 

@@ -10,38 +10,37 @@
 #include "mercer/spectral/cost.hpp"
 #include "mercer/spectral/estimates.hpp"
 
-/// The eigenpairs of a kernel matrix K = (1/n) [k(x_i, x_j)]: options -> plan -> result. K is
-/// assembled for the direct solvers, and known by its matrix-vector products to block Krylov.
+/// The eigenpairs of a kernel matrix K = (1/n) [k(x_i, x_j)]: options -> plan -> result. Direct
+/// solvers take the assembled K, block Krylov only its matrix-vector products.
 namespace mercer::jobs {
 
-/// Residuals that block Krylov reaches at best.
+/// The smallest tolerance that block Krylov reaches.
 inline constexpr double kLeastTolerance = 1e-13;
 
 struct SpectrumOptions {
-  Index top = -1;       ///< how many of the largest eigenvalues; -1: all
+  Index top = -1;       ///< number of eigenpairs, the largest ones; -1: all
   bool vectors = true;  ///< false: values only
   bool single = false;  ///< K of the direct solvers and the vectors in single precision
   spectral::Method method = spectral::Method::automatic;
-  /// Largest residual |K v - lambda v|/lambda_1 that is accepted; krylov stops there. Empty: 1e-10,
-  /// or what rounding leaves in single precision.
+  /// Largest residual |K v - lambda v|/lambda_1 that is accepted; krylov iterates to half of it.
+  /// Empty: 1e-10, or more where rounding in single precision leaves more.
   std::optional<double> tolerance{};
-  bool exact_residuals = false;  ///< by one more product with K, evaluated again
+  bool exact_residuals = false;  ///< by one more product with K, whose entries are computed again
 
-  // Of block Krylov; any of them asks for it.
+  // For block Krylov. Each of them asks for it.
   gram::Storage storage = gram::Storage::automatic;
-  Index block = 0;      ///< vectors of a product; 0: chosen
-  std::string start{};  ///< a file of earlier pairs to start from
+  Index block = 0;      ///< vectors in a product; 0: chosen
+  std::string start{};  ///< file of earlier pairs to start from
   CheckpointOptions checkpoints{};
 
   /// Stochastic estimates at gamma = *estimates trace(K)/n; empty: none.
   std::optional<double> estimates{};
 
-  /// Throws InputError. Local.
+  /// Throw InputError for impossible options: in themselves, for this kernel, for n rows. Local.
   void validate() const;
-  /// The same of what depends on the kernel, and on the number of rows.
   void validate(const gram::Source& kernel) const;
   void validate(Index n) const;
-  /// One line, in the fields' names.
+  /// One line for reports.
   std::string text() const;
 
   bool iterative_asked() const { return !asked_by().empty() && !direct_asked(); }
@@ -54,22 +53,24 @@ struct SpectrumOptions {
 /// one job.
 struct SpectrumStrategy {
   bool iterative = false;
-  std::string reason{};       ///< what was weighed
-  spectral::Method direct{};  ///< of the direct solver
-  spectral::KrylovRun run{};  ///< sizes of the iterative one
-  ProductPlan products{};     ///< and its K
+  std::string reason{};        ///< why
+  spectral::Method direct{};   ///< the direct solver
+  spectral::KrylovPlan run{};  ///< sizes of block Krylov
+  ProductPlan products{};      ///< K for block Krylov
   spectral::EstimateOptions probes{};
 };
 
-/// Of k = `top` pairs. Direct solvers below half a second, and where more than a sixth of the pairs
-/// are wanted; else what is faster by the reference machine among those that fit. `resume`: the
-/// checkpoint to go on from, whose sizes are kept; may be null (then local and pure). Throws
-/// MemoryError where the iterative solver is asked for and does not fit. Collective with `resume`.
+/// Chooses the strategy for k = `top` pairs. Unless the options ask for a solver, a direct solver
+/// is taken for a tolerance below kLeastTolerance; if it fits the memory, also where it takes at
+/// most half a second, or more than a sixth of all pairs is wanted. Otherwise, of the solvers that
+/// fit, the one that is faster on the reference machine. `resume`: checkpoint to resume from, whose
+/// sizes and storage are kept; null: none. Local and pure without it, collective with it. Throws
+/// MemoryError where the iterative solver is asked for and does not fit.
 SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kernel,
                         const gram::Sizes& sizes, Index top, const Resources& resources,
                         const io::Hdf5File* resume = nullptr);
 
-/// What a spectrum will take.
+/// The plan of a spectrum.
 struct SpectrumPlan {
   SpectrumOptions options{};
   SpectrumStrategy strategy{};
@@ -79,60 +80,61 @@ struct SpectrumPlan {
   CheckpointIdentity identity{};  ///< where checkpoints are asked for
   plan::Plan stages;
 };
-/// `rows`: the data set, or an empty one where the kernel is a file's of n rows. `load_seconds`:
-/// what reading took. Throws InputError for a k that K does not have, and as choose(). Collective.
+/// `rows`: the data set; may be empty where K is read from a file. `load_seconds`: what reading
+/// took. Throws InputError as the three validate() and for a checkpoint of another problem;
+/// MemoryError as choose(). Collective.
 SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
                   const data::Dataset& rows, const Resources& resources,
                   const comm::Communicator& comm, double load_seconds = 0);
 
-/// What stochastic estimates tell of the whole spectrum.
+/// Stochastic estimates of the whole spectrum.
 struct SpectrumEstimates {
-  double trace = 0;
-  double ridge = 0;  ///< gamma of the two below
+  double trace = 0;  ///< exact
+  double ridge = 0;  ///< the gamma of dimension and log_determinant
   spectral::Estimate dimension, log_determinant;
   spectral::Quadrature density;
 };
 
-/// The largest residual that a run accepts, relative to lambda_1, and why it is not the tolerance.
+/// The largest residual that a run accepts, relative to lambda_1, and why it exceeds the tolerance.
 struct Accepted {
   double residual = 0;
-  std::string why{};  ///< empty: the tolerance
+  std::string why{};  ///< empty: it is the tolerance
 };
 
 template <class T>
 struct Spectrum {
   spectral::Eigenpairs<T> pairs;  ///< on the grid
-  /// Of lambda_(k+1), by block Krylov, for SpectrumOptions::start; else empty.
+  /// The eigenvector of lambda_(k+1), for SpectrumOptions::start of later runs; block Krylov only.
   dist::RowBlock<double> next_vector{};
   std::optional<SpectrumEstimates> estimates{};
   Accepted accepted{};
   bool iterative = false;
-  // Of block Krylov.
+  // For block Krylov.
   Index products = 0, restarts = 0, block = 0, basis = 0;
   std::string storage{};
   double stored_share = 1;
-  std::string warning{};  ///< a cluster that k cuts
+  std::string warning{};  ///< where k cuts a cluster of eigenvalues
   double flops = 0;       ///< as counted
 
-  double largest_residual() const;  ///< infinite if one is NaN, -1 where none were measured
-  bool good() const;                ///< largest_residual() is accepted, or there is none
+  double largest_residual() const;  ///< infinite if one is NaN; -1 where none was measured
+  bool good() const;                ///< largest_residual() is accepted, or none was measured
 };
 
-/// Runs the plan. T: float where options.single. Phases: assemble, estimates, eigensolve, check.
-/// Throws as the solvers do; Error with the code `interrupted` where the monitor asks for it and
-/// the state is kept. Collective.
+/// Computes the spectrum as planned. T is float where options.single is set, else double. Phases:
+/// assemble, estimates, eigensolve, check. Throws as the solvers; Error with the code
+/// `interrupted`, after writing a checkpoint, where the monitor asks for it. Collective.
 template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
                   const dist::ProcessGrid& grid, Monitor& monitor);
 
-/// spectral::write() of the pairs, /eigenvector_next, and of estimates /density/node and
-/// /density/weight, ascending: tr f(K) is about the sum of weight f(node), the weights adding up to
-/// n; /estimates/... with their errors. Collective.
+/// Writes the pairs (spectral::write()) and /eigenvector_next; of estimates /density/node
+/// (ascending) and /density/weight, for which tr f(K) is about the sum of weight f(node) and the
+/// weights add up to n, and /estimates/... with their errors. Collective.
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
 
-/// The hash of the rows that a stored kernel was made of, 0 where its file does not say.
-/// Collective.
+/// The hash of the rows that a stored kernel was computed from; 0 where its file does not have it,
+/// and for a function. Collective.
 std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm);
 
 }  // namespace mercer::jobs

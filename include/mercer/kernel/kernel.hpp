@@ -13,8 +13,9 @@
 
 namespace mercer::kernel {
 
-/// Thrown by Kernel::prepare() for a row whose own share in the entries leaves the range of double:
-/// `row` counts from 0 among the rows prepared. Whoever knows what rows they are says so again.
+/// Thrown by Kernel::prepare() for a row whose norms or variances leave the range of double. `row`
+/// counts from 0 among the rows prepared: a caller that knows their numbers in the data set catches
+/// this and throws an InputError with the right number (gram does).
 class RowError : public InputError {
  public:
   RowError(Index row, const std::string& reason)
@@ -27,53 +28,55 @@ class RowError : public InputError {
   std::string reason_;
 };
 
-/// Rows of a data set, prepared for one kernel: unit vectors, norms, and whatever a row alone
-/// contributes to its entries (for an NTK: the variances of every layer).
+/// Rows of a data set, prepared for one kernel: unit vectors, norms, and whatever else depends on
+/// one row only (for an NTK: the variances of every layer). Local.
 class Rows {
  public:
   virtual ~Rows() = default;
   virtual Index size() const = 0;
   virtual Index bytes() const = 0;
   /// Estimated error of an entry k(x, z) of these rows, relative to sqrt(k(x, x) k(z, z)), beyond
-  /// rounding: that of the quadrature of tanh, softplus and sigmoid; 0 for closed forms.
+  /// rounding: that of the truncated series of tanh, softplus and sigmoid; 0 for closed forms.
   virtual double error_estimate() const { return 0; }
 };
 
 /// A kernel function on tiles: pure, local, no MPI, thread-safe. An entry depends on its two inputs
-/// alone, up to the rounding of their dot product, whatever the tile. No ridge, no 1/n, no g in
-/// here.
+/// only, whatever the tile, up to the rounding of their dot product. The ridge, the factor 1/n and
+/// g are applied elsewhere.
 class Kernel {
  public:
   virtual ~Kernel() = default;
   /// Canonical text, stored in every result: "ntk(dense relu dense; weight_std=1.41421356;
   /// bias_std=0)".
   virtual std::string text() const = 0;
-  /// X is d x m: column j is data row j. O(d m) plus O(m) times the layers; keeps X's memory, and
-  /// bytes_per_row a row in all. X is finite. Throws RowError.
+  /// X is d x m and finite: column j is data row j. The result takes over X's memory; in all it
+  /// holds bytes_per_row(d) bytes a row. O(d m) flops, and O(m) for every layer (for tanh, softplus
+  /// and sigmoid also a series for every distinct variance). Throws RowError.
   virtual std::unique_ptr<Rows> prepare(Matrix<double>&& X) const = 0;
   /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
-  /// entry) and one vectorised pass. Nothing is allocated beyond a few buffers of a tile column. An
-  /// entry beyond the range of double is an infinity or a NaN: callers look (gram/entries.hpp).
+  /// entry) and one vectorised pass. Allocates a few buffers of the length of a tile column, and
+  /// scratch_bytes(). An entry outside the range of double is an infinity or a NaN: the caller
+  /// checks (gram/entries.hpp).
   virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
                     MatrixView<double> out) const = 0;
-  /// k(x_i, x_i), exact.
+  /// out[i] = k(x_(i0+i), x_(i0+i)), i < count, to rounding, without the GEMM of a tile.
   virtual void diagonal(const Rows& x, Index i0, Index count, double* out) const = 0;
-  /// Why k(x_i, x_i) leaves the range of double, with the layer where there are layers; empty where
-  /// it does not, or where nothing is known. For errors: O(layers).
+  /// For messages: why k(x_i, x_i) leaves the range of double, with the layer where there are
+  /// layers. Empty where it does not, or where the kernel cannot tell. O(layers).
   virtual std::string range_error(const Rows& /*x*/, Index /*i*/) const { return {}; }
-  /// The oracle: k(x, z) by the textbook formulas, one pair of rows at a time, in long double, with
-  /// nothing of what prepare() and tile() do. For checks and tests; microseconds to milliseconds an
-  /// entry. Near-parallel rows keep about 1e-10 of sqrt(k(x, x) k(z, z)), others more than double
-  /// has. Empty where a kernel has none.
+  /// The oracle for checks and tests: k(x, z) by the textbook formulas, one pair of rows at a time,
+  /// in long double and in code of its own (reference.cpp). Microseconds to milliseconds an entry.
+  /// Error relative to sqrt(k(x, x) k(z, z)): about 1e-10 for near-parallel rows, 1e-12 with tanh,
+  /// softplus or sigmoid, else below the rounding of double. nullopt where a kernel has no oracle.
   virtual std::optional<long double> reference(std::span<const double> /*x*/,
                                                std::span<const double> /*z*/) const {
     return std::nullopt;
   }
-  /// For the memory plan. For tanh, softplus and sigmoid an estimate: their features follow the
-  /// data.
+  /// Bytes that a prepared row of d inputs takes, for the memory plan. With tanh, softplus or
+  /// sigmoid an estimate: the length of their series depends on the data.
   virtual Index bytes_per_row(Index d) const = 0;
-  /// What prepare() and tile() take beside that while they run, where it is more than a few buffers
-  /// of a tile column. For the memory plan.
+  /// Bytes that prepare() and tile() allocate besides while they run, where it is more than a few
+  /// buffers of the length of a tile column. For the memory plan.
   virtual Index scratch_bytes() const { return 0; }
 };
 
@@ -86,39 +89,42 @@ struct Options {
   arch::Architecture architecture{};  ///< ntk, nngp
   double bandwidth = 1;               ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
   Parametrization parametrization =
-      Parametrization::ntk;  ///< of the networks whose tangent kernel is meant
+      Parametrization::ntk;  ///< of the networks that `ntk` is the limit of
 };
 
 /// ntk, nngp: the layer recursion in the NTK parametrisation (Jacot, Gabriel and
 /// Hongler, "Neural tangent kernel", 2018; sigma_w, sigma_b as in arch), for every architecture
-/// that parses. Per pair the cosine c = K/sqrt(q q'), sigma = 1 - c^2 and T/sqrt(q q') are carried,
-/// sigma never as a difference of nearly equal numbers, so that equal, parallel, antiparallel and
-/// nearly parallel rows keep 1e-13 of sqrt(k(x, x) k(z, z)), whatever their norms (of subnormal
-/// norms, the digits that those have). tanh, softplus
-/// and sigmoid by Hermite expansion: 1e-12 for variances up to 100, beyond see
-/// Rows::error_estimate. Cost of an entry beside the 2 d flops: about 2 ns a rectifier, 4 ns an
-/// erf, gelu or sin with AVX-512, terms/10 ns a series. gaussian, laplace: |x - z|^2 from the dot
-/// product, recomputed from differences where it is below 1e-3 (|x|^2 + |z|^2), as for rows far
-/// from the origin beside their distances (then 2 d operations a pair that no GEMM does), and where
-/// squares would overflow: k(x, x) = 1 whatever the scale.
+/// that parses. For each pair of rows the recursion carries the cosine c = K/sqrt(q q'), sigma =
+/// 1 - c^2 and T/sqrt(q q'). sigma is never computed as a difference of nearly equal numbers, so
+/// that entries of equal, parallel, antiparallel and nearly parallel rows have an error of 1e-13
+/// sqrt(k(x, x) k(z, z)) whatever their norms (subnormal norms: the digits that those have). tanh,
+/// softplus and sigmoid by Hermite expansion: error 1e-12 for variances up to 100, for larger ones
+/// see Rows::error_estimate(). Cost of an entry besides the 2 d flops, with AVX-512: about 2 ns for
+/// a rectifier, 4 ns for erf, gelu or sin, terms/10 ns for a series.
+///
+/// gaussian, laplace: |x - z|^2 from the dot product. It is recomputed from the differences x - z
+/// (6 d flops a pair, outside the GEMM) where it is below 1e-3 (|x|^2 + |z|^2), as for rows whose
+/// distances are small beside their norms, and where squares would overflow: k(x, x) = 1 whatever
+/// the scale.
 ///
 /// ntk of the standard parametrisation: the limit of (1/m) J J^T ([G] eq. 4, arXiv 2307.14531), m
 /// the width of the last hidden layer: the weight term of a dense layer is fan_in/(m sigma_w^2)
 /// times that of the NTK parametrisation, 0 for the input layer, and the bias terms vanish:
 /// T <- sigma_w^2 (fan_in/(m sigma_w^2) K + T). Hidden widths may be left out where all are equal.
 ///
-/// Throws InputError: bandwidth not positive, an architecture that has no Gaussian limit; standard:
-/// no hidden layer, hidden widths given for some layers only.
+/// Local. Throws InputError: a bandwidth that is not positive and finite, an architecture that has
+/// no Gaussian limit; standard: no hidden layer, hidden widths given for some layers only.
 std::shared_ptr<const Kernel> make(const Options& options);
 
 /// The kernel whose text() it is: the inverse of Kernel::text() for the kernels of make(). Throws
 /// InputError for any other text (kernels of a program's own, empirical ones, files).
 std::shared_ptr<const Kernel> parse(std::string_view text);
 
-/// A kernel of your own, from a function of two rows, k(x, z), or of their distance, k(|x - z|):
-/// symmetric, positive semidefinite, and safe to call from several threads. `text` names it in
-/// results and must tell it, parameters included, from any other. Entries are evaluated one by one:
-/// 2 d flops and a call each; a kernel that is to be fast derives from Kernel.
+/// A kernel of your own, from a function of two rows, k(x, z), or of their distance, k(|x - z|).
+/// The function must be symmetric, positive semidefinite and safe to call from several threads.
+/// `text` names the kernel in results: another kernel, or other parameters, need another text.
+/// Every entry is one call of the function (radial: and 3 d flops); for speed derive from Kernel
+/// instead. Throws InputError where the text or the function is empty.
 std::shared_ptr<const Kernel> pairwise(
     std::string text,
     std::function<double(std::span<const double> x, std::span<const double> z)> k);

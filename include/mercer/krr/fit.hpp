@@ -12,8 +12,8 @@ namespace mercer::krr {
 using dist::DistMatrix;
 using dist::RowBlock;
 
-/// Coefficients of one ridge: f(x) = (1/n) sum_i k(x, x_i) alpha_i, always with respect to k
-/// itself.
+/// Coefficients for one ridge: f(x) = (1/n) sum_i k(x, x_i) alpha_i, always with respect to k
+/// itself, also for a modified kernel.
 struct Fit {
   double ridge = 0;             ///< gamma, on the scale of K = k/n
   RowBlock<double> alpha;       ///< n x c
@@ -21,135 +21,138 @@ struct Fit {
   bool residual_exact = false;  ///< false: estimated with 16 probe columns
   double loo_rmse = -1;  ///< leave-one-out rmse over rows and outputs, where computed; else -1
   std::vector<double> loo_rmse_by_output{};  ///< c of them, where each was computed; else empty
-  /// Is loo_rmse that of refitting without each row (plain ridge regression from all eigenpairs)?
-  /// false: an estimate, for S stays that of all rows, or by random probes.
+  /// true: loo_rmse is that of refitting without each row (plain ridge regression from all
+  /// eigenpairs). false: an estimate, by the S of all rows or by random probes.
   bool loo_exact = false;
   double gcv = -1;  ///< generalised cross-validation score, where computed; else -1
-  std::vector<double> gcv_by_output{};  ///< c of them, whose mean gcv is, where computed
+  std::vector<double> gcv_by_output{};  ///< c of them, gcv is their mean; empty: not computed
 };
 
 /// The three fits by Cholesky (p?potrf). K is n x n with both triangles, and is destroyed; Y is n x
 /// c by rows over the ranks of K's grid. Collective. n^3/3 + 2 n^2 c flops, plus those named below;
-/// memory: K and 2 n (c + 16).
+/// memory: K and 2 n (c + 16) numbers.
 ///
-/// The residual is estimated without a copy of K: with W of s = 16 Gaussian columns and A W formed
-/// before the factorisation, |W^T Y - (A W)^T B|_F / sqrt(s) has |A B - Y|_F as its root mean
+/// The residual is estimated without a copy of K. W has s = 16 Gaussian columns, and A W is formed
+/// before the factorisation; |W^T Y - (A W)^T B|_F / sqrt(s) then has |A B - Y|_F as its root mean
 /// square.
 ///
-/// Throw InputError for a negative or NaN ridge, and RunError when the matrix is not positive
-/// definite to working precision: with an estimate of its smallest eigenvalue and a ridge that
-/// would do, at least one for which the factorisation was seen to go through (found by factorising
-/// again, with a second n x n matrix); RunError too when the matrix or the solution is not finite.
+/// Throw InputError for a ridge that is negative or not finite, and for shapes that do not fit;
+/// RunError where the matrix is not positive definite to working precision, with an estimate of its
+/// smallest eigenvalue and a ridge that would do. The factorisation was tried and succeeded with
+/// that ridge or a smaller one, which takes a second n x n matrix. RunError too where the matrix or
+/// the solution is not finite.
 
 /// alpha = (K + gamma I)^-1 Y.
 template <class T>
 Fit fit_cholesky(DistMatrix<T>&& K, const RowBlock<double>& Y, double ridge);
 
 /// Inductive MSK for any k: alpha = S (K S + gamma I)^-1 Y, where K S = K + V diag(g - lambda) V^T
-/// is built in place of K (assembled again: the eigensolver destroys it). 2 n^2 k flops more at
-/// most.
+/// is built in place of K (assembled again, because the eigensolver destroyed it). At most 2 n^2 k
+/// flops more.
 template <class T>
 Fit fit_modified(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
                  const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y, double ridge);
 
 /// Ridge regression in the preconditioned loss ([G] Lemma B.2; it prints K S K + gamma I where
 /// K S K + gamma K is meant): alpha = (K + gamma S^-1)^-1 Y with
-/// S^-1 = I + V diag(lambda/g - 1) V^T. Equals fit_modified() up to rounding; g > 0 is needed.
+/// S^-1 = I + V diag(lambda/g - 1) V^T. Equals fit_modified() up to rounding. At most 2 n^2 k flops
+/// more. Throws InputError too unless g > 0.
 template <class T>
 Fit fit_preconditioned_loss(DistMatrix<T>&& K, const spectral::Eigenpairs<T>& pairs,
                             const msk::ModifiedSpectrum& spectrum, const RowBlock<double>& Y,
                             double ridge);
 
-/// Where a ridge is looked for: 41 log-spaced G in 1e-10 ... 1e1, times `mean_diagonal`, of a
-/// modified kernel trace(K_g)/n.
+/// The ridges among which one is chosen: 41 log-spaced G in 1e-10 ... 1e1, times `mean_diagonal` =
+/// trace(K)/n (of a modified kernel trace(K_g)/n). Local.
 std::vector<double> ridge_grid(double mean_diagonal);
 
-/// Index of the largest ridge whose score is not certainly worse than another's. A score is s_r =
-/// (1 +- e_r) times that without rounding, which so lies between s_r / (1 + e_r) and s_r / (1 -
-/// e_r) (no bound where e_r >= 1); the ridge is the largest gamma_r with s_r / (1 + e_r) <= min_q
-/// s_q / (1 - e_q). A difference that rounding can have made never decides. Ridges in any order,
-/// scores >= 0; one that is not finite is never chosen. Local. Throws RunError when no score is
-/// finite with e < 1.
+/// Index of the largest ridge whose score is not certainly worse than another's. e_r is the
+/// relative rounding error of the score s_r: without rounding the score lies between s_r/(1 + e_r)
+/// and s_r/(1 - e_r) (no upper bound where e_r >= 1). The result is the largest ridge gamma_r with
+/// s_r/(1 + e_r) <= min_q s_q/(1 - e_q), so that differences within rounding never decide. Ridges
+/// in any order, scores >= 0; a score that is not finite is never chosen. Local. Throws RunError
+/// where no score is finite with e < 1.
 std::size_t best_ridge(std::span<const double> ridges, std::span<const double> scores,
                        std::span<const double> errors);
 
 /// Ridge regression from all eigenpairs of K, for any number of ridges: K_g = V diag(g) V^T and
 /// alpha = S (K_g + gamma I)^-1 Y, i.e. alpha = V diag(r_i/(g_i + gamma)) V^T Y with r_i =
-/// g_i/lambda_i (1 for modes left out); g = identity is plain ridge regression. V^T Y is formed
-/// once (2 n^2 c flops); all ridges then go through each GEMM together. Every rank works on its own
-/// part of V and sums along its process row, so that narrow right-hand sides load all ranks alike.
-/// Memory: panels of at most 256 columns.
+/// g_i/lambda_i (1 for modes left as they are); g = identity is plain ridge regression. V^T Y is
+/// formed once (2 n^2 c flops); then as many ridges as fit into 256 columns, at least one, share
+/// each GEMM. Every rank works on its own part of V and sums along its process row, so that few
+/// right-hand sides load all ranks alike. Memory: panels of max(256, c) columns.
 template <class T>
 class SpectralPath {
  public:
-  /// Borrows `pairs` and Y: both must outlive it. Collective. Throws InputError unless k = n.
+  /// Borrows `pairs` and Y: both must outlive it. Collective. Throws InputError unless k = n, and
+  /// where `spectrum` or Y does not fit the pairs.
   SpectralPath(const spectral::Eigenpairs<T>& pairs, const msk::ModifiedSpectrum& spectrum,
                const RowBlock<double>& Y);
 
   /// Leave-one-out rmse over rows and outputs of the inductive predictor f(x) = k_x^T alpha, for
-  /// every ridge. alpha = P Y with P = (K + gamma S^-1)^-1 = V diag(r/(g + gamma)) V^T, whose row
-  /// and column i are taken away by a rank-one update; with H = K P, B = (K_g + gamma I)^-1 Y and
-  /// A = (K_g + gamma I)^-1 (so that Y - H Y = gamma B and H_ii = 1 - gamma A_ii),
+  /// every ridge. alpha = P Y with P = (K + gamma S^-1)^-1 = V diag(r/(g + gamma)) V^T; a rank-one
+  /// update removes row and column i. With H = K P, A = (K_g + gamma I)^-1 and B = A Y (so that
+  /// Y - H Y = gamma B and H_ii = 1 - gamma A_ii) the error of row i is
   ///   e_i = Y_i - (H Y)_i + H_ii alpha_i/P_ii = alpha_i/P_ii + gamma (B_i - A_ii alpha_i/P_ii),
-  /// the second form without the first one's cancellation. At g = identity alpha = B and P = A, and
-  /// e_i = B_i/A_ii is exactly that of refitting without row i, with the ridge gamma n/(n - 1) of
-  /// the n - 1 rows' K. For another g it is an estimate: S stays that of all rows. Against
-  /// refitting on four sets it was off by less than 1 % where g is continuous at lambda_k and by up
-  /// to 8 % where it jumps there, for gamma up to 0.1 trace(K)/n; by up to 1.3 % and 18 % at
-  /// trace(K)/n; by more where the targets lie in the modes next to the jump itself. Infinite where
-  /// K_g + gamma I is not positive definite to working precision. 2 n^2 (c + 1) flops a ridge,
-  /// twice that for another g. Collective.
+  /// computed by the second form, which avoids the cancellation of the first. For g = identity
+  /// alpha = B and P = A, and e_i = B_i/A_ii is exactly the error of refitting without row i, with
+  /// the ridge gamma n/(n - 1) for the K of n - 1 rows. For another g it is an estimate, because S
+  /// stays that of all rows. Compared with refitting on four sets, the rmse was off by less than
+  /// 1 % where g is continuous at lambda_k and by up to 8 % where it jumps there, for gamma up to
+  /// 0.1 trace(K)/n; by up to 1.3 % and 18 % at gamma = trace(K)/n; by more where the targets lie
+  /// in the modes next to the jump. Infinite where K_g + gamma I is not positive definite to
+  /// working precision. 2 n^2 (c + 1) flops a ridge, twice that for another g. Collective.
   std::vector<double> leave_one_out(std::span<const double> ridges) const;
-  /// e of one ridge, n x c by rows as Y, in Y's units: row i's left-out prediction is Y_i - e_i.
-  /// Collective. Throws as fit().
+  /// The errors e for one ridge, n x c by rows as Y, in Y's units: the prediction of row i without
+  /// it is Y_i - e_i. Collective. Throws as fit().
   RowBlock<double> leave_one_out_errors(double ridge) const;
-  /// n |Y - F|_F^2 / (tr(I - H))^2 / c of every ridge, F = H Y with H = K_g (K_g + gamma I)^-1: of
-  /// a modified kernel the score of the fixed matrix K_g, whose spectrum is not taken anew without
-  /// a row. Infinite as above. O(n) a ridge, local.
+  /// n |Y - F|_F^2 / (tr(I - H))^2 / c for every ridge, F = H Y with H = K_g (K_g + gamma I)^-1.
+  /// For a modified kernel this is the score of the fixed matrix K_g: its spectrum is not computed
+  /// again without a row. Infinite as above. O(n) a ridge, local.
   std::vector<double> gcv(std::span<const double> ridges) const;
-  /// Coefficients of every ridge, with the residual of (K_g + gamma I) B = Y (exact for K_g = V
-  /// diag(g) V^T; how far that is from K, the pairs' own residuals tell), the leave-one-out rmse
-  /// and the GCV score. 2 n^2 (4 c + 2) flops a ridge, 2 n^2 (3 c + 1) where g is the identity.
-  /// Throws InputError for a negative or NaN ridge, RunError, with a ridge that would do, where K_g
-  /// + gamma I is not positive definite to working precision. Collective.
+  /// Coefficients for every ridge, with the residual of (K_g + gamma I) B = Y (exact for K_g = V
+  /// diag(g) V^T; the residuals of the pairs tell how accurate that is), the leave-one-out rmse and
+  /// the GCV score. 2 n^2 (4 c + 2) flops a ridge, 2 n^2 (3 c + 1) where g is the identity. Throws
+  /// InputError for a ridge that is negative or not finite; RunError, with a ridge that would do,
+  /// where K_g + gamma I is not positive definite to working precision. Collective.
   std::vector<Fit> fit(std::span<const double> ridges) const;
 
   enum class Score { leave_one_out, gcv };
-  /// Relative rounding error e of the score of every ridge, estimated. The eigenpairs are those of
+  /// Estimated relative rounding error e of the score of every ridge. The eigenpairs are those of
   /// K + E with |E|_2 about eta = eps max(lambda_1, max g). With A = K_g + gamma I and q_i =
   /// 1/(g_i + gamma), to first order in E, |B|_F^2 = |A^-1 Y|_F^2 changes by 2 |<A^-1 B, E B>| <=
   /// 2 eta |A^-1 B|_F |B|_F and tr A^-1 by |tr(A^-2 E)| <= eta sum_i q_i^2, so that GCV has
-  ///   e = 2 eta (|A^-1 B|_F / |B|_F + sum_i q_i^2 / sum_i q_i) <= 4 eta / (g_n + gamma),
-  /// and leave-one-out, its square root but for the mean of [A^-1]_ii in place of each, e/2: about
-  /// eps lambda_1/gamma where K_g is singular. For another g than the identity it is the larger of
-  /// this and the same with alpha and P in place of B and A^-1. 1e-9 is added for sums and norms.
-  /// O(n) a ridge, local.
+  ///   e = 2 eta (|A^-1 B|_F / |B|_F + sum_i q_i^2 / sum_i q_i) <= 4 eta / (g_n + gamma).
+  /// The leave-one-out rmse, the square root of GCV up to [A^-1]_ii in place of their mean, has
+  /// half of that: about eps lambda_1/gamma where K_g is singular. For a g other than the identity,
+  /// leave-one-out takes the larger of this and the same with alpha and P in place of B and A^-1.
+  /// 1e-9 is added for the rounding of sums and norms. O(n) a ridge, local.
   std::vector<double> rounding(Score score, std::span<const double> ridges) const;
 
   enum class Edge { none, smallest, largest };
   struct Selection {
     double ridge = 0;
-    /// Does the score's least value lie at an end of the range searched? smallest: also where the
-    /// scores from the smallest ridge that has one up to the one chosen are a tie.
+    /// The end of the range searched at which the chosen ridge lies, if any. smallest: also where
+    /// all scores from the smallest ridge of the range up to the chosen one are equal to rounding.
     Edge edge = Edge::none;
     double smallest = 0, largest = 0;  ///< that range: the ridges of the grid with finite scores
   };
-  /// The ridge of the least score: best_ridge() of ridge_grid() with the errors rounding(), then,
-  /// where its neighbours are certainly worse, golden section in log G between them to 1e-3, whose
-  /// ties go to the larger ridge too. So rounding, and with it the number of ranks, does not choose
-  /// among ridges that the scores cannot tell apart. Collective. Throws RunError when no ridge has
-  /// a finite score.
+  /// The ridge of the least score: best_ridge() over ridge_grid() with the errors rounding(). Where
+  /// its neighbours are certainly worse, golden section in log G between them follows, to 1e-3;
+  /// ties go to the larger ridge there too. Rounding, and with it the number of ranks, therefore
+  /// does not choose among ridges whose scores are equal to rounding. Collective. Throws RunError
+  /// where no ridge has a finite score.
   Selection select(Score score) const;
 
  private:
-  /// What the scores of a few ridges (R at a time) are made of, this rank's rows of V: the systems'
-  /// solutions B (x R c) and diagonals of A (x R), and unless g is the identity alpha = S B and the
+  /// What the scores of R ridges are computed from, at this rank's rows of V: the solutions B (rows
+  /// x R c) and the diagonals of A (rows x R); unless g is the identity also alpha = S B and the
   /// diagonals of P.
   struct Systems {
     Matrix<T> B, diagonal, alpha, diagonal_P;
   };
   Systems systems(std::span<const double> ridges) const;
-  /// e of the r-th of these, this rank's rows of V x c.
+  /// The errors e for the r-th of these, at this rank's rows of V: rows x c.
   Matrix<T> left_out(const Systems& systems, double ridge, Index r) const;
   std::vector<double> rmse_by_output(const Matrix<T>& errors) const;
   std::vector<double> gcv_by_output(MatrixView<const T> B, double ridge) const;
@@ -158,11 +161,12 @@ class SpectralPath {
   bool admissible(double ridge) const;
   void check_admissible(std::span<const double> ridges) const;
   std::vector<double> scores(Score score, std::span<const double> ridges) const;
-  /// Ridges that go through a GEMM together.
+  /// Number of ridges that share a GEMM.
   std::size_t panel() const;
-  /// Rows of V diag(w_r) V^T Y for the columns w_r of `weights` (this rank's columns of V x R).
+  /// This rank's rows of V diag(w_r) V^T Y for the columns w_r of `weights` (this rank's columns of
+  /// V x R).
   Matrix<T> combine(const Matrix<T>& weights) const;
-  /// Rows of V B, and of V^T B the part of this rank's columns of V.
+  /// V B at this rank's rows of V; V^T B at its columns of V.
   Matrix<T> times(const Matrix<T>& B) const;
   Matrix<T> transposed_times(const Matrix<T>& B) const;
   /// sum_j V_ij^2 w_jr for this rank's rows i.

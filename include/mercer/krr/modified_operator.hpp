@@ -8,13 +8,14 @@
 
 namespace mercer::krr {
 
-/// K_g = K S = K + V diag(g(lambda) - lambda) V^T as an operator, from S of the top k pairs; the
-/// rest of the spectrum stays as it is; never formed ([G] Def. 3.1, arXiv 2307.14531). Borrows K
-/// and S. A product costs one of K and 4 n k b flops, and one sum of k b numbers.
+/// K_g = K S = K + V diag(g(lambda) - lambda) V^T as an operator ([G] Def. 3.1, arXiv 2307.14531),
+/// from the S of the top k pairs; the rest of the spectrum stays as it is. K_g is never formed.
+/// Borrows K and S. A product with b vectors costs one of K, 4 n k b flops and one sum of k b
+/// numbers.
 class ModifiedOperator final : public gram::Operator {
  public:
-  /// Throws InputError where S does not have K's rows, RunError where it has no eigenvalues (it was
-  /// rebuilt from a file). Local.
+  /// Local. Throws InputError where S does not have K's rows on this rank, RunError where it has no
+  /// eigenvalues because it was rebuilt from vectors and coefficients.
   ModifiedOperator(const gram::Operator& K, const msk::Preconditioner<double>& S);
   const comm::Communicator& comm() const override { return K_.comm(); }
   Index size() const override { return K_.size(); }
@@ -24,13 +25,14 @@ class ModifiedOperator final : public gram::Operator {
 
   const msk::Preconditioner<double>& S() const { return S_; }
   /// What leave-one-out needs of P = S A^-1 = (K + gamma S^-1)^-1, A = K_g + gamma I, for this
-  /// rank's rows: (P - A^-1)_ii = sum_j (r_j - 1)/(g_j + gamma) V_ij^2 with r = g/lambda, and
-  /// (K + gamma S^-1)_ii, whose inverse is a lower bound of P_ii (infinite where some r_j = 0).
+  /// rank's rows. added: (P - A^-1)_ii = sum_j (r_j - 1)/(g_j + gamma) V_ij^2 with r = g/lambda.
+  /// system: (K + gamma S^-1)_ii, infinite where some r_j = 0; its inverse is a lower bound of
+  /// P_ii.
   struct LeftOut {
     std::vector<double> added, system;
     double norm = 0;  ///< an upper bound of |P|_2
   };
-  /// Local; 4 n k flops over the ranks, and the diagonal of K.
+  /// For gamma > 0. Collective (the diagonal of K); 4 n k flops over the ranks.
   LeftOut left_out(double gamma) const;
 
  private:

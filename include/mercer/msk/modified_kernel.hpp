@@ -9,18 +9,17 @@
 
 namespace mercer::msk {
 
-/// S of Preconditioner (preconditioner.hpp) on the process grid, where K_g is formed:
-/// R + V (c o (V^T R)), c_i = g(lambda_i)/lambda_i - 1. Borrows the eigenvectors: `pairs` must
-/// outlive it. Operands are n x m on the grid and block size of V. Collective.
+/// The S of Preconditioner (preconditioner.hpp, [G] eq. 14) for matrices on the process grid:
+/// S R = R + V (c o (V^T R)), c_i = g(lambda_i)/lambda_i - 1. Borrows the eigenvectors: `pairs`
+/// must outlive it. Operands are n x m on the grid and block size of V. All calls are collective.
 template <class T>
 class GridPreconditioner {
  public:
-  /// Throws InputError when `spectrum` is not one of these pairs' length.
+  /// Throws InputError where `spectrum` does not have as many values as there are pairs.
   GridPreconditioner(const spectral::Eigenpairs<T>& pairs, const ModifiedSpectrum& spectrum);
 
   /// R <- S R and R <- S^-1 R (c_i replaced by lambda_i/g(lambda_i) - 1; RunError if some g is 0).
-  /// 4 n k m flops over the ranks; memory: k x m. Where g is the identity R stays as it is, to the
-  /// bit.
+  /// 4 n k m flops over the ranks; memory: k x m. Where g is the identity, R is not touched.
   void apply(dist::DistMatrix<T>& R) const;
   void apply_inverse(dist::DistMatrix<T>& R) const;
   /// S as an n x n matrix: for tests and small problems. n^2 k to 2 n^2 k flops.
@@ -32,15 +31,17 @@ class GridPreconditioner {
   std::vector<double> ratio_;
 };
 
-/// A <- A + V diag(c) V^T for the n x n A on V's grid and block size, c of k numbers: by symmetric
-/// rank-k updates of the positive and the negative c, in panels of columns of V; both triangles,
-/// equal to the bit where A's were. n^2 k flops where c has one sign, up to twice that otherwise.
-/// Memory: a panel of at least 512 columns. Collective.
+/// A <- A + V diag(c) V^T for the n x n symmetric A on V's grid and block size, V n x k, c of k
+/// numbers. Symmetric rank-k updates of A's lower triangle, one for the positive and one for the
+/// negative c of each panel of columns of V; the upper triangle is then its mirror, to the bit.
+/// c = 0 leaves A as it is. n^2 k flops where c has one sign, up to twice that otherwise. Memory: a
+/// panel of V, 512 columns rounded up to a multiple of nb x process columns. Collective.
 template <class T>
 void add_modes(dist::DistMatrix<T>& A, const dist::DistMatrix<T>& V, std::span<const double> c);
 
-/// K_g = K S = K + V diag(g(lambda) - lambda) V^T ([G] Def. 3.1, Thm 3.2), in place of the n x n K
-/// (assembled again: the eigensolver destroys it), both triangles. Cost as add_modes. Collective.
+/// K <- K_g = K S = K + V diag(g(lambda) - lambda) V^T ([G] Def. 3.1, Thm 3.2). K is n x n, both
+/// triangles, assembled again because the eigensolver destroyed it. Cost as add_modes(). Throws
+/// InputError where `spectrum` does not have as many values as there are pairs. Collective.
 template <class T>
 void modify(dist::DistMatrix<T>& K, const spectral::Eigenpairs<T>& pairs,
             const ModifiedSpectrum& spectrum);

@@ -15,30 +15,34 @@ enum class Outputs {
           ///< k = <d(s.f(x))/dw, d(s'.f(z))/dw>; one-hot seeds give the full kernel of n c rows
 };
 
-/// The empirical tangent kernel of a network at parameters w as a tile function, so that it is
-/// assembled, applied, decomposed and predicted with like every other kernel: per dense layer
-/// (A A^T weight_scale^2 + bias_scale^2) o (B B^T), A the layer's inputs, B the signals
-/// backpropagated from the outputs (side by side for the c seeds of the trace kernel), summed over
-/// the layers; J is never stored. For an antisymmetric network the mean over its two copies, one
-/// copy where both are equal to the bit. Evaluated in double; the text holds the architecture and
-/// the parameters' hash.
+/// The empirical tangent kernel of a network at parameters w as a tile function: it is assembled,
+/// applied, decomposed and used for predictions like every other kernel. For m rows it is the sum
+/// over the dense layers of (weight_scale^2 A A^T + bias_scale^2) o (B B^T), where A (m x fan_in)
+/// are the layer's inputs and B (m x fan_out) the adjoints of its outputs before the activation,
+/// backpropagated from the seeds (trace kernel: B of the c outputs side by side, and B B^T divided
+/// by c). J is never stored. For an antisymmetric network it is the mean over the two copies; where
+/// these are equal to the bit, only one is evaluated. Evaluated in double; the text holds the
+/// architecture and the parameters' hash.
 ///
-/// A prepared row holds, for each copy, the inputs of every layer but the first, and the signals of
-/// every layer but the last: c fan_out numbers, fan_out at the last hidden layer, where the c
-/// outputs' signals are one diagonal times their readout weights and are folded into one. An entry
-/// costs twice as many flops as a row has numbers. prepare(): a forward and c + 1 backward passes
-/// (one with one output or one hidden layer, or for Outputs::full), in batches of rows within 32
-/// MiB. prepare() and bytes_per_row() throw InputError where the rows do not have the network's
-/// inputs.
+/// A prepared row holds its input and, for each copy, the inputs of every layer but the first and
+/// the adjoints of every layer but the last: c fan_out numbers, or fan_out for Outputs::full and at
+/// the last hidden layer, where the adjoints of the c outputs are one diagonal times their readout
+/// weights and fold into one. An entry costs about twice as many flops as a row has numbers.
+/// prepare(): a forward and c + 1 backward passes (one backward pass with one output or one hidden
+/// layer, or for Outputs::full), in batches of rows within 32 MiB.
+///
+/// Local. Throws InputError where the number of parameters is not the network's; prepare() and
+/// bytes_per_row() where the rows do not have the network's inputs.
 std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs = Outputs::trace);
 
-/// Rows for Outputs::full: row i c + a is (x_i, e_a). Collective. n c x (d + c) by rows.
+/// Rows for Outputs::full, n c x (d + c) by rows for X n x d and c = `outputs`: row i c + a is
+/// (x_i, e_a). Collective.
 dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs);
 
-/// f(X; w), n x c by rows. Throws InputError where X does not have the network's inputs.
-/// Collective.
+/// f(X; w), n x c by rows for X n x d; w is the same on every rank. Collective. Throws InputError
+/// where X does not have the network's inputs.
 dist::RowBlock<double> outputs(const Network& network, std::span<const double> w,
                                const dist::RowBlock<double>& X);
 

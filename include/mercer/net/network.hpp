@@ -10,7 +10,7 @@
 #include "mercer/arch/architecture.hpp"
 #include "mercer/base/matrix.hpp"
 
-/// Finite networks from the architecture that also drives the kernel.
+/// Finite networks, built from the same architecture text as the kernel.
 namespace mercer::net {
 
 using arch::Parametrization;
@@ -36,13 +36,13 @@ struct DenseLayer {
   double bias_start = 1;
 };
 
-/// A network: a pure value that knows its layers and the layout of its parameters, which are kept
-/// apart, as one flat vector in the order W_0, b_0, W_1, b_1, ... of the architecture text (the
-/// second copy of the antisymmetric form after the first). Local.
+/// A network: its layers and the layout of its parameters, without the parameters. These are one
+/// flat vector in the order W_0, b_0, W_1, b_1, ... of the architecture text (the second copy of
+/// the antisymmetric form after the first). A pure value; all members are local.
 class Network {
  public:
-  /// Throws InputError where a width is missing, naming the token, and where a res( ) changes the
-  /// width.
+  /// Throws InputError where a width is missing or a res( ) changes the width (it names the token),
+  /// where the architecture does not end in dense, for inputs < 1, and for too many parameters.
   Network(const arch::Architecture& architecture, Index inputs, Parametrization parametrization,
           Start start);
 
@@ -58,7 +58,8 @@ class Network {
   /// "dense(64) relu dense(1); weight_std=...; bias_std=...; ntk; antisymmetric": canonical.
   std::string text() const;
 
-  /// Multiply-adds times two of one row: forward, and forward with backward.
+  /// Flops of one row in the dense layers (a multiply-add counts 2): of a forward pass, and of a
+  /// forward and a backward pass.
   double forward_flops() const;
   double gradient_flops() const;
 
@@ -76,16 +77,17 @@ class Network {
 };
 
 /// Forward and backward passes of one network over the m rows that a rank holds, in batches of
-/// rows, as GEMMs. Everything is allocated at construction: a call allocates nothing. When all rows
-/// fit into the memory that it was given, activations are kept from outputs() to gradient();
-/// otherwise the rows go through in batches and gradient() computes them again (4/3 of the flops).
-/// gradient() and jvp() with `kept` leave the kept activations as they are, every other call drops
-/// them. All matrices hold a row of the data set as a column. Throws InputError where shapes do not
-/// agree. Local; not thread-safe. T = double, float.
+/// rows, as GEMMs. Everything is allocated at construction: a call allocates nothing. Where the
+/// activations of all rows fit the given memory, they are kept from outputs() to gradient();
+/// otherwise gradient() computes them again batch by batch (4/3 of the flops). gradient() and jvp()
+/// with `kept` leave the kept activations as they are, every other call drops them. In all matrices
+/// a column is a row of the data set; p is the number of parameters, d and c those of inputs and
+/// outputs. Throws InputError where shapes do not agree. Local; not thread-safe. T = double, float.
 template <class T>
 class Evaluator {
  public:
-  /// `rows`: at most so many rows a call. `memory`: bytes for activations and signals.
+  /// `rows`: the most rows of a call. `memory`: bytes for activations and adjoints; at least those
+  /// of one row are taken.
   Evaluator(const Network& network, Index rows, double memory = 1e9);
   ~Evaluator();
   Evaluator(Evaluator&&) noexcept;
@@ -93,12 +95,13 @@ class Evaluator {
   /// F = f(X; w): X d x m, F c x m. 2 p m flops.
   void outputs(std::span<const T> w, MatrixView<const T> X, MatrixView<T> F);
 
-  /// g = J^T seed: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w), all p entries written. With
-  /// `kept` the caller says that w and X hold what they held in the last outputs(): 4 p m flops
-  /// where its activations were kept; 6 p m otherwise. `finished(first, count)` is called as soon
-  /// as g[first, first + count) is complete, once for each dense layer, from g's end to its
-  /// beginning (where rows go through in batches, during the last one), and `poll` between GEMMs:
-  /// so that an all-reduce can be started and driven on while the pass goes on. Both may be empty.
+  /// g = J^T seed for seed c x m: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w). All p entries
+  /// of g are written. `kept`: the caller asserts that w and X are unchanged since the last
+  /// outputs(); then 4 p m flops where the activations were kept, otherwise 6 p m. In the last
+  /// batch of rows `finished(first, count)` is called as soon as g[first, first + count) is
+  /// complete, once for each dense layer of each copy, from the end of g to its beginning, and
+  /// `poll` between GEMMs: so that an all-reduce can be started and progressed during the pass.
+  /// Both may be empty.
   struct Watch {
     std::function<void(Index first, Index count)> finished = {};
     std::function<void()> poll = {};
@@ -106,23 +109,25 @@ class Evaluator {
   void gradient(std::span<const T> w, MatrixView<const T> X, MatrixView<const T> seed,
                 std::span<T> g, bool kept, const Watch& watch = {});
 
-  /// F = J u, the directional derivative of the outputs along u (p entries): the linear model of
-  /// [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept` as in gradient(): 4 p m flops with it, 6 p
-  /// m otherwise.
+  /// F = J u (c x m), the directional derivative of the outputs along u (p entries): the linear
+  /// model of [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept` as in gradient(): 4 p m flops
+  /// where the activations were kept, otherwise 6 p m.
   void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
            bool kept = false);
 
-  /// What the tangent kernel is made of, for one copy and at most `rows_kept()` rows: for each
-  /// dense layer l its inputs A_l (fan_in x m, copied to `inputs[l]`) and the derivatives of
-  /// sum_a seed(a, j) f_a(x_j) with respect to its outputs, B_l (fan_out x m, to `signals[l]`),
-  /// without the copy's factor 1/sqrt(2). An empty view leaves that layer's out. With `kept` the
-  /// caller says that w and X hold what they held in the last signals(), with no other call since:
-  /// its forward pass serves again.
+  /// The factors of the tangent kernel, for one copy and at most rows_kept() rows: for each dense
+  /// layer l its inputs A_l (fan_in x m, copied to inputs[l]) and the adjoints of its outputs
+  /// before the activation, B_l (fan_out x m, copied to signals[l]): the derivatives of
+  /// sum_a seed(a, j) f_a(x_j) with respect to them, without the copy's factor 1/sqrt(2). An empty
+  /// view skips its layer, an empty span all layers. `kept`: the caller asserts that w and X are
+  /// unchanged since the last signals() and that no other call came between: its forward pass is
+  /// used again.
   void signals(std::span<const T> w_of_copy, MatrixView<const T> X, MatrixView<const T> seed,
                std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals,
                bool kept = false);
 
-  /// Rows whose activations fit at once, and whether that is all of them.
+  /// The number of rows whose activations fit the memory at once; whether all rows of all copies
+  /// do.
   Index rows_kept() const;
   bool keeps_all() const;
   /// Bytes that an evaluator holds, for the memory plan. Local, pure.

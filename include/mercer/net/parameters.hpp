@@ -11,13 +11,15 @@
 namespace mercer::net {
 
 /// Weight files: /parameters/layer0/W (fan_in x fan_out), /parameters/layer0/b (fan_out), ... in
-/// the order of the architecture text, the N(0, 1)-scaled weights in the NTK parametrisation, with
-/// the attributes `architecture`, `weight_std`, `bias_std`, `parametrization` and `start` at
-/// /parameters. The second copy of an antisymmetric network lies under /parameters/mirror. A file
-/// written elsewhere needs only the datasets and `architecture`: sqrt(2), 0, ntk and gaussian stand
-/// for what is left out, or the caller's deviations.
+/// the order of the architecture text, with the attributes `architecture`, `weight_std`,
+/// `bias_std`, `parametrization` and `start` at /parameters. In the NTK parametrisation W is stored
+/// without its factor sigma_w/sqrt(fan_in). The second copy of an antisymmetric network is under
+/// /parameters/mirror. A file written elsewhere needs only the datasets and `architecture`, and may
+/// have its attributes at the root. Defaults of the others: weight_std sqrt(2) and bias_std 0 or
+/// what the caller gives, ntk, gaussian.
 
-/// Writes w, which is the same on every rank. Collective.
+/// Writes w, which must be the same on every rank. Collective. Throws InputError where w does not
+/// have network.parameters() entries.
 template <class T>
 void write(io::Hdf5File& file, const Network& network, std::span<const T> w);
 
@@ -25,17 +27,19 @@ struct StoredNetwork {
   Network network;
   std::vector<double> parameters;  ///< on every rank
 };
-/// `left_out`: the deviations where the file states none. Throws InputError: no /parameters, no
-/// architecture, a layer that is missing or of another shape than the architecture says (both
-/// shapes named), values that are not finite. Collective.
+/// The network that a file describes, and its parameters. `left_out`: the deviations where the file
+/// states none. Throws InputError: no /parameters, no architecture, a layer that is missing, one
+/// too many, or one of another shape than the architecture says (both shapes named), values that
+/// are not finite. Collective.
 StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out = {});
 
-/// The parameters alone, for a network that is known. A file of one copy serves both copies of an
-/// antisymmetric network. Throws InputError where the file's architecture or parametrisation is
-/// another one, or a weight_std or bias_std that it states. Collective.
+/// The parameters only, for a network that is known. A file of one copy is used for both copies of
+/// an antisymmetric network. Throws InputError as read_network(), and where the file's
+/// architecture, parametrisation, or a weight_std or bias_std that it states, differs from the
+/// network's, or where it holds two copies and the network has one. Collective.
 std::vector<double> read_parameters(const io::Hdf5File& file, const Network& network);
 
-/// A hash of the parameters' bits, the same on every rank that holds the same ones. Local.
+/// A hash of the bits of the parameters. Local.
 template <class T>
 std::uint64_t hash(std::span<const T> w);
 

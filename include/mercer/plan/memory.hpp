@@ -5,10 +5,11 @@
 
 namespace mercer::plan {
 
-/// What each rank may hold in all, and what sets it: what the machine and the job's control group
-/// leave over the ranks that share them, and ulimit -v and -d of each. Collective.
+/// The memory that each rank may hold in all, and what limits it. The least, over the ranks, of
+/// what the machine and the job's control group still leave, divided by the ranks on the node, and
+/// of ulimit -v and -d; plus what the rank holds already. Collective, the same on all ranks.
 MemoryRoom memory_per_rank(const comm::Communicator& comm);
-/// The same for `ranks` ranks on a machine like this one. Collective.
+/// The same where `ranks` ranks share each node. Collective.
 MemoryRoom memory_per_rank(const comm::Communicator& comm, int ranks);
 
 /// Ranks of `comm` that share this rank's node. Collective.

@@ -18,16 +18,16 @@ struct Stage {
   double sent = 0;     ///< bytes that a rank sends
 };
 
-/// `cost` on a machine, beside `data` bytes of rows. What is sent over a network that is not stated
-/// is left out, as it is of the time. Local.
+/// `cost` on a machine, with `data` bytes of rows held besides. Cost::network counts, in `sent` and
+/// in the time, only where the machine's network was stated. Local.
 Stage stage(std::string name, std::string method, const Cost& cost, const Machine& machine,
             double data);
 
-/// What a job will take, stage by stage, before anything is allocated.
+/// What a job will take, stage by stage, before anything is allocated. Local.
 class Plan {
  public:
-  /// `baseline`: what a rank holds before it starts (MPI, libraries), measured and
-  /// rounded up. `timed`: the stages' seconds are predictions for this machine, to be shown.
+  /// `baseline`: bytes that a rank holds before the job starts (MPI, libraries), measured and
+  /// rounded up. `timed`: the stages' seconds are predictions for a machine, and text() shows them.
   explicit Plan(double baseline, bool timed = false) : baseline_(baseline), timed_(timed) {}
   void stage(Stage stage) { stages_.push_back(std::move(stage)); }
   void stage(std::string name, double bytes, double flops, std::string method = {}) {
@@ -38,13 +38,13 @@ class Plan {
   double peak() const;  ///< bytes a rank, baseline included
   double flops() const;
   double seconds() const;
-  double sent() const;  ///< bytes by a rank
+  double sent() const;  ///< bytes sent by a rank
   /// The table: one line a stage, and the peak.
   std::string text() const;
   /// One object a stage: name, method, bytes, flops, seconds, sent.
   nlohmann::ordered_json json() const;
-  /// Empty where the peak is at most `limit` bytes a rank; else one line: which stage exceeds it,
-  /// and what can be done. `whose`: the limit in words, "of `memory_limit`".
+  /// Empty where the peak is at most `limit` bytes a rank; else one line: the stage that needs
+  /// most, and what can be done. `whose`: the limit in words, "of `memory_limit`".
   std::string excess(double limit, const std::string& whose) const;
 
  private:
@@ -53,7 +53,7 @@ class Plan {
   std::vector<Stage> stages_;
 };
 
-/// "0.25 s", "12.3 s", "4.5 min", "3.2 h", "12 days".
+/// "0.250 s", "12 s", "4.5 min", "3.2 h", "12 days", "2.5 years".
 std::string format_seconds(double seconds);
 
 }  // namespace mercer::plan

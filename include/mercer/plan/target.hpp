@@ -10,42 +10,44 @@
 
 namespace mercer::plan {
 
-/// What ranks, nodes, ranks_per_node, latency and network_bandwidth say; 0: not given.
+/// The options ranks, nodes, ranks_per_node, latency and network_bandwidth; 0: not given.
 struct TargetOptions {
   Index ranks = 0, nodes = 0, ranks_per_node = 0;
   double latency = 0;    ///< seconds of a message between two nodes
   double bandwidth = 0;  ///< bytes a second that a node sends, all of its ranks together
 
   bool given() const { return *this != TargetOptions{}; }
-  /// Throws InputError: counts below 1, figures that are not positive, three counts that
-  /// contradict one another. Local.
+  /// Throws InputError: a count that is negative or above 1e8, a latency or bandwidth that is
+  /// negative or not finite, more nodes than ranks, three counts that contradict one another.
+  /// Local.
   void validate() const;
   bool operator==(const TargetOptions&) const = default;
 };
 
-/// The ranks that a plan is for.
+/// The ranks that a plan is made for.
 struct Target {
   int ranks = 1, nodes = 1, ranks_per_node = 1;
   dist::GridShape shape{1, 1};
-  bool other = false;  ///< not those of this run
+  bool other = false;  ///< other ranks than those of this run
 };
 
-/// The ranks of `options`: by default this run's, or where others are asked for as many to a node
-/// as this machine has cores for their threads. `grid`: "PxQ" for the target's ranks, or empty.
-/// Throws InputError. Collective.
+/// The ranks that `options` describe; this run's where neither ranks nor nodes are given. Ranks per
+/// node by default: ranks/nodes where both are given, else as many as this machine has cores for,
+/// with `threads` each. `grid`: "PxQ" for the target's ranks, or empty. Throws InputError (options,
+/// grid). Collective.
 Target target_of(const TargetOptions& options, const std::string& grid, int threads,
                  const comm::Communicator& comm);
 
-/// A machine's coefficients as they are for a target, and what had to be assumed for that, one line
-/// each.
+/// A machine's coefficients for a target, and the assumptions behind them, one line each.
 struct TargetMachine {
   Machine machine;
   std::vector<std::string> assumptions;
 };
-/// Rates of a rank: `measured`'s. Messages: those of latency and network_bandwidth, a node's
-/// bandwidth shared by its ranks; else, within one node, those that were measured; else, where
-/// `measured`'s ranks lay on several nodes, its own; else kNetworkLatency and kNodeBandwidth.
-/// Whatever was not stated or measured is among the assumptions. Local.
+/// The rates of a rank are those of `measured`. Latency and bandwidth of messages are those stated
+/// in `options`, a node's bandwidth shared by its ranks. Where neither is stated they are the
+/// measured ones, if the target is one node or `measured` was on several. Where only one is stated,
+/// or for several nodes none was measured, kNetworkLatency and kNodeBandwidth fill in. Whatever was
+/// not stated or measured is listed in the assumptions. Local.
 TargetMachine machine_of(const Machine& measured, const Target& target,
                          const TargetOptions& options);
 

@@ -9,9 +9,9 @@
 
 namespace mercer::report {
 
-/// Wall-clock seconds of a run's phases, by name, in the order of their first start; phases that
-/// are entered again add up, and one within another (S made anew in the midst of training) is not
-/// counted in that. Local but for summary().
+/// Wall-clock seconds of a run's phases, by name, in the order of their first start. Phases of one
+/// name add up; a phase inside another (S refreshed during training) does not count towards the
+/// outer one. Local, except summary().
 class Phases {
  public:
   class Scope {
@@ -45,12 +45,12 @@ class Phases {
     std::string name;
     double min = 0, mean = 0, max = 0;  ///< over the ranks
   };
-  /// Collective; every rank has entered the same phases.
+  /// Every rank must have entered the same phases in the same order. Collective.
   std::vector<Summary> summary(const comm::Communicator& comm) const;
 
  private:
   std::vector<std::pair<std::string, double>> seconds_;
-  Scope* open_ = nullptr;  ///< the innermost phase that goes on
+  Scope* open_ = nullptr;  ///< the innermost open phase
 };
 
 }  // namespace mercer::report

@@ -8,17 +8,17 @@ namespace mercer::report {
 
 enum class ProgressMode { automatic, always, never };
 
-/// Progress of one long stage on standard error: a bar with the time left on a terminal, a line now
-/// and then (every 10 seconds) in a log; `always` prints the lines without a terminal from the
-/// start, `never` nothing. Nothing is printed for a stage that ends within two seconds, nor where
-/// `speaks` is false (all ranks but one). Local. Observation never changes the computation.
+/// Progress of one long stage on standard error, with the time left: a bar on a terminal, else a
+/// line every 10 seconds. `automatic` prints nothing in the first two seconds of a stage, `always`
+/// from the start on, `never` nothing. `speaks` is true on one rank, which prints. Local.
+/// Observation never changes the computation.
 class Progress {
  public:
   Progress(std::string stage, ProgressMode mode, bool speaks);
   ~Progress();  ///< clears the bar
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  /// `share` done, 0 ... 1, and what else is worth a word.
+  /// `share`: the part that is done, 0 ... 1. `note`: printed behind the time left.
   void update(double share, const std::string& note = {});
 
  private:

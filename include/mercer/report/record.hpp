@@ -11,9 +11,9 @@
 
 namespace mercer::report {
 
-/// What a run says of itself: once as the root attributes of its HDF5 result, once as one JSON
-/// object. version, git and the starting time are filled in by the constructor.
+/// The record of a run, written both as root attributes of its HDF5 result and as one JSON object.
 struct Record {
+  /// Fills in version, git and started.
   Record();
 
   std::string driver, version, git, command, started;                ///< started: ISO 8601, UTC
@@ -25,42 +25,43 @@ struct Record {
   std::string kernel;     ///< canonical text
   std::string data_hash;  ///< 16 hexadecimal digits; empty where there are no data
   std::string method;
-  double flops = 0;  ///< of the whole run, as planned: gflops is flops over seconds
+  double flops = 0;  ///< of the whole run, as planned: gflops of json() is 1e-9 flops/seconds
   double residual = -1, orthogonality = -1;  ///< -1: not measured (null in the record)
   nlohmann::ordered_json result = nlohmann::ordered_json::object();
   std::string status = "ok";
   double seconds = 0;  ///< wall clock, from the start of the run to its end
   double seconds_at_write =
-      -1;  ///< the same clock when the HDF5 result was begun; -1: there is none
-  /// What the run was made with: one text an entry, by library.
+      -1;  ///< the same clock when writing the HDF5 result began; -1: there is none
+  /// report::libraries() of the run.
   nlohmann::ordered_json libraries = nlohmann::ordered_json::object();
 
-  /// The root attributes mercer_version, git, libraries (JSON text), command, ranks, grid, nb,
-  /// precision, kernel, n, data_hash ("none" without data), started, and seconds, which are
-  /// seconds_at_write: the attribute seconds_cover says so. Collective.
+  /// Writes the root attributes mercer_version, git, libraries (JSON text), command, ranks, grid,
+  /// nb, precision, kernel, n, data_hash ("none" without data), started, seconds (that is,
+  /// seconds_at_write) and seconds_cover, which says what seconds are. Collective.
   void write_attributes(io::Hdf5File& file) const;
-  /// The object with phases, gflops, peak_memory_bytes (largest rank) and bytes_sent (sum over the
-  /// ranks) added; a NaN or infinity becomes null. Collective; the same on every rank.
+  /// The record as an object, with phases, gflops, peak_memory_bytes (of the rank with most) and
+  /// bytes_sent (sum over the ranks) added; a NaN or infinity becomes null. Collective.
   nlohmann::ordered_json json(const Phases& phases, const comm::Communicator& comm) const;
 };
 
-/// Writes the object to `path` ("-": standard output) from rank 0, by way of a temporary name.
-/// Throws RunError on all ranks where that fails. Collective.
+/// Writes the object from rank 0 to `path` ("-": standard output), under a temporary name that is
+/// renamed when complete. Throws RunError on all ranks where that fails. Collective.
 void write_json(const comm::Communicator& comm, const std::string& path,
                 const nlohmann::ordered_json& object);
 
 /// The same for a text, such as a table.
 void write_text(const comm::Communicator& comm, const std::string& path, const std::string& text);
 
-/// Throws InputError where a result is asked for under a name that promises another format: an
-/// result that does not end in .h5 or .hdf5, a record that ends as HDF5, pictures or tables do.
-/// Places that are no files (/dev/null) may have any name. Local.
+/// Throws InputError where a name promises another format than is written: an HDF5 result `out`
+/// that does not end in .h5 or .hdf5, a record `json` that ends as HDF5, pictures or tables do.
+/// Places that are not files (/dev/null) may have any name. Local.
 void check_name(const std::string& out, const std::string& json);
 
-/// Throws InputError on all ranks, naming `option` and the path, where a file could not be created
-/// at `path`: to be called before the work. Leaves nothing behind. HDF5 goes to files only, texts
-/// and pictures to pipes and devices too. Collective.
+/// What is written to a place: HDF5 to files only, texts and pictures to pipes and devices too.
 enum class Content { hdf5, text };
+/// Throws InputError on all ranks, naming `option` and the path, where rank 0 cannot write
+/// `content` to `path` ("-": standard output, which always can): to be called before the work.
+/// Leaves nothing behind. Collective.
 void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
                     const std::string& path);
 

@@ -12,16 +12,16 @@ struct ReplicatedPairs {
   Matrix<double> vectors;      ///< m x m on rank 0; empty on the others
 };
 
-/// All eigenpairs of a symmetric m x m matrix that every rank has: the dense problems inside block
-/// Krylov (Rayleigh-Ritz) and of low-rank preconditioners. Small ones by LAPACK on rank 0, others
-/// block-cyclically by the direct solver that the cost model chooses, on as many of the ranks as
-/// have work (some 256 x 256 entries each); only rank 0's T decides about the bits of the small
-/// ones. Collective. Cost: some 5 m^3 flops over these ranks; memory: on rank 0 m^2 numbers for the
-/// vectors and two or three times m^2 of workspace, on the others their shares; sent: m^2 numbers
-/// to rank 0. Throws RunError where a solver fails or T is not finite, on every rank.
+/// All eigenpairs of a symmetric m x m matrix that every rank holds: the dense problems inside
+/// block Krylov (Rayleigh-Ritz) and of low-rank preconditioners. Small ones are solved by LAPACK on
+/// rank 0, from rank 0's T alone; others block-cyclically by the direct solver that the cost model
+/// chooses, on as many of the ranks as have at least some 256 x 256 entries each. Collective. Cost:
+/// some 5 m^3 flops over these ranks; memory: on rank 0 m^2 numbers for the vectors and two or
+/// three times m^2 of workspace, on the others their shares; sent: m^2 numbers to rank 0. Throws
+/// RunError on every rank where a solver fails or T is not finite.
 ReplicatedPairs replicated_eigenpairs(const comm::Communicator& comm, MatrixView<const double> T);
 
-/// How many of `ranks` it works on. Local, pure.
+/// On how many of `ranks` replicated_eigenpairs() works. Local, pure.
 int replicated_ranks(Index m, int ranks);
 
 }  // namespace mercer::spectral

@@ -9,21 +9,22 @@
 namespace mercer::spectral {
 
 /// Writes /eigenvalues (k, descending, of K = k/n), /eigenvalue_next, /eigenvectors (n x k; absent
-/// for values only), /residuals with the attribute `measured` (exact or estimated) and the root
-/// attribute `orthogonality`, these two where they were measured. Collective.
+/// for values only), /residuals with the attribute `measured` (exact or estimated), and the root
+/// attributes trace, method and orthogonality; residuals and orthogonality only where they were
+/// measured. Collective.
 template <class T>
 void write(io::Hdf5File& file, const Eigenpairs<T>& pairs);
 
-/// What stored pairs must belong to before they are used again.
+/// The kernel and the data that stored pairs must belong to.
 struct Expected {
   std::string kernel;  ///< canonical text
   Index n = 0;
   std::uint64_t data_hash = 0;
 };
 
-/// Reads what write() wrote, onto `grid` with block size nb. Throws InputError, naming the
-/// difference, where kernel, n or data hash are others, and where there are no eigenvectors.
-/// Collective.
+/// Reads what write() wrote, onto `grid` with block size nb. Throws InputError where the file's
+/// kernel, n or data hash differ from `expected` (it names the difference), where there are no
+/// eigenvectors, and where the pairs are not finite or not in descending order. Collective.
 template <class T>
 Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
                    const dist::ProcessGrid& grid, Index nb);

@@ -11,16 +11,18 @@
 
 namespace mercer::train {
 
-/// Chosen eigenvectors v_i of K, by rows, to follow a residual along: theory predicts v_i^T r_t =
-/// prod_t (1 - eta_t n lambda_i s_i) v_i^T r_0, s_i the eigenvalue of S for v_i ([G] Thm 4.1).
+/// Chosen eigenvectors v_i of K, by rows, along which the residual is measured. Linear theory ([G]
+/// Thm 4.1) predicts v_i^T r_t = prod_t (1 - eta_t n lambda_i s_i) v_i^T r_0, s_i the eigenvalue of
+/// S for v_i.
 template <class T>
 class Directions {
  public:
   Directions() = default;  ///< none
-  /// `which`: from 1, ascending, at most the number of pairs. `ratio`: s_i of all pairs
-  /// (g(lambda_i)/lambda_i, 1 beyond k); empty where S is the identity or does not share K's
-  /// eigenvectors (the prediction then is that of S = I). Throws InputError naming what in `which`
-  /// is not there or does not ascend. From pairs by rows (local) or on the grid (collective).
+  /// From pairs by rows (local) or on the grid (collective). `which`: the numbers i, from 1,
+  /// ascending, at most the number of pairs. `ratio`: s_i of all pairs (g(lambda_i)/lambda_i, 1
+  /// beyond k); empty where S is the identity or does not share K's eigenvectors (the prediction is
+  /// then that of S = I). Throws InputError naming the i that is out of range or does not ascend,
+  /// RunError where `ratio` has fewer entries than there are pairs.
   Directions(const spectral::TopPairs& pairs, std::span<const Index> which,
              std::span<const double> ratio);
   Directions(const spectral::Eigenpairs<double>& pairs, std::span<const Index> which,
@@ -28,13 +30,14 @@ class Directions {
 
   bool empty() const { return which_.empty(); }
   const std::vector<Index>& which() const { return which_; }
-  /// lambda_i s_i n: one step of rate eta multiplies v_i^T r by 1 - eta times this.
+  /// n lambda_i s_i: a step of rate eta multiplies v_i^T r by 1 - eta times this.
   const std::vector<double>& rates() const { return rates_; }
-  /// |v_i^T r| (2-norm over the outputs), R c x m. 2 c m flops a direction. Collective.
+  /// |v_i^T r| (2-norm over the outputs) for the residuals R, c x m of this rank's rows. 2 c m
+  /// flops for each direction. Collective.
   std::vector<double> measure(const comm::Communicator& comm, MatrixView<const T> R) const;
 
  private:
-  /// which_ and rates_; the columns of V that are wanted.
+  /// Sets which_ and rates_; returns the columns of V that are needed.
   std::vector<Index> choose(Index n, std::span<const double> lambda, std::span<const Index> which,
                             std::span<const double> ratio);
   std::vector<Index> which_;

@@ -7,32 +7,32 @@
 
 namespace mercer::train {
 
-/// The sum over the ranks of a gradient, in place, started bucket by bucket while the backward pass
-/// that writes it goes on (from the last layer to the first); the pass drives it on by watch().poll
-/// between its GEMMs (comm::StartedSums). The same bits on every rank and, for a given number of
-/// ranks, in every run.
+/// The sum of a gradient over the ranks, in place. It is started bucket by bucket during the
+/// backward pass, which completes the gradient from the last layer to the first and lets the sums
+/// progress by calling watch().poll between its GEMMs (comm::StartedSums). The same bits on every
+/// rank and, for a given number of ranks, in every run.
 ///
-/// All ranks start the same reductions in the same order, because Evaluator::gradient announces the
-/// same ranges in the same order on every rank, whatever its number of rows, none included.
+/// All ranks start the same reductions in the same order, because Evaluator::gradient() announces
+/// the same ranges in the same order on every rank, also on one without rows.
 template <class T>
 class GradientSum {
  public:
   struct Options {
-    Index bucket = 1 << 18;  ///< elements (up to 2^27): layers are gathered up to it, or cut to it
-    bool overlap = true;     ///< false: one blocking all-reduce in finish(), to compare with
+    Index bucket = 1 << 18;  ///< elements, up to 2^27: layers are joined or cut to this size
+    bool overlap = true;     ///< false: one blocking all-reduce in finish(), for comparison
   };
-  /// For the gradient g (p entries, the same p on every rank), which must outlive this. One object
-  /// serves all steps; the first one allocates about p elements (on two ranks half of that). Local.
-  /// Throws InputError for a bucket that is not possible.
+  /// For the gradient g (p entries, the same p on every rank), which must outlive this object. One
+  /// object serves all steps; the first step allocates about p elements (on two ranks half of
+  /// that). Local. Throws InputError for a bucket outside 1 ... 2^27.
   GradientSum(const comm::Communicator& comm, std::span<T> g, const Options& options);
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;
 
-  /// For Evaluator::gradient of the last batch of a step: refers to this object. Both calls are
-  /// empty without overlap and on one rank. Local.
+  /// Callbacks for Evaluator::gradient(), which refer to this object; both are empty without
+  /// overlap and on one rank. Local.
   typename net::Evaluator<T>::Watch watch();
-  /// Starts what was not started, waits for all. Collective. g then holds the sum. Throws RunError
-  /// (on all ranks) where the pass announced some entries of g, but not each of them once.
+  /// Starts the remaining sums and waits for all; g then holds the sum. Collective. Throws
+  /// RunError, on all ranks, where the number of announced entries of g is neither 0 nor p.
   void finish();
 
   double waiting() const { return waiting_; }  ///< seconds spent in finish() since construction
@@ -47,7 +47,7 @@ class GradientSum {
   std::span<T> g_;
   Options options_;
   Index pending_begin_ = 0, pending_end_ = 0;  ///< announced, not yet started
-  Index started_ = 0;                          ///< entries of this step
+  Index started_ = 0;                          ///< entries whose sum was started in this step
   comm::StartedSums<T> sums_;
   double waiting_ = 0;
   Index bytes_ = 0;

@@ -1,5 +1,5 @@
-// Kernel ridge regression on a table: the ridge by leave-one-out, the model saved, loaded, and asked
-// about new rows.     mpirun -n 2 ridge TRAIN.csv NEW.csv MODEL.h5
+// Kernel ridge regression on a table: the ridge is chosen by leave-one-out, the model is saved,
+// loaded, and used to predict new rows.     mpirun -n 2 ridge TRAIN.csv NEW.csv MODEL.h5
 #include <cstdio>
 
 #include "mercer/comm/environment.hpp"
@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   auto sets = data::load(argv[1], "", {.standardize = true}, comm);
   const auto kernel = gram::Source::function(
       kernel::make({.architecture = arch::parse("dense relu dense", {.bias_std = 1})}));
-  jobs::Monitor monitor;  // says nothing; derive from it to see phases and progress
+  jobs::Monitor monitor;  // silent; derive from it to see phases and progress
   const jobs::RidgeOptions options{.choice = krr::RidgeCriterion::leave_one_out};
   const auto plan = jobs::plan(options, kernel, sets, jobs::Resources::of(grid), comm);
   const auto fit = jobs::fit<double>(plan, kernel, sets, grid, monitor);

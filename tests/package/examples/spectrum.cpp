@@ -1,5 +1,5 @@
-// The top eigenpairs of a kernel of one's own, or of one that a text tells, on rows that are in
-// memory, by block Krylov: K is never assembled.     mpirun -n 2 spectrum N ["gaussian(bandwidth=1)"]
+// The top eigenpairs of a user-defined kernel, or of one given as text, on rows that are in memory,
+// by block Krylov: K is never assembled.     mpirun -n 2 spectrum N ["gaussian(bandwidth=1)"]
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>

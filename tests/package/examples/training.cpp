@@ -1,5 +1,5 @@
-// A wide network trained by preconditioned gradient descent: S is flat on the top ten eigenvalues of
-// the NTK of its architecture.     mpirun -n 2 training
+// A wide network trained by preconditioned gradient descent: S is flat on the top ten eigenvalues
+// of the NTK of its architecture.     mpirun -n 2 training
 #include <cstdio>
 
 #include "mercer/comm/environment.hpp"
