@@ -319,7 +319,7 @@ TEST(BadInput, Splits) {
   expect_parts(with("0,1\n1,0\n0,0\n", "x"), {"mask.csv", "no split column 'x'", "no header"});
   expect_parts(with("a,b\n0,1\n1,0\n0,0\n", "x"), {"mask.csv", "'x'", "names a, b"});
   expect_parts(with("a,b\n0,1\n1\n0,0\n", "b"), {"mask.csv", "row 3", "has 1 columns"});
-  expect_parts(with("0\n2\n1\n", "0"), {"mask.csv", "row 2", "'2'", "0 or 1", "True"});
+  expect_parts(with("0\n2\n1\n", "0"), {"mask.csv", "row 2", "'2'", "is not 0, 1, False or True"});
   expect_parts(with("0\n\"\"\n1\n", "0"), {"mask.csv", "row 2", "''"});
   expect_parts(with("t\n0\nmaybe\n1\n", "t"), {"mask.csv", "row 3, column 1", "'maybe'"});
   expect_parts(with("0\n0\n0\n", "0"), {"no test rows"});

@@ -278,7 +278,7 @@ TEST(CsvColumns, BehindSeparatorsAtTheEndsOfLinesThereIsNothing) {
     const auto set = train_of(folder.write("x.csv", text));
     ASSERT_EQ(set.dimension(), 2);
     expect_values(set, 2);
-    EXPECT_TRUE(says(set, "no column is read after it")) << all_notes(set);
+    EXPECT_TRUE(says(set, "read after")) << all_notes(set);
     const auto split =
         data::load(folder.write("t.csv", "1,2,3\n4.5,5,6\n"), folder / "x.csv", {}, world());
     EXPECT_EQ(split.test->outputs(), 1);

@@ -139,7 +139,7 @@ class Overwriting(PipeTest):
         a = self.path("a.h5")
         for first, second in (("--out", "--json"), ("--checkpoint", "--json"), ("--out", "--plot")):
             with self.subTest(first=first, second=second):
-                self.refuse([second, "the lock of " + first], "mercer-krr", *job, first, a, second, a + ".lock", ranks=0)
+                self.refuse([second, "the lock file of " + first], "mercer-krr", *job, first, a, second, a + ".lock", ranks=0)
         os.symlink(a, self.path("l.json"))  # leads to nothing yet
         self.refuse(["--out", "--json", "are one file"], "mercer-krr", *job, "--out", a, "--json", self.path("l.json"), ranks=0)
 

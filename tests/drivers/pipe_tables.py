@@ -194,7 +194,7 @@ class Tables(PipeTest):
         self.refuse(["numbers.csv", "20 columns", "numbers.csv:COLUMN"], "mercer-krr", "--train", table, "--split",
                     self.path("numbers.csv"), *JOB, ranks=0)
         wrong = self.table("wrong.csv", ([*chosen[:-1], "yes"],), "test")
-        self.refuse(["wrong.csv", "row 121", "'yes'", "0 or 1", "False or True"], "mercer-krr", "--train", table, "--split",
+        self.refuse(["wrong.csv", "row 121", "'yes'", "is not 0, 1, False or True"], "mercer-krr", "--train", table, "--split",
                     wrong, *JOB, ranks=0)
 
     def test_a_model_of_a_split_predicts_other_rows_too(self):
