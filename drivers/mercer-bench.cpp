@@ -17,6 +17,9 @@ namespace {
 
 namespace po = boost::program_options;
 
+constexpr double kMostRows = 1e9;
+constexpr Index kDepth = 3;  // hidden layers of the kernels that are timed
+
 /// The command line of a benchmark: options that all of them have, and a group of its own.
 struct BenchLine {
   CommonOptions common;
@@ -37,12 +40,9 @@ struct BenchLine {
     add()("repeat", po::value(&repeat)->default_value(by_default),
           "runs of each; medians are printed");
   }
-  /// The kernel function that the options ask for; with `deep` an NTK has three hidden layers
-  /// unless they say otherwise. Throws InputError for a kernel matrix from a file.
-  gram::Source kernel(const std::string& job, const comm::Communicator& comm, bool deep = true) {
+  /// The kernel function that the options ask for. Throws InputError for a matrix from a file.
+  gram::Source kernel(const std::string& job, const comm::Communicator& comm) const {
     if (repeat < 1) throw InputError("--repeat {}: give at least 1", repeat);
-    if (deep && !line.given("arch") && !line.given("depth") && !line.empirical_kernel())
-      line.assume_depth(3);
     auto source = line.kernel_source(comm);
     if (source.is_stored())
       throw InputError("--kernel {}: {} takes a function", source.text(), job);
@@ -65,6 +65,15 @@ void at_least(const char* option, Number value, double least) {
     throw InputError("{} {}: give at least {}", option, value, least);
 }
 
+std::vector<double> positive_numbers(const std::string& option, const std::string& text,
+                                     double most) {
+  auto numbers = parse_numbers(option, text);
+  for (const double x : numbers)
+    if (!(x > 0 && x <= most))
+      throw InputError("{} {}: {} is not a positive number up to {}", option, text, x, most);
+  return numbers;
+}
+
 std::vector<Index> whole_numbers(const std::string& option, const std::string& text, double least,
                                  double most) {
   std::vector<Index> numbers;
@@ -85,7 +94,7 @@ int finish(Session& session, bench::Json rows) {
 int gram(int argc, char** argv, const comm::Communicator& comm) {
   Index n = 8192, d = 784;
   BenchLine job("gram [options]", "Assembly of K beside p?syrk and dgemm.");
-  job.line.add_kernel();
+  job.line.add_kernel(kDepth);
   job.add()("n", po::value(&n)->default_value(n), "points")("d", po::value(&d)->default_value(d),
                                                             "their dimension");
   job.add_repeat(5);
@@ -106,25 +115,25 @@ int gram(int argc, char** argv, const comm::Communicator& comm) {
 int eig(int argc, char** argv, const comm::Communicator& comm) {
   std::string sizes = "2000,5000", fractions = "1,0.25,0.0333333";
   BenchLine job("eig [options]", "Every direct eigensolver beside the one that Mercer chooses.");
-  job.line.add_kernel();
+  job.line.add_kernel(kDepth);
   job.add()("sizes", po::value(&sizes)->default_value(sizes), "values of n")(
       "fractions", po::value(&fractions)->default_value(fractions), "values of k/n");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
+  const auto n = whole_numbers("--sizes", sizes, 1, kMostRows);
+  const auto shares = positive_numbers("--fractions", fractions, 1);
   const auto kernel = job.kernel("eig", comm);
   Session session(job.line, job.common, comm);
   session.begin(0, 16, job.common.nb, kernel.text(), 0);
   if (session.stop_at_plan(session.plan())) return 0;
-  return finish(session, bench::eigensolvers(job.on(session), kernel.kernel(),
-                                             parse_numbers("--sizes", sizes),
-                                             parse_numbers("--fractions", fractions)));
+  return finish(session, bench::eigensolvers(job.on(session), kernel.kernel(), n, shares));
 }
 
 std::vector<spectral::Method> direct_solvers(const std::string& text) {
   std::vector<spectral::Method> methods;
   if (text == "none") return methods;
   for (const auto& word : words(text)) {
-    methods.push_back(spectral::parse_method(word));
+    methods.push_back(of_option("--against", [&] { return spectral::parse_method(word); }));
     if (methods.back() == spectral::Method::krylov)
       throw InputError("--against krylov: give direct solvers, or none");
   }
@@ -133,12 +142,12 @@ std::vector<spectral::Method> direct_solvers(const std::string& text) {
 
 int krylov(int argc, char** argv, const comm::Communicator& comm) {
   bench::KrylovBench options{.data = "sphere:d=16"};
-  std::string second, sizes = "4000,8000", fractions = "0.02,0.05",
-                      against = "elpa1,elpa2,scalapack", storage = "double";
+  std::string sizes = "4000,8000", fractions = "0.02,0.05", against = "elpa1,elpa2,scalapack",
+              storage = "double";
   BenchLine job("krylov [options]",
                 "The top k eigenpairs by block Krylov beside the direct solvers.");
-  job.line.add_data(options.preparation, options.data, second, false);
-  job.line.add_kernel();
+  job.line.add_data(options.preparation, options.data);
+  job.line.add_kernel(kDepth);
   job.add()("sizes", po::value(&sizes)->default_value(sizes),
             "values of n: the first n rows of the set, or a synthetic set of n rows")(
       "fractions", po::value(&fractions)->default_value(fractions), "values of k/n")(
@@ -150,7 +159,8 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
       "basis", po::value(&options.basis)->default_value(0), "columns before a restart; 0: chosen");
   job.add_repeat(3);
   if (!job.line.parse(argc, argv, comm)) return 0;
-  if (!second.empty()) throw InputError("--data2: mercer-bench krylov takes one set");
+  const auto n = whole_numbers("--sizes", sizes, 1, kMostRows);
+  const auto shares = positive_numbers("--fractions", fractions, 1);
   options.against = direct_solvers(against);
   options.storage = gram::parse_storage(storage);
   options.preparation.seed = job.common.seed;
@@ -158,16 +168,14 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
   Session session(job.line, job.common, comm);
   session.begin(0, 0, job.common.nb, kernel.text(), 0);
   if (session.stop_at_plan(session.plan())) return 0;
-  return finish(session, bench::krylov(job.on(session), options, kernel.kernel(),
-                                       parse_numbers("--sizes", sizes),
-                                       parse_numbers("--fractions", fractions)));
+  return finish(session, bench::krylov(job.on(session), options, kernel.kernel(), n, shares));
 }
 
 int products(int argc, char** argv, const comm::Communicator& comm) {
   bench::ProductBench options;
   BenchLine job("operator [options]",
                 "Products of K with a block of vectors, for every way of keeping K, beside dgemm.");
-  job.line.add_kernel();
+  job.line.add_kernel(kDepth);
   job.add()("n", po::value(&options.n)->default_value(8192), "points")(
       "d", po::value(&options.d)->default_value(784), "their dimension")(
       "block", po::value(&options.block)->default_value(64), "vectors in a block");
@@ -191,12 +199,12 @@ int products(int argc, char** argv, const comm::Communicator& comm) {
 int cg(int argc, char** argv, const comm::Communicator& comm) {
   bench::CgBench options;
   data::Options preparation;
-  std::string data = "sphere:n=4000,d=10,degree=2", second, ranks = "600";
+  std::string data = "sphere:n=4000,d=10,degree=2", ranks = "600";
   Index n = 0;
   BenchLine job("cg [options]",
                 "Iterations of block conjugate gradients for (K + gamma I) A = Y: plain, and "
                 "preconditioned.");
-  job.line.add_data(preparation, data, second, false);
+  job.line.add_data(preparation, data);
   job.line.add_kernel();
   job.add()("n", po::value(&n)->default_value(0), "the first n rows only; 0: all (as --limit)")(
       "ridge-relative", po::value(&options.ridge)->default_value(1e-3), "ridge over trace(K)/n")(
@@ -216,11 +224,10 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
   at_least("--ridge-relative", options.ridge, 0), at_least("--n", n, 0);
   at_least("--top", options.top, 0), at_least("--outputs", options.outputs, 0);
   at_least("--iterations", options.iterations, 1);
-  if (!second.empty()) throw InputError("--data2: mercer-bench cg takes one set");
   for (const Index rank : whole_numbers("--rank", ranks, 0, 1e9))
     options.ranks.push_back(static_cast<double>(rank));
   options.single = job.common.single_precision;
-  const auto kernel = job.kernel("cg", comm, false);
+  const auto kernel = job.kernel("cg", comm);
   if (n > 0) preparation.limit = n;
   preparation.seed = job.common.seed;
   Session session(job.line, job.common, comm);
@@ -254,7 +261,7 @@ int train(const BenchLine& job, const std::vector<std::pair<std::string, Index>>
 int train(int argc, char** argv, const comm::Communicator& comm) {
   Index n = 8192, d = 784, top = 200;
   BenchLine job("train [options]", "A step of gradient descent, with S and without, beside sgemm.");
-  job.line.add_kernel();
+  job.line.add_kernel(kDepth);
   job.add()("n", po::value(&n)->default_value(n), "rows")("d", po::value(&d)->default_value(d),
                                                           "their dimension")(
       "top", po::value(&top)->default_value(top), "modes of S");
@@ -290,7 +297,7 @@ struct ForecastLine {
 
 void ForecastLine::add() {
   auto& o = options;
-  job.line.add_kernel();
+  job.line.add_kernel(kDepth);
   auto add = job.line.group("Plan").add_options();
   add("n", po::value(&n)->value_name("N,...")->default_value(n), "rows");
   add("d", po::value(&o.d)->value_name("D")->default_value(784), "inputs of a row");
@@ -413,7 +420,8 @@ int main(int argc, char** argv) {
                      "Times Mercer's stages beside what they are built on; each has a --help.");
     CommonOptions common;
     line.add_common(common, Planning::here);
-    if (name.starts_with("-") && !line.parse(argc, argv, comm)) return 0;
+    const bool asks = name == "--help" || name == "-h" || name == "--version";
+    if (asks && !line.parse(argc, argv, comm)) return 0;
     throw mercer::InputError(
         "{}give gram, eig, train, plan, operator, krylov or cg first, then the options",
         name.empty() || name.starts_with("-") ? "" : name + ": ");

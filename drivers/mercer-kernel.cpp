@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
         "mercer-kernel", "--data SPEC [--data2 SPEC] --out K.h5 [options]",
         "Writes k(x_i, z_j), not divided by n, for rows x of --data and z of --data2 (or of\n"
         "--data itself). With --kernel empirical also /outputs, the network's n x c outputs.");
-    line.add_data(job.preparation, job.data, job.data2, false);
+    line.add_data(job.preparation, job.data, &job.data2);
     line.add_kernel();
     line.group("Empirical kernel")
         .add_options()(

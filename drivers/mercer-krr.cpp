@@ -208,7 +208,7 @@ int main(int argc, char** argv) {
         "mercer-krr", "--train SPEC --test SPEC --ridge G [options]   |   --model R.h5 --test SPEC",
         "Kernel ridge regression, alpha = (K + gamma I)^-1 Y with K = k/n, or with a Modified\n"
         "Spectrum Kernel, whose top eigenvalues lambda are replaced by g(lambda).");
-    line.add_data(job.preparation, job.train, job.test, true);
+    line.add_data(job.preparation, job.train, &job.test, true);
     line.add_kernel();
     job.add(line);
     line.add_common(job.common);

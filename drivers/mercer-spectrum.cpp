@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
         "mercer-spectrum", "--data SPEC [options]",
         "Eigenpairs of the kernel matrix K = (1/n) [k(x_i, x_j)], descending, every pair with\n"
         "its measured residual.");
-    line.add_data(job.preparation, job.data, job.unused, false);
+    line.add_data(job.preparation, job.data);
     line.add_kernel();
     job.add(line);
     line.add_common(job.common);
@@ -66,8 +66,6 @@ int main(int argc, char** argv) {
     const auto kernel = line.kernel_source(comm);
     if (job.data.empty() && !kernel.is_stored())
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
-    if (!job.unused.empty())
-      throw mercer::InputError("--data2: only mercer-kernel takes a second set");
     job.preparation.seed = job.common.seed;
     job.read(line, kernel);
     Session session(line, job.common, comm);

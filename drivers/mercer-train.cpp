@@ -179,7 +179,7 @@ int main(int argc, char** argv) {
         "Trains a wide network by preconditioned gradient descent, w <- w - eta J^T S r: training\n"
         "follows K S instead of K and learns high frequencies as fast as low ones.\n"
         "--precision is that of the network; K and its eigenpairs are computed in double.");
-    line.add_data(job.preparation, job.train, job.test, true);
+    line.add_data(job.preparation, job.train, &job.test, true);
     line.add_kernel();
     job.add(line);
     line.add_common(job.common);

@@ -120,7 +120,7 @@ void CommandLine::add_planning(CommonOptions& o, Planning planning) {
       "run has several nodes, else 25e9, which is 200 Gbit/s, noted in the plan)");
 }
 
-void CommandLine::add_data(data::Options& o, std::string& first, std::string& second,
+void CommandLine::add_data(data::Options& o, std::string& first, std::string* second,
                            bool supervised) {
   data_ = &o;
   auto add = group(
@@ -131,26 +131,19 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
                  "gaussian:n=1000,d=10\n"
                  "  (applied in the order of this list)")
                  .add_options();
-  if (supervised) {
-    add("train", po::value(&first)->value_name("SPEC"), "training set");
-    add("test", po::value(&second)->value_name("SPEC"), "test set");
-    add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV columns of the targets, separated by commas: names, or positions from 0, negative "
-        "ones from the end; none");
-    add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
-        "CSV or NPY file with a row for each row of the training file: those with 1 or True in its "
-        "column COL (a name, or a position as in --target) are the test set");
-  } else {
-    add("data", po::value(&first)->value_name("SPEC"), "data set");
-    add("data2", po::value(&second)->value_name("SPEC"),
-        "second data set, where the job takes one");
-    add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
-        "CSV columns that are targets, not inputs: names, or positions from 0, negative ones from "
-        "the end; none");
-    add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
-        "CSV or NPY file with a row for each row of the data: those with 1 or True in its column "
-        "COL (a name, or a position as in --target) are left out");
-  }
+  add(supervised ? "train" : "data", po::value(&first)->value_name("SPEC"),
+      supervised ? "training set" : "data set");
+  if (second != nullptr)
+    add(supervised ? "test" : "data2", po::value(second)->value_name("SPEC"),
+        supervised ? "test set" : "second data set");
+  add("target", po::value(&o.csv_target)->value_name("COL")->default_value("", "last"),
+      "CSV columns that are targets, not inputs, separated by commas: names, or positions from 0, "
+      "negative ones from the end; none");
+  add("split", po::value(&o.split)->value_name("MASK.csv[:COL]"),
+      fmt::format("CSV or NPY file with a row for each row of --{}: those with 1 or True in its "
+                  "column COL (a name, or a position as in --target) are {}",
+                  supervised ? "train" : "data", supervised ? "the test set" : "left out")
+          .c_str());
   add("header", po::value(&o.csv_header)->value_name("yes|no|auto")->default_value("auto"),
       "does CSV's first row name the columns? auto: yes where it has no number; where it is 0, 1, "
       "2, ... over columns that are not all whole numbers, or other growing whole numbers over "
@@ -170,7 +163,7 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string& se
       "make labels, numbers or names, one-hot vectors minus 1/classes");
 }
 
-void CommandLine::add_kernel() {
+void CommandLine::add_kernel(Index depth) {
   auto add = group("Kernel").add_options();
   auto& k = kernel_;
   add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
@@ -182,10 +175,10 @@ void CommandLine::add_kernel() {
       "parametrization (where left out: --weight-std, --bias-std, ntk); written by mercer-train or "
       "elsewhere");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
-      "layers, e.g. \"dense relu res(dense relu dense) relu dense\"; an analytic kernel needs no "
+      "layers, e.g. \"dense res(relu dense) relu dense\"; an analytic kernel needs no "
       "widths. Tokens: dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh "
       "softplus sigmoid res( )");
-  add("depth", po::value(&k.depth)->value_name("L")->default_value(1),
+  add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
       "activation of the layers of --depth");
@@ -356,12 +349,6 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   if (planning_ == Planning::one && t.ranks_per_node > 0 && t.ranks == 0 && t.nodes == 0)
     throw InputError("--ranks-per-node {}: give --ranks or --nodes too", t.ranks_per_node);
   t.validate();
-}
-
-void CommandLine::assume_depth(Index depth) {
-  if (given("depth") || !kernel_.arch.empty()) return;
-  kernel_.depth = depth;
-  values_.at("depth").value() = depth;
 }
 
 void CommandLine::expect_no_kernel(const std::string& model) const {

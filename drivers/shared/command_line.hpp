@@ -58,9 +58,11 @@ class CommandLine {
   CommandLine(std::string program, std::string usage, std::string purpose);
 
   void add_common(CommonOptions& options, Planning planning = Planning::one);
-  /// `supervised`: `first` is --train and `second` --test; otherwise --data and --data2.
-  void add_data(data::Options& options, std::string& first, std::string& second, bool supervised);
-  void add_kernel();
+  /// `supervised`: --train and --test; otherwise --data and, where not null, --data2.
+  void add_data(data::Options& options, std::string& first, std::string* second = nullptr,
+                bool supervised = false);
+  /// `depth`: the default of --depth.
+  void add_kernel(Index depth = 1);
   /// A group of the driver's own: bind variables with boost::program_options::value(&variable).
   boost::program_options::options_description& group(const std::string& title);
 
@@ -70,8 +72,6 @@ class CommandLine {
   /// files differ. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
-  /// Sets the number of hidden layers where neither --depth nor --arch was given. Local.
-  void assume_depth(Index depth);
   /// Throws InputError where an option of the kernel was given: the stored `model` has its kernel.
   /// Local.
   void expect_no_kernel(const std::string& model) const;
@@ -127,6 +127,16 @@ class CommandLine {
   std::string precision_ = "double", memory_limit_;
   KernelOptions kernel_;
 };
+
+/// parse(), whose InputError is given the option's name.
+template <class Parse>
+auto of_option(const char* option, Parse&& parse) {
+  try {
+    return parse();
+  } catch (const InputError& error) {
+    throw InputError("{}: {}", option, error.what());
+  }
+}
 
 /// A driver's main: starts MPI, calls `body`, prints an Error as one line from rank 0 on stderr,
 /// and returns the exit code, the same on every rank. Other exceptions, which one rank alone may

@@ -39,7 +39,7 @@ std::string option_of(std::string_view field) {
   if (options().contains(option)) return option;
   if (field == "method") return "solver";
   if (field == "rate") return "lr";
-  if (field == "tolerance") return "tol";
+  if (field == "tolerance") return options().contains("cg-tol") ? "cg-tol" : "tol";
   return option;
 }
 

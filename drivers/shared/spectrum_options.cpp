@@ -52,11 +52,7 @@ void StorageLine::add(po::options_description& group, gram::Storage& storage) {
 }
 
 void StorageLine::read() {
-  try {
-    *storage_ = gram::parse_storage(typed_);
-  } catch (const InputError&) {
-    throw InputError("--storage {}: give auto, double, single, none or mixed", typed_);
-  }
+  *storage_ = gram::parse_storage(typed_);
 }
 
 void SpectrumLine::add(CommandLine& line) {

@@ -32,7 +32,7 @@ class StorageLine {
 /// The options of mercer-spectrum.
 struct SpectrumLine {
   CommonOptions common;
-  std::string data, unused;  ///< unused: --data2, which is refused
+  std::string data;
   data::Options preparation;
   jobs::SpectrumOptions options;
 

@@ -158,8 +158,8 @@ void TrainLine::add_traces(CommandLine& line) {
 void TrainLine::read(const CommandLine& line) {
   if (train.empty())
     throw InputError("--train: give the training set, e.g. --train circle:n=64,freq=5,grid");
-  net::parse_parametrization(parametrization_);
-  net::parse_start(init_);
+  of_option("--parametrization", [&] { return net::parse_parametrization(parametrization_); });
+  of_option("--init", [&] { return net::parse_start(init_); });
   if (parametrization_ == "standard")
     for (const auto& [name, value] : line.settings())
       if (name == "kernel" && value != "ntk")

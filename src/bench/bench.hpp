@@ -53,8 +53,8 @@ double gemm_peak(const comm::Communicator& comm);
 Json assembly(const Bench& bench, const kernel::Kernel& kernel, Index n, Index d);
 
 /// Every direct eigensolver beside `automatic`, for each n of `sizes` and each k/n of `shares`.
-Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel,
-                  const std::vector<double>& sizes, const std::vector<double>& shares);
+Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel, const std::vector<Index>& sizes,
+                  const std::vector<double>& shares);
 
 /// The top k eigenpairs by block Krylov beside the direct solvers `against`.
 struct KrylovBench {
@@ -66,7 +66,7 @@ struct KrylovBench {
   Index block = 0, basis = 0;
 };
 Json krylov(const Bench& bench, const KrylovBench& options, const kernel::Kernel& kernel,
-            const std::vector<double>& sizes, const std::vector<double>& shares);
+            const std::vector<Index>& sizes, const std::vector<double>& shares);
 
 /// Block products K V for every storage of K, beside dgemm and the parts of computing a tile.
 /// Returns one object: rows, the seconds of the parts, and ratio_on_the_fly.

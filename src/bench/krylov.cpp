@@ -123,12 +123,11 @@ class Comparison {
 }  // namespace
 
 Json krylov(const Bench& bench, const KrylovBench& options, const kernel::Kernel& kernel,
-            const std::vector<double>& sizes, const std::vector<double>& shares) {
+            const std::vector<Index>& sizes, const std::vector<double>& shares) {
   Comparison comparison(bench, options, kernel);
-  for (const double n : sizes)
+  for (const Index n : sizes)
     for (const double share : shares)
-      comparison.add(static_cast<Index>(n),
-                     std::clamp<Index>(std::lround(n * share), 1, static_cast<Index>(n)));
+      comparison.add(n, std::clamp<Index>(std::lround(static_cast<double>(n) * share), 1, n));
   return comparison.rows();
 }
 

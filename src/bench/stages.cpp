@@ -76,18 +76,17 @@ Json assembly(const Bench& bench, const kernel::Kernel& kernel, Index n, Index d
                                                       median(assembling)}}});
 }
 
-Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel,
-                  const std::vector<double>& sizes, const std::vector<double>& shares) {
+Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel, const std::vector<Index>& sizes,
+                  const std::vector<double>& shares) {
   const auto& grid = bench.grid;
   using spectral::Method;
   auto rows = Json::array();
   bench.say("{:>7} {:>6}  {:<10} {:>10} {:>10}   {}", "n", "k", "method", "seconds", "/ best",
             "largest residual");
-  for (const double size : sizes) {
-    const auto n = static_cast<Index>(size);
+  for (const Index n : sizes) {
     const auto X = sphere_points(bench.comm(), n, 16, bench.seed);
     for (const double share : shares) {
-      const Index k = std::clamp<Index>(static_cast<Index>(std::lround(size * share)), 1, n);
+      const Index k = std::clamp<Index>(std::lround(static_cast<double>(n) * share), 1, n);
       const std::vector<Method> methods{Method::elpa1, Method::elpa2, Method::scalapack,
                                         Method::automatic};
       std::map<Method, std::vector<double>> times;

@@ -110,6 +110,7 @@ OperatorCost operator_cost(const Sizes& sizes, const OperatorOptions& options, I
   op.bytes = plan.bytes();
   op.block = block;
   op.sent = plan.bytes_sent;
+  op.panels_sent = plan.panel_bytes_sent;
   if (op.stored_share > 0) {
     const double rows = n / sizes.shape.rows + n / sizes.shape.cols;
     op.set_up = entries_cost(sizes, op.stored_share * op.entries) + panels_cost(sizes, rows);
@@ -142,7 +143,7 @@ Cost product_cost(const Sizes& sizes, const OperatorCost& op, double columns) {
   cost.columns = op.entries * std::max(kLeastColumns, columns);
   cost.passes = op.entries;
   cost.converted = op.in_single() ? op.entries : 0;
-  cost.sent = op.sent * std::max(1.0, columns / real(op.block));
+  cost.sent = op.panels_sent + (op.sent - op.panels_sent) * columns / real(op.block);
   cost.messages = 4 * (sizes.ranks() - 1);
   return cost;
 }

@@ -225,7 +225,11 @@ OperatorPlan plan_operator(const kernel::Kernel& kernel, Index n, Index d, Index
   if (ranks == 0) ranks = shape.rows * shape.cols;
   const TileGrid grid{n, options.tile > 0 ? options.tile : choose_tile(n, shape), shape};
   auto plan = Planner(kernel, d, block, grid, ranks, options).plan(options.storage);
-  plan.bytes_sent = std::ranges::max(bytes_sent_by_rank(grid, plan, d, block, ranks));
+  const auto most_sent = [&](Index vectors) {
+    return std::ranges::max(bytes_sent_by_rank(grid, plan, d, vectors, ranks));
+  };
+  plan.bytes_sent = most_sent(block);
+  if (!plan.panels_kept && plan.stored_share < 1) plan.panel_bytes_sent = most_sent(0);
   return plan;
 }
 
@@ -248,7 +252,7 @@ Storage parse_storage(std::string_view text) {
   for (const Storage s :
        {Storage::automatic, Storage::in_double, Storage::in_single, Storage::none, Storage::mixed})
     if (text == name(s)) return s;
-  throw InputError("storage \"{}\": give auto, double, single, none or mixed", text);
+  throw InputError("`storage` \"{}\": give auto, double, single, none or mixed", text);
 }
 
 }  // namespace mercer::gram

@@ -42,8 +42,14 @@ void require_same(const std::string& path, const std::string& name, const std::s
 }
 
 void check_identity(const Hdf5File& file, const Identity& identity, const Identity& settings) {
-  for (const auto& [name, value] : identity)
+  for (const auto& [name, value] : identity) {
+    if (!file.has_attribute("/", attribute_of(name)))
+      throw InputError(
+          "`resume`: {} is of another problem, or was written by another version of Mercer: it has "
+          "no {}, which is {} here",
+          file.path(), name, value);
     require_same(file.path(), name, value_in(file, name), value);
+  }
   const std::string names = file.text_attribute("/", "checkpoint_identity");
   for (std::size_t begin = 0; begin < names.size();) {
     const std::size_t end = names.find('\n', begin);

@@ -285,7 +285,7 @@ class Run {
     if (rounding_ || (stuck && largest(residuals_) < 100 * attainable())) {
       why = fmt::format(
           "rounding in the products with K does not allow less at a ridge of {:.3g} (about {:.1e} "
-          "is to be expected); give a larger ridge, or a tolerance of {:.1g}",
+          "is to be expected); give a larger ridge, or `tolerance` {:.1g}",
           gamma_, attainable(), round_up(2 * largest(residuals_)));
     } else if (now >= options_.max_iterations) {
       why = fmt::format("the iteration limit is reached{}", outlook());

@@ -224,6 +224,23 @@ TEST(Operators, SendNBlocksOverTheRootOfP) {
   EXPECT_NEAR(sent(4, 20000, 128) / sent(4, 20000, 64), 2, 1e-9);
 }
 
+TEST(Operators, SendAsManyVectorsAsAProductHasAndTheSamePanels) {
+  const auto kernel = gaussian();
+  const auto s = sizes(*kernel, 20000, {2, 2});
+  for (const auto storage : {gram::Storage::in_double, gram::Storage::none}) {
+    auto options = keeping(storage);
+    if (storage == gram::Storage::none) options.memory_bytes = 2e7;  // too little for all panels
+    const auto one = gram::operator_cost(s, options, 1), wide = gram::operator_cost(s, options, 8);
+    EXPECT_EQ(wide.panels_sent > 0, storage == gram::Storage::none);
+    const double vector = (wide.sent - wide.panels_sent) / 8;
+    EXPECT_GT(vector, 0);
+    for (const double columns : {1.0, 2.0, 8.0, 24.0})
+      EXPECT_NEAR(gram::product_cost(s, wide, columns).sent, wide.panels_sent + columns * vector,
+                  1e-9 * wide.sent);
+    if (storage == gram::Storage::in_double) EXPECT_NEAR(one.sent, vector, 1e-9 * wide.sent);
+  }
+}
+
 TEST(Iterations, OfKrylovAreProductsOrthogonalisationAndSmallProblems) {
   const auto kernel = gaussian();
   Machine m = machine();

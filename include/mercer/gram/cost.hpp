@@ -58,7 +58,8 @@ struct OperatorCost {
   double bytes = 0;    ///< a rank: tiles, panels and vectors
   Cost set_up{};       ///< computing the stored entries, fetching X's panels; bytes as above
   Index block = 1;
-  double sent = 0;  ///< bytes by a rank in one product with `block` columns
+  double sent = 0;         ///< bytes by a rank in one product with `block` columns
+  double panels_sent = 0;  ///< of these, panels of X: the same for any number of columns
 
   bool in_single() const { return storage == Storage::in_single || storage == Storage::mixed; }
 };
@@ -68,7 +69,7 @@ OperatorCost operator_cost(const Sizes& sizes, const OperatorOptions& options, I
 OperatorCost matrix_operator_cost(const Sizes& sizes, Index block);
 /// One product with b = `columns` columns. Only the lower triangle's tiles exist; each is stored
 /// (share f) or computed again, and serves for K_IJ V_J and K_IJ^T V_I. flops: 2 n^2 b +
-/// (1 - f) n^2 d. sent: op.sent, in proportion to b beyond op.block. bytes: op.bytes.
+/// (1 - f) n^2 d. sent: op.panels_sent, and the rest of op.sent in proportion to b. bytes: op.bytes.
 Cost product_cost(const Sizes& sizes, const OperatorCost& op, double columns);
 
 }  // namespace mercer::gram

@@ -52,6 +52,7 @@ struct OperatorPlan {
   /// its partial sums of rows that others own, and panels of X that are fetched again. A few bytes
   /// a step for the agreement on errors are not counted.
   double bytes_sent = 0;
+  double panel_bytes_sent = 0;  ///< of it the panels of X: the same for any number of vectors
   /// How many tile rows and tile columns of a process are in memory at a time.
   Index row_cycles = 0, col_cycles = 0;
 
