@@ -50,8 +50,11 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
   if (plan.options.single != std::is_same_v<T, float>)
     throw InputError("`precision`: the plan is for {}", plan.options.single ? "single" : "double");
   check_range(kernel, rows.inputs, monitor);
-  return plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)
-                                 : solve_directly<T>(plan, kernel, rows, grid, monitor);
+  spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all())};
+  auto result = plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)
+                                        : solve_directly<T>(plan, kernel, rows, grid, monitor);
+  result.of = std::move(of);
+  return result;
 }
 
 #define MERCER_INSTANTIATE(T)                                                                   \

@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "mercer/base/hash.hpp"
-#include "mercer/spectral/stored.hpp"
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
@@ -37,13 +36,15 @@ void write_estimates(io::Hdf5File& file, const SpectrumEstimates& e) {
 
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum) {
+  spectral::write(file, spectrum.of);
   spectral::write(file, spectrum.pairs);
   if (spectrum.next_vector.cols() > 0) file.write("/eigenvector_next", spectrum.next_vector);
   if (spectrum.estimates.has_value()) write_estimates(file, *spectrum.estimates);
 }
 
-std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm) {
-  if (!kernel.is_stored()) return 0;
+std::uint64_t rows_hash(const gram::Source& kernel, const data::Dataset& rows,
+                        const comm::Communicator& comm) {
+  if (rows.rows() > 0 || !kernel.is_stored()) return rows.hash;
   const auto file = io::Hdf5File::open(comm, kernel.matrix_path());
   if (!file.has_attribute("/", "data_hash")) return 0;
   return parse_hash(file.text_attribute("/", "data_hash"));

@@ -9,6 +9,7 @@
 #include "mercer/jobs/resources.hpp"
 #include "mercer/spectral/cost.hpp"
 #include "mercer/spectral/estimates.hpp"
+#include "mercer/spectral/stored.hpp"
 
 /// The eigenpairs of a kernel matrix K = (1/n) [k(x_i, x_j)]: options -> plan -> result. Direct
 /// solvers take the assembled K, block Krylov only its matrix-vector products.
@@ -104,6 +105,7 @@ struct Accepted {
 template <class T>
 struct Spectrum {
   spectral::Eigenpairs<T> pairs;  ///< on the grid
+  spectral::Expected of{};        ///< what they belong to: kernel, n, hash of the rows
   /// The eigenvector of lambda_(k+1), for SpectrumOptions::start of later runs; block Krylov only.
   dist::RowBlock<double> next_vector{};
   std::optional<SpectrumEstimates> estimates{};
@@ -127,14 +129,16 @@ template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
                   const dist::ProcessGrid& grid, Monitor& monitor);
 
-/// Writes the pairs (spectral::write()) and /eigenvector_next; of estimates /density/node
-/// (ascending) and /density/weight, for which tr f(K) is about the sum of weight f(node) and the
-/// weights add up to n, and /estimates/... with their errors. Collective.
+/// Writes the pairs and what they belong to (spectral::write()), so that jobs take the file as
+/// their `spectrum` or `start`, and /eigenvector_next; of estimates /density/node (ascending) and
+/// /density/weight, for which tr f(K) is about the sum of weight f(node) and the weights add up to
+/// n, and /estimates/... with their errors. Collective.
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
 
-/// The hash of the rows that a stored kernel was computed from; 0 where its file does not have it,
-/// and for a function. Collective.
-std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm);
+/// The hash of `rows`; where there are none, that of the rows that a stored kernel was computed
+/// from: 0 where its file does not have it. Collective.
+std::uint64_t rows_hash(const gram::Source& kernel, const data::Dataset& rows,
+                        const comm::Communicator& comm);
 
 }  // namespace mercer::jobs
