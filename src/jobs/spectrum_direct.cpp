@@ -27,10 +27,12 @@ Spectrum<T> solve_directly(const SpectrumPlan& plan, const gram::Source& kernel,
   });
   if (options.exact_residuals && options.vectors)
     spectral::measure_residuals(assemble("check"), pairs);
+  const double pairs_flops =
+      spectral::eigensolve_cost(plan.sizes, pairs.method, pairs.k(), options.vectors).flops;
   Spectrum<T> result{.pairs = std::move(pairs)};
   result.estimates = std::move(estimates);
   result.accepted = accepted(plan);
-  result.flops = plan.stages.flops();
+  result.flops = gram::assemble_cost(plan.sizes).flops + pairs_flops;
   return result;
 }
 

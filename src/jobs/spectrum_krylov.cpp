@@ -26,14 +26,10 @@ spectral::TopPairs iterate(const SpectrumPlan& plan, const gram::Source& kernel,
   const auto& run = plan.strategy.run;
   Matrix<double> start;
   spectral::KrylovState state;
-  spectral::KrylovOptions krylov{
-      .top = plan.top,
-      // Half, because measured residuals have errors of some tens of percent.
-      .tolerance = std::max(kLeastTolerance, 0.5 * asked_tolerance(options)),
-      .block = run.sizes.block,
-      .basis = run.sizes.basis,
-      .seed = plan.seed,
-      .single_vectors = options.single};
+  // Half, because measured residuals have errors of some tens of percent.
+  const double tolerance = std::max(kLeastTolerance, 0.5 * asked_tolerance(options));
+  auto krylov = krylov_options(run, plan.top, tolerance, plan.seed, monitor);
+  krylov.single_vectors = options.single;
   if (options.checkpoints.resume) {
     const auto file = checkpoints.open();
     state = spectral::read_krylov_state(file, plan.n, run.sizes);
@@ -46,16 +42,10 @@ spectral::TopPairs iterate(const SpectrumPlan& plan, const gram::Source& kernel,
       start = std::move(state.basis);
       krylov.start = start.view().block(0, 0, start.rows(), state.columns);
     }
-  } else if (!options.start.empty()) {
+  } else if (options.starts()) {
     start = starting_vectors(plan, K.comm());
     krylov.start = start.view();
   }
-  krylov.say = monitor.lines("solver");
-  krylov.progress = [&](Index products, Index converged, double residual) {
-    monitor.progress(std::min(0.99, static_cast<double>(products) / run.products),
-                     fmt::format("{}, {} of {}, residual {:.1e}", counted(products, "product"),
-                                 converged, counted(plan.top, "pair"), residual));
-  };
   krylov.checkpoint = [&](const spectral::KrylovState& now) {
     state.products = now.products;
     return checkpoints.step([&](io::Hdf5File& file) {
@@ -87,6 +77,17 @@ Accepted accepted_of_rounded(const Accepted& of_kept, double trace, double lambd
   if (!(lambda_1 > 0 && trace > 0)) return of_kept;
   return {of_kept.residual + 0.5 * kSingle * std::sqrt(trace / lambda_1),
           "entries of K kept in single precision"};
+}
+
+/// Flops of K's set-up, of the run with the products that it took, and of the estimates.
+double counted_flops(const SpectrumPlan& plan, Index products) {
+  auto run = plan.strategy.run;
+  run.products = static_cast<double>(products);
+  const auto& op = plan.strategy.products.cost;
+  double flops = spectral::krylov_cost(plan.sizes, op, run).flops + op.set_up.flops;
+  if (plan.options.estimates.has_value())
+    flops += spectral::estimates_cost(plan.sizes, op, plan.strategy.probes).flops;
+  return flops;
 }
 
 }  // namespace
@@ -140,12 +141,7 @@ Spectrum<T> solve_by_products(const SpectrumPlan& plan, const gram::Source& kern
   result.storage = storage;
   result.stored_share = share;
   result.warning = top.warning;
-  auto counted_run = plan.strategy.run;
-  counted_run.products = static_cast<double>(top.products);
-  const auto& op = plan.strategy.products.cost;
-  result.flops = spectral::krylov_cost(plan.sizes, op, counted_run).flops + op.set_up.flops;
-  if (options.estimates.has_value())
-    result.flops += spectral::estimates_cost(plan.sizes, op, plan.strategy.probes).flops;
+  result.flops = counted_flops(plan, top.products);
   return result;
 }
 

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/text.hpp"
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
@@ -19,6 +20,7 @@ std::string SpectrumOptions::asked_by() const {
   return storage != gram::Storage::automatic ? "`storage`"
          : block > 0                         ? "`block`"
          : !start.empty()                    ? "`start`"
+         : start_pairs != nullptr            ? "`start_pairs`"
          : checkpoints.asked()               ? "`checkpoint`"
                                              : "";
 }
@@ -26,6 +28,8 @@ std::string SpectrumOptions::asked_by() const {
 void SpectrumOptions::validate() const {
   checkpoints.validate();
   const double limit = asked_tolerance(*this);
+  if (!start.empty() && start_pairs != nullptr)
+    throw InputError("`start` {}: give a file or `start_pairs`, not both", start);
   if (block < 0) throw InputError("`block` {}: give at least 1 vector", block);
   if (!(limit > 0 && limit < 1))
     throw InputError("`tolerance` {}: give a number between 0 and 1", limit);
@@ -38,6 +42,7 @@ void SpectrumOptions::validate() const {
       {"storage", storage != gram::Storage::automatic},
       {"block", block > 0},
       {"start", !start.empty()},
+      {"start_pairs", start_pairs != nullptr},
       {"checkpoint", checkpoints.asked()}};
   for (const auto& [field, given] : of_krylov)
     if (given && direct_asked())
@@ -55,16 +60,16 @@ void SpectrumOptions::validate() const {
 void SpectrumOptions::validate(Index n) const {
   if (top == 0 || top < -1 || top > n)
     throw InputError("`top` {}: give 1 ... n = {} eigenpairs", top, n);
+  if (start_pairs == nullptr) return;
+  if (start_pairs->pairs.n > n)
+    throw InputError("`start_pairs`: have eigenvectors of {}, this job has n = {}",
+                     counted(start_pairs->pairs.n, "row"), n);
+  if (start_pairs->pairs.vectors.cols() < 1)
+    throw InputError("`start_pairs`: have no eigenvectors");
 }
 
 void SpectrumOptions::validate(const gram::Source& kernel) const {
   check_storage(storage, kernel, single);
-}
-
-std::string SpectrumOptions::text() const {
-  return fmt::format("top {}, {}, method {}, tolerance {:g}, precision {}",
-                     top < 0 ? "all" : fmt::format("{}", top), vectors ? "vectors" : "values only",
-                     spectral::name(method), asked_tolerance(*this), single ? "single" : "double");
 }
 
 }  // namespace mercer::jobs

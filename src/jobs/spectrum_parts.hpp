@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "mercer/jobs/spectrum.hpp"
+#include "mercer/jobs/pairs.hpp"
 
 // Shared by the files of the spectrum job: options, strategy, direct and iterative solver, start.
 
@@ -23,8 +23,10 @@ Accepted accepted(const SpectrumPlan& plan);
 /// The estimates that the plan asks for. Phase: estimates. Collective.
 SpectrumEstimates estimate(const SpectrumPlan& plan, const gram::Operator& K, Monitor& monitor);
 
-/// The vectors from which the plan starts block Krylov: this rank's rows of those of the earlier
-/// pairs. Collective. Throws InputError where these are not of at most n rows.
+/// The vectors from which the plan starts block Krylov: this rank's rows of the eigenvectors of
+/// earlier pairs, with that of lambda_(k+1) where it is known, because krylov() converges it too.
+/// The entries of rows added since then are zeros. Collective. Throws InputError where the vectors
+/// have more than n rows, or are distributed over other ranks.
 Matrix<double> starting_vectors(const SpectrumPlan& plan, const comm::Communicator& comm);
 
 /// rows -> K -> eigenpairs by a direct solver.

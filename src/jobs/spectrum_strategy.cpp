@@ -9,11 +9,6 @@
 namespace mercer::jobs {
 namespace {
 
-spectral::KrylovOptions krylov_options(const SpectrumOptions& options, Index top,
-                                       std::uint64_t seed) {
-  return {.top = top, .tolerance = asked_tolerance(options), .block = options.block, .seed = seed};
-}
-
 /// Bytes a rank beside K's operator: for the basis, or for the probes of the estimates before it.
 double beside(const SpectrumOptions& options, const SpectrumStrategy& strategy,
               const gram::Sizes& sizes) {
@@ -43,7 +38,8 @@ void size_iterative(const SpectrumOptions& options, const gram::Source& kernel,
                     const gram::Sizes& sizes, Index top, std::uint64_t seed, double room,
                     SpectrumStrategy& strategy) {
   const plan::Machine reference;
-  auto krylov = krylov_options(options, top, seed);
+  spectral::KrylovOptions krylov{
+      .top = top, .tolerance = asked_tolerance(options), .block = options.block, .seed = seed};
   for (int pass = 0; pass < 2; ++pass) {
     strategy.run = krylov_plan(sizes, krylov, room);
     strategy.products =

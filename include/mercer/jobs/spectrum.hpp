@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -18,6 +19,8 @@ namespace mercer::jobs {
 /// The smallest tolerance that block Krylov reaches.
 inline constexpr double kLeastTolerance = 1e-13;
 
+struct KnownPairs;  // pairs.hpp
+
 struct SpectrumOptions {
   Index top = -1;       ///< number of eigenpairs, the largest ones; -1: all
   bool vectors = true;  ///< false: values only
@@ -31,7 +34,8 @@ struct SpectrumOptions {
   // For block Krylov. Each of them asks for it.
   gram::Storage storage = gram::Storage::automatic;
   Index block = 0;      ///< vectors in a product; 0: chosen
-  std::string start{};  ///< file of earlier pairs to start from
+  std::string start{};  ///< file of earlier pairs to start from, of any kernel and at most n rows
+  std::shared_ptr<const KnownPairs> start_pairs{};  ///< or such pairs in memory (pairs.hpp)
   CheckpointOptions checkpoints{};
 
   /// Stochastic estimates at gamma = *estimates trace(K)/n; empty: none.
@@ -41,9 +45,8 @@ struct SpectrumOptions {
   void validate() const;
   void validate(const gram::Source& kernel) const;
   void validate(Index n) const;
-  /// One line for reports.
-  std::string text() const;
 
+  bool starts() const { return !start.empty() || start_pairs != nullptr; }  ///< from earlier pairs
   bool iterative_asked() const { return !asked_by().empty() && !direct_asked(); }
   bool direct_asked() const;
   /// The field that asks for a solver, for reasons: "`method` elpa1", "`storage`"; or "".
@@ -116,7 +119,9 @@ struct Spectrum {
   std::string storage{};
   double stored_share = 1;
   std::string warning{};  ///< where k cuts a cluster of eigenvalues
-  double flops = 0;       ///< as counted
+  /// As counted: of K, the k pairs that were computed, and with block Krylov the estimates; not of
+  /// exact residuals.
+  double flops = 0;
 
   double largest_residual() const;  ///< infinite if one is NaN; -1 where none was measured
   bool good() const;                ///< largest_residual() is accepted, or none was measured
