@@ -18,7 +18,7 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   const Index n = kernel.is_stored() ? kernel.stored_size(comm) : train.rows();
   job.options.validate(n);
   session.begin(n, train.dimension(), session.block_of(n), kernel.text(),
-                job.data.empty() ? jobs::rows_hash(kernel, comm) : train.hash);
+                jobs::rows_hash(kernel, train, comm));
   say_notes(session, train);
   if (!job.data.empty()) (void)verified(session, kernel, train, nullptr);
 

@@ -2,7 +2,98 @@
 
 #include <algorithm>
 
+#include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
+#include "mercer/base/text.hpp"
+#include "mercer/dist/rows.hpp"
+
 namespace mercer::jobs {
+namespace {
+
+/// What pairs of K must belong to. Collective.
+spectral::Expected expected_of(const gram::Source& kernel, const data::Dataset& rows,
+                               const comm::Communicator& comm) {
+  const bool of_file = kernel.is_stored() && rows.rows() == 0;
+  return {kernel.text(), of_file ? kernel.stored_size(comm) : rows.rows(),
+          rows_hash(kernel, rows, comm)};
+}
+
+/// Throws InputError where pairs in memory belong to another kernel or other rows. Local; the
+/// arguments are the same on every rank.
+void require_same(const spectral::Expected& of, const spectral::Expected& expected) {
+  if (of.kernel != expected.kernel)
+    throw InputError("the pairs in memory are the spectrum of {}, this job's kernel is {}",
+                     of.kernel, expected.kernel);
+  if (of.n != expected.n)
+    throw InputError("the pairs in memory have eigenvectors of n = {} points, this job has {}",
+                     of.n, expected.n);
+  if (of.data_hash != expected.data_hash)
+    throw InputError("the pairs in memory belong to other rows (hash {}, this job's is {})",
+                     hash_text(of.data_hash), hash_text(expected.data_hash));
+}
+
+}  // namespace
+
+template <class T>
+std::shared_ptr<const KnownPairs> known_pairs(const Spectrum<T>& spectrum) {
+  auto known = std::make_shared<KnownPairs>();
+  known->of = spectrum.of;
+  known->method = spectrum.pairs.method;
+  known->pairs = spectral::by_rows(spectrum.pairs);
+  if (spectrum.next_vector.cols() > 0)
+    known->pairs.next_vector = dist::to_columns(spectrum.next_vector);
+  return known;
+}
+
+std::shared_ptr<const KnownPairs> read_spectrum(const std::string& path, const gram::Source& kernel,
+                                                const data::Dataset& rows,
+                                                const dist::ProcessGrid& grid) {
+  auto known = std::make_shared<KnownPairs>();
+  known->of = expected_of(kernel, rows, grid.all());
+  const Index n = known->of.n;
+  const auto file = io::Hdf5File::open(grid.all(), path, io::Origin::mercer);
+  const auto pairs =
+      spectral::read<double>(file, known->of, grid, spectral::recommended_block(n, grid.shape()));
+  known->method = pairs.method;
+  known->pairs = spectral::by_rows(pairs);
+  if (file.contains("/eigenvector_next"))
+    known->pairs.next_vector = dist::to_columns(file.read_rows<double>("/eigenvector_next", n, 1));
+  return known;
+}
+
+template <class T>
+spectral::Eigenpairs<T> given_pairs(const std::string& path, const KnownPairs* known,
+                                    const gram::Source& kernel, const data::Dataset& rows,
+                                    const dist::ProcessGrid& grid, Index nb, Monitor& monitor) {
+  return monitor.phase("load", [&] {
+    const auto expected = expected_of(kernel, rows, grid.all());
+    if (known == nullptr)
+      return spectral::read<T>(io::Hdf5File::open(grid.all(), path, io::Origin::mercer), expected,
+                               grid, nb);
+    require_same(known->of, expected);
+    auto pairs = spectral::on_grid<T>(known->pairs, expected.n, grid, nb);
+    pairs.method = known->method;
+    pairs.reason = "given in memory";
+    return pairs;
+  });
+}
+
+spectral::KrylovOptions krylov_options(const spectral::KrylovPlan& run, Index k, double tolerance,
+                                       std::uint64_t seed, Monitor& monitor) {
+  spectral::KrylovOptions options{.top = k,
+                                  .tolerance = tolerance,
+                                  .block = run.sizes.block,
+                                  .basis = run.sizes.basis,
+                                  .seed = seed};
+  options.say = monitor.lines("solver");
+  options.progress = [&monitor, k, expected = run.products](Index products, Index converged,
+                                                            double residual) {
+    monitor.progress(std::min(0.99, static_cast<double>(products) / expected),
+                     fmt::format("{}, {} of {}, residual {:.1e}", counted(products, "product"),
+                                 converged, counted(k, "pair"), residual));
+  };
+  return options;
+}
 
 spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovPlan& run, Index k,
                                 double tolerance, const spectral::TopPairs* before,
@@ -10,26 +101,16 @@ spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovP
   const Monitor::Phase scope(monitor, "eigensolve");
   Matrix<double> start;
   if (before != nullptr) start = spectral::warm_start(*before);
-  spectral::KrylovOptions krylov{.top = k,
-                                 .tolerance = tolerance,
-                                 .block = run.sizes.block,
-                                 .basis = run.sizes.basis,
-                                 .seed = seed,
-                                 .start = start.view()};
-  krylov.say = monitor.lines("solver");
-  krylov.progress = [&](Index count, Index converged, double residual) {
-    monitor.progress(
-        std::min(0.99, static_cast<double>(count) / run.products),
-        fmt::format("{} products, {} of {} pairs, residual {:.1e}", count, converged, k, residual));
-  };
-  return spectral::krylov(K, krylov);
+  auto options = krylov_options(run, k, tolerance, seed, monitor);
+  options.start = start.view();
+  return spectral::krylov(K, options);
 }
 
-PairSolver::PairSolver(const SpectrumStrategy& strategy, spectral::Method direct,
+PairSolver::PairSolver(SpectrumStrategy strategy, spectral::Method direct,
                        const gram::Source& kernel, const dist::RowBlock<double>& X,
                        const dist::ProcessGrid& grid, Index nb, std::uint64_t seed,
                        Monitor& monitor)
-    : strategy_(strategy),
+    : strategy_(std::move(strategy)),
       direct_(direct),
       kernel_(kernel),
       X_(X),
@@ -74,5 +155,14 @@ void report_cut(Monitor& monitor, const msk::SpectrumMap& g, const msk::Cut& cut
                           g.text(), cut.k, n, of, cut.spectrum.left_out, cut.spectrum.tolerance));
   if (const auto warning = cut.warning(); !warning.empty()) monitor.warn(warning);
 }
+
+#define MERCER_INSTANTIATE(T)                                                                \
+  template std::shared_ptr<const KnownPairs> known_pairs<T>(const Spectrum<T>&);             \
+  template spectral::Eigenpairs<T> given_pairs<T>(const std::string&, const KnownPairs*,     \
+                                                  const gram::Source&, const data::Dataset&, \
+                                                  const dist::ProcessGrid&, Index, Monitor&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
 
 }  // namespace mercer::jobs

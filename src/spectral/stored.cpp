@@ -20,7 +20,17 @@ Method read_method(const io::Hdf5File& file) {
   }
 }
 
+std::string hash_attribute(std::uint64_t hash) {
+  return hash != 0 ? hash_text(hash) : "none";
+}
+
 }  // namespace
+
+void write(io::Hdf5File& file, const Expected& of) {
+  file.attribute("/", "kernel", of.kernel);
+  file.attribute("/", "n", of.n);
+  file.attribute("/", "data_hash", hash_attribute(of.data_hash));
+}
 
 template <class T>
 void write(io::Hdf5File& file, const Eigenpairs<T>& pairs) {
@@ -57,11 +67,11 @@ Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
     throw InputError("{}: holds {} eigenvalues and {} eigenvectors of n = {} points", file.path(),
                      fmt::join(file.extents("/eigenvalues"), " x "), k, expected.n);
   const auto hash = file.text_attribute("/", "data_hash");
-  if (hash != hash_text(expected.data_hash))
+  if (hash != hash_attribute(expected.data_hash))
     throw InputError(
         "{}: belongs to other data (hash {}, this job's is {}): give the same `data` or `train`, "
         "limits and preparation",
-        file.path(), hash, hash_text(expected.data_hash));
+        file.path(), hash, hash_attribute(expected.data_hash));
 
   Eigenpairs<T> pairs{.vectors = comm::together(grid.all(), [&] {
                         return dist::DistMatrix<T>(grid, extents[0], extents[1], nb);

@@ -9,6 +9,41 @@
 
 namespace mercer::jobs {
 
+/// Eigenpairs that a program has in memory, vectors by rows over the ranks of its communicator, and
+/// what they belong to. Jobs borrow them through a std::shared_ptr in their options, as they take a
+/// file.
+struct KnownPairs {
+  spectral::Expected of{};
+  spectral::Method method = spectral::Method::automatic;  ///< that computed them
+  spectral::TopPairs pairs{};
+};
+
+/// The pairs of a result, with its next_vector. Collective. Memory: a copy of this rank's share of
+/// the vectors, in double.
+template <class T>
+std::shared_ptr<const KnownPairs> known_pairs(const Spectrum<T>& spectrum);
+
+/// The pairs in the file at `path`, of mercer-spectrum or of write(file, Spectrum), with
+/// /eigenvector_next where there is one. They must belong to `kernel` and `rows`, which may be
+/// empty where K is read from a file. Throws as spectral::read(). Collective over the grid's all()
+/// ranks. Memory: two copies of this rank's share of the vectors, of which one stays.
+std::shared_ptr<const KnownPairs> read_spectrum(const std::string& path, const gram::Source& kernel,
+                                                const data::Dataset& rows,
+                                                const dist::ProcessGrid& grid);
+
+/// The pairs that a job is given instead of computing them: `known`, or where it is null those in
+/// the file at `path`; on the grid, with blocks of nb. They must belong to `kernel` and `rows`.
+/// Phase: load. Throws as spectral::read(), also for pairs in memory. Collective.
+template <class T>
+spectral::Eigenpairs<T> given_pairs(const std::string& path, const KnownPairs* known,
+                                    const gram::Source& kernel, const data::Dataset& rows,
+                                    const dist::ProcessGrid& grid, Index nb, Monitor& monitor);
+
+/// Options of spectral::krylov() for the top k pairs, with the block and basis of `run`. Its log
+/// lines and its progress go to `monitor`, which is borrowed. Local.
+spectral::KrylovOptions krylov_options(const spectral::KrylovPlan& run, Index k, double tolerance,
+                                       std::uint64_t seed, Monitor& monitor);
+
 /// The top k pairs of K to `tolerance` by block Krylov, with the block and basis of `run`.
 /// `before`: pairs of an earlier call to start from, or null. Phase: eigensolve. Throws as
 /// spectral::krylov(). Collective.
@@ -19,12 +54,12 @@ spectral::TopPairs krylov_pairs(const gram::Operator& K, const spectral::KrylovP
 /// The top pairs of a kernel matrix, vectors by rows, computed as a strategy says: by a direct
 /// solver from the assembled K (the vectors are redistributed once), or by block Krylov from
 /// matrix-vector products, without assembling K. For the S of a training, for instance. Borrows
-/// strategy, kernel, X, grid and monitor.
+/// kernel, X, grid and monitor.
 class PairSolver {
  public:
   /// `nb`: block size; 0: chosen. `direct`: the direct solver; automatic: chosen for the rows of X.
   /// Local.
-  PairSolver(const SpectrumStrategy& strategy, spectral::Method direct, const gram::Source& kernel,
+  PairSolver(SpectrumStrategy strategy, spectral::Method direct, const gram::Source& kernel,
              const dist::RowBlock<double>& X, const dist::ProcessGrid& grid, Index nb,
              std::uint64_t seed, Monitor& monitor);
   ~PairSolver();
@@ -37,7 +72,7 @@ class PairSolver {
   Index products() const { return products_; }  ///< of K with one vector, so far (block Krylov)
 
  private:
-  const SpectrumStrategy& strategy_;
+  SpectrumStrategy strategy_;
   spectral::Method direct_;
   const gram::Source& kernel_;
   const dist::RowBlock<double>& X_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -9,6 +10,7 @@
 #include "mercer/jobs/resources.hpp"
 #include "mercer/spectral/cost.hpp"
 #include "mercer/spectral/estimates.hpp"
+#include "mercer/spectral/stored.hpp"
 
 /// The eigenpairs of a kernel matrix K = (1/n) [k(x_i, x_j)]: options -> plan -> result. Direct
 /// solvers take the assembled K, block Krylov only its matrix-vector products.
@@ -16,6 +18,8 @@ namespace mercer::jobs {
 
 /// The smallest tolerance that block Krylov reaches.
 inline constexpr double kLeastTolerance = 1e-13;
+
+struct KnownPairs;  // pairs.hpp
 
 struct SpectrumOptions {
   Index top = -1;       ///< number of eigenpairs, the largest ones; -1: all
@@ -30,7 +34,8 @@ struct SpectrumOptions {
   // For block Krylov. Each of them asks for it.
   gram::Storage storage = gram::Storage::automatic;
   Index block = 0;      ///< vectors in a product; 0: chosen
-  std::string start{};  ///< file of earlier pairs to start from
+  std::string start{};  ///< file of earlier pairs to start from, of any kernel and at most n rows
+  std::shared_ptr<const KnownPairs> start_pairs{};  ///< or such pairs in memory (pairs.hpp)
   CheckpointOptions checkpoints{};
 
   /// Stochastic estimates at gamma = *estimates trace(K)/n; empty: none.
@@ -40,9 +45,8 @@ struct SpectrumOptions {
   void validate() const;
   void validate(const gram::Source& kernel) const;
   void validate(Index n) const;
-  /// One line for reports.
-  std::string text() const;
 
+  bool starts() const { return !start.empty() || start_pairs != nullptr; }  ///< from earlier pairs
   bool iterative_asked() const { return !asked_by().empty() && !direct_asked(); }
   bool direct_asked() const;
   /// The field that asks for a solver, for reasons: "`method` elpa1", "`storage`"; or "".
@@ -104,6 +108,7 @@ struct Accepted {
 template <class T>
 struct Spectrum {
   spectral::Eigenpairs<T> pairs;  ///< on the grid
+  spectral::Expected of{};        ///< what they belong to: kernel, n, hash of the rows
   /// The eigenvector of lambda_(k+1), for SpectrumOptions::start of later runs; block Krylov only.
   dist::RowBlock<double> next_vector{};
   std::optional<SpectrumEstimates> estimates{};
@@ -114,7 +119,9 @@ struct Spectrum {
   std::string storage{};
   double stored_share = 1;
   std::string warning{};  ///< where k cuts a cluster of eigenvalues
-  double flops = 0;       ///< as counted
+  /// As counted: of K, the k pairs that were computed, and with block Krylov the estimates; not of
+  /// exact residuals.
+  double flops = 0;
 
   double largest_residual() const;  ///< infinite if one is NaN; -1 where none was measured
   bool good() const;                ///< largest_residual() is accepted, or none was measured
@@ -127,14 +134,16 @@ template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
                   const dist::ProcessGrid& grid, Monitor& monitor);
 
-/// Writes the pairs (spectral::write()) and /eigenvector_next; of estimates /density/node
-/// (ascending) and /density/weight, for which tr f(K) is about the sum of weight f(node) and the
-/// weights add up to n, and /estimates/... with their errors. Collective.
+/// Writes the pairs and what they belong to (spectral::write()), so that jobs take the file as
+/// their `spectrum` or `start`, and /eigenvector_next; of estimates /density/node (ascending) and
+/// /density/weight, for which tr f(K) is about the sum of weight f(node) and the weights add up to
+/// n, and /estimates/... with their errors. Collective.
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
 
-/// The hash of the rows that a stored kernel was computed from; 0 where its file does not have it,
-/// and for a function. Collective.
-std::uint64_t rows_hash(const gram::Source& kernel, const comm::Communicator& comm);
+/// The hash of `rows`; where there are none, that of the rows that a stored kernel was computed
+/// from: 0 where its file does not have it. Collective.
+std::uint64_t rows_hash(const gram::Source& kernel, const data::Dataset& rows,
+                        const comm::Communicator& comm);
 
 }  // namespace mercer::jobs

@@ -15,16 +15,21 @@ namespace mercer::spectral {
 template <class T>
 void write(io::Hdf5File& file, const Eigenpairs<T>& pairs);
 
-/// The kernel and the data that stored pairs must belong to.
+/// The kernel and the data that pairs belong to.
 struct Expected {
-  std::string kernel;  ///< canonical text
+  std::string kernel{};  ///< canonical text
   Index n = 0;
-  std::uint64_t data_hash = 0;
+  std::uint64_t data_hash = 0;  ///< of the rows; 0: not known
 };
 
-/// Reads what write() wrote, onto `grid` with block size nb. Throws InputError where the file's
-/// kernel, n or data hash differ from `expected` (it names the difference), where there are no
-/// eigenvectors, and where the pairs are not finite or not in descending order. Collective.
+/// Writes what pairs belong to, for read() to check: the root attributes kernel, n and data_hash
+/// (16 hexadecimal digits, or "none" where it is not known), in place of those that are there.
+/// Collective.
+void write(io::Hdf5File& file, const Expected& of);
+
+/// Reads what both write() wrote, onto `grid` with block size nb. Throws InputError where the
+/// file's kernel, n or data hash differ from `expected` (it names the difference), where there are
+/// no eigenvectors, and where the pairs are not finite or not in descending order. Collective.
 template <class T>
 Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
                    const dist::ProcessGrid& grid, Index nb);
