@@ -1,10 +1,13 @@
 // What every job does with memory: a plan that exceeds its limit is refused before anything is
 // allocated, by the library itself; and the limit is the same at each start where the user gave it.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/jobs/spectrum.hpp"
 #include "mercer/jobs/training.hpp"
@@ -103,6 +106,23 @@ TEST(CheckpointsOf, ASolverEndWithIt) {
   none.begin();
   EXPECT_FALSE(monitor.in_solver);
   EXPECT_FALSE(none.step([](io::Hdf5File&) {}));
+}
+
+TEST_F(Memory, IsRefusedToAllRanksWhereOneHasNoRoomForTheBuffersOfBlas) {
+  prepare_process(world);
+  rlimit limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &limit), 0);
+  const rlimit before = limit;
+  if (world.rank() == world.size() - 1) {
+    limit.rlim_cur = std::min<rlim_t>(before.rlim_max, rlim_t{1} << 46);
+    ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur -= static_cast<rlim_t>(process_room().bytes);  // what the process has
+    limit.rlim_cur += 100 << 20;
+    ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
+  }
+  EXPECT_THROW(prepare_process(world), MemoryError);
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &before), 0);
+  prepare_process(world);
 }
 
 TEST_F(Memory, OfAJobDoesNotChangeWithTheFreeMemoryWhereTheUserLimitsIt) {
