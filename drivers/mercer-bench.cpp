@@ -105,9 +105,11 @@ int gram(int argc, char** argv, const comm::Communicator& comm) {
   const Index nb = session.block_of(n);
   session.begin(n, d, nb, kernel.text(), 0);
   Plan plan = session.plan();
-  plan.stage(plan::assemble(
-      session.machine(kernel, d),
-      {.n = n, .d = d, .shape = session.grid().shape(), .nb = nb, .kernel = &kernel.kernel()}));
+  plan.stage(plan::assemble(session.machine(kernel, d), {.n = n,
+                                                         .d = d,
+                                                         .shape = session.grid().shape(),
+                                                         .nb = nb,
+                                                         .kernel = gram::kernel_of(kernel)}));
   if (session.stop_at_plan(plan)) return 0;
   return finish(session, bench::assembly(job.on(session), kernel.kernel(), n, d));
 }
@@ -189,8 +191,10 @@ int products(int argc, char** argv, const comm::Communicator& comm) {
   const auto on = job.on(session);
   const double n = static_cast<double>(options.n);
   auto plan = session.plan();
-  plan.stage("operators", bench::bytes(on, options, kernel.kernel()),
-             2 * n * n * static_cast<double>(options.block), "one product");
+  plan.stage({.name = "operators",
+              .method = "one product",
+              .bytes = bench::bytes(on, options, kernel.kernel()),
+              .flops = 2 * n * n * static_cast<double>(options.block)});
   if (session.stop_at_plan(plan)) return 0;
   session.record().result.update(bench::products(on, options, kernel.kernel()));
   return session.finish();
@@ -236,8 +240,10 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
   const auto on = job.on(session);
   const double rows = static_cast<double>(set.rows());
   auto plan = session.plan();
-  plan.stage("cg", bench::bytes(on, options, kernel.kernel(), set),
-             2 * rows * rows * static_cast<double>(bench::outputs(options, set)), "one iteration");
+  plan.stage({.name = "cg",
+              .method = "one iteration",
+              .bytes = bench::bytes(on, options, kernel.kernel(), set),
+              .flops = 2 * rows * rows * static_cast<double>(bench::outputs(options, set))});
   if (session.stop_at_plan(plan)) return 0;
   return finish(session, bench::conjugate_gradients(on, options, kernel.kernel(), set));
 }
@@ -250,8 +256,10 @@ int train(const BenchLine& job, const std::vector<std::pair<std::string, Index>>
     const net::Network network(arch::parse(text), d, net::Parametrization::ntk,
                                net::Start::gaussian);
     auto plan = session.plan();
-    plan.stage("train", bench::bytes<T>(job.on(session), network, n, top),
-               network.gradient_flops() * static_cast<double>(n), "one step");
+    plan.stage({.name = "train",
+                .method = "one step",
+                .bytes = bench::bytes<T>(job.on(session), network, n, top),
+                .flops = network.gradient_flops() * static_cast<double>(n)});
     if (session.stop_at_plan(plan)) return 0;
     rows.push_back(bench::training_step<T>(job.on(session), network, n, top));
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "mercer/base/hash.hpp"
 #include "mercer/jobs/matrix.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
@@ -24,8 +23,9 @@ struct Job {
 using Network = std::optional<net::StoredNetwork>;
 
 template <class T>
-bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, Session& session) {
-  const auto check = jobs::check(K, kernel, session);
+bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, const data::Split& sets,
+           Session& session) {
+  const auto check = jobs::check(K, kernel, sets, session);
   session.record().residual = check.product;
   session.say(
       "check   the stored matrix against entries evaluated again by the tiles, times 4 random "
@@ -33,7 +33,7 @@ bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, Session
       check.product, check.product_good() ? "good" : "failed");
   if (check.entries) {
     session.record().result["check_entries"] = check.entries->difference;
-    session.say("check   {}", gram::text(*check.entries, check.entry_tolerance));
+    session.say("check   {}", check.entries->text());
   } else {
     session.say("check   entries: there are no scalar formulas for {} to compare with",
                 kernel.text());
@@ -70,15 +70,11 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   if (session.stop_at_plan(plan.stages)) return 0;
 
   const auto K = jobs::assemble<T>(plan, kernel, sets, session.grid(), session);
-  const bool ok = !job.common.check || check(K, kernel, session);
+  const bool ok = !job.common.check || check(K, kernel, sets, session);
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      file.write("/kernel", K.K);
-      if (options.cross) file.attribute("/", "data2_hash", hash_text(sets.test->hash));
-      if (job.full)
-        file.attribute("/kernel", "rows",
-                       fmt::format("i*{0} + a: output a of data row i, {0} outputs", copies));
+      jobs::write(file, K);
       write_outputs(file, network, sets);
       file.finish();
     });

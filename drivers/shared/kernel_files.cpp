@@ -1,6 +1,6 @@
 #include "shared/kernel_files.hpp"
 
-#include "mercer/gram/check.hpp"
+#include "mercer/jobs/matrix.hpp"
 
 namespace mercer::drivers {
 
@@ -29,16 +29,11 @@ gram::Source verified_cross(Session& session, gram::Source kernel, const gram::R
 }
 
 bool check_kernel(Session& session, const gram::Source& kernel, const dist::RowBlock<double>& X) {
-  if (kernel.is_stored()) return true;
-  const auto result = session.phase(
-      "check", [&] { return gram::check_entries(kernel.kernel(), X, session.options().seed); });
-  if (!result) return true;
-  const double tolerance =
-      gram::entry_tolerance<double>(gram::kernel_error_estimate(kernel.kernel(), X));
-  const bool ok = result->difference <= tolerance;
-  session.record().result["check_entries"] = result->difference;
-  session.say("check   {}", gram::text(*result, tolerance));
-  return ok;
+  const auto entries = jobs::check_entries(kernel, X, session.options().seed, session);
+  if (!entries) return true;
+  session.record().result["check_entries"] = entries->difference;
+  session.say("check   {}", entries->text());
+  return entries->good();
 }
 
 }  // namespace mercer::drivers

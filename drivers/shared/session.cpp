@@ -7,11 +7,10 @@
 #include "mercer/base/hash.hpp"
 #include "mercer/base/memory.hpp"
 #include "mercer/base/text.hpp"
-#include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/io/signals.hpp"
+#include "mercer/plan/memory.hpp"
 #include "mercer/report/libraries.hpp"
-#include "mercer/spectral/stored.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -38,23 +37,6 @@ void warn_if_oversubscribed(Session& session, int threads) {
                              counted(cores, "core")));
 }
 
-/// Makes OpenBLAS allocate its buffer. OpenBLAS does so at its first product and, where ulimit
-/// forbids it, tries again for ever; so the room is checked, and a first product is made here that
-/// is large enough to need the buffer on every processor (small ones, up to 100^3 with AVX-512, do
-/// without). Throws MemoryError. Collective.
-void reserve_for_blas(const comm::Communicator& comm) {
-  constexpr double kBuffer = 132.0 * (1 << 20);  // 128 MiB and what is allocated with them
-  comm::together(comm, [&] {
-    const auto room = process_room();
-    if (room.bytes < kBuffer)
-      throw MemoryError(
-          "{} leaves {} to this process, but BLAS needs {} for its buffers: raise the limit",
-          room.whose, format_bytes(room.bytes), format_bytes(kBuffer));
-    Matrix<double> A(256, 256, 1.0), C(256, 256, 0.0);
-    blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
-  });
-}
-
 }  // namespace
 
 Session::Session(const CommandLine& line, const CommonOptions& options,
@@ -70,7 +52,6 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
       baseline_(jobs::Resources::baseline_of(comm)) {
   report::check_name(options.out, options.json);
   if (!options.plot.empty()) report::picture_format("--plot", options.plot);
-  blas::set_threads(options.threads);
   record_.driver = line.program();
   record_.command = line.command();
   for (const auto& [name, value] : line.settings()) record_.config[name] = value;
@@ -84,7 +65,7 @@ Session::Session(const CommandLine& line, const CommonOptions& options,
     if (!path.empty()) report::check_writable(comm, report::Content::text, option, path);
   if (!options.plot.empty())
     report::require_gnuplot(comm, report::picture_format("--plot", options.plot));
-  reserve_for_blas(comm);
+  jobs::prepare_process(comm, options.threads);
   record_.libraries = report::libraries();
   report::require_same_machine(comm, record_.libraries);
   warn_if_oversubscribed(*this, options.threads);
@@ -127,7 +108,7 @@ void Session::solving(bool on) {
 }
 
 Index Session::block_of(Index n) const {
-  return options_.nb > 0 ? options_.nb : spectral::recommended_block(n, shape());
+  return jobs::Resources{.nb = options_.nb, .shape = shape()}.block_of(n);
 }
 
 void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const {
@@ -199,16 +180,16 @@ jobs::Resources Session::resources(const gram::Source& kernel, Index d) {
   return resources(machine(kernel, d));
 }
 
-jobs::Resources Session::resources(Machine machine) {
-  return {.memory_limit = options_.memory_limit,
-          .seed = options_.seed,
-          .nb = options_.nb,
-          .shape = shape(),
-          .grid = options_.grid,
-          .machine = std::move(machine),
-          .timed = plans_time(),
-          .available = memory_limit(),
-          .baseline = baseline_};
+jobs::Resources Session::resources(Machine machine) const {
+  auto resources = jobs::Resources::of(comm_, target_);
+  resources.memory_limit = options_.memory_limit;
+  resources.seed = options_.seed;
+  resources.nb = options_.nb;
+  resources.grid = options_.grid;
+  resources.machine = std::move(machine);
+  resources.timed = plans_time();
+  resources.baseline = baseline_;
+  return resources;
 }
 
 Machine Session::machine(const gram::Source& kernel, Index d) {
@@ -225,29 +206,8 @@ double Session::took(const std::string& phase) const {
   return 0;
 }
 
-double Session::memory_limit() const {
-  return memory_room().bytes;
-}
-
-MemoryRoom Session::memory_room() const {
-  const double asked = options_.memory_limit;
-  if (target_.other)
-    return asked > 0
-               ? MemoryRoom{asked, "of --memory-limit"}
-               : MemoryRoom{plan::memory_per_rank(comm_, target_.ranks_per_node).bytes,
-                            fmt::format("that a machine like this one has for each of {} (give "
-                                        "--memory-limit for that machine's)",
-                                        counted(target_.ranks_per_node, "rank"))};
-  const auto room = plan::memory_per_rank(comm_);
-  // The machine's free memory may grow during the run; the limit of a group or ulimit does not.
-  const bool firm = room.whose != "this machine";
-  if (asked > 0 && (asked <= room.bytes || !firm)) return {asked, "of --memory-limit"};
-  return {room.bytes, fmt::format("that {} leaves to each rank", room.whose)};
-}
-
 bool Session::stop_at_plan(const Plan& plan) {
-  const auto [limit, whose] = memory_room();
-  const std::string excess = with_options(plan.excess(limit, whose));
+  const std::string excess = with_options(plan.excess());
   record_.flops = plan.flops();
   record_.result["peak_memory_bytes_planned"] = plan.peak();
   if (plan.timed()) {
@@ -258,7 +218,7 @@ bool Session::stop_at_plan(const Plan& plan) {
     say("plan\n{}", plan.text());
     record_.status = excess.empty() ? "planned" : "refused";
     record_.result["flops_planned"] = plan.flops();
-    record_.result["memory_limit_bytes"] = limit;
+    record_.result["memory_limit_bytes"] = plan.limit();
     if (!options_.json.empty())
       report::write_json(comm_, options_.json, record_.json(phases_, comm_));
   } else if (!excess.empty() && comm_.root()) {

@@ -42,9 +42,6 @@ class Session final : public jobs::Monitor {
   /// --nodes. Local, as shape() is.
   const Target& target() const { return target_; }
   dist::GridShape shape() const { return target_.shape; }
-  /// Bytes a rank that the job may take: --memory-limit, but no more than the job's control group
-  /// and ulimit allow; without it what these and the machine leave to each rank. Collective.
-  double memory_limit() const;
   const CommonOptions& options() const { return options_; }
   const io::OutputPlaces& places() const { return places_; }
   report::Phases& phases() { return phases_; }
@@ -60,14 +57,14 @@ class Session final : public jobs::Monitor {
   /// no block size. `data_hash`: 0 where there are no data. Local.
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
   /// With --dry-run prints the plan, writes the JSON record, and returns true: the driver ends
-  /// here. Otherwise false. Throws MemoryError where the plan exceeds memory_limit(), after
-  /// printing it; with --dry-run the record's status is then "refused". Collective.
+  /// here. Otherwise false. Throws MemoryError where the plan exceeds its limit, after printing it;
+  /// with --dry-run the record's status is then "refused". Collective.
   bool stop_at_plan(const Plan& plan);
-  /// An empty plan, to be filled with stages. Local.
-  Plan plan() const { return Plan(baseline_, plans_time()); }
+  /// An empty plan, to be filled with stages. Collective.
+  Plan plan() const { return resources({}).plan(); }
   /// What the job may use, with machine(kernel, d). Collective.
   jobs::Resources resources(const gram::Source& kernel, Index d);
-  jobs::Resources resources(Machine machine);
+  jobs::Resources resources(Machine machine) const;
   /// The machine rates of the plan's times. With --dry-run they are measured (about two seconds),
   /// or those of --machine (entries are measured where the file has another kernel's), with the
   /// network of target(); without --dry-run those of --machine, else the reference machine's, for
@@ -109,8 +106,6 @@ class Session final : public jobs::Monitor {
  private:
   bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
   Machine machine(const kernel::Kernel* kernel, Index d);
-  /// memory_limit(), and in words what sets it, for Plan::excess(). Collective.
-  MemoryRoom memory_room() const;
 
   comm::Communicator comm_;
   CommonOptions options_;

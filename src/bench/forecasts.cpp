@@ -203,7 +203,7 @@ Json forecasts(const Bench& bench, const ForecastBench& options, const kernel::K
                     .shape = shape,
                     .nb = spectral::recommended_block(n, shape),
                     .single = options.single,
-                    .kernel = &kernel},
+                    .kernel = gram::borrowed(kernel)},
                    options.baseline,
                    ranks.limit};
       for (const Method& method : chosen) {

@@ -39,6 +39,16 @@ const char* name_of(int thread_level) {
   }
 }
 
+int on_node = 0;  // written once
+
+/// Collective over MPI_COMM_WORLD.
+void count_ranks_on_node() {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  MPI_Comm_size(node, &on_node);
+  MPI_Comm_free(&node);
+}
+
 /// Whether the program has initialised MPI itself. Throws RunError where Mercer cannot use that
 /// MPI.
 bool already_started() {
@@ -61,7 +71,10 @@ bool already_started() {
 }  // namespace
 
 Environment::Environment(int& argc, char**& argv) {
-  if (already_started()) return;
+  if (already_started()) {
+    if (on_node == 0) count_ranks_on_node();
+    return;
+  }
   // Some MPIs (Open MPI 4.1) print a page and end the program where srun offers no PMI.
   const bool offered_pmi =
       std::getenv("PMIX_RANK") != nullptr || std::getenv("PMI_RANK") != nullptr;
@@ -80,6 +93,11 @@ Environment::Environment(int& argc, char**& argv) {
     MPI_Finalize();
     throw;
   }
+  count_ranks_on_node();
+}
+
+int ranks_on_node() {
+  return on_node;
 }
 
 Environment::~Environment() {

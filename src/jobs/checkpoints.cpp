@@ -1,6 +1,7 @@
 #include "mercer/jobs/checkpoints.hpp"
 
 #include <cmath>
+#include <utility>
 
 #include "mercer/base/error.hpp"
 #include "mercer/io/checksum.hpp"
@@ -45,19 +46,20 @@ void CheckpointWarning::operator()(Monitor& monitor, const std::string& what) {
   said_ = what;
 }
 
-Checkpoints::Checkpoints(const CheckpointOptions& options, const comm::Communicator& comm,
+Checkpoints::Checkpoints(CheckpointOptions options, const comm::Communicator& comm,
                          Monitor& monitor, CheckpointIdentity identity)
-    : options_(options), comm_(comm), monitor_(monitor), identity_(std::move(identity)) {}
+    : options_(std::move(options)),
+      comm_(comm),
+      monitor_(monitor),
+      identity_(std::move(identity)) {}
 
 void Checkpoints::begin() {
-  solving_ = options_.asked();
-  if (solving_) monitor_.solving(true);
+  if (options_.asked()) solving_.emplace(monitor_);
   since_.reset();
 }
 
 void Checkpoints::end() {
-  if (solving_) monitor_.solving(false);
-  solving_ = false;
+  solving_.reset();
 }
 
 io::Hdf5File Checkpoints::open() const {

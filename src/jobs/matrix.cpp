@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/assemble.hpp"
@@ -15,11 +17,33 @@ namespace {
 
 constexpr Index kProbes = 4;
 
+/// The rows that a planned matrix is between: those of `sets`, or net::seeded_rows() of them.
+class Rows {
+ public:
+  /// Borrows its arguments. Collective.
+  Rows(const MatrixPlan& plan, const data::Split& sets) : plan_(plan), sets_(sets) {
+    if (plan.outputs == 0) return;
+    seeded_x_ = net::seeded_rows(sets.train.inputs, plan.outputs);
+    if (plan.cross) seeded_z_ = net::seeded_rows(sets.test->inputs, plan.outputs);
+  }
+  const dist::RowBlock<double>& X() const {
+    return plan_.outputs > 0 ? seeded_x_ : sets_.train.inputs;
+  }
+  const dist::RowBlock<double>& Z() const {
+    return !plan_.cross ? X() : plan_.outputs > 0 ? seeded_z_ : sets_.test->inputs;
+  }
+
+ private:
+  const MatrixPlan& plan_;
+  const data::Split& sets_;
+  dist::RowBlock<double> seeded_x_, seeded_z_;
+};
+
 /// The largest difference between (1/m) K W, K n x m and W random, from the stored matrix and from
 /// the kernel, relative to the largest element. Collective.
 template <class T>
-double product_difference(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel) {
-  const auto& K = matrix.K;
+double product_difference(const dist::DistMatrix<T>& K, const kernel::Kernel& kernel,
+                          const Rows& rows) {
   const auto& comm = K.grid().all();
   const Random random(0, Stream::probe, 1);
   dist::RowBlock<double> W(comm, K.cols(), kProbes);
@@ -27,7 +51,7 @@ double product_difference(const KernelMatrix<T>& matrix, const kernel::Kernel& k
     for (Index c = 0; c < kProbes; ++c)
       W.row(i)[static_cast<std::size_t>(c)] =
           random.normal(static_cast<std::uint64_t>((W.first_row() + i) * kProbes + c));
-  const auto again = gram::apply_cross(kernel, matrix.X(), matrix.Z(), W);
+  const auto again = gram::apply_cross(kernel, rows.X(), rows.Z(), W);
   dist::RowBlock<T> stored(comm, K.rows(), K.cols());
   dist::copy(K, stored);
   const auto weights = dist::all_rows(W);
@@ -54,12 +78,18 @@ double product_difference(const KernelMatrix<T>& matrix, const kernel::Kernel& k
 
 MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, const data::Split& sets,
                 const Resources& resources, double load_seconds) {
+  if (options.cross && !sets.test.has_value())
+    throw InputError("`cross`: there is no second set of rows");
   const Index copies = std::max<Index>(1, options.outputs);
   MatrixPlan plan{.cross = options.cross,
                   .outputs = options.outputs,
                   .n = copies * sets.train.rows(),
                   .d = sets.train.dimension() + options.outputs,
+                  .single = options.single,
                   .seed = resources.seed,
+                  .kernel = kernel.text(),
+                  .rows_hash = sets.train.hash,
+                  .columns_hash = options.cross ? sets.test->hash : sets.train.hash,
                   .stages = resources.plan()};
   plan.m = plan.cross ? copies * sets.test->rows() : plan.n;
   plan.nb = resources.block_of(plan.n);
@@ -69,7 +99,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                     .shape = resources.shape,
                     .nb = plan.nb,
                     .single = options.single,
-                    .kernel = &kernel,
+                    .kernel = gram::borrowed(kernel),
                     .numbers = options.numbers};
   if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the seeded rows
   const auto& machine = resources.machine;
@@ -90,43 +120,68 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor) {
-  const bool seeded = plan.outputs > 0;
-  dist::RowBlock<double> seeded_x, seeded_z;
-  if (seeded) seeded_x = net::seeded_rows(sets.train.inputs, plan.outputs);
-  if (seeded && plan.cross) seeded_z = net::seeded_rows(sets.test->inputs, plan.outputs);
-  const auto& X = seeded ? seeded_x : sets.train.inputs;
-  check_range(kernel, X, monitor);
+  if (plan.single != std::is_same_v<T, float>)
+    throw InputError("`precision`: the plan is for {}", plan.single ? "single" : "double");
+  plan.stages.require_memory();
+  const Rows rows(plan, sets);
+  check_range(kernel, rows.X(), monitor);
   const gram::Options options{.nb = plan.nb, .over_n = false, .progress = monitor.shares()};
   auto K = monitor.phase("assemble", [&] {
-    if (!plan.cross) return gram::assemble<T>(kernel, X, grid, options);
-    const auto& Z = seeded ? seeded_z : sets.test->inputs;
-    return gram::assemble_cross<T>(kernel, X, Z, grid, options);
+    if (!plan.cross) return gram::assemble<T>(kernel, rows.X(), grid, options);
+    return gram::assemble_cross<T>(kernel, rows.X(), rows.Z(), grid, options);
   });
-  return {std::move(K), plan, &sets, std::move(seeded_x), std::move(seeded_z)};
+  return {std::move(K), plan};
 }
 
 template <class T>
-MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel, Monitor& monitor) {
-  return monitor.phase("check", [&] {
-    MatrixCheck result;
-    result.product = product_difference(matrix, kernel);
-    result.product_tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
-    result.entries =
-        gram::check_entries(kernel, matrix.X(), matrix.Z(), matrix.K, 1, matrix.plan.seed);
-    result.entry_tolerance =
-        gram::entry_tolerance<T>(std::max(gram::kernel_error_estimate(kernel, matrix.X()),
-                                          gram::kernel_error_estimate(kernel, matrix.Z())));
-    return result;
-  });
+void write(io::Hdf5File& file, const KernelMatrix<T>& matrix) {
+  const auto& plan = matrix.plan;
+  const auto add = [&](const char* name, const std::string& text) {
+    if (!file.has_attribute("/", name)) file.attribute("/", name, text);
+  };
+  file.write("/kernel", matrix.K);
+  add("kernel", plan.kernel);
+  add("data_hash", hash_text(plan.rows_hash));
+  if (plan.cross) file.attribute("/", "data2_hash", hash_text(plan.columns_hash));
+  if (plan.outputs > 0)
+    file.attribute("/kernel", "rows",
+                   fmt::format("i*{0} + a: output a of data row i, {0} outputs", plan.outputs));
 }
 
-template KernelMatrix<double> assemble<double>(const MatrixPlan&, const kernel::Kernel&,
-                                               const data::Split&, const dist::ProcessGrid&,
-                                               Monitor&);
-template KernelMatrix<float> assemble<float>(const MatrixPlan&, const kernel::Kernel&,
-                                             const data::Split&, const dist::ProcessGrid&,
-                                             Monitor&);
-template MatrixCheck check<double>(const KernelMatrix<double>&, const kernel::Kernel&, Monitor&);
-template MatrixCheck check<float>(const KernelMatrix<float>&, const kernel::Kernel&, Monitor&);
+std::optional<CheckedEntries> check_entries(const gram::Source& kernel,
+                                            const dist::RowBlock<double>& X, std::uint64_t seed,
+                                            Monitor& monitor) {
+  if (kernel.is_stored()) return std::nullopt;
+  const Monitor::Phase scope(monitor, "check");
+  const auto found = gram::check_entries(kernel.kernel(), X, seed);
+  if (!found) return std::nullopt;
+  return CheckedEntries{
+      *found, gram::entry_tolerance<double>(gram::kernel_error_estimate(kernel.kernel(), X))};
+}
+
+template <class T>
+MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel,
+                  const data::Split& sets, Monitor& monitor) {
+  const Monitor::Phase scope(monitor, "check");
+  const Rows rows(matrix.plan, sets);
+  MatrixCheck result;
+  result.product = product_difference(matrix.K, kernel, rows);
+  result.product_tolerance = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+  const auto found = gram::check_entries(kernel, rows.X(), rows.Z(), matrix.K, 1, matrix.plan.seed);
+  const double error = std::max(gram::kernel_error_estimate(kernel, rows.X()),
+                                gram::kernel_error_estimate(kernel, rows.Z()));
+  if (found) result.entries = CheckedEntries{*found, gram::entry_tolerance<T>(error)};
+  return result;
+}
+
+#define MERCER_INSTANTIATE(T)                                                                      \
+  template KernelMatrix<T> assemble<T>(const MatrixPlan&, const kernel::Kernel&,                   \
+                                       const data::Split&, const dist::ProcessGrid&, Monitor&);    \
+  template void write<T>(io::Hdf5File&, const KernelMatrix<T>&);                                   \
+  template MatrixCheck check<T>(const KernelMatrix<T>&, const kernel::Kernel&, const data::Split&, \
+                                Monitor&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
 
 }  // namespace mercer::jobs

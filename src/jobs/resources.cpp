@@ -4,10 +4,14 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/memory.hpp"
+#include "mercer/base/text.hpp"
+#include "mercer/blas/blas.hpp"
+#include "mercer/comm/together.hpp"
 #include "mercer/plan/memory.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
 namespace mercer::jobs {
+
 double Resources::baseline_of(const comm::Communicator& comm) {
   constexpr double kStep = 8.0 * (1 << 20);
   const auto most = comm.all_reduce(resident_memory_bytes(), comm::Op::max);
@@ -15,10 +19,30 @@ double Resources::baseline_of(const comm::Communicator& comm) {
 }
 
 Resources Resources::of(const dist::ProcessGrid& grid) {
-  Resources resources{.shape = grid.shape()};
-  resources.available = plan::memory_per_rank(grid.all()).bytes;
-  resources.baseline = baseline_of(grid.all());
+  return of(grid.all(), {.shape = grid.shape()});
+}
+
+Resources Resources::of(const comm::Communicator& comm, const plan::Target& target) {
+  Resources resources{.shape = target.shape};
+  if (target.other) {
+    resources.available = plan::memory_per_rank(comm, target.ranks_per_node).bytes;
+    resources.firm = false;
+    resources.whose = fmt::format(
+        "that a machine like this one has for each of {} (give `memory_limit` for that machine's)",
+        counted(target.ranks_per_node, "rank"));
+  } else {
+    const auto room = plan::memory_per_rank(comm);
+    resources.available = room.bytes;
+    resources.firm = room.whose != "this machine";
+    resources.whose = fmt::format("that {} leaves to each rank", room.whose);
+  }
+  resources.baseline = baseline_of(comm);
   return resources;
+}
+
+plan::Plan Resources::plan() const {
+  if (limit() <= 0) return plan::Plan(baseline, timed);
+  return plan::Plan(baseline, timed, {limit(), user_limits() ? "of `memory_limit`" : whose});
 }
 
 Index Resources::block_of(Index n) const {
@@ -39,6 +63,22 @@ void Resources::require_room(double room) const {
       format_bytes(-room),
       memory_limit > 0 ? "the limit, " + format_bytes(memory_limit)
                        : "four fifths of this machine's memory");
+}
+
+void prepare_process(const comm::Communicator& comm, int threads) {
+  constexpr double kBuffers = 132.0 * (1 << 20);  // 128 MiB and what is allocated with them
+  blas::set_threads(threads);
+  comm::together(comm, [&] {
+    const auto room = process_room();
+    if (room.bytes < kBuffers)
+      throw MemoryError(
+          "{} leaves {} to this process, but BLAS needs {} for its buffers: raise the limit",
+          room.whose, format_bytes(room.bytes), format_bytes(kBuffers));
+    // Large enough to need the buffers on every processor: products up to 100^3 do without them
+    // with AVX-512.
+    Matrix<double> A(256, 256, 1.0), C(256, 256, 0.0);
+    blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, A.view(), A.view(), 0.0, C.view());
+  });
 }
 
 }  // namespace mercer::jobs

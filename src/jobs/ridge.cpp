@@ -83,6 +83,7 @@ RidgeFit<T> fit(const RidgePlan& plan, const gram::Source& kernel, const data::S
                 const dist::ProcessGrid& grid, Monitor& monitor) {
   if (plan.options.transductive)
     throw InputError("`predict`: the plan is for transductive predictions");
+  plan.stages.require_memory();
   check_range(kernel, sets.train.inputs, monitor);
   if (plan.strategy.iterative) {
     if constexpr (std::is_same_v<T, double>) {
@@ -191,6 +192,7 @@ Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
                           Monitor& monitor) {
   const auto& options = plan.options;
   if (!options.transductive) throw InputError("`predict`: the plan is for inductive predictions");
+  plan.stages.require_memory();
   check_range(kernel, sets.train.inputs, monitor);
   const Index n = sets.train.rows(), N = n + sets.test->rows();
   const auto g = msk::SpectrumMap::parse(options.modified() ? options.g : "identity");

@@ -49,6 +49,7 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
                   const dist::ProcessGrid& grid, Monitor& monitor) {
   if (plan.options.single != std::is_same_v<T, float>)
     throw InputError("`precision`: the plan is for {}", plan.options.single ? "single" : "double");
+  plan.stages.require_memory();
   check_range(kernel, rows.inputs, monitor);
   spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all())};
   auto result = plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)

@@ -154,6 +154,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const g
                   Monitor& monitor) {
   const auto& comm = grid.all();
   const auto& options = plan.options;
+  plan.stages.require_memory();
   check_range(kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;

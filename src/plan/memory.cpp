@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mercer/comm/environment.hpp"
+
 namespace mercer::plan {
 
 int ranks_here(const comm::Communicator& comm) {
@@ -14,7 +16,9 @@ int ranks_here(const comm::Communicator& comm) {
 }
 
 MemoryRoom memory_per_rank(const comm::Communicator& comm) {
-  return memory_per_rank(comm, ranks_here(comm));
+  // Ranks outside `comm` share the node's memory too.
+  const int all = comm::ranks_on_node();
+  return memory_per_rank(comm, all > 0 ? all : ranks_here(comm));
 }
 
 MemoryRoom memory_per_rank(const comm::Communicator& comm, int ranks) {

@@ -1,10 +1,11 @@
 #include "mercer/plan/stage.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
-#include "mercer/base/memory.hpp"
+#include "mercer/base/error.hpp"
 
 namespace mercer::plan {
 
@@ -71,15 +72,19 @@ nlohmann::ordered_json Plan::json() const {
   return rows;
 }
 
-std::string Plan::excess(double limit, const std::string& whose) const {
-  if (peak() <= limit) return "";
+std::string Plan::excess() const {
+  if (peak() <= limit()) return "";
   const auto most = std::ranges::max_element(stages_, {}, &Stage::bytes);
   return fmt::format(
       "the plan needs {} a rank{}, more than the {} {}: use more ranks, `precision` single, fewer "
       "rows or a smaller `top`",
       format_bytes(peak()),
       most == stages_.end() ? std::string() : fmt::format(" in its stage '{}'", most->name),
-      format_bytes(limit), whose);
+      format_bytes(limit()), limit_.whose);
+}
+
+void Plan::require_memory() const {
+  if (const auto line = excess(); !line.empty()) throw MemoryError("{}", line);
 }
 
 std::string format_seconds(double seconds) {

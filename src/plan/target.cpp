@@ -1,6 +1,7 @@
 #include "mercer/plan/target.hpp"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>

@@ -19,7 +19,7 @@ gram::Source gaussian() {
 }
 
 gram::Sizes sizes_of(const gram::Source& kernel, Index n, Index c = 0) {
-  return {.n = n, .d = 100, .c = c, .shape = {1, 2}, .kernel = &kernel.kernel()};
+  return {.n = n, .d = 100, .c = c, .shape = {1, 2}, .kernel = gram::kernel_of(kernel)};
 }
 
 Resources with_memory(double bytes) {

@@ -1,6 +1,7 @@
 // The machine's coefficients: measured by all ranks at once, and read from files.
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,6 @@
 // The model of the plans' times and memory, against the formulas that forecast.hpp states.
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 
@@ -30,6 +31,11 @@ Machine machine() {
   return m;
 }
 
+/// One entry of K for rows of d numbers.
+double entry_seconds(const Machine& m, double d) {
+  return 2 * d / m.gram + m.element;
+}
+
 std::shared_ptr<const kernel::Kernel> gaussian() {
   kernel::Options options;
   options.kind = kernel::Kind::gaussian;
@@ -37,7 +43,7 @@ std::shared_ptr<const kernel::Kernel> gaussian() {
 }
 
 Sizes sizes(const kernel::Kernel& kernel, Index n, dist::GridShape shape) {
-  return {.n = n, .d = 100, .c = 10, .m = 500, .shape = shape, .kernel = &kernel};
+  return {.n = n, .d = 100, .c = 10, .m = 500, .shape = shape, .kernel = gram::borrowed(kernel)};
 }
 
 gram::OperatorOptions keeping(gram::Storage storage, double bytes = 1e18) {
@@ -45,7 +51,8 @@ gram::OperatorOptions keeping(gram::Storage storage, double bytes = 1e18) {
 }
 
 TEST(Machines, TakeTheDotProductAndTheElementPassForAnEntry) {
-  expect_close(machine().entry_seconds(250), 2 * 250 / 50e9 + 10e-9);
+  const Cost entry{.dots = 2 * 250, .entries = 1};
+  expect_close(machine().seconds(entry), 2 * 250 / 50e9 + 10e-9);
 }
 
 TEST(Machines, MultiplyTilesAtTheTwoRatesThatWereMeasured) {
@@ -89,7 +96,7 @@ TEST(DirectStages, AssembleHalfOfTheEntries) {
   const auto one = plan::assemble(m, alone);
   expect_close(one.flops, 4000.0 * 4000 * 100);
   EXPECT_EQ(one.sent, 0);
-  EXPECT_GT(one.seconds, 8e6 * m.entry_seconds(100));
+  EXPECT_GT(one.seconds, 8e6 * entry_seconds(m, 100));
   // Four times the entries and twice the rows, then both again: n^2 and n, nothing else.
   alone.n *= 2;
   const auto twice = plan::assemble(m, alone);
@@ -160,7 +167,7 @@ TEST(DirectStages, PredictFromEveryPairOfRows) {
   const auto stage = plan::predict(m, sizes(*kernel, 4000, {1, 2}));
   const double sent = 8.0 * 4000 * 110 / 2;
   expect_close(stage.sent, sent);
-  expect_close(stage.seconds, 1e6 * (m.entry_seconds(100) + m.product_seconds(10, false) / 2) +
+  expect_close(stage.seconds, 1e6 * (entry_seconds(m, 100) + m.product_seconds(10, false) / 2) +
                                   4000 * m.row + sent / m.exchange + 2 * m.latency);
 }
 
@@ -198,7 +205,7 @@ TEST(Operators, TradeMemoryForTime) {
   EXPECT_GT(mixed.stored_share, 0.1);
   EXPECT_LT(mixed.stored_share, 0.9);
   expect_close(product(in_single) - product(in_double), in_double.entries * m.convert);
-  expect_close(product(none) - product(in_double), none.entries * m.entry_seconds(100));
+  expect_close(product(none) - product(in_double), none.entries * entry_seconds(m, 100));
   EXPECT_LT(product(mixed), product(none));
   EXPECT_GT(product(mixed), product(in_single));
   EXPECT_LT(none.bytes, mixed.bytes);
@@ -268,7 +275,7 @@ TEST(Iterations, TakeWiderBlocksWhereTilesAreComputedAgain) {
   const auto stored = gram::operator_cost(s, keeping(gram::Storage::in_double), 64);
   const auto none = gram::operator_cost(s, keeping(gram::Storage::none), 64);
   expect_close(plan::fixed_columns(m, s, none) - plan::fixed_columns(m, s, stored),
-               m.entry_seconds(100) / m.column_seconds());
+               entry_seconds(m, 100) / m.column_seconds());
 }
 
 TEST(Iterations, OfConjugateGradientsAreProductsWithEveryOutput) {
@@ -283,9 +290,9 @@ TEST(Iterations, OfConjugateGradientsAreProductsWithEveryOutput) {
                10 * (1.02 * product_seconds(m, s, op, 10) +
                      inner * m.product_seconds(10, false) / 40 + 128.0 * 20000 * 10 / m.memory));
   const auto sketch = plan::sketch(m, s, op, 300);
-  EXPECT_GT(sketch.seconds, 6e6 * m.entry_seconds(100) + 6.0 * 20000 * 9e4 / m.gemm);
+  EXPECT_GT(sketch.seconds, 6e6 * entry_seconds(m, 100) + 6.0 * 20000 * 9e4 / m.gemm);
   EXPECT_LT(sketch.seconds,
-            2 * 6e6 * m.entry_seconds(100) + 16.0 * 20000 * 9e4 / m.skinny + 100 * 27e6 / m.gemm);
+            2 * 6e6 * entry_seconds(m, 100) + 16.0 * 20000 * 9e4 / m.skinny + 100 * 27e6 / m.gemm);
   expect_close(std::max(sketch.bytes, ten.bytes),
                s.data_bytes() + op.bytes + krr::conjugate_gradients_bytes(s, 300));
 }
@@ -304,7 +311,7 @@ TEST(Plans, ShowTimesOnlyWhereTheyArePredictions) {
     Plan plan(1024, timed);
     plan.stage(
         {.name = "one", .method = "way", .bytes = 2048, .flops = 10, .seconds = 3, .sent = 7});
-    plan.stage("two", 1024, 5);
+    plan.stage({.name = "two", .bytes = 1024, .flops = 5});
     EXPECT_EQ(plan.peak(), 3072);
     EXPECT_EQ(plan.flops(), 15);
     EXPECT_EQ(plan.seconds(), 3);

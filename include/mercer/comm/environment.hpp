@@ -20,6 +20,10 @@ class Environment {
   bool started_ = false;  ///< by this object, which then finalises it
 };
 
+/// Ranks of MPI_COMM_WORLD on this rank's node, as the first Environment of this process counted
+/// them; 0 before there is one. Local.
+int ranks_on_node();
+
 /// Name and version of the MPI library, "Open MPI v4.1.4": its version text up to the first comma.
 /// Local; also before MPI_Init.
 std::string mpi_library();

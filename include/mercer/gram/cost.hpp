@@ -1,5 +1,7 @@
 #pragma once
 
+#include <memory>
+
 #include "mercer/base/cost.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 #include "mercer/gram/source.hpp"
@@ -20,7 +22,7 @@ struct Sizes {
   Index nb = 64;
   bool single = false;  ///< K kept and solved in float
   /// Null: K is read from a file, or there is none; its entries then cost nothing.
-  const kernel::Kernel* kernel = nullptr;
+  std::shared_ptr<const kernel::Kernel> kernel{};
   double numbers = 0;  ///< length of an entry's dot products, for the flops; 0: d
   double held = 0;     ///< bytes a rank besides rows and targets, in every stage
 
@@ -31,8 +33,12 @@ struct Sizes {
   double share_bytes() const;  ///< w n^2/P
 };
 /// The kernel of Sizes: null where K is a file's.
-inline const kernel::Kernel* kernel_of(const Source& source) {
-  return source.is_stored() ? nullptr : &source.kernel();
+inline std::shared_ptr<const kernel::Kernel> kernel_of(const Source& source) {
+  return source.shared_kernel();
+}
+/// For Sizes that do not outlive the kernel.
+inline std::shared_ptr<const kernel::Kernel> borrowed(const kernel::Kernel& kernel) {
+  return {std::shared_ptr<const kernel::Kernel>(), &kernel};
 }
 
 /// `count` entries of the kernel on each rank. The caller adds `flops`.

@@ -30,6 +30,8 @@ class Source {
 
   bool is_stored() const { return kernel_ == nullptr; }
   const kernel::Kernel& kernel() const { return *kernel_; }  ///< not of a stored matrix
+  /// The same, shared; null for a stored matrix.
+  std::shared_ptr<const kernel::Kernel> shared_kernel() const { return kernel_; }
   /// Canonical text: the kernel's own, or "file:K.h5".
   const std::string& text() const { return text_; }
   const std::string& matrix_path() const { return matrix_; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,8 +59,8 @@ class CheckpointWarning {
 /// the new one.
 class Checkpoints {
  public:
-  /// Borrows `options` and `monitor`. Local.
-  Checkpoints(const CheckpointOptions& options, const comm::Communicator& comm, Monitor& monitor,
+  /// Borrows `monitor`. Local.
+  Checkpoints(CheckpointOptions options, const comm::Communicator& comm, Monitor& monitor,
               CheckpointIdentity identity);
 
   /// Opens the checkpoint to resume from. Throws InputError where it is missing, damaged, or of
@@ -71,12 +72,13 @@ class Checkpoints {
   /// The solver starts. If checkpoints are asked for, the monitor's interrupted() has effect from
   /// now on; before, there is no state to keep. Local.
   void begin();
-  /// The solver has ended: interrupted() no longer stops the run, whose results follow. Local.
+  /// The solver has ended: interrupted() no longer stops the run, whose results follow. An object
+  /// that is destroyed before, by an exception, ends it too. Local.
   void end();
   /// A function that says whether to give up the current product: between begin() and end(), where
   /// the monitor is interrupted. For Products; borrows this object.
   std::function<bool()> interruption() const {
-    return [this] { return solving_ && monitor_.interrupted(); };
+    return [this] { return solving_.has_value() && monitor_.interrupted(); };
   }
   /// To be called after each product. If a checkpoint is due by time or number of products, or the
   /// run is interrupted, writes the identity and, by `write`, the state. Returns true where the run
@@ -90,14 +92,14 @@ class Checkpoints {
  private:
   void write(const std::function<void(io::Hdf5File&)>& state) const;
 
-  const CheckpointOptions& options_;
+  CheckpointOptions options_;
   comm::Communicator comm_;
   Monitor& monitor_;
   CheckpointIdentity identity_;
   CheckpointWarning warn_;
   Timer since_;
   Index products_ = 0;
-  bool solving_ = false;
+  std::optional<Monitor::Solving> solving_;  ///< from begin() to end()
 };
 
 }  // namespace mercer::jobs

@@ -1,9 +1,13 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 
 #include "mercer/data/dataset.hpp"
 #include "mercer/gram/check.hpp"
+#include "mercer/gram/source.hpp"
+#include "mercer/io/hdf5.hpp"
 #include "mercer/jobs/monitor.hpp"
 #include "mercer/jobs/resources.hpp"
 
@@ -16,7 +20,10 @@ struct MatrixPlan {
   bool cross = false;  ///< k(x_i, z_j) with the rows of sets.test, else k(x_i, x_j)
   Index outputs = 0;   ///< of a network whose kernel is between all pairs of outputs; else 0
   Index n = 0, m = 0, d = 0, nb = 0;
+  bool single = false;
   std::uint64_t seed = 0;
+  std::string kernel{};                           ///< its text
+  std::uint64_t rows_hash = 0, columns_hash = 0;  ///< data::Dataset::hash of x and z
   plan::Plan stages;
 };
 struct MatrixOptions {
@@ -26,7 +33,7 @@ struct MatrixOptions {
   bool single = false;
   bool check = false;  ///< plan for check() too
 };
-/// `load_seconds`: what reading took. Local.
+/// `load_seconds`: what reading took. Throws InputError for `cross` without a second set. Local.
 MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, const data::Split& sets,
                 const Resources& resources, double load_seconds = 0);
 
@@ -34,21 +41,33 @@ template <class T>
 struct KernelMatrix {
   dist::DistMatrix<T> K;
   MatrixPlan plan;
-  const data::Split* sets = nullptr;
-  dist::RowBlock<double> seeded_x{}, seeded_z{};  ///< net::seeded_rows(), where plan.outputs > 0
-
-  const dist::RowBlock<double>& X() const {
-    return plan.outputs > 0 ? seeded_x : sets->train.inputs;
-  }
-  const dist::RowBlock<double>& Z() const {
-    return !plan.cross ? X() : plan.outputs > 0 ? seeded_z : sets->test->inputs;
-  }
 };
-/// Assembles K on `grid` as planned. Borrows `sets`. Phase: assemble. Throws as check_range() and
-/// gram::assemble(). Collective.
+/// Assembles K on `grid` as planned. T is float where options.single is set, else double: InputError
+/// otherwise. Phase: assemble. Throws MemoryError where the plan exceeds its limit
+/// (Plan::require_memory()); otherwise as check_range() and gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);
+
+/// Writes K as /kernel, in the layout of gram::Source: with data_hash and `kernel` at the root
+/// unless they are there, and data2_hash of a second set. With plan.outputs, /kernel has the
+/// attribute `rows`, which says what its rows are. Collective.
+template <class T>
+void write(io::Hdf5File& file, const KernelMatrix<T>& matrix);
+
+/// Entries of K against the scalar formulas of its kernel (gram::check_entries()), and the largest
+/// difference to accept.
+struct CheckedEntries : gram::EntryCheck {
+  double tolerance = 0;
+
+  bool good() const { return difference <= tolerance; }
+  std::string text() const { return gram::text(*this, tolerance); }  ///< one line for the log
+};
+/// Compares entries k(x_i, x_j), where no K is kept. Empty for a K from a file and for a kernel
+/// without such formulas. Phase: check. Collective.
+std::optional<CheckedEntries> check_entries(const gram::Source& kernel,
+                                            const dist::RowBlock<double>& X, std::uint64_t seed,
+                                            Monitor& monitor);
 
 /// The errors of a matrix.
 struct MatrixCheck {
@@ -56,17 +75,15 @@ struct MatrixCheck {
   /// computed again tile by tile, relative to the largest element. Finds errors of assembling,
   /// mirroring and redistribution.
   double product = 0, product_tolerance = 0;
-  /// Entries of K against the scalar formulas; empty where the kernel has none.
-  std::optional<gram::EntryCheck> entries{};
-  double entry_tolerance = 0;
+  std::optional<CheckedEntries> entries{};  ///< empty where the kernel has no scalar formulas
 
   bool product_good() const { return product <= product_tolerance; }
-  bool good() const {
-    return product_good() && (!entries || entries->difference <= entry_tolerance);
-  }
+  bool good() const { return product_good() && (!entries || entries->good()); }
 };
-/// Memory: K again, by rows. Cost: m n entries of the kernel. Phase: check. Collective.
+/// `kernel` and `sets` as for assemble(). Memory: K again, by rows. Cost: m n entries of the kernel.
+/// Phase: check. Collective.
 template <class T>
-MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel, Monitor& monitor);
+MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel,
+                  const data::Split& sets, Monitor& monitor);
 
 }  // namespace mercer::jobs

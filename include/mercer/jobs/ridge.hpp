@@ -177,7 +177,8 @@ struct RidgeFit {
 /// from all eigenpairs. Iterative: K as an operator -> eigenpairs where g or the preconditioner
 /// needs them -> preconditioner -> choice of the ridge -> conjugate gradients. T is float where
 /// options.single is set and the strategy is direct. Phases: assemble, load, eigensolve,
-/// precondition, choose, solve. Throws InputError for a transductive plan; Error with the code
+/// precondition, choose, solve. Throws InputError for a transductive plan; MemoryError where the
+/// plan exceeds its limit (Plan::require_memory()); Error with the code
 /// `interrupted`, after writing a checkpoint, where the monitor asks for it; otherwise as the
 /// solvers. Collective.
 template <class T>
@@ -217,7 +218,7 @@ struct Transduction {
   msk::ModifiedSpectrum spectrum;
 };
 /// Transductive predictions as planned (krr::Transductive). Phases: eigensolve, solve. Throws
-/// InputError unless the plan is transductive. Collective.
+/// InputError unless the plan is transductive, MemoryError as fit(). Collective.
 template <class T>
 Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
                           const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);

@@ -107,7 +107,8 @@ struct Training {
 /// Trains from w_0 (p entries, the same on every rank) as planned. Phases: load, assemble,
 /// eigensolve, train. Asks the monitor's interrupted() at each step, and then throws Error with the
 /// code `interrupted`, after writing a checkpoint where one was asked for (RunError where that
-/// fails). Otherwise throws as train::descend() and the eigensolvers. Collective.
+/// fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()); otherwise
+/// as train::descend() and the eigensolvers. Collective.
 template <class T>
 Training<T> train(const TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
                   const data::Split& sets, std::vector<T> w_0, const dist::ProcessGrid& grid,

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <algorithm>
 #include <string>
@@ -37,8 +37,6 @@ struct Machine {
   double element = 8.3e-9;  ///< seconds an entry takes besides its dot product
   double row = 1.3e-6;      ///< seconds to prepare a row
 
-  /// One entry of K for rows of d numbers: 2 d/gram + element.
-  double entry_seconds(double d) const { return 2 * d / gram + element; }
   /// One entry of a tile of K times b columns, for both products that it serves (with K_IJ and
   /// K_IJ^T): max(b, 8) column_seconds() + pass_seconds(), the line through the measured rates at
   /// 64 and 8 columns; + convert where the tile is stored in single. Fewer than 8 columns take as

@@ -1,10 +1,12 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "mercer/base/memory.hpp"
 #include "mercer/plan/machine.hpp"
 
 namespace mercer::plan {
@@ -28,11 +30,10 @@ class Plan {
  public:
   /// `baseline`: bytes that a rank holds before the job starts (MPI, libraries), measured and
   /// rounded up. `timed`: the stages' seconds are predictions for a machine, and text() shows them.
-  explicit Plan(double baseline, bool timed = false) : baseline_(baseline), timed_(timed) {}
+  /// `limit`: bytes that a rank may hold, and in words what sets them: "of `memory_limit`".
+  explicit Plan(double baseline, bool timed = false, MemoryRoom limit = {})
+      : baseline_(baseline), timed_(timed), limit_(std::move(limit)) {}
   void stage(Stage stage) { stages_.push_back(std::move(stage)); }
-  void stage(std::string name, double bytes, double flops, std::string method = {}) {
-    stages_.push_back({std::move(name), std::move(method), bytes, flops});
-  }
 
   bool timed() const { return timed_; }
   double peak() const;  ///< bytes a rank, baseline included
@@ -43,13 +44,17 @@ class Plan {
   std::string text() const;
   /// One object a stage: name, method, bytes, flops, seconds, sent.
   nlohmann::ordered_json json() const;
-  /// Empty where the peak is at most `limit` bytes a rank; else one line: the stage that needs
-  /// most, and what can be done. `whose`: the limit in words, "of `memory_limit`".
-  std::string excess(double limit, const std::string& whose) const;
+  double limit() const { return limit_.bytes; }  ///< 1e18: none is known
+  /// Empty where the peak is at most limit(); else one line: the stage that needs most, and what
+  /// can be done.
+  std::string excess() const;
+  /// Throws MemoryError with that line. Every job calls it before it allocates anything.
+  void require_memory() const;
 
  private:
   double baseline_;
   bool timed_;
+  MemoryRoom limit_;
   std::vector<Stage> stages_;
 };
 
