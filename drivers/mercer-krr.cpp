@@ -3,7 +3,6 @@
 
 #include "mercer/base/text.hpp"
 #include "mercer/jobs/pictures.hpp"
-#include "mercer/net/empirical.hpp"
 #include "shared/data_notes.hpp"
 #include "shared/kernel_files.hpp"
 #include "shared/ridge_options.hpp"
@@ -26,61 +25,69 @@ data::Split load(const RidgeLine& job, const gram::Source& kernel, Session& sess
 
 /// --check: the residual with every entry of K evaluated again, and some entries compared with the
 /// scalar formulas.
-template <class T>
-bool check(const jobs::RidgePlan& plan, const jobs::RidgeFit<T>& fit, const gram::Source& kernel,
-           const data::Dataset& train, Session& session) {
+bool check(const jobs::RidgePlan& plan, const jobs::RidgeFit& fit, const data::Dataset& train,
+           Session& session) {
   const double error =
-      session.phase("check", [&] { return jobs::check(plan, fit, kernel, train, session.grid()); });
+      session.phase("check", [&] { return jobs::check(plan, fit, train, session.grid()); });
   const bool good = error <= jobs::accepted_error(plan, fit);
   session.record().result["check"] = error;
   session.say("check   residual with every entry of K evaluated again: {:.1e} ({})", error,
               good ? "good" : "failed");
-  return check_kernel(session, kernel, train.inputs) && good;
+  return check_kernel(session, plan.kernel, train.inputs) && good;
 }
 
-template <class T>
-int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, const gram::Source& kernel,
-                    data::Split& sets, Session& session) {
+int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Split& sets,
+                    Session& session) {
   const data::Preparation preparation = sets.preparation;
-  const auto fit = jobs::fit<T>(plan, kernel, sets, session.grid(), session);
-  jobs::Predictions predictions;
-  const auto errors = jobs::errors_along(plan, fit, kernel, sets, predictions, session);
+  const auto fit = jobs::fit(plan, sets, session.grid(), session);
+  const auto along = jobs::errors_along(plan, fit, sets, session);
 
   const auto unit = score_unit(job.options, preparation);
-  print_errors(session, preparation, errors);
+  print_errors(session, preparation, along.errors);
   print_fit(session, fit, unit);
   if (!fit.calibration.empty()) session.say("\n{}", fit.calibration);
-  if (sets.test.has_value()) print_predictions(session, *sets.test, predictions);
-  note_errors(session, errors[fit.best], preparation);
+  if (sets.test.has_value()) print_predictions(session, *sets.test, along.best);
+  note_errors(session, along.errors[fit.best], preparation);
   note_fit(session, fit, unit);
-  const bool ok =
-      (!job.common.check || check(plan, fit, kernel, sets.train, session)) && fit.converged();
+  const bool ok = (!job.common.check || check(plan, fit, sets.train, session)) && fit.converged();
   const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      jobs::write(file, fit, errors, preparation);
-      if (test != nullptr) jobs::write_predictions(file, *test, preparation, predictions);
-      auto model = jobs::model_of(fit, kernel, std::move(sets.train), preparation);
-      model.reading = job.preparation;
-      model.network = job.network;
-      jobs::write(file, model, job.reference);
+      jobs::write(file, fit, along.errors, preparation);
+      if (test != nullptr) jobs::write_predictions(file, *test, preparation, along.best);
+      jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), preparation),
+                  job.reference);
       file.finish();
     });
   if (!job.common.plot.empty())
-    session.draw(jobs::picture(fit.spectrum, errors, predictions, test, preparation));
+    session.draw(jobs::picture(fit.spectrum, along.errors, along.best, test, preparation));
   return session.finish(ok);
 }
 
+/// Writes and draws predictions that are not those of a fit. `spectrum` may be empty.
+void write(const RidgeLine& job, const jobs::RidgeErrors& errors, const data::Dataset& test,
+           const data::Preparation& preparation, const jobs::Predictions& predictions,
+           const msk::ModifiedSpectrum& spectrum, Session& session) {
+  if (!job.common.out.empty())
+    session.phase("write", [&] {
+      auto file = session.create_result();
+      file.write("/ridge", std::vector<double>{errors.ridge});
+      jobs::write_errors(file, "/score", {errors}, preparation);
+      jobs::write_predictions(file, test, preparation, predictions);
+      file.finish();
+    });
+  if (!job.common.plot.empty())
+    session.draw(jobs::picture(spectrum, {errors}, predictions, &test, preparation));
+}
+
 /// Transductive predictions: the test rows take part in the spectrum, so that there is no alpha.
-template <class T>
-int transduce(const RidgeLine& job, const jobs::RidgePlan& plan, const gram::Source& kernel,
-              const data::Split& sets, Session& session) {
-  auto result = jobs::transduce<T>(plan, kernel, sets, session.grid(), session);
+int transduce(const RidgeLine& job, const jobs::RidgePlan& plan, const data::Split& sets,
+              Session& session) {
+  auto result = jobs::transduce(plan, sets, session.grid(), session);
   const auto predictions = jobs::evaluate(std::move(result.values), *sets.test, sets.preparation);
-  const std::vector<jobs::RidgeErrors> errors{
-      {.ridge = result.ridge, .scores = predictions.scores}};
-  print_errors(session, sets.preparation, errors);
+  const jobs::RidgeErrors errors{.ridge = result.ridge, .scores = predictions.scores};
+  print_errors(session, sets.preparation, {errors});
   const Index left_out = result.spectrum.left_out;
   session.say("\nridge {:.6e}; residual of the solve {:.1e}{}", result.ridge, result.residual,
               job.options.modified()
@@ -89,41 +96,23 @@ int transduce(const RidgeLine& job, const jobs::RidgePlan& plan, const gram::Sou
   print_predictions(session, *sets.test, predictions);
   session.record().residual = result.residual;
   session.record().result["ridge"] = result.ridge;
-  note_errors(session, errors.front(), sets.preparation);
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      file.write("/ridge", std::vector<double>{result.ridge});
-      jobs::write_errors(file, "/score", errors, sets.preparation);
-      jobs::write_predictions(file, *sets.test, sets.preparation, predictions);
-      file.finish();
-    });
-  if (!job.common.plot.empty())
-    session.draw(
-        jobs::picture(result.spectrum, errors, predictions, &*sets.test, sets.preparation));
-  return session.finish(!job.common.check ||
-                        result.residual <= (std::is_same_v<T, float> ? 1e-3 : 1e-8));
+  note_errors(session, errors, sets.preparation);
+  write(job, errors, *sets.test, sets.preparation, predictions, result.spectrum, session);
+  return session.finish(!job.common.check || result.residual <= jobs::accepted_error(plan, result));
 }
 
-int ridge_regression(const RidgeLine& job, const gram::Source& source, Session& session) {
-  auto sets = load(job, source, session);
-  const auto kernel =
-      job.options.transductive
-          ? source
-          : verified(session, source, sets.train, sets.test.has_value() ? &*sets.test : nullptr);
+int ridge_regression(const RidgeLine& job, const gram::Source& kernel, Session& session) {
+  auto sets = load(job, kernel, session);
   const auto plan =
       jobs::plan(job.options, kernel, sets, session.resources(kernel, sets.train.dimension()),
                  session.comm(), session.took("load"));
+  for (const auto& line : plan.notes) session.log("kernel", line);
   if (!plan.strategy.reason.empty())
     session.log("solver", fmt::format("{} ({})", plan.strategy.iterative ? "cg" : "direct",
                                       plan.strategy.reason));
   if (session.stop_at_plan(plan.stages)) return 0;
-  const bool single = job.options.single && !plan.strategy.iterative;
-  if (job.options.transductive)
-    return single ? transduce<float>(job, plan, kernel, sets, session)
-                  : transduce<double>(job, plan, kernel, sets, session);
-  return single ? fit_and_predict<float>(job, plan, kernel, sets, session)
-                : fit_and_predict<double>(job, plan, kernel, sets, session);
+  return job.options.transductive ? transduce(job, plan, sets, session)
+                                  : fit_and_predict(job, plan, sets, session);
 }
 
 /// The stored model, with the kernel of the command line where the stored one was a matrix. Throws
@@ -170,30 +159,18 @@ int predict_from_model(const RidgeLine& job, const CommandLine& line, Session& s
   session.say("data    {}", data::reading(model.preparation, model.n()));
   session.record().config["kernel"] = model.kernel.text();
   say_test_notes(session, test);
-  model.kernel = verified_cross(
-      session, model.kernel,
-      {fmt::format("the training rows ({})", model.preparation.train), model.rows_hash, model.n()},
-      test);
+  jobs::verify_kernel(model, test, session);
   const auto resources = session.resources(model.kernel, model.preparation.dimension);
   if (session.stop_at_plan(jobs::plan_prediction(model, test.rows(), resources))) return 0;
 
   const auto predictions = jobs::predict(model, test, session);
-  const std::vector<jobs::RidgeErrors> errors{{.ridge = model.ridge, .scores = predictions.scores}};
+  const jobs::RidgeErrors errors{.ridge = model.ridge, .scores = predictions.scores};
   session.record().method = "stored model";
   session.record().result["ridge"] = model.ridge;
-  print_errors(session, model.preparation, errors);
+  print_errors(session, model.preparation, {errors});
   print_predictions(session, test, predictions);
-  note_errors(session, errors.front(), model.preparation);
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      file.write("/ridge", std::vector<double>{model.ridge});
-      jobs::write_errors(file, "/score", errors, model.preparation);
-      jobs::write_predictions(file, test, model.preparation, predictions);
-      file.finish();
-    });
-  if (!job.common.plot.empty())
-    session.draw(jobs::picture({}, errors, predictions, &test, model.preparation));
+  note_errors(session, errors, model.preparation);
+  write(job, errors, test, model.preparation, predictions, {}, session);
   return session.finish();
 }
 
@@ -221,10 +198,7 @@ int main(int argc, char** argv) {
     }
     if (job.train.empty())
       throw mercer::InputError("--train: give the training set, e.g. --train circle:n=512,freq=5");
-    if (line.empirical_kernel()) job.network = line.stored_network(comm);
-    const auto kernel = job.network ? mercer::gram::Source::function(mercer::net::empirical_kernel(
-                                          job.network->network, job.network->parameters))
-                                    : line.kernel_source(comm);
+    const auto kernel = line.kernel_source(comm);
     job.read(line, kernel);
     Session session(line, job.common, comm);
     session.check_checkpoint(job.options.checkpoints);

@@ -21,18 +21,19 @@ std::set<std::string, std::less<>>& options() {
 /// Is it a field that messages of the library name? Whether or not this program has the option.
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
-      " arch bandwidth batch bias_std block cg_tol checkpoint checkpoint_every data directions "
-      "estimates g grid header index json kernel latency limit limit_test loss machine "
-      "max_iterations max_seconds memory_limit method model momentum nb network_bandwidth nodes "
-      "one_hot operator_spectrum out plot precision precondition preconditioner predict rank ranks "
-      "ranks_per_node rate record_every refresh residual_refresh resume ridge ridge_relative "
-      "safeguard safety scale seed solver spectrum split standardize start steps stochastic "
-      "storage target test tolerance top trace_kernel train unit_norm values_only weight_decay "
-      "weight_std ";
+      " arch bandwidth batch bias_std block cg_tol choice checkpoint checkpoint_every data "
+      "directions estimates g grid header index json kernel latency limit limit_test loss "
+      "machine max_iterations max_seconds memory_limit method model momentum nb "
+      "network_bandwidth nodes one_hot operator_spectrum out plot precision precondition "
+      "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
+      "residual_refresh resume ridge ridges safeguard safety scale seed solver spectrum split "
+      "standardize start steps stochastic storage target test tolerance top trace_kernel train "
+      "transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
 }
 
-/// The option that sets a field: the field's name with dashes for underscores, but for three.
+/// The option that sets a field, with its value where one value of the option does: the field's
+/// name with dashes for underscores, but for some.
 std::string option_of(std::string_view field) {
   std::string option(field);
   std::ranges::replace(option, '_', '-');
@@ -40,6 +41,9 @@ std::string option_of(std::string_view field) {
   if (field == "method") return "solver";
   if (field == "rate") return "lr";
   if (field == "tolerance") return options().contains("cg-tol") ? "cg-tol" : "tol";
+  if (field == "ridges" || field == "choice") return "ridge";
+  if (field == "relative") return "ridge-relative";
+  if (field == "transductive") return "predict transductive";
   return option;
 }
 

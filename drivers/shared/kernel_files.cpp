@@ -17,14 +17,10 @@ gram::Source verified(Session& session, gram::Source kernel, const data::Dataset
   if (!kernel.is_stored()) return kernel;
   const auto of_train = identity_of("training", train);
   for (const auto& line : kernel.verify(session.comm(), of_train)) session.log("kernel", line);
-  return test == nullptr ? kernel : verified_cross(session, std::move(kernel), of_train, *test);
-}
-
-gram::Source verified_cross(Session& session, gram::Source kernel, const gram::RowIdentity& rows,
-                            const data::Dataset& test) {
-  if (!kernel.is_stored()) return kernel;
-  for (const auto& line : kernel.verify_cross(session.comm(), identity_of("test", test), rows))
-    session.log("kernel", line);
+  if (test != nullptr)
+    for (const auto& line :
+         kernel.verify_cross(session.comm(), identity_of("test", *test), of_train))
+      session.log("kernel", line);
   return kernel;
 }
 

@@ -11,11 +11,6 @@ namespace mercer::drivers {
 gram::Source verified(Session& session, gram::Source kernel, const data::Dataset& train,
                       const data::Dataset* test);
 
-/// Verifies the cross matrix of a stored model's kernel: k(test, `rows`), `rows` being the model's.
-/// Throws InputError as gram::Source does. Collective.
-gram::Source verified_cross(Session& session, gram::Source kernel, const gram::RowIdentity& rows,
-                            const data::Dataset& test);
-
 /// --check: compares entries k(x_i, x_j) of the tile functions with the scalar reference and prints
 /// the difference on one line. True where they agree, and where the kernel is from a file or has no
 /// reference. Collective.

@@ -74,7 +74,7 @@ void RidgeLine::read_ridges() {
         "--ridge loo, gcv or holdout");
   options.relative = ridge_.empty();
   const std::string& text = options.relative ? ridge_relative_ : ridge_;
-  options.given = text;
+  options.given = (options.relative ? "--ridge-relative " : "--ridge ") + text;
   if (text == "loo") options.choice = krr::RidgeCriterion::leave_one_out;
   if (text == "gcv") options.choice = krr::RidgeCriterion::gcv;
   if (text == "holdout") options.choice = krr::RidgeCriterion::holdout;
@@ -109,7 +109,6 @@ void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
   if (rows_ != "stored" && rows_ != "reference")
     throw InputError("--model-rows {}: give stored or reference", rows_);
   reference = rows_ == "reference";
-  if (o.top != -1 && o.g.empty()) o.g = "flat";
   read_solver();
   if (preconditioner_ == "none")
     o.preconditioner = Preconditioning::none;

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <optional>
-
 #include "mercer/jobs/ridge.hpp"
-#include "mercer/net/parameters.hpp"
 #include "shared/spectrum_options.hpp"
 
 namespace mercer::drivers {
@@ -16,7 +13,6 @@ struct RidgeLine {
   bool reference = false;  ///< --out refers to the training rows instead of holding them
   data::Options preparation;
   jobs::RidgeOptions options;
-  std::optional<net::StoredNetwork> network;  ///< of --kernel empirical, else none
 
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.

@@ -12,8 +12,7 @@ std::string score_unit(const jobs::RidgeOptions& options, const data::Preparatio
   return options.choice == krr::RidgeCriterion::gcv ? fmt::format("({})^2", unit) : unit;
 }
 
-template <class T>
-void print_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit) {
+void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
   const auto& best = fit.best_fit();
   const std::string relative =
       fit.mean_diagonal != 0 ? fmt::format(" = {:.4e} trace(K)/n", best.ridge / fit.mean_diagonal)
@@ -47,8 +46,7 @@ void print_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string
   }
 }
 
-template <class T>
-void note_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit) {
+void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
   const auto& best = fit.best_fit();
   auto& record = session.record();
   record.method = fit.method;
@@ -81,12 +79,5 @@ void note_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string&
   result["storage"] = fit.storage;
   result["stored_share"] = fit.stored_share;
 }
-
-#define MERCER_INSTANTIATE(T)                                                         \
-  template void print_fit<T>(Session&, const jobs::RidgeFit<T>&, const std::string&); \
-  template void note_fit<T>(Session&, const jobs::RidgeFit<T>&, const std::string&);
-MERCER_INSTANTIATE(double)
-MERCER_INSTANTIATE(float)
-#undef MERCER_INSTANTIATE
 
 }  // namespace mercer::drivers

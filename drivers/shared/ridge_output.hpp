@@ -9,11 +9,9 @@ namespace mercer::drivers {
 /// Prints the best ridge, its residual and how it was chosen, and for conjugate gradients the
 /// iterations of every ridge, with what to change where they did not converge. `unit`:
 /// score_unit().
-template <class T>
-void print_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit);
+void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit);
 /// Notes the same, with method and flops, in the JSON record.
-template <class T>
-void note_fit(Session& session, const jobs::RidgeFit<T>& fit, const std::string& unit);
+void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit);
 /// The unit of the estimated score that chose the ridge; GCV is a mean square. Local.
 std::string score_unit(const jobs::RidgeOptions& options, const data::Preparation& preparation);
 

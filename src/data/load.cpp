@@ -254,6 +254,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   Split split;
   Dataset& train = split.train;
   train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec);
+  train.reading = options;
   if (options.targets_required)
     expect_targets(train);
   else

@@ -246,6 +246,15 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   writer.require_kept(all);
 }
 
+/// Throws InputError where rows of Z cannot be paired with rows of X. Local.
+void require_same_columns(const RowBlock<double>& Z, const RowBlock<double>& X) {
+  if (Z.cols() != X.cols())
+    throw InputError(
+        "the {} new rows have {} inputs, the {} training rows {}: k(z, x) needs equal "
+        "numbers",
+        Z.rows(), Z.cols(), X.rows(), X.cols());
+}
+
 }  // namespace
 
 template <class T>
@@ -263,6 +272,7 @@ template <class T>
 DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                              const RowBlock<double>& X, const ProcessGrid& grid,
                              const Options& options) {
+  require_same_columns(Z, X);
   auto K = allocate<T>(grid, Z.rows(), X.rows(), options.nb);
   fill(kernel, Z, X, K, 1.0, Part::all, options);
   return K;
@@ -272,6 +282,9 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
                              const RowBlock<double>& X, const RowBlock<double>& A,
                              const Options& options) {
   const Index n = X.rows(), c = A.cols(), m = Z.local_rows();
+  require_same_columns(Z, X);
+  if (A.rows() != n)
+    throw InputError("{} rows of coefficients do not belong to {} training rows", A.rows(), n);
   RowBlock<double> F(Z.comm(), Z.rows(), c);
   std::ranges::fill(F.values(), 0.0);
   const double scale = n > 0 ? 1.0 / static_cast<double>(n) : 1.0;
@@ -315,32 +328,46 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 
 namespace {
 
-/// The largest `figure` over all rows, which are prepared kTileRows at a time. Collective.
-double largest(const kernel::Kernel& kernel, const RowBlock<double>& X,
-               const std::function<double(const Rows&)>& figure) {
-  double mine = 0;
+/// Passes this rank's rows to `see`, prepared kTileRows at a time. Collective.
+void for_rows(const kernel::Kernel& kernel, const RowBlock<double>& X,
+              const std::function<void(const Rows&)>& see) {
   comm::together(X.comm(), [&] {
     for (Index i = 0; i < X.local_rows(); i += kTileRows) {
       const Index end = std::min(i + kTileRows, X.local_rows());
-      const auto names = names_from(X.first_row() + i, "row");
-      mine = std::max(mine, figure(*prepare(kernel, own_rows(X, {i, end}), names)));
+      see(*prepare(kernel, own_rows(X, {i, end}), names_from(X.first_row() + i, "row")));
     }
   });
-  return X.comm().all_reduce(mine, comm::Op::max);
+}
+
+std::vector<double> diagonal_of(const kernel::Kernel& kernel, const Rows& rows) {
+  std::vector<double> diagonal(static_cast<std::size_t>(rows.size()));
+  kernel.diagonal(rows, 0, rows.size(), diagonal.data());
+  return diagonal;
 }
 
 }  // namespace
 
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X) {
-  return largest(kernel, X, [](const Rows& rows) { return rows.error_estimate(); });
+  double error = 0;
+  for_rows(kernel, X, [&](const Rows& rows) { error = std::max(error, rows.error_estimate()); });
+  return X.comm().all_reduce(error, comm::Op::max);
+}
+
+double trace(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  double sum = 0;
+  for_rows(kernel, X, [&](const Rows& rows) {
+    for (const double k : diagonal_of(kernel, rows)) sum += k;
+  });
+  return X.comm().all_reduce(sum, comm::Op::sum) /
+         static_cast<double>(std::max<Index>(1, X.rows()));
 }
 
 void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
-  const double entry = largest(kernel, X, [&](const Rows& rows) {
-    std::vector<double> diagonal(static_cast<std::size_t>(rows.size()));
-    kernel.diagonal(rows, 0, rows.size(), diagonal.data());
-    return std::ranges::max(diagonal);
+  double entry = 0;
+  for_rows(kernel, X, [&](const Rows& rows) {
+    entry = std::max(entry, std::ranges::max(diagonal_of(kernel, rows)));
   });
+  entry = X.comm().all_reduce(entry, comm::Op::max);
   double input = 0;
   for (const double x : X.values()) input = std::max(input, std::abs(x));
   input = X.comm().all_reduce(input, comm::Op::max);

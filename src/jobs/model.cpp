@@ -1,43 +1,63 @@
 #include "mercer/jobs/model.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <sstream>
+#include <type_traits>
+#include <variant>
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
+#include "mercer/comm/together.hpp"
 #include "mercer/data/preparation_file.hpp"
 #include "mercer/krr/score.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/plan/forecast.hpp"
+#include "ridge_parts.hpp"
 
 namespace mercer::jobs {
 namespace {
 
 constexpr const char* kRows = "/training_rows";
 
+/// How a set was read, as stored: the names are those of the drivers' options, as in models of the
+/// first layout.
+struct Reading {
+  const char* name;
+  std::variant<std::string data::Options::*, Index data::Options::*, double data::Options::*,
+               bool data::Options::*, std::uint64_t data::Options::*>
+      member;
+};
+const Reading kReading[] = {
+    {"split", &data::Options::split},         {"limit", &data::Options::limit},
+    {"scale", &data::Options::scale},         {"standardize", &data::Options::standardize},
+    {"unit-norm", &data::Options::unit_norm}, {"one-hot", &data::Options::one_hot},
+    {"target", &data::Options::csv_target},   {"header", &data::Options::csv_header},
+    {"index", &data::Options::csv_index},     {"seed", &data::Options::seed},
+};
+
 /// A line NAME=VALUE for each option of reading that differs from its default, and for the files of
-/// a stored kernel. Names are those of the drivers' options, as in models of the first layout.
+/// a stored kernel.
 std::string options_text(const data::Options& reading, const gram::Source& kernel) {
   const data::Options none;
   std::string text;
-  const auto line = [&](const char* name, const auto& value, const auto& default_value) {
-    if (value != default_value) text += fmt::format("{}={}\n", name, value);
+  const auto line = [&](const char* name, const auto& value) {
+    const auto written = fmt::format("{}={}", name, value);
+    if (written.find('\n') != std::string::npos)
+      throw InputError("{}: a model cannot hold a name with a newline", written);
+    text += written + "\n";
   };
-  line("split", reading.split, none.split);
-  line("limit", reading.limit, none.limit);
-  line("scale", reading.scale, none.scale);
-  line("standardize", reading.standardize, none.standardize);
-  line("unit-norm", reading.unit_norm, none.unit_norm);
-  line("one-hot", reading.one_hot, none.one_hot);
-  line("target", reading.csv_target, none.csv_target);
-  line("header", reading.csv_header, none.csv_header);
-  line("index", reading.csv_index, none.csv_index);
-  line("seed", reading.seed, none.seed);
+  for (const auto& option : kReading)
+    std::visit(
+        [&](auto member) {
+          if (reading.*member != none.*member) line(option.name, reading.*member);
+        },
+        option.member);
   if (kernel.is_stored())
-    text += fmt::format("kernel=file:{}{}{}\n", kernel.matrix_path(),
-                        kernel.cross_path().empty() ? "" : ",", kernel.cross_path());
+    line("kernel", fmt::format("file:{}{}{}", kernel.matrix_path(),
+                               kernel.cross_path().empty() ? "" : ",", kernel.cross_path()));
   return text;
 }
 
@@ -49,25 +69,50 @@ struct StoredOptions {
   arch::Options deviations;  ///< where the weights' file states none
 };
 
-template <class Number>
-Number number(const std::string& where, const std::string& name, const std::string& text) {
-  std::istringstream in(text);
-  Number value{};
-  if (!(in >> value) || !in.eof())
-    throw InputError("{}: the attribute 'options' has {}={}: a number is wanted", where, name,
-                     text.substr(0, 100));
-  return value;
+/// The value of an option NAME=TEXT. Throws InputError.
+template <class Value>
+Value value_of(const std::string& where, const std::string& name, const std::string& text) {
+  if constexpr (std::is_same_v<Value, std::string>) {
+    return text;
+  } else if constexpr (std::is_same_v<Value, bool>) {
+    if (text != "true" && text != "1" && text != "false" && text != "0")
+      throw InputError("{}: the attribute 'options' has '{}': true or false is wanted", where,
+                       text.substr(0, 100));
+    return text == "true" || text == "1";
+  } else {
+    std::istringstream in(text);
+    Value value{};
+    if (!(in >> value) || !in.eof())
+      throw InputError("{}: the attribute 'options' has {}={}: a number is wanted", where, name,
+                       text.substr(0, 100));
+    return value;
+  }
+}
+
+/// Reads an option of the kernel; false where `name` is none. Throws InputError.
+bool read_kernel_option(const std::string& where, const std::string& name, const std::string& text,
+                        StoredOptions& stored) {
+  if (name == "parameters")
+    stored.parameters = text;
+  else if (name == "kernel")
+    stored.kernel = text;
+  else if (name == "weight-std" && text == "auto")
+    stored.deviations.weight_std_auto = true;
+  else if (name == "weight-std")
+    stored.deviations.weight_std = value_of<double>(where, name, text);
+  else if (name == "bias-std")
+    stored.deviations.bias_std = value_of<double>(where, name, text);
+  else if (name == "depth")  // this and the following are in the kernel's text too: only checked
+    value_of<Index>(where, name, text);
+  else if (name == "bandwidth")
+    value_of<double>(where, name, text);
+  else
+    return name == "arch" || name == "activation";
+  return true;
 }
 
 StoredOptions read_options(const std::string& text, const std::string& where) {
   StoredOptions stored;
-  auto& r = stored.reading;
-  const auto is_on = [&](const std::string& value) {
-    if (value != "true" && value != "1" && value != "false" && value != "0")
-      throw InputError("{}: the attribute 'options' has '{}': true or false is wanted", where,
-                       value.substr(0, 100));
-    return value == "true" || value == "1";
-  };
   std::set<std::string> seen;
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
@@ -76,51 +121,22 @@ StoredOptions read_options(const std::string& text, const std::string& where) {
                       value = sign == std::string::npos ? "" : line.substr(sign + 1);
     if (!seen.insert(name).second)
       throw InputError("{}: the attribute 'options' has {} twice", where, name.substr(0, 100));
-    if (name == "split")
-      r.split = value;
-    else if (name == "limit")
-      r.limit = number<Index>(where, name, value);
-    else if (name == "scale")
-      r.scale = number<double>(where, name, value);
-    else if (name == "standardize")
-      r.standardize = is_on(value);
-    else if (name == "unit-norm")
-      r.unit_norm = is_on(value);
-    else if (name == "one-hot")
-      r.one_hot = is_on(value);
-    else if (name == "target")
-      r.csv_target = value;
-    else if (name == "header")
-      r.csv_header = value;
-    else if (name == "index")
-      r.csv_index = value;
-    else if (name == "seed")
-      r.seed = number<std::uint64_t>(where, name, value);
-    else if (name == "parameters")
-      stored.parameters = value;
-    else if (name == "kernel")
-      stored.kernel = value;
-    else if (name == "weight-std" && value == "auto")
-      stored.deviations.weight_std_auto = true;
-    else if (name == "weight-std")
-      stored.deviations.weight_std = number<double>(where, name, value);
-    else if (name == "bias-std")
-      stored.deviations.bias_std = number<double>(where, name, value);
-    else if (name == "depth")  // this and the following are in the kernel's text too: only checked
-      number<Index>(where, name, value);
-    else if (name == "bandwidth")
-      number<double>(where, name, value);
-    else {
-      constexpr const char* kKernel[] = {"arch", "activation"};
-      if (sign == std::string::npos || std::ranges::count(kKernel, name) == 0)
-        throw InputError("{}: the attribute 'options' has {}: a model has no such option", where,
-                         line.substr(0, 200));
-    }
+    const auto* option = std::ranges::find(kReading, name, &Reading::name);
+    if (option != std::end(kReading))
+      std::visit(
+          [&](auto member) {
+            auto& to = stored.reading.*member;
+            to = value_of<std::remove_reference_t<decltype(to)>>(where, name, value);
+          },
+          option->member);
+    else if (sign == std::string::npos || !read_kernel_option(where, name, value, stored))
+      throw InputError("{}: the attribute 'options' has {}: a model has no such option", where,
+                       line.substr(0, 200));
   }
   return stored;
 }
 
-/// Sets model.kernel, and model.network for an empirical one.
+/// Sets model.kernel.
 void read_kernel(const io::Hdf5File& file, const StoredOptions& stored, RidgeModel& model) {
   const auto text = file.text_attribute("/", "kernel");
   if (text.starts_with("file:")) {
@@ -135,11 +151,11 @@ void read_kernel(const io::Hdf5File& file, const StoredOptions& stored, RidgeMod
                        model.kernel.text());
     return;
   }
-  model.network = file.contains("/parameters/layer0/W")
-                      ? net::read_network(file)
-                      : net::read_network(io::Hdf5File::open(file.comm(), stored.parameters),
-                                          stored.deviations);
-  auto kernel = net::empirical_kernel(model.network->network, model.network->parameters);
+  auto network = file.contains("/parameters/layer0/W")
+                     ? net::read_network(file)
+                     : net::read_network(io::Hdf5File::open(file.comm(), stored.parameters),
+                                         stored.deviations);
+  auto kernel = net::empirical_kernel(network.network, std::move(network.parameters));
   if (kernel->text() != text)
     throw InputError("{}: was fitted with the kernel {}, which is now {}", file.path(), text,
                      kernel->text());
@@ -149,7 +165,7 @@ void read_kernel(const io::Hdf5File& file, const StoredOptions& stored, RidgeMod
 /// Everything but the kernel.
 RidgeModel read_parts(const io::Hdf5File& file) {
   if (!file.contains("/alpha") || !file.has_attribute("/", "options"))
-    throw InputError("`model` {}: is not a result of mercer-krr that can predict (no /alpha)",
+    throw InputError("`model` {}: is not a ridge regression that can predict (no /alpha)",
                      file.path());
   RidgeModel model;
   model.file = file.path();
@@ -175,37 +191,90 @@ RidgeModel read_parts(const io::Hdf5File& file) {
   return model;
 }
 
+/// Throws InputError unless the options tell how the rows were prepared. Local.
+void check_reading(const data::Options& reading, const data::Preparation& p) {
+  if (reading.scale == p.scale && reading.unit_norm == p.unit_norm &&
+      reading.one_hot == p.one_hot && reading.csv_target == p.csv_target &&
+      reading.standardize == !p.standardization.input_mean.empty())
+    return;
+  throw InputError(
+      "`reference`: `reading` does not say how the training rows were prepared: take the options "
+      "that data::load() read them with (Dataset::reading)");
+}
+
+/// Throws InputError for what read_parts() or load_rows() would refuse. Collective.
+void check_readable(const RidgeModel& model, bool reference) {
+  const auto& p = model.preparation;
+  const Index n = model.n(), d = p.dimension, c = model.alpha.cols();
+  if (n == 0 || c == 0 || c != p.outputs)
+    throw InputError("a model of {} x {} coefficients, but {} outputs in its `preparation`", n, c,
+                     p.outputs);
+  if (p.one_hot && p.classes.size() != c)
+    throw InputError("a model of {} classes and {} outputs", p.classes.size(), c);
+  if (reference && (p.train.empty() || p.train == data::kRowsInMemory))
+    throw InputError("`reference`: the training rows are in no file");
+  if (reference) check_reading(model.reading, p);
+  if (!reference && (model.rows.rows() != n || model.rows.cols() != d))
+    throw InputError("a model of {} x {} training rows, but it holds {} x {}{}", n, d,
+                     model.rows.rows(), model.rows.cols(),
+                     model.refers() ? ": load them with load_rows()" : "");
+  if (!reference && data::hash_rows(model.rows) != model.rows_hash)
+    throw InputError("`rows_hash` is not the hash of the model's training rows");
+  if (!(model.ridge >= 0 && std::isfinite(model.ridge)))
+    throw InputError("`ridge` {}: must be finite and not negative", model.ridge);
+  if (model.temperature.has_value() && (!(*model.temperature > 0) || !p.one_hot))
+    throw InputError("`temperature` {}: must be positive, and the targets one-hot",
+                     *model.temperature);
+  const auto a = model.alpha.values();
+  comm::agree_or_throw(model.alpha.comm(),
+                       std::ranges::all_of(a, [](double x) { return std::isfinite(x); }),
+                       ExitCode::bad_input, "the coefficients hold a NaN or an infinity");
+}
+
+/// The network of an empirical kernel. Throws InputError where the kernel could not be made from it
+/// again. Local.
+std::optional<net::StoredNetwork> network_of(const gram::Source& kernel) {
+  if (kernel.is_stored()) return std::nullopt;
+  auto network = net::network_of(kernel.kernel());
+  if (network.has_value() &&
+      net::empirical_kernel(network->network, network->parameters)->text() != kernel.text())
+    throw InputError("{}: a model holds the trace kernel of a network, not this one",
+                     kernel.text());
+  return network;
+}
+
 }  // namespace
 
-template <class T>
-RidgeModel model_of(const RidgeFit<T>& fit, const gram::Source& kernel, data::Dataset&& train,
+RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& train,
                     data::Preparation preparation) {
-  RidgeModel model{.kernel = kernel, .preparation = std::move(preparation)};
+  const auto& best = fit.best_fit();
+  if (train.rows() != best.alpha.rows() || train.outputs() != best.alpha.cols())
+    throw InputError("a fit of {} x {} coefficients, but {} training rows with {} targets",
+                     best.alpha.rows(), best.alpha.cols(), train.rows(), train.outputs());
+  RidgeModel model{.kernel = plan.kernel, .preparation = std::move(preparation)};
+  model.reading = std::move(train.reading);
   model.rows = std::move(train.inputs);
   model.rows_hash = train.hash;
-  model.alpha = fit.best_fit().alpha.copy();
-  model.ridge = fit.best_fit().ridge;
+  model.alpha = best.alpha.copy();
+  model.ridge = best.ridge;
   model.temperature = fit.temperature;
   return model;
 }
 
 void write(io::Hdf5File& file, const RidgeModel& model, bool reference) {
-  if (reference && model.preparation.train == data::kRowsInMemory)
-    throw InputError("`model_rows` reference: the training rows are in no file");
+  check_readable(model, reference);
+  const auto network = network_of(model.kernel);
   file.attribute("/", "options", options_text(model.reading, model.kernel));
   file.attribute("/", "train", model.preparation.train);
   if (!reference) file.write(kRows, model.rows);
   data::write(file, model.preparation);
   file.write("/alpha", model.alpha);
-  if (!file.has_attribute("/", "kernel")) {  // otherwise the record of a run has written these
-    file.attribute("/", "kernel", model.kernel.text());
-    file.attribute("/", "n", model.n());
-    file.attribute("/", "data_hash", hash_text(model.rows_hash));
-    file.write("/ridge", std::vector<double>{model.ridge});
-  }
+  file.write("/ridge", std::vector<double>{model.ridge});
+  file.attribute("/", "kernel", model.kernel.text());
+  file.attribute("/", "n", model.n());
+  file.attribute("/", "data_hash", hash_text(model.rows_hash));
   if (model.temperature.has_value()) file.attribute("/", "temperature", *model.temperature);
-  if (model.network.has_value())
-    net::write<double>(file, model.network->network, model.network->parameters);
+  if (network.has_value()) net::write<double>(file, network->network, network->parameters);
 }
 
 RidgeModel read_model(const io::Hdf5File& file, gram::Source kernel) {
@@ -260,21 +329,37 @@ plan::Plan plan_prediction(const RidgeModel& model, Index m, const Resources& re
   return stages;
 }
 
+namespace {
+
+/// Lines on what the files of the kernel leave unverified. Collective.
+std::vector<std::string> verify(gram::Source& kernel, const RidgeModel& model,
+                                const data::Dataset& test) {
+  return kernel.verify_cross(
+      model.alpha.comm(), identity_of("test", test),
+      {fmt::format("the training rows ({})", model.preparation.train), model.rows_hash, model.n()});
+}
+
+}  // namespace
+
+void verify_kernel(RidgeModel& model, const data::Dataset& test, Monitor& monitor) {
+  for (const auto& line : verify(model.kernel, model, test)) monitor.log("kernel", line);
+}
+
 Predictions predict(const RidgeModel& model, const data::Dataset& test, Monitor& monitor,
                     const gram::Options& options) {
   if (model.refers() && !model.kernel.is_stored())
     throw InputError("`model`: refers to its training rows, which must be loaded first");
+  if (test.outputs() > 0 && test.outputs() != model.alpha.cols())
+    throw InputError("the new rows have {} targets, the model {} outputs", test.outputs(),
+                     model.alpha.cols());
+  auto kernel = model.kernel;
+  for (const auto& line : verify(kernel, model, test)) monitor.log("kernel", line);
   auto f = monitor.phase("predict", [&] {
     auto with_progress = options;
     with_progress.progress = monitor.shares();
-    return gram::apply_cross(model.kernel, test.inputs, model.rows, model.alpha, with_progress);
+    return gram::apply_cross(kernel, test.inputs, model.rows, model.alpha, with_progress);
   });
   return evaluate(std::move(f), test, model.preparation, model.temperature);
 }
-
-template RidgeModel model_of<double>(const RidgeFit<double>&, const gram::Source&, data::Dataset&&,
-                                     data::Preparation);
-template RidgeModel model_of<float>(const RidgeFit<float>&, const gram::Source&, data::Dataset&&,
-                                    data::Preparation);
 
 }  // namespace mercer::jobs

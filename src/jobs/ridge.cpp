@@ -8,7 +8,6 @@
 #include "mercer/dist/rows.hpp"
 #include "mercer/krr/predict.hpp"
 #include "mercer/krr/score.hpp"
-#include "mercer/la/scalapack.hpp"
 #include "ridge_parts.hpp"
 
 namespace mercer::jobs {
@@ -29,14 +28,23 @@ std::string what_scores_estimate(const RidgeOptions& options) {
          "spectrum is that of all rows";
 }
 
+msk::SpectrumMap spectrum_map(const RidgeOptions& options) {
+  return msk::SpectrumMap::parse(options.modified() ? options.map() : "identity");
+}
+
+gram::RowIdentity identity_of(const char* name, const data::Dataset& set) {
+  return {fmt::format("the {} rows ({})", name, set.spec), set.hash, set.rows()};
+}
+
 namespace {
 
 /// Sets fit.temperature, that of largest likelihood for the leave-one-out predictions Y - e of the
 /// best fit, where targets are one-hot and all eigenpairs are known; and fit.calibration.
 /// Collective, 2 n^2 (2 c + 1) flops, 2 n^2 (3 c + 2) for a modified kernel.
 template <class T>
-void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
+void calibrate(const data::Split& sets, RidgeFit& fit) {
   const auto& train = sets.train;
+  const auto& pairs = pairs_of<T>(fit);
   if (!sets.preparation.one_hot) return;
   if (!fit.runs.empty()) {
     fit.calibration =
@@ -44,13 +52,13 @@ void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
         "eigenpairs, which `solver` cg does not compute";
     return;
   }
-  if (!fit.pairs.has_value() || fit.pairs->k() < train.rows()) {
+  if (!pairs.has_value() || pairs->k() < train.rows()) {
     fit.calibration =
         "no class probabilities: they are calibrated by leave-one-out predictions, which need all "
-        "eigenpairs: give `ridge` loo or gcv, several ridges, or `g` identity";
+        "eigenpairs: give `choice` loo or gcv, several ridges, or `g` identity";
     return;
   }
-  auto left_out = krr::SpectralPath<T>(*fit.pairs, fit.spectrum, train.targets)
+  auto left_out = krr::SpectralPath<T>(*pairs, fit.spectrum, train.targets)
                       .leave_one_out_errors(fit.best_fit().ridge);
   const auto y = train.targets.values();
   for (std::size_t i = 0; i < y.size(); ++i) left_out.values()[i] = y[i] - left_out.values()[i];
@@ -71,53 +79,58 @@ void calibrate(const data::Split& sets, RidgeFit<T>& fit) {
       krr::accuracy(left_out, train.labels, classes));
 }
 
-}  // namespace
-
 template <class T>
-bool RidgeFit<T>::converged() const {
-  return std::ranges::all_of(runs, [](const CgRun& run) { return run.converged; });
-}
-
-template <class T>
-RidgeFit<T> fit(const RidgePlan& plan, const gram::Source& kernel, const data::Split& sets,
-                const dist::ProcessGrid& grid, Monitor& monitor) {
-  if (plan.options.transductive)
-    throw InputError("`predict`: the plan is for transductive predictions");
-  plan.stages.require_memory();
-  check_range(kernel, sets.train.inputs, monitor);
-  if (plan.strategy.iterative) {
-    if constexpr (std::is_same_v<T, double>) {
-      auto result = fit_iteratively(plan, kernel, sets.train, grid, monitor);
-      calibrate(sets, result);
-      return result;
-    }
-    throw InputError("`precision`: conjugate gradients compute in double");
-  }
-  auto result = fit_directly<T>(plan, kernel, sets.train, grid, monitor);
-  calibrate(sets, result);
+RidgeFit fit_in(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
+                Monitor& monitor) {
+  auto result = plan.strategy.iterative ? fit_iteratively(plan, sets.train, grid, monitor)
+                                        : fit_directly<T>(plan, sets.train, grid, monitor);
+  calibrate<T>(sets, result);
   return result;
 }
 
+/// R <- S R for the S of the fit's pairs on the grid. Collective.
 template <class T>
-double check(const RidgePlan& plan, const RidgeFit<T>& fit, const gram::Source& kernel,
-             const data::Dataset& train, const dist::ProcessGrid& grid) {
+void precondition(const RidgePlan& plan, const RidgeFit& fit, const dist::ProcessGrid& grid,
+                  RowBlock<double>& R) {
+  RowBlock<T> rows(grid.all(), R.rows(), R.cols());
+  std::ranges::copy(R.values(), rows.values().begin());
+  dist::DistMatrix<T> on_grid(grid, R.rows(), R.cols(), plan.nb);
+  dist::copy(rows, on_grid);
+  msk::GridPreconditioner<T>(*pairs_of<T>(fit), fit.spectrum).apply(on_grid);
+  dist::copy(on_grid, rows);
+  std::ranges::copy(rows.values(), R.values().begin());
+}
+
+}  // namespace
+
+bool RidgeFit::converged() const {
+  return std::ranges::all_of(runs, [](const CgRun& run) { return run.converged; });
+}
+
+RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
+             Monitor& monitor) {
+  if (plan.options.transductive)
+    throw InputError("`transductive`: the plan is for transductive predictions, not for a fit");
+  plan.stages.require_memory();
+  check_range(plan.kernel, sets.train.inputs, monitor);
+  return plan.single() ? fit_in<float>(plan, sets, grid, monitor)
+                       : fit_in<double>(plan, sets, grid, monitor);
+}
+
+double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
+             const dist::ProcessGrid& grid) {
   const auto& comm = grid.all();
   const auto& best = fit.best_fit();
-  auto residual = gram::apply(kernel, train.inputs, best.alpha,
+  auto residual = gram::apply(plan.kernel, train.inputs, best.alpha,
                               {.panel_bytes = plan.panel_bytes, .nb = plan.nb});
   const auto y = train.targets.values();
   for (std::size_t i = 0; i < y.size(); ++i) residual.values()[i] = y[i] - residual.values()[i];
-  if (fit.S.has_value()) {
+  if (fit.S.has_value())
     fit.S->apply(comm, residual.transposed(), residual.transposed());
-  } else if (plan.options.modified()) {
-    RowBlock<T> rows(comm, train.rows(), residual.cols());
-    std::ranges::copy(residual.values(), rows.values().begin());
-    dist::DistMatrix<T> R(grid, train.rows(), residual.cols(), plan.nb);
-    dist::copy(rows, R);
-    msk::GridPreconditioner<T>(*fit.pairs, fit.spectrum).apply(R);
-    dist::copy(R, rows);
-    std::ranges::copy(rows.values(), residual.values().begin());
-  }
+  else if (plan.options.modified() && plan.single())
+    precondition<float>(plan, fit, grid, residual);
+  else if (plan.options.modified())
+    precondition<double>(plan, fit, grid, residual);
   double sums[3] = {0, 0, 0};  // sums of squares of residual, Y, alpha
   const auto a = best.alpha.values();
   for (std::size_t i = 0; i < y.size(); ++i) {
@@ -130,27 +143,31 @@ double check(const RidgePlan& plan, const RidgeFit<T>& fit, const gram::Source& 
   return std::sqrt(sums[0]) / (std::sqrt(sums[1]) + trace * std::sqrt(sums[2]));
 }
 
-template <class T>
-double accepted_error(const RidgePlan& plan, const RidgeFit<T>& fit) {
-  double error = std::is_same_v<T, float> ? 1e-5 : 1e-12;
+double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
+  double error = plan.single() ? 1e-5 : 1e-12;
   if (!fit.runs.empty()) error = std::max(error, 2 * plan.options.cg_tol);
   if (fit.storage == "single" || fit.storage == "mixed") error = std::max(error, 1e-7);
   return error;
 }
 
-template <class T>
-std::vector<RidgeErrors> errors_along(const RidgePlan& plan, const RidgeFit<T>& fit,
-                                      const gram::Source& kernel, const data::Split& sets,
-                                      Predictions& best, Monitor& monitor) {
+PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
+                        Monitor& monitor) {
   const Index c = sets.train.outputs();
   dist::RowBlock<double> all;
-  if (sets.test.has_value())
+  if (sets.test.has_value()) {
+    auto kernel = plan.kernel;  // verified for other rows, maybe, than those planned for
+    for (const auto& line :
+         kernel.verify_cross(sets.train.inputs.comm(), identity_of("test", *sets.test),
+                             identity_of("training", sets.train)))
+      monitor.log("kernel", line);
     all = monitor.phase("predict", [&] {
       return gram::apply_cross(kernel, sets.test->inputs, sets.train.inputs,
                                krr::side_by_side(fit.fits),
                                {.panel_bytes = plan.panel_bytes, .progress = monitor.shares()});
     });
-  std::vector<RidgeErrors> errors;
+  }
+  PathErrors result;
+  auto& errors = result.errors;
   for (std::size_t r = 0; r < fit.fits.size(); ++r) {
     errors.push_back(errors_of(fit.fits[r], sets.preparation));
     if (!sets.test.has_value()) continue;
@@ -158,15 +175,15 @@ std::vector<RidgeErrors> errors_along(const RidgePlan& plan, const RidgeFit<T>& 
     auto predictions = evaluate(dist::take_columns(all, static_cast<Index>(r) * c, c), *sets.test,
                                 sets.preparation, is_best ? fit.temperature : std::nullopt);
     errors.back().scores = predictions.scores;
-    if (is_best) best = std::move(predictions);
+    if (is_best) result.best = std::move(predictions);
   }
-  return errors;
+  return result;
 }
 
-template <class T>
-void write(io::Hdf5File& file, const RidgeFit<T>& fit, const std::vector<RidgeErrors>& errors,
+void write(io::Hdf5File& file, const RidgeFit& fit, const std::vector<RidgeErrors>& errors,
            const data::Preparation& preparation) {
-  file.write("/ridge", std::vector<double>{fit.fits[fit.best].ridge});
+  if (errors.size() != fit.fits.size())
+    throw InputError("errors of {} ridges for a fit of {}", errors.size(), fit.fits.size());
   write_errors(file, "/score", {errors[fit.best]}, preparation);
   if (fit.fits.size() > 1) {
     std::vector<double> ridges;
@@ -186,30 +203,27 @@ void write(io::Hdf5File& file, const RidgeFit<T>& fit, const std::vector<RidgeEr
   file.write("/search/error", deviations);
 }
 
+namespace {
+
 template <class T>
-Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
-                          const data::Split& sets, const dist::ProcessGrid& grid,
-                          Monitor& monitor) {
+Transduction transduce_in(const RidgePlan& plan, const data::Split& sets,
+                          const dist::ProcessGrid& grid, Monitor& monitor) {
   const auto& options = plan.options;
-  if (!options.transductive) throw InputError("`predict`: the plan is for inductive predictions");
-  plan.stages.require_memory();
-  check_range(kernel, sets.train.inputs, monitor);
+  const auto& kernel = plan.kernel.kernel();
   const Index n = sets.train.rows(), N = n + sets.test->rows();
-  const auto g = msk::SpectrumMap::parse(options.modified() ? options.g : "identity");
-  Transduction<T> result;
+  Transduction result;
   result.ridge = options.ridges.front();
-  if (options.relative) {
-    auto K = gram::assemble<T>(kernel.kernel(), sets.train.inputs, grid, {.nb = plan.nb});
-    result.ridge = options.gammas(la::trace(K) / static_cast<double>(n)).front();
-  }
+  if (options.relative)
+    result.ridge =
+        options.gammas(gram::trace(kernel, sets.train.inputs) / static_cast<double>(n)).front();
   typename krr::Transductive<T>::Options how;
   how.gram.nb = plan.nb;
   how.spectral.top = options.top < 0 ? N : options.top;
   how.spectral.method = options.eigensolver;
   how.spectral.seed = plan.seed;
   const auto predictor = monitor.phase("eigensolve", [&] {
-    return krr::Transductive<T>(kernel.kernel(), sets.train.inputs, sets.test->inputs, grid, g,
-                                how);
+    return krr::Transductive<T>(kernel, sets.train.inputs, sets.test->inputs, grid,
+                                spectrum_map(options), how);
   });
   for (const auto& line : predictor.cut().notes()) monitor.log("g", line);
   if (const auto warning = predictor.cut().warning(); !warning.empty()) monitor.warn(warning);
@@ -221,22 +235,20 @@ Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
   return result;
 }
 
-#define MERCER_INSTANTIATE(T)                                                                      \
-  template struct RidgeFit<T>;                                                                     \
-  template RidgeFit<T> fit<T>(const RidgePlan&, const gram::Source&, const data::Split&,           \
-                              const dist::ProcessGrid&, Monitor&);                                 \
-  template double check<T>(const RidgePlan&, const RidgeFit<T>&, const gram::Source&,              \
-                           const data::Dataset&, const dist::ProcessGrid&);                        \
-  template std::vector<RidgeErrors> errors_along<T>(const RidgePlan&, const RidgeFit<T>&,          \
-                                                    const gram::Source&, const data::Split&,       \
-                                                    Predictions&, Monitor&);                       \
-  template void write<T>(io::Hdf5File&, const RidgeFit<T>&, const std::vector<RidgeErrors>&,       \
-                         const data::Preparation&);                                                \
-  template double accepted_error<T>(const RidgePlan&, const RidgeFit<T>&);                         \
-  template Transduction<T> transduce<T>(const RidgePlan&, const gram::Source&, const data::Split&, \
-                                        const dist::ProcessGrid&, Monitor&);
-MERCER_INSTANTIATE(double)
-MERCER_INSTANTIATE(float)
-#undef MERCER_INSTANTIATE
+}  // namespace
+
+Transduction transduce(const RidgePlan& plan, const data::Split& sets,
+                       const dist::ProcessGrid& grid, Monitor& monitor) {
+  if (!plan.options.transductive)
+    throw InputError("`transductive`: the plan is for a fit, not for transductive predictions");
+  plan.stages.require_memory();
+  check_range(plan.kernel, sets.train.inputs, monitor);
+  return plan.single() ? transduce_in<float>(plan, sets, grid, monitor)
+                       : transduce_in<double>(plan, sets, grid, monitor);
+}
+
+double accepted_error(const RidgePlan& plan, const Transduction& /*transduction*/) {
+  return plan.single() ? 1e-3 : 1e-8;
+}
 
 }  // namespace mercer::jobs

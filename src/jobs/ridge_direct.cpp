@@ -10,7 +10,7 @@ namespace {
 
 /// Notes the range searched, and whether the chosen ridge is at one of its ends.
 template <class T>
-void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit<T>& fit) {
+void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit& fit) {
   using Edge = typename krr::SpectralPath<T>::Edge;
   fit.searched_from = chosen.smallest;
   fit.searched_to = chosen.largest;
@@ -35,19 +35,19 @@ void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit<
 template <class T>
 class DirectFit {
  public:
-  DirectFit(const RidgePlan& plan, const gram::Source& kernel, const data::Dataset& train,
-            const dist::ProcessGrid& grid, Monitor& monitor)
+  DirectFit(const RidgePlan& plan, const data::Dataset& train, const dist::ProcessGrid& grid,
+            Monitor& monitor)
       : plan_(plan),
         options_(plan.options),
-        kernel_(kernel),
+        kernel_(plan.kernel),
         train_(train),
         grid_(grid),
         monitor_(monitor) {}
 
-  RidgeFit<T> run() {
+  RidgeFit run() {
     if (!options_.by_eigenpairs()) return by_cholesky();
-    RidgeFit<T> fit;
-    const auto g = msk::SpectrumMap::parse(options_.modified() ? options_.g : "identity");
+    RidgeFit fit;
+    const auto g = spectrum_map(options_);
     auto [pairs, cut] = eigenpairs(g);
     fit.method = spectral::name(pairs.method);
     fit.mean_diagonal = pairs.trace / static_cast<double>(n());
@@ -55,11 +55,11 @@ class DirectFit {
     fit.top = cut.k;
     fit.spectrum = std::move(cut.spectrum);
     fit.orthogonality = pairs.orthogonality;
-    fit.pairs = std::move(pairs);
-    if (fit.pairs->k() < n())
-      by_modified_cholesky(fit);
+    if (pairs.k() < n())
+      by_modified_cholesky(pairs, fit);
     else
-      along_path(fit);
+      along_path(pairs, fit);
+    pairs_of<T>(fit) = std::move(pairs);
     return fit;
   }
 
@@ -126,8 +126,8 @@ class DirectFit {
     });
   }
 
-  RidgeFit<T> by_cholesky() {
-    RidgeFit<T> fit;
+  RidgeFit by_cholesky() {
+    RidgeFit fit;
     auto K = assemble();
     fit.mean_diagonal = la::trace(K) / static_cast<double>(n());
     fit.fits.push_back(monitor_.phase("solve", [&] {
@@ -137,26 +137,26 @@ class DirectFit {
     return fit;
   }
 
-  void by_modified_cholesky(RidgeFit<T>& fit) {
+  void by_modified_cholesky(const spectral::Eigenpairs<T>& pairs, RidgeFit& fit) {
     for (const double gamma : options_.gammas(fit.mean_diagonal)) {
       auto K = assemble();
       fit.fits.push_back(monitor_.phase("solve", [&] {
-        return krr::fit_modified(std::move(K), *fit.pairs, fit.spectrum, train_.targets, gamma);
+        return krr::fit_modified(std::move(K), pairs, fit.spectrum, train_.targets, gamma);
       }));
     }
   }
 
-  void along_path(RidgeFit<T>& fit) {
+  void along_path(const spectral::Eigenpairs<T>& pairs, RidgeFit& fit) {
     const Monitor::Phase scope(monitor_, "solve");
     using Path = krr::SpectralPath<T>;
-    const Path path(*fit.pairs, fit.spectrum, train_.targets);
+    const Path path(pairs, fit.spectrum, train_.targets);
     auto ridges = options_.gammas(fit.mean_diagonal);
     if (options_.choice.has_value()) {
       const auto chosen =
           path.select(*options_.choice == krr::RidgeCriterion::gcv ? Path::Score::gcv
                                                                    : Path::Score::leave_one_out);
       ridges = {chosen.ridge};
-      note_edge(chosen, fit);
+      note_edge<T>(chosen, fit);
     }
     fit.fits = path.fit(ridges);
     fit.estimates = what_scores_estimate(options_);
@@ -177,19 +177,16 @@ class DirectFit {
 }  // namespace
 
 template <class T>
-RidgeFit<T> fit_directly(const RidgePlan& plan, const gram::Source& kernel,
-                         const data::Dataset& train, const dist::ProcessGrid& grid,
-                         Monitor& monitor) {
-  auto fit = DirectFit<T>(plan, kernel, train, grid, monitor).run();
+RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,
+                      const dist::ProcessGrid& grid, Monitor& monitor) {
+  auto fit = DirectFit<T>(plan, train, grid, monitor).run();
   fit.flops = plan.stages.flops();
   return fit;
 }
 
-template RidgeFit<double> fit_directly<double>(const RidgePlan&, const gram::Source&,
-                                               const data::Dataset&, const dist::ProcessGrid&,
-                                               Monitor&);
-template RidgeFit<float> fit_directly<float>(const RidgePlan&, const gram::Source&,
-                                             const data::Dataset&, const dist::ProcessGrid&,
-                                             Monitor&);
+template RidgeFit fit_directly<double>(const RidgePlan&, const data::Dataset&,
+                                       const dist::ProcessGrid&, Monitor&);
+template RidgeFit fit_directly<float>(const RidgePlan&, const data::Dataset&,
+                                      const dist::ProcessGrid&, Monitor&);
 
 }  // namespace mercer::jobs

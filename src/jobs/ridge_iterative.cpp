@@ -31,24 +31,24 @@ struct Resumed {
 /// collective.
 class IterativeFit {
  public:
-  IterativeFit(const RidgePlan& plan, const gram::Source& kernel, const data::Dataset& train,
-               const dist::ProcessGrid& grid, Monitor& monitor)
+  IterativeFit(const RidgePlan& plan, const data::Dataset& train, const dist::ProcessGrid& grid,
+               Monitor& monitor)
       : plan_(plan),
         options_(plan.options),
         strategy_(plan.strategy),
-        kernel_(kernel),
+        kernel_(plan.kernel),
         train_(train),
         grid_(grid),
         monitor_(monitor),
         checkpoints_(options_.checkpoints, grid.all(), monitor, plan.identity) {}
 
-  RidgeFit<double> run() {
+  RidgeFit run() {
     if (options_.checkpoints.resume) resume();
     const Products products(kernel_, train_.inputs, grid_, plan_.nb, strategy_.products, monitor_,
                             checkpoints_.interruption());
     const gram::Operator& K = products.K();
     monitor_.log("storage", products.text());
-    RidgeFit<double> fit;
+    RidgeFit fit;
     fit.method = "cg";
     fit.storage = products.storage();
     fit.stored_share = products.stored_share();
@@ -127,7 +127,7 @@ class IterativeFit {
   }
 
   /// Takes stored pairs or computes them; for a modified kernel also applies g to them.
-  void take_pairs(const gram::Operator& K, RidgeFit<double>& fit) {
+  void take_pairs(const gram::Operator& K, RidgeFit& fit) {
     using Pairs = spectral::TopPairs;
     const bool stored = !options_.spectrum.empty();
     if (stored) pairs_ = stored_pairs();
@@ -136,7 +136,7 @@ class IterativeFit {
       return;
     }
     const Index top = std::min(options_.top < 0 ? pairs_.k() : options_.top, n());
-    const auto g = msk::SpectrumMap::parse(options_.g);
+    const auto g = spectrum_map(options_);
     auto cut = msk::cut_options<double>(top, n(), msk::SpectrumMap::Positivity::nonnegative);
     cut.agreement = std::max(cut.agreement, 0.1 * options_.cg_tol);
     msk::SolveOptions how{.most = pairs_.k(),
@@ -155,7 +155,7 @@ class IterativeFit {
     fit.spectrum = std::move(found.cut.spectrum);
   }
 
-  krr::LowRankPreconditioner preconditioner(const gram::Operator& A, RidgeFit<double>& fit) {
+  krr::LowRankPreconditioner preconditioner(const gram::Operator& A, RidgeFit& fit) {
     krr::LowRankPreconditioner M;
     if (strategy_.preconditioner != Preconditioning::none) {
       M = monitor_.phase("precondition", [&] {
@@ -178,8 +178,7 @@ class IterativeFit {
                            : krr::RidgeEstimates(K, M, train_.targets, criterion, options);
   }
 
-  void choose_ridge(const gram::Operator& K, const krr::LowRankPreconditioner& M,
-                    RidgeFit<double>& fit) {
+  void choose_ridge(const gram::Operator& K, const krr::LowRankPreconditioner& M, RidgeFit& fit) {
     using Edge = krr::RidgeSelection::Edge;
     const Monitor::Phase scope(monitor_, "choose");
     monitor_.line(fmt::format("\n{:>14}  {:>14}  {:>10}  {:>10}", "ridge tried",
@@ -204,8 +203,7 @@ class IterativeFit {
   }
 
   /// Estimates leave-one-out errors of several ridges, and finds the best of these.
-  void compare(const gram::Operator& K, const krr::LowRankPreconditioner& M,
-               RidgeFit<double>& fit) {
+  void compare(const gram::Operator& K, const krr::LowRankPreconditioner& M, RidgeFit& fit) {
     const Monitor::Phase scope(monitor_, "choose");
     fit.estimates = what_scores_estimate(options_);
     fit.tried = estimates(K, M, krr::RidgeCriterion::leave_one_out, {}).scores(gammas_);
@@ -214,7 +212,7 @@ class IterativeFit {
   }
 
   /// Notes the estimated score of the r-th ridge in its fit, where there is one.
-  void take_score(std::size_t r, const RidgeFit<double>& fit, krr::Fit& one) const {
+  void take_score(std::size_t r, const RidgeFit& fit, krr::Fit& one) const {
     if (fit.chosen.has_value() && options_.choice == krr::RidgeCriterion::gcv)
       one.gcv = fit.chosen->score;
     else if (fit.chosen.has_value() && options_.choice == krr::RidgeCriterion::leave_one_out)
@@ -223,7 +221,7 @@ class IterativeFit {
       one.loo_rmse = fit.tried[r].score;
   }
 
-  void solve(const gram::Operator& K, const krr::LowRankPreconditioner& M, RidgeFit<double>& fit) {
+  void solve(const gram::Operator& K, const krr::LowRankPreconditioner& M, RidgeFit& fit) {
     const Monitor::Phase scope(monitor_, "solve");
     const Index c = train_.outputs(), own = K.local_rows(), ridges = std::ssize(gammas_);
     Matrix<double> solutions(own, ridges * c, 0.0);
@@ -283,7 +281,7 @@ class IterativeFit {
 
   /// Flops of set-up, pairs, sketch, choice of the ridge and solves, by the products that they
   /// took, and of predictions.
-  double counted_flops(const RidgeFit<double>& fit) const {
+  double counted_flops(const RidgeFit& fit) const {
     const auto& op = strategy_.products.cost;
     const double N = static_cast<double>(n());
     double flops = op.set_up.flops;
@@ -318,10 +316,9 @@ class IterativeFit {
 
 }  // namespace
 
-RidgeFit<double> fit_iteratively(const RidgePlan& plan, const gram::Source& kernel,
-                                 const data::Dataset& train, const dist::ProcessGrid& grid,
-                                 Monitor& monitor) {
-  return IterativeFit(plan, kernel, train, grid, monitor).run();
+RidgeFit fit_iteratively(const RidgePlan& plan, const data::Dataset& train,
+                         const dist::ProcessGrid& grid, Monitor& monitor) {
+  return IterativeFit(plan, train, grid, monitor).run();
 }
 
 }  // namespace mercer::jobs

@@ -26,7 +26,7 @@ std::string name(krr::RidgeCriterion criterion) {
 
 std::string RidgeOptions::iterative_asked_by() const {
   if (solver == RidgeSolver::conjugate_gradients) return "`solver` cg";
-  if (choice == krr::RidgeCriterion::holdout) return "`ridge` holdout";
+  if (choice == krr::RidgeCriterion::holdout) return "`choice` holdout";
   if (!asked_by.empty()) return asked_by;
   if (storage != gram::Storage::automatic) return "`storage`";
   if (preconditioner != Preconditioning::automatic) return "`preconditioner`";
@@ -36,16 +36,17 @@ std::string RidgeOptions::iterative_asked_by() const {
 
 std::string RidgeOptions::as_given() const {
   if (!given.empty()) return given;
-  return choice.has_value() ? name(*choice) : fmt::format("{}", fmt::join(ridges, ","));
+  return choice.has_value() ? "`choice` " + name(*choice)
+                            : fmt::format("`ridges` {}", fmt::join(ridges, ","));
 }
 
 std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
   if ((relative || choice.has_value()) && mean_diagonal == 0)
     throw InputError(
-        "`{}` {}: is relative to trace(K)/n, but K is zero: the rows are zero in every input (as "
+        "{}: is relative to trace(K)/n, but K is zero: the rows are zero in every input (as "
         "constant columns are after `standardize`); give inputs that vary, a `bias_std`, or "
-        "`ridge` G",
-        relative ? "ridge_relative" : "ridge", as_given());
+        "`ridges` G",
+        as_given());
   auto gammas = ridges;
   if (relative)
     for (double& gamma : gammas) gamma *= mean_diagonal;
@@ -53,14 +54,12 @@ std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
 }
 
 void RidgeOptions::validate() const {
-  const char* const field = relative ? "ridge_relative" : "ridge";
   if (ridges.empty() != choice.has_value())
-    throw InputError("`{}`: give either ridges or a criterion that chooses one", field);
+    throw InputError("`ridges`: give either these or a `choice`, the criterion that chooses one");
   for (const double value : ridges)
     if (!(value >= 0 && std::isfinite(value)))
-      throw InputError("`{}` {}: a ridge must be a finite number that is not negative", field,
-                       as_given());
-  if (modified()) msk::SpectrumMap::parse(g);  // throws before any work
+      throw InputError("{}: a ridge must be a finite number that is not negative", as_given());
+  if (modified()) msk::SpectrumMap::parse(map());  // throws before any work
   if (rank < 0) throw InputError("`rank` {}: give at least 1", rank);
   if (rank > 0 && preconditioner == Preconditioning::none)
     throw InputError("`rank` {}: `preconditioner` none has no rank", rank);
@@ -73,23 +72,28 @@ void RidgeOptions::validate() const {
     const auto direct =
         eigensolver == spectral::Method::automatic ? "cholesky" : spectral::name(eigensolver);
     if (choice == krr::RidgeCriterion::holdout)
-      throw InputError("`ridge` holdout: needs `solver` cg, not {}", direct);
+      throw InputError("`choice` holdout: needs `solver` cg, not {}", direct);
     throw InputError("{}: belongs to `solver` cg, not to {}", asked, direct);
   }
   if (transductive && (choice.has_value() || ridges.size() != 1))
-    throw InputError("`predict` transductive: takes one ridge, `ridge` G or `ridge_relative` G");
+    throw InputError("`transductive`: takes one ridge, `ridges` G or `relative` G");
   if (asked.empty()) return;
   if (transductive)
     throw InputError(
-        "`predict` transductive: takes a direct solver, but conjugate gradients were asked for");
+        "`transductive`: takes a direct solver, but conjugate gradients were asked for");
   if (modified() && top == -1 && spectrum.empty())
     throw InputError("`solver` cg: give the number of eigenvalues that g acts on: `top` K");
 }
 
 void RidgeOptions::validate(const data::Split& sets) const {
+  const auto& train = sets.train;
+  if (train.rows() == 0) throw InputError("the training set has no rows");
+  if (train.outputs() == 0 || train.known_rows < train.rows())
+    throw InputError("{} of {} training rows have targets, which all of them need",
+                     train.outputs() == 0 ? 0 : train.known_rows, train.rows());
   if (transductive && !sets.test.has_value())
-    throw InputError("`predict` transductive: needs test rows: give `test` or `split`");
-  const Index n = sets.train.rows() + (transductive ? sets.test->rows() : 0);
+    throw InputError("`transductive`: needs test rows: give `test` or `split`");
+  const Index n = train.rows() + (transductive ? sets.test->rows() : 0);
   if (top == 0 || top < -1 || top > n)
     throw InputError("`top` {}: give 1 ... {} = {} eigenpairs", top, transductive ? "n + m" : "n",
                      n);
@@ -99,17 +103,8 @@ void RidgeOptions::validate(const gram::Source& kernel) const {
   check_storage(storage, kernel, single);
   if (transductive && (kernel.is_stored() || !spectrum.empty()))
     throw InputError(
-        "`predict` transductive: takes the spectrum of training and test rows, which needs a "
+        "`transductive`: takes the spectrum of training and test rows, which needs a "
         "kernel function: leave file: and `spectrum` out");
-}
-
-std::string RidgeOptions::text() const {
-  std::string text = relative ? "ridge relative to trace(K)/n" : "ridge";
-  if (choice.has_value()) text += " by " + name(*choice);
-  for (const double value : ridges) text += fmt::format(" {:g}", value);
-  if (modified())
-    text += fmt::format(", g = {} on the top {}", g, top < 0 ? "n" : fmt::format("{}", top));
-  return text + (transductive ? ", transductive" : "") + (single ? ", single precision" : "");
 }
 
 }  // namespace mercer::jobs

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "mercer/jobs/pairs.hpp"
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/spectral/probes.hpp"
@@ -17,13 +19,24 @@ double pairs_bytes(const RidgePlan& plan, Index k);
 std::string ridges_text(const RidgeOptions& options);
 /// In words, what leave-one-out, GCV and holdout estimate for a modified kernel; else empty.
 std::string what_scores_estimate(const RidgeOptions& options);
+/// The map in force; the identity for plain ridge regression.
+msk::SpectrumMap spectrum_map(const RidgeOptions& options);
+/// The rows of a set for the files of a stored kernel; `name`: "training", "test".
+gram::RowIdentity identity_of(const char* name, const data::Dataset& set);
+
+/// fit.pairs or fit.pairs_single.
+template <class T, class Fit>
+auto& pairs_of(Fit& fit) {
+  if constexpr (std::is_same_v<T, float>)
+    return fit.pairs_single;
+  else
+    return fit.pairs;
+}
 
 template <class T>
-RidgeFit<T> fit_directly(const RidgePlan& plan, const gram::Source& kernel,
-                         const data::Dataset& train, const dist::ProcessGrid& grid,
-                         Monitor& monitor);
-RidgeFit<double> fit_iteratively(const RidgePlan& plan, const gram::Source& kernel,
-                                 const data::Dataset& train, const dist::ProcessGrid& grid,
-                                 Monitor& monitor);
+RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,
+                      const dist::ProcessGrid& grid, Monitor& monitor);
+RidgeFit fit_iteratively(const RidgePlan& plan, const data::Dataset& train,
+                         const dist::ProcessGrid& grid, Monitor& monitor);
 
 }  // namespace mercer::jobs

@@ -202,8 +202,8 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
                 {"target hash", hash_text(train.target_hash)},
                 {"`ridge`", ridges_text(options)},
                 {"`top`", options.top < 0 ? "all" : whole(options.top)},
-                {"`g`", options.g.empty() ? "none" : options.g},
-                {"table of `g`", contents_of_table(comm, options.g)},
+                {"`g`", options.modified() ? options.map() : "none"},
+                {"table of `g`", contents_of_table(comm, options.map())},
                 {"`spectrum`", options.spectrum.empty() ? "none" : options.spectrum},
                 {"pairs of `spectrum`", contents_of(comm, options.spectrum)},
                 {"`preconditioner`", name(options.preconditioner)},
@@ -224,10 +224,21 @@ Index count_stored_pairs(const RidgeOptions& options, const comm::Communicator& 
   const Index stored = file.extents("/eigenvectors").back();
   if (options.modified() && options.top > stored)
     throw InputError(
-        "`top` {}: `spectrum` {} holds {} eigenpairs: give `top` {} or less, or let "
-        "mercer-spectrum store more",
+        "`top` {}: `spectrum` {} holds {} eigenpairs: give `top` {} or less, or pairs "
+        "of more eigenvalues",
         options.top, options.spectrum, stored, stored);
   return stored;
+}
+
+/// Verifies the files of a stored kernel; nothing else for a function. Collective.
+std::vector<std::string> verify(gram::Source& kernel, const data::Split& sets,
+                                const comm::Communicator& comm) {
+  const auto train = identity_of("training", sets.train);
+  auto lines = kernel.verify(comm, train);
+  if (!sets.test.has_value()) return lines;
+  const auto more = kernel.verify_cross(comm, identity_of("test", *sets.test), train);
+  lines.insert(lines.end(), more.begin(), more.end());
+  return lines;
 }
 
 }  // namespace
@@ -239,7 +250,9 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   const Index n = sets.train.rows(), m = sets.test.has_value() ? sets.test->rows() : 0;
   options.validate(sets);
   const Index N = options.transductive ? n + m : n;
-  RidgePlan result{.options = options, .seed = resources.seed, .stages = resources.plan()};
+  RidgePlan result{
+      .options = options, .kernel = kernel, .seed = resources.seed, .stages = resources.plan()};
+  result.notes = verify(result.kernel, sets, comm);
   result.nb = resources.block_of(N);
   result.sizes = {.n = N,
                   .d = sets.train.dimension(),
@@ -248,7 +261,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
                   .shape = resources.shape,
                   .nb = result.nb,
                   .single = options.single,
-                  .kernel = gram::kernel_of(kernel)};
+                  .kernel = gram::kernel_of(result.kernel)};
   if (options.checkpoints.asked())
     result.identity = identity(options, kernel, sets.train, resources, comm);
   const Index stored = count_stored_pairs(options, comm);

@@ -45,6 +45,7 @@ class EmpiricalKernel : public kernel::Kernel {
       : outputs_(network.outputs()),
         full_(outputs == Outputs::full),
         folds_(!full_ && outputs_ > 1 && network.layers().size() > 1),
+        given_(network),
         network_(one_copy(network, folds_)) {
     if (static_cast<Index>(parameters.size()) != network.parameters())
       throw InputError("{} parameters given, the network has {}", parameters.size(),
@@ -60,6 +61,27 @@ class EmpiricalKernel : public kernel::Kernel {
   }
 
   std::string text() const override { return text_; }
+
+  /// The network and parameters as given: w_ without what was folded in, for each copy.
+  StoredNetwork stored() const {
+    const DenseLayer& readout = given_.layers().back();
+    const Index c = readout.fan_out, p = given_.parameters_of_copy();
+    std::vector<double> w;
+    w.reserve(static_cast<std::size_t>(given_.parameters()));
+    auto from = w_.begin();
+    for (std::size_t copy = 0; copy < copies_; ++copy) {
+      const Index whole = folds_ ? readout.weights : p;
+      w.insert(w.end(), from, from + whole);
+      from += whole;
+      for (Index row = 0; folds_ && row <= readout.fan_in; ++row, from += c + 1)
+        w.insert(w.end(), from, from + c);  // the last row are the biases
+    }
+    if (const auto found = std::ssize(w); found < given_.parameters()) {  // two equal copies
+      w.resize(static_cast<std::size_t>(2 * found));
+      std::copy_n(w.begin(), found, w.begin() + found);
+    }
+    return {given_, std::move(w)};
+  }
 
   std::unique_ptr<kernel::Rows> prepare(Matrix<double>&& X) const override {
     check(X.rows());
@@ -261,6 +283,7 @@ class EmpiricalKernel : public kernel::Kernel {
   std::string text_;
   Index outputs_;
   bool full_, folds_;
+  Network given_;
   Network network_;  ///< one copy; where it folds, with one output more
   std::vector<double> w_;
   std::size_t copies_ = 1;
@@ -272,6 +295,12 @@ std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs) {
   return std::make_shared<EmpiricalKernel>(network, std::move(parameters), outputs);
+}
+
+std::optional<StoredNetwork> network_of(const kernel::Kernel& kernel) {
+  const auto* empirical = dynamic_cast<const EmpiricalKernel*>(&kernel);
+  if (empirical == nullptr) return std::nullopt;
+  return empirical->stored();
 }
 
 dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs) {

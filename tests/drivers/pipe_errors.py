@@ -99,6 +99,10 @@ class Errors(PipeTest):
         self.krr(["--ridge", "abc"], "--ridge", "abc")
         self.krr(["--ridge"], )
         self.krr(["once"], "--ridge", "1", "--ridge-relative", "1")
+        self.krr(["--ridge-relative -1: a ridge"], "--ridge-relative=-1")
+        self.krr(["--ridge holdout: needs --solver cg"], "--ridge", "holdout", "--solver", "cholesky")
+        self.krr(["--predict transductive: takes one ridge, --ridge G or --ridge-relative G"], "--ridge", "loo", "--predict",
+                 "transductive")
 
     def test_a_ridge_of_zero_on_a_singular_matrix_names_the_smallest_eigenvalue_and_a_ridge(self):
         x = np.random.default_rng(0).normal(size=(20, 3))

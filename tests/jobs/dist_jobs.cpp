@@ -89,11 +89,10 @@ TEST_F(Jobs, FitRowsInMemoryWithAKernelOfOnesOwnOnEveryGrid) {
       const auto plan = jobs::plan(options, kernel, split, resources, world);
       EXPECT_EQ(plan.strategy.iterative, solver == RidgeSolver::conjugate_gradients);
       EXPECT_GT(plan.stages.peak(), 0);
-      const auto fit = jobs::fit<double>(plan, kernel, split, grid, silent);
+      const auto fit = jobs::fit(plan, split, grid, silent);
       EXPECT_TRUE(fit.converged());
-      EXPECT_TRUE(jobs::check(plan, fit, kernel, split.train, grid) <=
-                  jobs::accepted_error(plan, fit));
-      const auto model = model_of(fit, kernel, std::move(split.train), split.preparation);
+      EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <= jobs::accepted_error(plan, fit));
+      const auto model = model_of(plan, fit, std::move(split.train), split.preparation);
       expect_predictions(predict(model, test, silent).values, 1e-9);
     }
   }
@@ -110,11 +109,11 @@ TEST_F(Jobs, WriteAModelThatStandsAlone) {
   for (const auto& kernel : {own, named}) {
     auto split = sets();
     const auto plan = jobs::plan({.ridges = {ridge}}, kernel, split, Resources::of(grid), world);
-    const auto fit = jobs::fit<double>(plan, kernel, split, grid, silent);
+    const auto fit = jobs::fit(plan, split, grid, silent);
     const auto path = folder / "R.h5";
     {
       auto file = io::Hdf5File::create(world, path);
-      jobs::write(file, model_of(fit, kernel, std::move(split.train), split.preparation));
+      jobs::write(file, model_of(plan, fit, std::move(split.train), split.preparation));
       file.finish();
     }
     const auto file = io::Hdf5File::open(world, path, io::Origin::mercer);
@@ -139,7 +138,7 @@ TEST_F(Jobs, ChooseTheSameRidgeWhateverTheGrid) {
     const auto split = sets();
     const auto plan = jobs::plan({.choice = krr::RidgeCriterion::leave_one_out}, kernel, split,
                                  Resources::of(grid), world);
-    const auto fit = jobs::fit<double>(plan, kernel, split, grid, silent);
+    const auto fit = jobs::fit(plan, split, grid, silent);
     chosen.push_back(fit.best_fit().ridge);
     EXPECT_GT(fit.searched_to, fit.searched_from);
   }

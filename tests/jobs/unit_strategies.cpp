@@ -187,22 +187,34 @@ TEST(RidgeOptionsOf, AJobAreRefusedByTheFieldsName) {
     return "accepted";
   };
   EXPECT_EQ(refusal({.ridges = {0.1}}), "accepted");
-  EXPECT_EQ(refusal({.ridges = {-1.0}}).find("`ridge` -1"), 0u);
-  EXPECT_EQ(refusal({.ridges = {std::nan("")}}).find("`ridge` nan"), 0u);
-  EXPECT_EQ(refusal({}).find("`ridge`"), 0u);
+  EXPECT_EQ(refusal({.ridges = {-1.0}}).find("`ridges` -1"), 0u);
+  EXPECT_EQ(refusal({.ridges = {std::nan("")}}).find("`ridges` nan"), 0u);
+  EXPECT_EQ(refusal({}).find("`ridges`"), 0u);
   EXPECT_EQ(refusal({.ridges = {0.1}, .cg_tol = 2}).find("`cg_tol` 2"), 0u);
   RidgeOptions both{.ridges = {0.1}};
   both.solver = RidgeSolver::direct;
   both.rank = 5;
   EXPECT_EQ(refusal(both), "`rank`: belongs to `solver` cg, not to cholesky");
   RidgeOptions transductive{.ridges = {0.1, 0.2}, .transductive = true};
-  EXPECT_EQ(refusal(transductive).find("`predict` transductive"), 0u);
+  EXPECT_EQ(refusal(transductive).find("`transductive`"), 0u);
+}
+
+TEST(RidgeOptionsOf, AJobMeanAFlatSpectrumWhereOnlyTopIsGiven) {
+  const RidgeOptions flat{.ridges = {0.1}, .top = 60}, plain{.ridges = {0.1}},
+      named{.ridges = {0.1}, .top = 60, .g = "power:1"};
+  EXPECT_EQ(flat.map(), "flat");
+  EXPECT_TRUE(flat.modified() && flat.by_eigenpairs());
+  EXPECT_EQ(named.map(), "power:1");
+  EXPECT_EQ(plain.map(), "");
+  EXPECT_FALSE(plain.modified() || plain.by_eigenpairs());
 }
 
 TEST(RidgeOptionsOf, AZeroKernelHaveNoRelativeRidge) {
   const RidgeOptions relative{.ridges = {0.5}, .relative = true};
   EXPECT_EQ(relative.gammas(2), std::vector<double>{1});
   EXPECT_THROW(relative.gammas(0), InputError);
+  EXPECT_EQ(relative.as_given(), "`ridges` 0.5");
+  EXPECT_EQ((RidgeOptions{.choice = krr::RidgeCriterion::gcv}.as_given()), "`choice` gcv");
   EXPECT_EQ((RidgeOptions{.ridges = {0.5}}.gammas(0)), std::vector<double>{0.5});
 }
 

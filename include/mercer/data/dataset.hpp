@@ -129,6 +129,7 @@ struct Dataset {
   std::vector<std::string> warnings;
   std::optional<ImageShape> image;  ///< where the format tells it
   std::string spec;                 ///< the SPEC as given
+  Options reading{};                ///< of a training set: the options as given to load()
   /// hash_rows() of the prepared inputs, on which alone the kernel matrix depends, and of the
   /// prepared targets.
   std::uint64_t hash = 0;

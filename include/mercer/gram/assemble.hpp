@@ -36,7 +36,8 @@ DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options = {});
 
 /// [k(z_i, x_j)], m x n block-cyclic, not divided by n; Z is m x d by rows over the same ranks as
-/// X. As assemble() but without symmetry: m n/P entries a rank, no exchange of K. Collective.
+/// X. As assemble() but without symmetry: m n/P entries a rank, no exchange of K. Throws as
+/// assemble(), and InputError where Z and X have different numbers of columns. Collective.
 template <class T>
 DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                              const RowBlock<double>& X, const ProcessGrid& grid,
@@ -46,10 +47,15 @@ DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double
 /// of Z (m x d) and receives X (n x d) and A (n x c) in panels. All by rows over the same ranks.
 /// Collective. Cost a rank: m n/P entries and 2 c flops each; sent: X and A to every rank, once for
 /// each panel of Z's rows (one where they fit). Memory: options.panel_bytes. Throws InputError as
-/// assemble().
+/// assemble(), and where Z and X have different numbers of columns, or X and A of rows.
 RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                              const RowBlock<double>& X, const RowBlock<double>& A,
                              const Options& options = {});
+
+/// trace(K) of K = k/n, from the n entries of its diagonal (Kernel::diagonal()), without assembling
+/// it. Equal to the trace of the assembled K to rounding: the entries of a tile are rounded in
+/// another order, and so is their sum. Prepares every row once. Collective.
+double trace(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries
 /// beyond rounding (series of tanh, softplus, sigmoid). Prepares every row once. Collective.

@@ -48,8 +48,8 @@ class Source {
   std::vector<std::string> verify(const comm::Communicator& comm, const RowIdentity& train) const;
   /// The same for CROSS.h5 = k(test, train), or its transpose where the hashes say so; and that
   /// CROSS.h5 and K.h5 are of the same kernel, where both files state theirs. Also throws where no
-  /// CROSS.h5 was named. Call it before apply_cross(), which needs to know of a transpose.
-  /// Collective.
+  /// CROSS.h5 was named. Call it before apply_cross(), which needs to know of a transpose. The
+  /// second call for the same rows does nothing and returns no lines. Collective.
   std::vector<std::string> verify_cross(const comm::Communicator& comm, const RowIdentity& test,
                                         const RowIdentity& train);
 
@@ -57,6 +57,8 @@ class Source {
   std::shared_ptr<const kernel::Kernel> kernel_;
   std::string text_, matrix_, cross_;
   bool transposed_ = false;  ///< CROSS.h5 is k(train, test)
+  bool verified_ = false;    ///< verify_cross() was called for rows of these two hashes
+  std::uint64_t test_hash_ = 0, train_hash_ = 0;
 
   friend RowBlock<double> apply_cross(const Source& source, const RowBlock<double>& Z,
                                       const RowBlock<double>& X, const RowBlock<double>& A,

@@ -7,7 +7,6 @@
 #include "mercer/gram/source.hpp"
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/jobs/scores.hpp"
-#include "mercer/net/parameters.hpp"
 
 /// A fitted predictor as data: f(x) = (1/n) sum_i k(x, x_i) alpha_i, and how new rows are prepared
 /// like the training rows.
@@ -21,8 +20,6 @@ struct RidgeModel {
   dist::RowBlock<double> alpha{};       ///< n x c, with respect to k, in prepared units
   double ridge = 0;                     ///< gamma
   std::optional<double> temperature{};  ///< of class probabilities
-  /// Of an empirical kernel: its weights, which are written with the model.
-  std::optional<net::StoredNetwork> network{};
   /// How to read the training rows again where the model refers to them; the SPEC is
   /// preparation.train.
   data::Options reading{};
@@ -34,17 +31,19 @@ struct RidgeModel {
   bool refers() const { return rows.rows() == 0; }
 };
 
-/// The model of the best fit; takes the inputs of `train`. The caller sets `reading`, and `network`
-/// for an empirical kernel. Local.
-template <class T>
-RidgeModel model_of(const RidgeFit<T>& fit, const gram::Source& kernel, data::Dataset&& train,
+/// The model of the best fit, complete: the kernel of the plan, the prepared rows (`train.inputs`
+/// moves into it) and how they were read (Dataset::reading). Throws InputError where `train` is not
+/// the set of the fit. Local.
+RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& train,
                     data::Preparation preparation);
 
-/// Writes /alpha, /ridge, the preparation, the kernel's text, the SPEC, reading options and hash of
-/// the training rows, and unless `reference` the rows themselves, /training_rows (n x d). The
-/// weights of an empirical kernel are written too. Kernel text, hash and /ridge are left out where
-/// the record of a run has written them. Throws InputError for a reference to rows that no file
-/// has. Collective.
+/// Writes all that predicts new rows: /alpha, /ridge, the preparation, the kernel's text, n, the
+/// SPEC, reading options and hash of the training rows, the temperature, and unless `reference` the
+/// rows themselves, /training_rows (n x d). The weights of an empirical kernel
+/// (net::empirical_kernel()) are written too. Throws InputError for a model that read_model() could
+/// not read (parts that do not fit each other, numbers that are not finite, an empirical kernel of
+/// net::Outputs::full) and for a reference to rows that no file has. A kernel of a program's own
+/// is written by its text: read it with the second read_model(). Collective.
 void write(io::Hdf5File& file, const RidgeModel& model, bool reference = false);
 /// Reads what write() wrote, or a model of version 0.1.0's first layout, which refers to its rows.
 /// Throws InputError where a part is missing or does not fit the others. Collective.
@@ -63,11 +62,17 @@ void load_rows(RidgeModel& model, const std::string& spec, const data::Options& 
 /// Memory and time of predictions of m rows. Local.
 plan::Plan plan_prediction(const RidgeModel& model, Index m, const Resources& resources);
 
+/// Verifies the files of a stored kernel for predictions of `test` (Source::verify_cross()), which
+/// must hold k(test, train); what they leave unverified goes to the monitor's log. Nothing for a
+/// kernel function. predict() does it too: call it before, to know before other work. Throws
+/// InputError as verify_cross(). Collective.
+void verify_kernel(RidgeModel& model, const data::Dataset& test, Monitor& monitor);
+
 /// f at the m rows of `test`, prepared as the training rows were (data::load_test()), with scores
-/// where these have targets and probabilities where the model has a temperature. A stored kernel
-/// needs the matrix k(test, train): call Source::verify_cross() first. m n entries of the kernel.
-/// Phase: predict. Throws InputError where the model refers to rows that were not loaded.
-/// Collective.
+/// where these have targets and probabilities where the model has a temperature. m n entries of the
+/// kernel; a stored one is verified. Phase: predict. Throws InputError where the model refers to
+/// rows that were not loaded, where the rows have other inputs or targets than the training rows,
+/// and as verify_kernel(). Collective.
 Predictions predict(const RidgeModel& model, const data::Dataset& test, Monitor& monitor,
                     const gram::Options& options = {});
 

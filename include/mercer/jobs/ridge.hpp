@@ -28,12 +28,13 @@ std::string name(krr::RidgeCriterion criterion);
 struct RidgeOptions {
   /// gamma on the scale of K = k/n, or with `relative` multiples of trace(K)/n; one or several.
   std::vector<double> ridges{};
-  std::string given{};  ///< ridges as the user wrote them, for messages; empty: as numbers
+  std::string given{};  ///< how a user gave these ("--ridge loo"), for messages; may be empty
   bool relative = false;
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the ridge; `ridges` is then empty
 
-  Index top = -1;             ///< number of eigenvalues that g acts on; -1: all
-  std::string g{};            ///< text of a msk::SpectrumMap; empty: plain ridge regression
+  Index top = -1;  ///< number of eigenvalues that g acts on; -1: all
+  /// Text of a msk::SpectrumMap. Empty: "flat" where `top` is given, else plain ridge regression.
+  std::string g{};
   bool transductive = false;  ///< the spectrum is that of training and test rows: transduce()
   bool single = false;        ///< K of the direct solvers in single precision
 
@@ -51,28 +52,28 @@ struct RidgeOptions {
   /// The option by which the caller asks for conjugate gradients, for reasons; may be empty.
   std::string asked_by{};
 
-  bool modified() const { return !g.empty(); }
+  bool modified() const { return !g.empty() || top != -1; }
+  /// The text of the map in force; "" for plain ridge regression. Local.
+  std::string map() const { return g.empty() && modified() ? "flat" : g; }
   /// Whether a direct fit takes eigenpairs, which serve any number of ridges; otherwise (one ridge,
   /// plain kernel) it takes a Cholesky factor.
   bool by_eigenpairs() const {
     return choice.has_value() || modified() || !spectrum.empty() || ridges.size() > 1;
   }
-  /// The field that asks for conjugate gradients, "`solver` cg" or "`ridge` holdout" for instance;
+  /// The field that asks for conjugate gradients, "`solver` cg" or "`choice` holdout" for instance;
   /// "" where none does. Local.
   std::string iterative_asked_by() const;
   /// The ridges gamma, given mean_diagonal = trace(K)/n; empty with `choice`. Throws InputError
   /// where ridges relative to trace(K)/n, or their choice, have no scale because K = 0. Local.
   std::vector<double> gammas(double mean_diagonal) const;
-  /// The ridges, or the criterion that chooses one, as text. Local.
+  /// `given`, or the field and its value: "`ridges` 0.1,1", "`choice` loo". Local.
   std::string as_given() const;
 
-  /// Throw InputError for impossible options: in themselves, for this kernel, for these sets.
-  /// Local.
+  /// Throw InputError for impossible options: in themselves, for this kernel, for these sets; and
+  /// for sets without rows, or with training rows that lack targets. Local.
   void validate() const;
   void validate(const gram::Source& kernel) const;
   void validate(const data::Split& sets) const;
-  /// One line for reports.
-  std::string text() const;
 };
 
 /// How the coefficients will be computed: decided before anything is allocated, the same in every
@@ -111,6 +112,9 @@ double expected_iterations(const RidgeOptions& options, Index n, Index rank);
 /// The plan of a fit.
 struct RidgePlan {
   RidgeOptions options{};
+  gram::Source kernel{};  ///< as given; where it is stored, its files are verified
+  /// Lines for the user on what the files of a stored kernel leave unverified.
+  std::vector<std::string> notes{};
   RidgeStrategy strategy{};
   gram::Sizes sizes{};
   Index nb = 0;
@@ -120,9 +124,12 @@ struct RidgePlan {
   double pairs_limit = 0;
   CheckpointIdentity identity{};  ///< where checkpoints are asked for
   plan::Plan stages;
+  /// Whether K and its eigenpairs are in single precision: conjugate gradients compute in double.
+  bool single() const { return options.single && !strategy.iterative; }
 };
 /// Plans the fit to `sets.train` and the predictions of `sets.test`. `load_seconds`: what reading
-/// took. Throws InputError as the three validate(), for a `top` beyond the stored pairs and for a
+/// took. Throws InputError as the three validate(), for files of a stored kernel that are not of
+/// these rows (Source::verify(), verify_cross()), for a `top` beyond the stored pairs and for a
 /// checkpoint of another problem; MemoryError as choose(). Collective.
 RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const data::Split& sets,
                const Resources& resources, const comm::Communicator& comm, double load_seconds = 0);
@@ -135,7 +142,6 @@ struct CgRun {
 };
 
 /// Coefficients, and how they were computed.
-template <class T>
 struct RidgeFit {
   std::string method = "cholesky";  ///< or the eigensolver's name, or "cg"
   std::vector<krr::Fit> fits;       ///< one for each ridge
@@ -151,7 +157,9 @@ struct RidgeFit {
   double orthogonality = -1;       ///< max |V^T V - I| of the pairs; -1: not known
   msk::ModifiedSpectrum spectrum;  ///< empty without pairs
   Index top = 0;                   ///< number of eigenvalues that g acts on: `top`, or more
-  std::optional<spectral::Eigenpairs<T>> pairs{};  ///< of the direct solvers
+  /// Pairs of the direct solvers, in the precision of the plan: one of these, or none.
+  std::optional<spectral::Eigenpairs<double>> pairs{};
+  std::optional<spectral::Eigenpairs<float>> pairs_single{};
   /// Temperature of class probabilities (krr::probabilities()), where they can be calibrated, and a
   /// line about the calibration.
   std::optional<double> temperature{};
@@ -174,53 +182,53 @@ struct RidgeFit {
 
 /// Computes the coefficients as planned. Direct: one ridge of the plain kernel by Cholesky; one
 /// ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or a choice of the ridge,
-/// from all eigenpairs. Iterative: K as an operator -> eigenpairs where g or the preconditioner
-/// needs them -> preconditioner -> choice of the ridge -> conjugate gradients. T is float where
-/// options.single is set and the strategy is direct. Phases: assemble, load, eigensolve,
-/// precondition, choose, solve. Throws InputError for a transductive plan; MemoryError where the
-/// plan exceeds its limit (Plan::require_memory()); Error with the code
-/// `interrupted`, after writing a checkpoint, where the monitor asks for it; otherwise as the
-/// solvers. Collective.
-template <class T>
-RidgeFit<T> fit(const RidgePlan& plan, const gram::Source& kernel, const data::Split& sets,
-                const dist::ProcessGrid& grid, Monitor& monitor);
+/// from all eigenpairs; K in double or, with options.single, in single precision. Iterative: K as
+/// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
+/// of the ridge -> conjugate gradients. Phases: assemble, load, eigensolve, precondition, choose,
+/// solve. Throws InputError for a transductive plan; MemoryError where the plan exceeds its limit
+/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where
+/// the monitor asks for it; otherwise as the solvers. Collective.
+RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
+             Monitor& monitor);
 
 /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) of the best fit, with every
 /// entry of K computed again. It is 0 for the exact alpha = S (K S + gamma I)^-1 Y; S = I for plain
 /// ridge regression. Collective.
-template <class T>
-double check(const RidgePlan& plan, const RidgeFit<T>& fit, const gram::Source& kernel,
-             const data::Dataset& train, const dist::ProcessGrid& grid);
+double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
+             const dist::ProcessGrid& grid);
 /// The largest error that check() may return: by rounding, the solver's tolerance, and the storage
 /// of K. Local.
-template <class T>
-double accepted_error(const RidgePlan& plan, const RidgeFit<T>& fit);
+double accepted_error(const RidgePlan& plan, const RidgeFit& fit);
 
+/// Errors along the path of ridges.
+struct PathErrors {
+  std::vector<RidgeErrors> errors;  ///< one for each ridge
+  Predictions best;                 ///< of the best fit for the test rows; empty without these
+};
 /// The errors for every ridge; where there are test rows, on them too, by one pass over the kernel.
-/// `best` receives the predictions of the best fit for them. Phase: predict. Collective.
-template <class T>
-std::vector<RidgeErrors> errors_along(const RidgePlan& plan, const RidgeFit<T>& fit,
-                                      const gram::Source& kernel, const data::Split& sets,
-                                      Predictions& best, Monitor& monitor);
+/// Phase: predict. Throws InputError as gram::apply_cross(). Collective.
+PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
+                        Monitor& monitor);
 
-/// Writes /ridge and /score/... of the best fit, /path/... of several ridges, and /search/... of
-/// estimated scores. `errors`: one for each ridge. Collective.
-template <class T>
-void write(io::Hdf5File& file, const RidgeFit<T>& fit, const std::vector<RidgeErrors>& errors,
+/// Writes /score/... of the best fit, /path/... of several ridges, and /search/... of estimated
+/// scores. `errors`: one for each ridge, else InputError. What predicts new rows is the model
+/// (model_of(), model.hpp), which is written beside these, before or after. Collective.
+void write(io::Hdf5File& file, const RidgeFit& fit, const std::vector<RidgeErrors>& errors,
            const data::Preparation& preparation);
 
 /// Transductive predictions: the spectrum is that of training and test rows, so that there is no
 /// alpha for other rows.
-template <class T>
 struct Transduction {
   dist::RowBlock<double> values;  ///< m x c, prepared units
   double ridge = 0, residual = 0;
   msk::ModifiedSpectrum spectrum;
 };
-/// Transductive predictions as planned (krr::Transductive). Phases: eigensolve, solve. Throws
-/// InputError unless the plan is transductive, MemoryError as fit(). Collective.
-template <class T>
-Transduction<T> transduce(const RidgePlan& plan, const gram::Source& kernel,
-                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);
+/// Transductive predictions as planned (krr::Transductive), in double or, with options.single, in
+/// single precision. Phases: eigensolve, solve. Throws InputError unless the plan is transductive,
+/// MemoryError as fit(). Collective.
+Transduction transduce(const RidgePlan& plan, const data::Split& sets,
+                       const dist::ProcessGrid& grid, Monitor& monitor);
+/// The largest residual to accept: 1e-8, in single precision 1e-3. Local.
+double accepted_error(const RidgePlan& plan, const Transduction& transduction);
 
 }  // namespace mercer::jobs

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "mercer/dist/row_block.hpp"
 #include "mercer/kernel/kernel.hpp"
 #include "mercer/net/network.hpp"
+#include "mercer/net/parameters.hpp"
 
 namespace mercer::net {
 
@@ -36,6 +38,10 @@ enum class Outputs {
 std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs = Outputs::trace);
+
+/// The network and parameters that `kernel` was made of by empirical_kernel(); nullopt for any other
+/// kernel. Local, O(p).
+std::optional<StoredNetwork> network_of(const kernel::Kernel& kernel);
 
 /// Rows for Outputs::full, n c x (d + c) by rows for X n x d and c = `outputs`: row i c + a is
 /// (x_i, e_a). Collective.

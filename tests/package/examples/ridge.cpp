@@ -19,14 +19,14 @@ int main(int argc, char** argv) {
   jobs::Monitor monitor;  // silent; derive from it to see phases and progress
   const jobs::RidgeOptions options{.choice = krr::RidgeCriterion::leave_one_out};
   const auto plan = jobs::plan(options, kernel, sets, jobs::Resources::of(grid), comm);
-  const auto fit = jobs::fit<double>(plan, kernel, sets, grid, monitor);
+  const auto fit = jobs::fit(plan, sets, grid, monitor);
   if (comm.root())
     std::printf("ridge %.17g, leave-one-out %.17g, residual %.1e, plan %.0f MB a rank\n",
                 fit.best_fit().ridge, fit.best_fit().loo_rmse, fit.best_fit().residual,
                 1e-6 * plan.stages.peak());
 
   auto file = io::Hdf5File::create(comm, argv[3]);
-  jobs::write(file, jobs::model_of(fit, kernel, std::move(sets.train), sets.preparation));
+  jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), sets.preparation));
   file.finish();
 
   const auto model = jobs::read_model(io::Hdf5File::open(comm, argv[3], io::Origin::mercer));
