@@ -6,6 +6,7 @@
 #include "mercer/base/text.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/plan/forecast.hpp"
+#include "mercer/train/cost.hpp"
 #include "mercer/train/rate.hpp"
 #include "training_parts.hpp"
 
@@ -132,12 +133,12 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
   return id;
 }
 
-double step_flops(const TrainingOptions& options, const net::Network& network,
-                  const data::Dataset& train) {
-  const Index rows = options.descent.batch > 0 ? options.descent.batch : train.rows();
+/// One step of all ranks together.
+template <class T>
+Cost step_cost(const TrainingOptions& options, const net::Network& network, Index n, double ranks) {
+  const Index rows = options.descent.batch > 0 ? options.descent.batch : n;
   const Index modes = !options.preconditioned() ? 0 : options.top < 0 ? rows : options.top;
-  return static_cast<double>(rows) *
-         (network.gradient_flops() + 4 * static_cast<double>(modes * train.outputs()));
+  return train::step_cost<T>(network, rows, modes, ranks);
 }
 
 /// Sizes and bytes a rank of a training, as the plan needs them.
@@ -157,11 +158,11 @@ struct Counts {
         k(std::max(top, options.directions.empty() ? 0 : options.directions.back())) {
     const double width = static_cast<double>(d) + c, N = static_cast<double>(n);
     const double p = static_cast<double>(network.parameters());
-    const double own = static_cast<double>(ceil_div(n, ranks));
     data = 8 * (N + test) * width / ranks;
     copies = options.blocks() ? 8 * N * width / ranks : 0;
     // The sets with their S, w, w_0, and w in double for the result.
-    held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
+    held = copies + train::row_set_bytes<T>(network, ceil_div(n, ranks), k) + 2 * sizeof(T) * p +
+           8 * p;
     beside = data + copies + sizeof(T) * p;
     test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
   }
@@ -249,21 +250,18 @@ class Stages {
 
   void descent() {
     const auto& o = plan_.options.descent;
-    sizes_.single = plan_.single;
-    const auto descent = [&](double steps, double flops) {
-      return plan::descent(resources_.machine, sizes_, steps, flops,
-                           static_cast<double>(network_.parameters()));
-    };
+    const double ranks = sizes_.ranks();
     const Index refreshes = o.refresh > 0 ? o.steps / o.refresh : 0;
-    auto train = descent(static_cast<double>(o.steps), plan_.step_flops);
+    // Measured with each S.
+    const Index products = o.rate > 0 ? 0 : (1 + refreshes) * train::kUsualProducts;
+    const auto step = step_cost<T>(plan_.options, network_, counts_.n, ranks);
+    auto train = plan::descent(
+        resources_.machine, static_cast<double>(o.steps) * step,
+        static_cast<double>(products) * train::rate_cost<T>(network_, counts_.n, ranks));
+    plan_.step_flops = step.flops;
     train.method = fmt::format("at most {} of {}", counted(o.steps, "step"),
                                counted(o.batch > 0 ? o.batch : counts_.n, "row"));
-    if (!(o.rate > 0)) {  // measured with each S: derivatives along u and J^T u, of all rows
-      const auto rate = descent(static_cast<double>((1 + refreshes) * train::kUsualProducts),
-                                4 * network_.forward_flops() * static_cast<double>(counts_.n));
-      train.seconds += rate.seconds, train.flops += rate.flops;
-      train.method += fmt::format(", rate by {} products", train::kUsualProducts);
-    }
+    if (products > 0) train.method += fmt::format(", rate by {} products", train::kUsualProducts);
     train.bytes = descent_bytes();
     if (o.refresh > 0 || plan_.options.trace_kernel) train.bytes += refresh_;
     train.seconds += static_cast<double>(refreshes) * again_;
@@ -308,7 +306,6 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
   const auto& o = plan.options.descent;
   plan.activation_bytes =
       resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
-  plan.step_flops = step_flops(plan.options, network, sets.train);
   if (!plan.options.checkpoint.empty()) {
     plan.identity = identity_of(plan, network, kernel, sets, net::hash<T>(w_0), comm);
     auto settings = settings_of(resources, comm.size());
