@@ -56,6 +56,19 @@ class Monitor {
     Monitor& monitor_;
   };
 
+  /// An iterative solver or training that ends with the scope, also by an exception: solving(true),
+  /// then solving(false).
+  class Solving {
+   public:
+    explicit Solving(Monitor& monitor) : monitor_(monitor) { monitor_.solving(true); }
+    ~Solving() { monitor_.solving(false); }
+    Solving(const Solving&) = delete;
+    Solving& operator=(const Solving&) = delete;
+
+   private:
+    Monitor& monitor_;
+  };
+
   /// progress() and log() as callbacks, for functions that report a share or a line.
   std::function<void(double)> shares() {
     return [this](double share) { progress(share); };
