@@ -4,10 +4,8 @@
 #include <cmath>
 
 #include "mercer/base/text.hpp"
-#include "mercer/data/preparation_file.hpp"
 #include "mercer/jobs/pictures.hpp"
 #include "mercer/net/empirical.hpp"
-#include "mercer/net/parameters.hpp"
 #include "shared/data_notes.hpp"
 #include "shared/kernel_files.hpp"
 #include "shared/train_options.hpp"
@@ -51,7 +49,7 @@ void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& tra
   const auto& history = state.history;
   // NaN where there was no step to time.
   const double rank_seconds = outcome.seconds_per_step * session.comm().size();
-  const double gflops = rank_seconds > 0 ? 1e-9 * plan.step_flops / rank_seconds : NAN;
+  const double gflops = rank_seconds > 0 ? 1e-9 * plan.flops.step / rank_seconds : NAN;
   print_history(session, history, preparation);
   session.say("\n{} after {}{}, {} rejected by the safeguard", train::name(outcome.stop_reason),
               counted(state.step, "step"),
@@ -107,12 +105,12 @@ template <class T>
 bool check(const jobs::Training<T>& training, const net::Network& network,
            const data::Dataset& rows, Session& session) {
   const auto check = session.phase("check", [&] { return jobs::check(training, network, rows); });
-  const bool ok = check.equal && check.error <= (std::is_same_v<T, float> ? 1e-4 : 1e-12);
   session.record().result["check"] = check.error;
   session.say(
       "check   weights {} on all ranks; |r| evaluated again in double: off by {:.1e} |r_0| ({})",
-      check.equal ? "equal to the bit" : "NOT equal", check.error, ok ? "good" : "failed");
-  return ok;
+      check.equal ? "equal to the bit" : "NOT equal", check.error,
+      check.good() ? "good" : "failed");
+  return check.good();
 }
 
 template <class T>
@@ -124,8 +122,7 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   const auto options = job.options.settled(sets.train.rows());
   const auto network = job.network(line, sets.train);
   auto w_0 = job.start<T>(network, comm);
-  const auto kernel = jobs::training_kernel(options, analytic, network,
-                                            std::vector<double>(w_0.begin(), w_0.end()));
+  const auto kernel = jobs::training_kernel<T>(options, analytic, network, w_0);
   const Index n = sets.train.rows(), d = sets.train.dimension();
   session.begin(n, d, session.block_of(n), kernel.text(), sets.train.hash);
   say_notes(session, sets);
@@ -140,7 +137,7 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   if (session.stop_at_plan(plan.stages)) return 0;
 
   const auto training =
-      jobs::train<T>(plan, network, kernel, sets, std::move(w_0), session.grid(), session);
+      jobs::train<T>(plan, network, sets, std::move(w_0), session.grid(), session);
   say_rates(plan, training, session);
   report_descent(plan, training, sets.preparation, session);
   jobs::Predictions predictions;
@@ -150,15 +147,7 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   if (!job.common.out.empty())
     session.phase("write", [&] {
       auto file = session.create_result();
-      file.attribute("/", "network", network.text());
-      file.attribute("/", "precondition", jobs::name(job.options.precondition));
-      jobs::write_history(file, comm, history, plan.options.directions);
-      net::write<T>(file, network, training.state.w);
-      data::write(file, sets.preparation);
-      if (sets.test.has_value()) {
-        jobs::write_errors(file, "/score", {{.scores = predictions.scores}}, sets.preparation);
-        jobs::write_predictions(file, *sets.test, sets.preparation, predictions);
-      }
+      jobs::write(file, plan, training, network, sets, predictions);
       file.finish();
     });
   if (!job.csv.empty()) jobs::write_csv(comm, job.csv, history);

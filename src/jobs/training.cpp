@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
+#include "mercer/data/preparation_file.hpp"
 #include "mercer/krr/score.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/net/empirical.hpp"
@@ -146,23 +147,47 @@ bool keep(const TrainingPlan& plan, const comm::Communicator& comm, const train:
                         checkpoint));
 }
 
+/// `solved`: how often K's pairs were computed.
+template <class T>
+double counted_flops(const TrainingFlops& flops, const Training<T>& training, Index solved) {
+  const Index steps = training.state.step - training.first_step;
+  return flops.once + flops.pairs * static_cast<double>(solved) +
+         flops.step * static_cast<double>(steps) +
+         flops.rate_product * training.outcome.rate_products;
+}
+
 }  // namespace
 
+void check_fit(const net::Network& network, const data::Split& sets, std::size_t parameters) {
+  const auto& rows = sets.train;
+  if (network.inputs() != rows.dimension())
+    throw InputError("the network takes {} inputs, the rows have {}", network.inputs(),
+                     rows.dimension());
+  if (network.outputs() != rows.outputs())
+    throw InputError("the network has {} outputs, the targets {} columns", network.outputs(),
+                     rows.outputs());
+  if (parameters != static_cast<std::size_t>(network.parameters()))
+    throw InputError("{} initial parameters for a network of {}", parameters, network.parameters());
+}
+
 template <class T>
-Training<T> train(const TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
-                  const data::Split& sets, std::vector<T> w_0, const dist::ProcessGrid& grid,
-                  Monitor& monitor) {
+Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                  std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor) {
+  if (plan.single != std::is_same_v<T, float>)
+    throw InputError("`precision` {}: is the plan's, but the network is trained in {}",
+                     plan.single ? "single" : "double", plan.single ? "double" : "single");
+  check_fit(network, sets, w_0.size());
   const auto& comm = grid.all();
   const auto& options = plan.options;
   plan.stages.require_memory();
-  check_range(kernel, sets.train.inputs, monitor);
+  if (plan.solves) check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;
   state.w = w_0;
-  Preconditioning<T> preconditioning(plan, network, kernel, sets.train, grid, monitor);
-  auto rows = preconditioning.rows();
+  TrainingPairs<T> pairs(plan, network, sets.train, grid, monitor);
+  auto rows = pairs.rows();
   if (options.resume) resume(plan, comm, state, rows, monitor);
-  preconditioning.prepare(rows, !options.resume, w_0, training);
+  pairs.prepare(rows, !options.resume, w_0, training);
   training.first_step = state.step;
 
   train::Hooks<T> hooks;
@@ -181,7 +206,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const g
   };
   if (options.descent.refresh > 0)
     hooks.preconditioner = [&](std::size_t set, std::span<const T> w) {
-      return preconditioning.again(set, w);
+      return pairs.again(set, w);
     };
   bool kept = false;
   if (!options.checkpoint.empty())
@@ -194,17 +219,14 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const g
   hooks.progress = [&](const train::State<T>& now) {
     report_step(plan, training.first_step, clock, now, monitor);
   };
-  monitor.solving(true);
   training.outcome = monitor.phase("train", [&] {
-    return train::descend<T>(comm, network, rows, state, w_0, options.descent,
-                             preconditioning.directions(), hooks, plan.activation_bytes);
+    const Monitor::Solving scope(monitor);
+    return train::descend<T>(comm, network, rows, state, w_0, options.descent, pairs.directions(),
+                             hooks, plan.activation_bytes);
   });
-  monitor.solving(false);
   if (training.outcome.stop_reason == train::StopReason::interrupted)
     end_interrupted(options.checkpoint, state.step, kept);
-  const double planned = plan.step_flops * static_cast<double>(options.descent.steps);
-  training.flops = plan.stages.flops() - planned +
-                   plan.step_flops * static_cast<double>(state.step - training.first_step);
+  training.flops = counted_flops(plan.flops, training, pairs.solved());
   return training;
 }
 
@@ -220,7 +242,8 @@ TrainingCheck check(const Training<T>& training, const net::Network& network,
   const double now = std::sqrt(krr::mse(F, train.targets) * count);
   const double then = std::sqrt(state.history.back().loss * count);
   return {.equal = comm.all_reduce(hash, comm::Op::min) == comm.all_reduce(hash, comm::Op::max),
-          .error = std::abs(now - then) / state.first_residual};
+          .error = std::abs(now - then) / state.first_residual,
+          .tolerance = std::is_same_v<T, float> ? 1e-4 : 1e-12};
 }
 
 namespace {
@@ -263,14 +286,18 @@ void write_history(io::Hdf5File& file, const comm::Communicator& comm,
   table("/residual_predicted", &Record::predicted);
 }
 
-#define MERCER_INSTANTIATE(T)                                                                  \
-  template Training<T> train<T>(const TrainingPlan&, const net::Network&, const gram::Source&, \
-                                const data::Split&, std::vector<T>, const dist::ProcessGrid&,  \
-                                Monitor&);                                                     \
-  template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&);
-MERCER_INSTANTIATE(double)
-MERCER_INSTANTIATE(float)
-#undef MERCER_INSTANTIATE
+template <class T>
+void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& training,
+           const net::Network& network, const data::Split& sets, const Predictions& predictions) {
+  file.attribute("/", "network", network.text());
+  file.attribute("/", "precondition", name(plan.options.precondition));
+  write_history(file, file.comm(), training.state.history, plan.options.directions);
+  net::write<T>(file, network, training.state.w);
+  data::write(file, sets.preparation);
+  if (!sets.test.has_value() || predictions.values.rows() == 0) return;
+  write_errors(file, "/score", {{.scores = predictions.scores}}, sets.preparation);
+  write_predictions(file, *sets.test, sets.preparation, predictions);
+}
 
 void write_csv(const comm::Communicator& comm, const std::string& path,
                const std::vector<train::Record>& history) {
@@ -281,5 +308,15 @@ void write_csv(const comm::Communicator& comm, const std::string& path,
                         r.rate, r.distance, r.seconds);
   report::write_text(comm, path, text);
 }
+
+#define MERCER_INSTANTIATE(T)                                                                     \
+  template Training<T> train<T>(const TrainingPlan&, const net::Network&, const data::Split&,     \
+                                std::vector<T>, const dist::ProcessGrid&, Monitor&);              \
+  template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&); \
+  template void write<T>(io::Hdf5File&, const TrainingPlan&, const Training<T>&,                  \
+                         const net::Network&, const data::Split&, const Predictions&);
+MERCER_INSTANTIATE(double)
+MERCER_INSTANTIATE(float)
+#undef MERCER_INSTANTIATE
 
 }  // namespace mercer::jobs

@@ -4,7 +4,6 @@
 #include "mercer/base/error.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
-#include "mercer/la/scalapack.hpp"
 #include "mercer/msk/modified_kernel.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/spectral/stored.hpp"
@@ -14,20 +13,21 @@ namespace mercer::jobs {
 
 using dist::RowBlock;
 
-gram::Source training_kernel(const TrainingOptions& options, const gram::Source& analytic,
-                             const net::Network& network, std::vector<double> w) {
-  if (options.precondition != Precondition::empirical) return analytic;
-  return gram::Source::function(net::empirical_kernel(network, std::move(w)));
+template <class T>
+gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
+                             const net::Network& network, std::span<const T> w) {
+  if (options.precondition != Precondition::empirical) return kernel;
+  auto own = gram::Source::function(net::empirical_kernel(network, {w.begin(), w.end()}));
+  return kernel.text() == own.text() ? kernel : own;  // the same w need not be there twice
 }
 
 template <class T>
-Preconditioning<T>::Preconditioning(const TrainingPlan& plan, const net::Network& network,
-                                    const gram::Source& kernel, const data::Dataset& train,
-                                    const dist::ProcessGrid& grid, Monitor& monitor)
+TrainingPairs<T>::TrainingPairs(const TrainingPlan& plan, const net::Network& network,
+                                const data::Dataset& train, const dist::ProcessGrid& grid,
+                                Monitor& monitor)
     : plan_(plan),
       options_(plan.options),
       network_(network),
-      kernel_(kernel),
       train_(train),
       grid_(grid),
       monitor_(monitor) {
@@ -37,7 +37,7 @@ Preconditioning<T>::Preconditioning(const TrainingPlan& plan, const net::Network
 }
 
 template <class T>
-std::vector<train::RowSet<T>> Preconditioning<T>::rows() const {
+std::vector<train::RowSet<T>> TrainingPairs<T>::rows() const {
   std::vector<train::RowSet<T>> sets;
   if (!options_.blocks()) {
     sets.push_back(train::row_set<T>(train_.inputs, train_.targets));
@@ -50,8 +50,8 @@ std::vector<train::RowSet<T>> Preconditioning<T>::rows() const {
 }
 
 template <class T>
-void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
-                                 std::span<const T> w_0, Training<T>& training) {
+void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
+                               std::span<const T> w_0, Training<T>& training) {
   const Index traced = options_.directions.empty() ? 0 : options_.directions.back();
   const bool S_asked = options_.preconditioned();
   const bool of_operator = options_.operator_spectrum && S_asked;
@@ -64,7 +64,7 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
     const Index k = !S_asked           ? traced
                     : options_.top < 0 ? n
                                        : std::min(n, std::max(options_.top, traced));
-    const auto solved = pairs(kernel_, inputs(b), k);
+    const auto solved = pairs(plan_.kernel, inputs(b), k);
     const auto& found = solved.pairs;
     const auto& cut = solved.cut;
     const auto& spectrum = cut.spectrum;
@@ -89,8 +89,8 @@ void Preconditioning<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_
 }
 
 template <class T>
-msk::Preconditioner<T> Preconditioning<T>::again(std::size_t set, std::span<const T> w) {
-  const auto kernel = training_kernel(options_, kernel_, network_, {w.begin(), w.end()});
+msk::Preconditioner<T> TrainingPairs<T>::again(std::size_t set, std::span<const T> w) {
+  const auto kernel = training_kernel<T>(options_, plan_.kernel, network_, w);
   const auto& X = inputs(set);
   const auto solved =
       pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
@@ -99,8 +99,8 @@ msk::Preconditioner<T> Preconditioning<T>::again(std::size_t set, std::span<cons
 }
 
 template <class T>
-msk::CutPairs<spectral::TopPairs> Preconditioning<T>::pairs(const gram::Source& kernel,
-                                                            const RowBlock<double>& X, Index k) {
+msk::CutPairs<spectral::TopPairs> TrainingPairs<T>::pairs(const gram::Source& kernel,
+                                                          const RowBlock<double>& X, Index k) {
   using Pairs = spectral::TopPairs;
   using Positivity = msk::SpectrumMap::Positivity;
   const Index n = X.rows();
@@ -130,15 +130,15 @@ msk::CutPairs<spectral::TopPairs> Preconditioning<T>::pairs(const gram::Source& 
                                          [&](Index wanted, double tolerance, const Pairs* before) {
                                            return solve(wanted, tolerance, before);
                                          });
-  products_ += solve.products();
+  ++solved_;
   return found;
 }
 
 /// S^(1/2) K_0 S^(1/2) has the eigenvalues of K_0 S; S^(1/2) is the S of sqrt(g(lambda)/lambda).
 template <class T>
-Extremes Preconditioning<T>::operator_spectrum(const spectral::TopPairs* pairs,
-                                               const msk::ModifiedSpectrum& spectrum,
-                                               std::span<const T> w_0) const {
+Extremes TrainingPairs<T>::operator_spectrum(const spectral::TopPairs* pairs,
+                                             const msk::ModifiedSpectrum& spectrum,
+                                             std::span<const T> w_0) const {
   const Index n = train_.rows(), nb = plan_.nb;
   const auto kernel = net::empirical_kernel(network_, {w_0.begin(), w_0.end()});
   auto K = gram::assemble<double>(*kernel, train_.inputs, grid_, {.nb = nb});
@@ -147,10 +147,9 @@ Extremes Preconditioning<T>::operator_spectrum(const spectral::TopPairs* pairs,
     const auto ratio = spectrum.ratio();
     for (std::size_t i = 0; i < ratio.size(); ++i) root.g[i] = root.lambda[i] * std::sqrt(ratio[i]);
     const auto on_grid = spectral::on_grid<double>(*pairs, n, grid_, nb);
-    const auto S = msk::GridPreconditioner<double>(on_grid, root).dense();
-    dist::DistMatrix<double> SK(grid_, n, n, nb);
-    la::gemm(blas::Trans::no, blas::Trans::no, 1.0, S, K, 0.0, SK);
-    la::gemm(blas::Trans::no, blas::Trans::no, 1.0, SK, S, 0.0, K);
+    const msk::GridPreconditioner<double> S(on_grid, root);
+    S.apply(K);
+    S.apply_right(K);
     dist::mirror_lower(K);
   }
   const auto values = spectral::eigenpairs(std::move(K), {.vectors = false}).values;
@@ -160,15 +159,15 @@ Extremes Preconditioning<T>::operator_spectrum(const spectral::TopPairs* pairs,
 /// The standard parametrisation's analytic kernel is the limit of (1/m) J J^T, m the width of the
 /// last hidden layer.
 template <class T>
-double Preconditioning<T>::jacobian_scale() const {
+double TrainingPairs<T>::jacobian_scale() const {
   const bool over_width = network_.parametrization() == net::Parametrization::standard &&
                           options_.precondition != Precondition::empirical;
   return over_width ? static_cast<double>(network_.layers().back().fan_in) : 1;
 }
 
 template <class T>
-void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n,
-                                    Training<T>& training) const {
+void TrainingPairs<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n,
+                                  Training<T>& training) const {
   const auto& g = spectrum.g;  // eigenvalues of K S; the unknown ones lie in 0 ... next
   const bool all = std::ssize(g) == n;
   double largest = *std::ranges::max_element(g), smallest = *std::ranges::min_element(g);
@@ -186,7 +185,11 @@ void Preconditioning<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index
   }
 }
 
-template class Preconditioning<double>;
-template class Preconditioning<float>;
+template gram::Source training_kernel<double>(const TrainingOptions&, const gram::Source&,
+                                              const net::Network&, std::span<const double>);
+template gram::Source training_kernel<float>(const TrainingOptions&, const gram::Source&,
+                                             const net::Network&, std::span<const float>);
+template class TrainingPairs<double>;
+template class TrainingPairs<float>;
 
 }  // namespace mercer::jobs

@@ -6,16 +6,20 @@
 
 namespace mercer::jobs {
 
+/// Throws InputError where the network, |w_0| = `parameters` and the rows do not fit together.
+/// Local.
+void check_fit(const net::Network& network, const data::Split& sets, std::size_t parameters);
+
 /// Bytes for activations of the test rows, which are evaluated in batches.
 inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
 
 /// The row sets that steps use, and their S: K -> eigenpairs -> g -> S. Borrows its arguments. All
 /// calls are collective unless marked local.
 template <class T>
-class Preconditioning {
+class TrainingPairs {
  public:
-  Preconditioning(const TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
-                  const data::Dataset& train, const dist::ProcessGrid& grid, Monitor& monitor);
+  TrainingPairs(const TrainingPlan& plan, const net::Network& network, const data::Dataset& train,
+                const dist::ProcessGrid& grid, Monitor& monitor);
 
   /// All rows as one set, or the blocks of Stochastic::block; with S = I.
   std::vector<train::RowSet<T>> rows() const;
@@ -27,8 +31,8 @@ class Preconditioning {
   msk::Preconditioner<T> again(std::size_t set, std::span<const T> w);
 
   const train::Directions<T>& directions() const { return directions_; }
-  /// Products of K with one vector that the iterative solver took so far. Local.
-  Index products() const { return products_; }
+  /// How often K's pairs were computed, for a set of rows each time. Local.
+  Index solved() const { return solved_; }
 
  private:
   const dist::RowBlock<double>& inputs(std::size_t set) const {
@@ -49,13 +53,12 @@ class Preconditioning {
   const TrainingPlan& plan_;
   const TrainingOptions& options_;
   const net::Network& network_;
-  const gram::Source& kernel_;
   const data::Dataset& train_;
   const dist::ProcessGrid& grid_;
   Monitor& monitor_;
   std::vector<dist::RowBlock<double>> blocks_;
   train::Directions<T> directions_;
-  Index products_ = 0;
+  Index solved_ = 0;
 };
 
 }  // namespace mercer::jobs

@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <functional>
+#include <type_traits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
 #include "mercer/base/text.hpp"
+#include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/plan/forecast.hpp"
+#include "mercer/train/cost.hpp"
 #include "mercer/train/rate.hpp"
 #include "training_parts.hpp"
 
@@ -26,7 +29,7 @@ void TrainingOptions::validate() const {
   descent.validate();
   if (preconditioned()) msk::SpectrumMap::parse(g);  // throws before any work
   if (top == 0 || top < -1) throw InputError("`top` {}: give at least 1 eigenpair", top);
-  if (!preconditioned() && !spectrum.empty())
+  if (!preconditioned() && (top != -1 || g != "flat" || !spectrum.empty()))
     throw InputError("`precondition` none: takes no `top`, `g` or `spectrum`");
   if (descent.refresh > 0 && precondition != Precondition::empirical)
     throw InputError(
@@ -90,8 +93,8 @@ namespace {
 
 /// Everything that affects the steps of a run and its records. `start_hash`: of w_0. Collective.
 io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
-                         const gram::Source& kernel, const data::Split& sets,
-                         std::uint64_t start_hash, const comm::Communicator& comm) {
+                         const data::Split& sets, std::uint64_t start_hash,
+                         const comm::Communicator& comm) {
   const auto& options = plan.options;
   const auto& o = options.descent;
   const auto& train = sets.train;
@@ -110,8 +113,8 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
                   {"`momentum`", number(o.momentum)},
                   {"`batch`", whole(o.batch)}};
   if (options.preconditioned()) {
-    id.emplace_back("`kernel`", kernel.text());
-    id.emplace_back("entries of the kernel's file", contents_of(comm, kernel));
+    id.emplace_back("`kernel`", plan.kernel.text());
+    id.emplace_back("entries of the kernel's file", contents_of(comm, plan.kernel));
     id.emplace_back("`top`", whole(options.top));
     id.emplace_back("`g`", options.g);
     id.emplace_back("table of `g`", contents_of_table(comm, options.g));
@@ -132,165 +135,181 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
   return id;
 }
 
-double step_flops(const TrainingOptions& options, const net::Network& network,
-                  const data::Dataset& train) {
-  const Index rows = options.descent.batch > 0 ? options.descent.batch : train.rows();
-  const Index modes = !options.preconditioned() ? 0 : options.top < 0 ? rows : options.top;
-  return static_cast<double>(rows) *
-         (network.gradient_flops() + 4 * static_cast<double>(modes * train.outputs()));
+/// The sets of rows with an S each: all rows, or the blocks.
+struct RowSets {
+  Index count = 1, rows = 0;  ///< their number, and the rows of the largest
+  Index top = 0, k = 0;       ///< modes of each S; pairs for it and the directions
+};
+
+RowSets row_sets(const TrainingOptions& options, Index n) {
+  RowSets sets{.rows = n};
+  if (options.blocks())
+    sets = {.count = ceil_div(n, options.descent.batch), .rows = options.descent.batch};
+  if (options.preconditioned())
+    sets.top = options.top < 0 ? sets.rows : std::min(options.top, sets.rows);
+  sets.k = std::max(sets.top, options.directions.empty() ? 0 : options.directions.back());
+  return sets;
 }
 
-/// Sizes and bytes a rank of a training, as the plan needs them.
-template <class T>
-struct Counts {
-  Counts(const TrainingOptions& options, const net::Network& network, const data::Split& sets,
-         int ranks)
-      : n(sets.train.rows()),
-        d(sets.train.dimension()),
-        c(static_cast<double>(sets.train.outputs())),
-        test(sets.test.has_value() ? static_cast<double>(sets.test->rows()) : 0),
-        rows(options.blocks() ? std::min(n, options.descent.batch) : n),
-        blocks(static_cast<double>(options.blocks() ? ceil_div(n, options.descent.batch) : 1)),
-        top(!options.preconditioned() ? 0
-            : options.top < 0         ? rows
-                                      : std::min(options.top, rows)),
-        k(std::max(top, options.directions.empty() ? 0 : options.directions.back())) {
-    const double width = static_cast<double>(d) + c, N = static_cast<double>(n);
-    const double p = static_cast<double>(network.parameters());
-    const double own = static_cast<double>(ceil_div(n, ranks));
-    data = 8 * (N + test) * width / ranks;
-    copies = options.blocks() ? 8 * N * width / ranks : 0;
-    // The sets with their S, w, w_0, and w in double for the result.
-    held = copies + sizeof(T) * (2 * p + own * (width + static_cast<double>(k))) + 8 * p;
-    beside = data + copies + sizeof(T) * p;
-    test_set = test > 0 ? sizeof(T) * test * (width + c) / ranks + kTestMemory : 0;
-  }
-  Index n, d;
-  double c, test;
-  Index rows;     ///< of one S: all rows, or those of the largest block
-  double blocks;  ///< number of blocks, or 1
-  Index top, k;   ///< modes of S; pairs
-  double data, copies, held, beside, test_set;
+/// Bytes a rank.
+struct Held {
+  double data = 0;     ///< the training and test rows
+  double always = 0;   ///< beside K: the rows, their copies block by block, and w_0
+  double descent = 0;  ///< at the peak of the steps
 };
 
-/// Adds the stages of a training to its plan, one after another.
 template <class T>
-class Stages {
- public:
-  Stages(TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
-         const data::Split& sets, const Resources& resources)
-      : plan_(plan),
-        network_(network),
-        kernel_(kernel),
-        resources_(resources),
-        counts_(plan.options, network, sets, resources.shape.rows * resources.shape.cols) {
-    plan_.nb = resources.block_of(counts_.rows);
-    plan_.solves = counts_.k > 0 && plan_.options.spectrum.empty();
-    sizes_ = {.n = counts_.rows,
-              .d = counts_.d,
-              .shape = resources.shape,
-              .nb = plan_.nb,
-              .kernel = gram::kernel_of(kernel)};
-    if (plan_.options.precondition == Precondition::empirical)
-      sizes_.numbers = static_cast<double>(kernel.kernel().bytes_per_row(counts_.d)) / 8;
-    sizes_.held = counts_.beside - sizes_.data_bytes();
-  }
+Held held_bytes(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                const RowSets& of_S, int ranks) {
+  const auto real = [](Index count) { return static_cast<double>(count); };
+  const Index n = sets.train.rows(), m = sets.test.has_value() ? sets.test->rows() : 0;
+  const double p = real(network.parameters()), width = real(network.inputs() + network.outputs());
+  const double copies = plan.options.blocks() ? 8 * real(n) * width / ranks : 0;
+  const double test =
+      m > 0 ? sizeof(T) * real(m) * real(network.inputs() + 2 * network.outputs()) / ranks +
+                  kTestMemory
+            : 0;
+  Held held{.data = 8 * real(n + m) * width / ranks};
+  held.always = held.data + copies + sizeof(T) * p;
+  // w, w_0, and w in double for the result.
+  held.descent = held.data + copies + train::row_set_bytes<T>(network, ceil_div(n, ranks), of_S.k) +
+                 2 * sizeof(T) * p + 8 * p + test +
+                 train::descend_bytes<T>(network, ceil_div(of_S.rows, ranks), n, of_S.top,
+                                         plan.options.descent, plan.activation_bytes);
+  return held;
+}
 
-  void load(double seconds) {
-    plan_.stages.stage({.name = "load", .bytes = 2 * counts_.data, .seconds = seconds});
-  }
+/// Sizes of the K of one S, with what is held beside it.
+gram::Sizes kernel_sizes(const TrainingPlan& plan, const RowSets& of_S, Index d, const Held& held,
+                         dist::GridShape shape) {
+  gram::Sizes sizes{.n = of_S.rows,
+                    .d = d,
+                    .shape = shape,
+                    .nb = plan.nb,
+                    .kernel = gram::kernel_of(plan.kernel)};
+  if (plan.options.precondition == Precondition::empirical)
+    sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(d)) / 8;
+  sizes.held = held.always - sizes.data_bytes();
+  return sizes;
+}
 
-  /// K, in double, and the pairs that S and the directions need.
-  void pairs() {
-    const auto& options = plan_.options;
-    const auto& machine = resources_.machine;
-    if (plan_.solves) {
-      const SpectrumOptions of_pairs{
-          .top = counts_.k, .method = options.method, .storage = options.storage};
-      of_pairs.validate();
-      of_pairs.validate(kernel_);
-      auto beside = sizes_;  // K is in memory together with the descent in these cases
-      if (options.descent.refresh > 0 || options.trace_kernel)
-        beside.held += descent_bytes() - counts_.data;
-      plan_.pairs = choose(of_pairs, kernel_, beside, counts_.k, resources_);
-    }
-    const auto& [iterative, reason, direct, run, products, probes] = plan_.pairs;
-    const bool by_products = plan_.solves && iterative;
-    if (by_products ? products.stored : plan_.solves || options.trace_kernel)
-      of_every_block(plan::assemble(machine, sizes_));
-    if (plan_.solves && !iterative)
-      of_every_block(plan::eigensolve(machine, sizes_, direct, counts_.k));
-    if (!by_products) return;
-    if (!products.stored && products.cost.stored_share > 0)
-      of_every_block(plan::store(machine, sizes_, products.cost));
-    of_every_block(plan::krylov(machine, sizes_, products.cost, run));
-    if (options.trace_kernel) of_every_block(plan::assemble(machine, sizes_));
-  }
+/// How the pairs of one S are computed. In some runs its K is in memory during the descent.
+SpectrumStrategy pair_strategy(const TrainingPlan& plan, gram::Sizes sizes, Index k,
+                               const Held& held, const Resources& resources) {
+  const auto& options = plan.options;
+  const SpectrumOptions asked{.top = k, .method = options.method, .storage = options.storage};
+  asked.validate();
+  asked.validate(plan.kernel);
+  if (options.descent.refresh > 0 || options.trace_kernel) sizes.held += held.descent - held.data;
+  return choose(asked, plan.kernel, sizes, k, resources);
+}
 
-  /// S^(1/2) K_0 S^(1/2), K_0 the network's own kernel, and its eigenvalues.
-  void operator_spectrum() {
-    if (!plan_.options.operator_spectrum) return;
-    const auto& machine = resources_.machine;
-    const bool with_S = plan_.options.preconditioned();
-    const double n = static_cast<double>(counts_.n), P = sizes_.ranks();
-    auto of_K_0 = sizes_;
-    if (with_S)
-      of_K_0.held += 2 * 8 * n * static_cast<double>(counts_.k) / P;  // by rows, on a grid
-    const auto method = spectral::choose(counts_.n, counts_.n, false, sizes_.shape, false).method;
-    auto stage = plan::eigensolve(machine, of_K_0, method, counts_.n, false);
-    const auto assembled = plan::assemble(machine, of_K_0);
-    const double products = with_S ? 4 * n * n * n : 0;
-    stage.name = "K_0 S";
-    stage.flops += assembled.flops + products;
-    stage.seconds += assembled.seconds + machine.seconds({.gemm = products / P});
-    stage.bytes = std::max(stage.bytes, assembled.bytes + (with_S ? 2 * of_K_0.share_bytes() : 0));
-    plan_.stages.stage(stage);
-  }
+/// K, in double, and its pairs, for one S.
+std::vector<plan::Stage> pair_stages(const TrainingPlan& plan, const gram::Sizes& sizes, Index k,
+                                     const plan::Machine& machine) {
+  const auto& how = plan.pairs;
+  if (!how.iterative)
+    return {plan::assemble(machine, sizes), plan::eigensolve(machine, sizes, how.direct, k)};
+  const auto& products = how.products;
+  std::vector<plan::Stage> stages;
+  if (products.stored)
+    stages.push_back(plan::assemble(machine, sizes));
+  else if (products.cost.stored_share > 0)
+    stages.push_back(plan::store(machine, sizes, products.cost));
+  stages.push_back(plan::krylov(machine, sizes, products.cost, how.run));
+  return stages;
+}
 
-  void descent() {
-    const auto& o = plan_.options.descent;
-    sizes_.single = plan_.single;
-    const auto descent = [&](double steps, double flops) {
-      return plan::descent(resources_.machine, sizes_, steps, flops,
-                           static_cast<double>(network_.parameters()));
-    };
-    const Index refreshes = o.refresh > 0 ? o.steps / o.refresh : 0;
-    auto train = descent(static_cast<double>(o.steps), plan_.step_flops);
-    train.method = fmt::format("at most {} of {}", counted(o.steps, "step"),
-                               counted(o.batch > 0 ? o.batch : counts_.n, "row"));
-    if (!(o.rate > 0)) {  // measured with each S: derivatives along u and J^T u, of all rows
-      const auto rate = descent(static_cast<double>((1 + refreshes) * train::kUsualProducts),
-                                4 * network_.forward_flops() * static_cast<double>(counts_.n));
-      train.seconds += rate.seconds, train.flops += rate.flops;
-      train.method += fmt::format(", rate by {} products", train::kUsualProducts);
-    }
-    train.bytes = descent_bytes();
-    if (o.refresh > 0 || plan_.options.trace_kernel) train.bytes += refresh_;
-    train.seconds += static_cast<double>(refreshes) * again_;
-    plan_.stages.stage(train);
-  }
+/// S^(1/2) K_0 S^(1/2), K_0 the network's own kernel at w_0, and its eigenvalues. `k`: pairs of S;
+/// 0 without S.
+template <class T>
+plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, gram::Sizes sizes,
+                           Index k, const plan::Machine& machine) {
+  const auto K_0 = gram::Source::function(net::empirical_kernel(network, {w_0.begin(), w_0.end()}));
+  const double n = static_cast<double>(sizes.n);
+  const double vectors = 8 * n * static_cast<double>(k) / sizes.ranks();
+  sizes.kernel = gram::kernel_of(K_0);
+  sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(sizes.d)) / 8;
+  sizes.held += 8 * static_cast<double>(w_0.size()) + 2 * vectors;  // V by rows and on the grid
+  const auto method = spectral::choose(sizes.n, sizes.n, false, sizes.shape, false).method;
+  const auto assembled = plan::assemble(machine, sizes);
+  const double products = 8 * n * n * static_cast<double>(k);  // S^(1/2) from the left and right
+  auto stage = plan::eigensolve(machine, sizes, method, sizes.n, false);
+  stage.name = "K_0 S";
+  stage.flops += assembled.flops + products;
+  stage.seconds += assembled.seconds + machine.seconds({.gemm = products / sizes.ranks()});
+  stage.bytes = std::max(stage.bytes, assembled.bytes + vectors);  // V^T K and K V
+  return stage;
+}
 
- private:
-  double descent_bytes() const {
-    return counts_.data + counts_.held + counts_.test_set +
-           train::descend_bytes<T>(network_, ceil_div(counts_.rows, sizes_.rank_count()), counts_.n,
-                                   counts_.top, plan_.options.descent, plan_.activation_bytes);
-  }
-  void of_every_block(plan::Stage stage) {
-    stage.flops *= counts_.blocks, stage.seconds *= counts_.blocks;
-    refresh_ = std::max(refresh_, stage.bytes - counts_.beside);
-    again_ += stage.seconds;
-    plan_.stages.stage(std::move(stage));
-  }
+/// The steps, and the measurements of their rates; notes the flops of both. The caller sets `bytes`.
+template <class T>
+plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index n, Index refreshes,
+                          double ranks, const plan::Machine& machine) {
+  const auto& o = plan.options.descent;
+  const Index rows = o.batch > 0 ? o.batch : n;
+  const Index modes = !plan.options.preconditioned() ? 0
+                      : plan.options.top < 0         ? rows
+                                                     : plan.options.top;
+  // Measured with each S.
+  const Index products = o.rate > 0 ? 0 : (1 + refreshes) * train::kUsualProducts;
+  const auto step = train::step_cost<T>(network, rows, modes, ranks);
+  const auto rate = train::rate_cost<T>(network, n, ranks);
+  plan.flops.step = step.flops;
+  plan.flops.rate_product = rate.flops;
+  auto stage = plan::descent(machine, static_cast<double>(o.steps) * step,
+                             static_cast<double>(products) * rate);
+  stage.method = fmt::format("at most {} of {}", counted(o.steps, "step"), counted(rows, "row"));
+  if (products > 0) stage.method += fmt::format(", rate by {} products", train::kUsualProducts);
+  return stage;
+}
 
-  TrainingPlan& plan_;
-  const net::Network& network_;
-  const gram::Source& kernel_;
-  const Resources& resources_;
-  Counts<T> counts_;
-  gram::Sizes sizes_;
-  double refresh_ = 0, again_ = 0;  ///< bytes and seconds of K and its pairs, for one refresh
-};
+/// Decides how the pairs are computed, and adds the stages.
+template <class T>
+void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                 std::span<const T> w_0, const Resources& resources, double load_seconds) {
+  const auto& options = plan.options;
+  const auto& machine = resources.machine;
+  const Index n = sets.train.rows(), d = sets.train.dimension();
+  const int ranks = resources.shape.rows * resources.shape.cols;
+  const auto of_S = row_sets(options, n);
+  const auto held = held_bytes<T>(plan, network, sets, of_S, ranks);
+  plan.nb = resources.block_of(of_S.rows);
+  plan.solves = of_S.k > 0 && options.spectrum.empty();
+  const auto sizes = kernel_sizes(plan, of_S, d, held, resources.shape);
+  std::vector<plan::Stage> of_each;  // of the sets
+  if (plan.solves) {
+    plan.pairs = pair_strategy(plan, sizes, of_S.k, held, resources);
+    of_each = pair_stages(plan, sizes, of_S.k, machine);
+    for (const auto& stage : of_each) plan.flops.pairs += stage.flops;
+  }
+  if (options.trace_kernel && (!plan.solves || plan.pairs.iterative)) {
+    of_each.push_back(plan::assemble(machine, sizes));
+    plan.flops.once += static_cast<double>(of_S.count) * of_each.back().flops;
+  }
+  const Index refreshes =
+      options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
+  auto train = descent_stage<T>(plan, network, n, refreshes, static_cast<double>(ranks), machine);
+  train.bytes = held.descent;
+
+  plan.stages.stage({.name = "load", .bytes = 2 * held.data, .seconds = load_seconds});
+  double refresh_bytes = 0;
+  for (auto& stage : of_each) {
+    stage.flops *= static_cast<double>(of_S.count);
+    stage.seconds *= static_cast<double>(of_S.count);
+    refresh_bytes = std::max(refresh_bytes, stage.bytes - held.always);
+    train.seconds += static_cast<double>(refreshes) * stage.seconds;
+    plan.stages.stage(stage);
+  }
+  if (options.descent.refresh > 0 || options.trace_kernel) train.bytes += refresh_bytes;
+  if (options.operator_spectrum) {
+    const auto stage =
+        operator_stage(network, w_0, sizes, options.preconditioned() ? of_S.k : Index{0}, machine);
+    plan.flops.once += stage.flops;
+    plan.stages.stage(stage);
+  }
+  plan.stages.stage(train);
+}
 
 }  // namespace
 
@@ -299,30 +318,26 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                   const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
                   const Resources& resources, const comm::Communicator& comm, double load_seconds) {
   constexpr double kUsual = 1e9;
+  check_fit(network, sets, w_0.size());
   TrainingPlan plan{.options = asked.settled(sets.train.rows()),
+                    .kernel = training_kernel<T>(asked, kernel, network, w_0),
+                    .nb_asked = resources.nb,
                     .seed = resources.seed,
                     .single = std::is_same_v<T, float>,
                     .stages = resources.plan()};
   plan.options.descent.seed = resources.seed;
-  plan.nb_asked = resources.nb;
-  const auto& o = plan.options.descent;
   plan.activation_bytes =
       resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
-  plan.step_flops = step_flops(plan.options, network, sets.train);
-  if (!plan.options.checkpoint.empty()) {
-    plan.identity = identity_of(plan, network, kernel, sets, net::hash<T>(w_0), comm);
-    auto settings = settings_of(resources, comm.size());
-    plan.settings = std::move(settings.settings);
-    plan.of_rounding = std::move(settings.of_rounding);
-    plan.settings.emplace_back("`steps`", fmt::format("{}", o.steps));
-    plan.settings.emplace_back("`tolerance`", fmt::format("{}", o.tolerance));
-    plan.settings.emplace_back("`loss`", fmt::format("{}", o.loss));
-  }
-  Stages<T> stages(plan, network, kernel, sets, resources);
-  stages.load(load_seconds);
-  stages.pairs();
-  stages.operator_spectrum();
-  stages.descent();
+  plan_stages<T>(plan, network, sets, w_0, resources, load_seconds);
+  if (plan.options.checkpoint.empty()) return plan;
+  const auto& o = plan.options.descent;
+  plan.identity = identity_of(plan, network, sets, net::hash<T>(w_0), comm);
+  auto settings = settings_of(resources, comm.size());
+  plan.settings = std::move(settings.settings);
+  plan.of_rounding = std::move(settings.of_rounding);
+  plan.settings.emplace_back("`steps`", fmt::format("{}", o.steps));
+  plan.settings.emplace_back("`tolerance`", fmt::format("{}", o.tolerance));
+  plan.settings.emplace_back("`loss`", fmt::format("{}", o.loss));
   return plan;
 }
 

@@ -76,6 +76,17 @@ void GridPreconditioner<T>::apply_inverse(DistMatrix<T>& R) const {
 }
 
 template <class T>
+void GridPreconditioner<T>::apply_right(DistMatrix<T>& R) const {
+  std::vector<double> c(ratio_);
+  for (double& x : c) x -= 1;
+  if (all_zero(c) || R.rows() == 0 || R.cols() == 0) return;
+  DistMatrix<T> W(R.grid(), R.rows(), pairs_.k(), R.nb());
+  la::gemm(blas::Trans::no, blas::Trans::no, T{1}, R, pairs_.vectors, T{0}, W);
+  la::scale_columns<T>(W, c);
+  la::gemm(blas::Trans::no, blas::Trans::yes, T{1}, W, pairs_.vectors, T{1}, R);
+}
+
+template <class T>
 void GridPreconditioner<T>::add(DistMatrix<T>& R, const std::vector<double>& c) const {
   if (all_zero(c) || R.rows() == 0 || R.cols() == 0) return;
   DistMatrix<T> W(R.grid(), pairs_.k(), R.cols(), R.nb());

@@ -102,13 +102,10 @@ Stage conjugate_gradients(const Machine& machine, const Sizes& sizes, const Oper
       krr::conjugate_gradients_cost(sizes, op, rank, iterations), machine, sizes.data_bytes());
 }
 
-Stage descent(const Machine& machine, const Sizes& sizes, double steps, double flops,
-              double parameters) {
-  constexpr double kStep = 0.85;
-  Cost step = sum_cost(sizes.element_bytes() * parameters, sizes.ranks());
-  step.flops = flops;
-  (sizes.single ? step.gemm_single : step.gemm) = flops / (sizes.ranks() * kStep);
-  return stage("train", "", steps * step, machine, 0);
+Stage descent(const Machine& machine, const Cost& steps, const Cost& rates) {
+  Stage train = stage("train", "", steps, machine, 0);
+  train.flops += rates.flops, train.seconds += machine.seconds(rates);
+  return train;
 }
 
 }  // namespace mercer::plan

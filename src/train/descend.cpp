@@ -221,31 +221,11 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
   return descent->run();
 }
 
-template <class T>
-double descend_bytes(const net::Network& network, Index rows, Index all_rows, Index k,
-                     const Options& options, double memory) {
-  const auto real = [](Index count) { return static_cast<double>(count); };
-  const double p = real(network.parameters()), c = real(network.outputs()), m = real(rows);
-  const bool guarded = options.safeguard && options.rate == 0 && options.momentum == 0;
-  // g, the sum's buffer and the gradient of largest_eigenvalue(); then base_ or the velocity.
-  const double vectors = 3 + (guarded || options.momentum > 0 ? 1 : 0);
-  double numbers = vectors * p + 4 * c * m;  // r, and three of its size for largest_eigenvalue()
-  double bytes = net::Evaluator<T>::bytes(network, rows, memory) + 8 * (3 * c * real(k) + 3);
-  if (options.batch > 0 && options.batch < all_rows && options.stochastic == Stochastic::rows) {
-    const Index most = std::min(options.batch, rows);
-    numbers += 2 * c * m + real(most) * (real(network.inputs()) + real(k) + 2 * c);
-    bytes += 8 * real(all_rows + most) + net::Evaluator<T>::bytes(network, most, memory);
-  }
-  return bytes + static_cast<double>(sizeof(T)) * numbers;
-}
-
-#define MERCER_INSTANTIATE(T)                                                                 \
-  template class Descent<T>;                                                                  \
-  template Outcome descend<T>(const comm::Communicator&, const net::Network&,                 \
-                              std::vector<RowSet<T>>&, State<T>&, std::span<const T>,         \
-                              const Options&, const Directions<T>&, const Hooks<T>&, double); \
-  template double descend_bytes<T>(const net::Network&, Index, Index, Index, const Options&,  \
-                                   double);
+#define MERCER_INSTANTIATE(T)                                                         \
+  template class Descent<T>;                                                          \
+  template Outcome descend<T>(const comm::Communicator&, const net::Network&,         \
+                              std::vector<RowSet<T>>&, State<T>&, std::span<const T>, \
+                              const Options&, const Directions<T>&, const Hooks<T>&, double);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

@@ -147,6 +147,7 @@ template <class T>
 Outcome Descent<T>::outcome(StopReason stop_reason) const {
   Outcome outcome;
   outcome.stop_reason = stop_reason;
+  outcome.rate_products = rate_products_;
   if (steps_ == 0) return outcome;
   auto seconds = recent_seconds_;
   const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);

@@ -18,10 +18,12 @@ constexpr Index kStepsThatDeserveAWarning = 20;
 template <class T>
 double Descent<T>::measure_lambda_max(int most) {
   double largest = 0;
-  for (const auto& set : sets_)
-    largest = std::max(
-        largest, largest_eigenvalue<T>(comm_, evaluator_, state_.w, set, options_.seed, 1e-3, most)
-                     .lambda_max);
+  for (const auto& set : sets_) {
+    const Bound bound =
+        largest_eigenvalue<T>(comm_, evaluator_, state_.w, set, options_.seed, 1e-3, most);
+    largest = std::max(largest, bound.lambda_max);
+    rate_products_ += bound.products * static_cast<double>(set.n) / static_cast<double>(run_.n());
+  }
   return largest;
 }
 

@@ -84,6 +84,7 @@ class Descent {
   std::int64_t bytes_mark_ = 0;
   double all_seconds_ = 0;
   Index bytes_ = 0, steps_ = 0;
+  double rate_products_ = 0;
   std::vector<double> recent_seconds_;  // a ring
 };
 

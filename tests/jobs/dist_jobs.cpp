@@ -183,8 +183,7 @@ TEST_F(Jobs, TrainAlikeWithPairsFromTheMatrixAndFromItsProducts) {
         jobs::plan<double>(options, network, kernel, split, w_0, Resources::of(grid), world);
     EXPECT_TRUE(plan.solves);
     EXPECT_EQ(plan.pairs.iterative, method == spectral::Method::krylov);
-    const auto training =
-        jobs::train<double>(plan, network, kernel, split, std::move(w_0), grid, silent);
+    const auto training = jobs::train<double>(plan, network, split, std::move(w_0), grid, silent);
     const auto check = jobs::check(training, network, split.train);
     EXPECT_TRUE(check.equal);
     EXPECT_TRUE(check.error <= 1e-12);

@@ -135,6 +135,26 @@ TYPED_TEST(GridPreconditionerTest, InverseUndoesApplyForNarrowAndWideOperands) {
   });
 }
 
+TYPED_TEST(GridPreconditionerTest, FromTheRightIsTheProductWithTheDenseForm) {
+  using T = TypeParam;
+  Index cases = 0;
+  for_all_cases(this->world, [&](const auto& grid, const auto& lambda, Index k) {
+    const auto pairs = test::householder_pairs<T>(lambda, k, grid, kBlock);
+    const GridPreconditioner<T> S(pairs, mapped(kMaps[cases++ % 6], pairs));
+    const auto dense = S.dense();
+    for (const Index m : {1, 3, 9}) {
+      DistMatrix<T> R(grid, m, pairs.n(), kBlock), expected(grid, m, pairs.n(), kBlock);
+      R.fill([](Index i, Index j) { return std::sin(static_cast<double>(3 * i + 7 * j + 1)); });
+      la::gemm(blas::Trans::no, blas::Trans::no, T{1}, R, dense, T{0}, expected);
+      S.apply_right(R);
+      for (Index j = 0; j < R.local_cols(); ++j)
+        for (Index i = 0; i < R.local_rows(); ++i)
+          EXPECT_NEAR(R.local()(i, j), expected.local()(i, j), 10 * this->tolerance);
+    }
+  });
+  EXPECT_GE(cases, 24);
+}
+
 TYPED_TEST(GridPreconditionerTest, IsTheIdentityToTheBitWhereGIs) {
   using T = TypeParam;
   for_all_cases(this->world, [&](const auto& grid, const auto& lambda, Index k) {

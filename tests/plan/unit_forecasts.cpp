@@ -9,6 +9,7 @@
 #include "mercer/la/elpa.hpp"
 #include "mercer/plan/forecast.hpp"
 #include "mercer/spectral/cost.hpp"
+#include "mercer/train/cost.hpp"
 
 namespace mercer::plan {
 namespace {
@@ -297,13 +298,21 @@ TEST(Iterations, OfConjugateGradientsAreProductsWithEveryOutput) {
                s.data_bytes() + op.bytes + krr::conjugate_gradients_bytes(s, 300));
 }
 
-TEST(Iterations, OfDescentAreStepsAndSums) {
-  Sizes s{.n = 1000, .d = 10, .shape = {1, 2}, .single = true};
+TEST(Iterations, OfDescentAreStepsProductsAndSums) {
+  const net::Network network(arch::parse("dense(500) relu dense(10)"), 100, arch::Parametrization{},
+                             net::Start::antisymmetric);
+  const double p = 2 * (101 * 500 + 501 * 10), P = 4, n = 1000, k = 30;
+  const double forward = 4 * n * (100 * 500 + 500 * 10);  // two copies
+  const double backward = forward + 4 * n * 500 * 10;     // no adjoints of the inputs
+  const double step = forward + backward + 4 * k * 10 * n, product = 4 * forward;
   const Machine m = machine();
-  const auto stage = plan::descent(m, s, 100, 1e10, 1e6);
-  expect_close(stage.flops, 1e12);
-  EXPECT_GT(stage.seconds, 1e12 / (2 * m.gemm_single) + 100 * m.seconds(sum_cost(4e6, 2)));
-  EXPECT_LT(stage.seconds, 2 * (1e12 / (2 * m.gemm_single) + 100 * m.seconds(sum_cost(4e6, 2))));
+  const auto stage = plan::descent(m, 100.0 * train::step_cost<float>(network, 1000, 30, P),
+                                   15.0 * train::rate_cost<float>(network, 1000, P));
+  expect_close(stage.flops, 100 * step + 15 * product);
+  const double work = (100 * step + 15 * product) / (0.85 * P * m.gemm_single);
+  const double sum = 2 * 0.75 * 4 * p;  // bytes that a rank sends in an all-reduce
+  expect_close(stage.seconds, work + 115 * (sum / m.bandwidth + 4 * m.latency));
+  expect_close(stage.sent, 100 * sum);
 }
 
 TEST(Plans, ShowTimesOnlyWhereTheyArePredictions) {

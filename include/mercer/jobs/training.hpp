@@ -7,6 +7,7 @@
 
 #include "mercer/data/dataset.hpp"
 #include "mercer/jobs/pairs.hpp"
+#include "mercer/jobs/scores.hpp"
 #include "mercer/msk/eigenspaces.hpp"
 #include "mercer/train/checkpoint.hpp"
 #include "mercer/train/descend.hpp"
@@ -16,8 +17,8 @@
 /// matrix-vector products alone, as the plan says; the steps do not need K.
 namespace mercer::jobs {
 
-/// The kernel of S: none (S = I, gradient descent), the analytic kernel of the network's
-/// architecture, or the network's own tangent kernel.
+/// The kernel of S: none (S = I, gradient descent), the kernel that plan() is given (the analytic
+/// one of the network's architecture, say), or the network's own tangent kernel.
 enum class Precondition { none, kernel, empirical };
 std::string name(Precondition precondition);
 
@@ -44,7 +45,8 @@ struct TrainingOptions {
   bool blocks() const {
     return descent.batch > 0 && descent.stochastic == train::Stochastic::block;
   }
-  /// Throws InputError for impossible options. Local.
+  /// Throws InputError for impossible options; without S also for `top`, `g` and `spectrum`, which
+  /// would have no effect. Local.
   void validate() const;
   /// Validates the options for n training rows, and returns them with the default directions filled
   /// in. Throws InputError. Local.
@@ -57,33 +59,47 @@ struct TrainingOptions {
   std::string text() const;
 };
 
+/// Flops of the parts of a training, of all ranks together. A run counts each as often as it was
+/// done.
+struct TrainingFlops {
+  double pairs = 0;         ///< K and the pairs for one S, all rows' or a block's
+  double once = 0;          ///< what is planned once: K_0 S, assembling K_0
+  double step = 0;          ///< train::step_cost()
+  double rate_product = 0;  ///< train::rate_cost() of all rows
+};
+
 /// The plan of a training.
 struct TrainingPlan {
   TrainingOptions options{};  ///< TrainingOptions::settled()
+  gram::Source kernel{};      ///< training_kernel()
   SpectrumStrategy pairs{};   ///< for the pairs of S, or of the directions alone
   bool solves = false;        ///< pairs are computed
   Index nb = 0;               ///< block size for the kernel matrix of one S
   Index nb_asked = 0;         ///< Resources::nb; 0: chosen
   std::uint64_t seed = 0;
-  bool single = false;
+  bool single = false;          ///< T is float
   double activation_bytes = 0;  ///< a rank
-  double step_flops = 0;        ///< of a step, all ranks together
+  TrainingFlops flops{};
   io::Identity identity{}, settings{};
   std::vector<std::string> of_rounding{};
   plan::Plan stages;
 };
-/// `w_0`: initial parameters. T: precision of the network; K and its pairs are in double.
-/// `load_seconds`: what reading took. Throws InputError for impossible options. Collective.
+/// `kernel`: of S and the directions; with Precondition::empirical the network's own at w_0 takes
+/// its place. `w_0`: initial parameters. T: precision of the network; K and its pairs are in
+/// double. `load_seconds`: what reading took. Throws InputError for impossible options, and where
+/// network, w_0 and rows do not fit together. Collective.
 template <class T>
 TrainingPlan plan(const TrainingOptions& options, const net::Network& network,
                   const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
                   const Resources& resources, const comm::Communicator& comm,
                   double load_seconds = 0);
 
-/// The kernel whose K gives S and the directions: `analytic`, or with Precondition::empirical the
-/// tangent kernel of the network at w. Borrows nothing. Local.
-gram::Source training_kernel(const TrainingOptions& options, const gram::Source& analytic,
-                             const net::Network& network, std::vector<double> w);
+/// The kernel whose K gives S and the directions: `kernel`, or with Precondition::empirical the
+/// tangent kernel of the network at w. plan() calls it; for those who need it before. `kernel` may
+/// be that tangent kernel already. Borrows nothing. Local. Memory: w in double.
+template <class T>
+gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
+                             const net::Network& network, std::span<const T> w);
 
 /// lambda_max and lambda_min of K_0 S.
 struct Extremes {
@@ -101,24 +117,27 @@ struct Training {
   /// least. 0: eigenvalues are not known.
   double bound_from = 0, bound_to = 0;
   std::optional<Extremes> operator_spectrum{};
-  double flops = 0;  ///< as counted
+  double flops = 0;  ///< of the steps, rates and pairs of this call, as they were done
 };
 
 /// Trains from w_0 (p entries, the same on every rank) as planned. Phases: load, assemble,
 /// eigensolve, train. Asks the monitor's interrupted() at each step, and then throws Error with the
 /// code `interrupted`, after writing a checkpoint where one was asked for (RunError where that
-/// fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()); otherwise
-/// as train::descend() and the eigensolvers. Collective.
+/// fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()), InputError
+/// where network, w_0, rows or T are not those of the plan; otherwise as train::descend() and the
+/// eigensolvers. Collective.
 template <class T>
-Training<T> train(const TrainingPlan& plan, const net::Network& network, const gram::Source& kernel,
-                  const data::Split& sets, std::vector<T> w_0, const dist::ProcessGrid& grid,
-                  Monitor& monitor);
+Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                  std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor);
 
 /// Whether w is the same on every rank, to the bit, and how much the residual |r| at the final w,
 /// computed again in double, differs from the last recorded one.
 struct TrainingCheck {
   bool equal = false;
-  double error = 0;  ///< the difference of the two |r|, over |r_0|
+  double error = 0;      ///< the difference of the two |r|, over |r_0|
+  double tolerance = 0;  ///< of `error`: 1e-12, for a network in single precision 1e-4
+
+  bool good() const { return equal && error <= tolerance; }
 };
 /// Collective.
 template <class T>
@@ -128,6 +147,15 @@ TrainingCheck check(const Training<T>& training, const net::Network& network,
 /// Writes /steps, /loss_train, ..., one entry for each record. Collective.
 void write_history(io::Hdf5File& file, const comm::Communicator& comm,
                    const std::vector<train::Record>& history, std::span<const Index> directions);
+
+/// Writes a training as mercer-train does: the attributes `network` and `precondition`, the records
+/// (write_history()), the final parameters (net::write()), the preparation (data::write()), and
+/// where `predictions` of sets.test are given, their errors as /score (write_errors()) and
+/// themselves (write_predictions()). Collective.
+template <class T>
+void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& training,
+           const net::Network& network, const data::Split& sets,
+           const Predictions& predictions = {});
 
 /// Writes the records as a CSV table: step, loss_train, residual (|r_t|/|r_0|), loss_test (empty
 /// without a test set), rate, distance, seconds. Collective.

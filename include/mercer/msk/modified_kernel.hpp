@@ -22,6 +22,9 @@ class GridPreconditioner {
   /// 4 n k m flops over the ranks; memory: k x m. Where g is the identity, R is not touched.
   void apply(dist::DistMatrix<T>& R) const;
   void apply_inverse(dist::DistMatrix<T>& R) const;
+  /// R <- R S for R m x n. 4 n k m flops over the ranks; memory: m x k. Where g is the identity, R is
+  /// not touched.
+  void apply_right(dist::DistMatrix<T>& R) const;
   /// S as an n x n matrix: for tests and small problems. n^2 k to 2 n^2 k flops.
   dist::DistMatrix<T> dense() const;
 

@@ -5,10 +5,11 @@
 #include "mercer/spectral/cost.hpp"
 
 /// Predicted stages of Mercer's jobs on a machine: the counts of each room (gram/cost.hpp,
-/// spectral/cost.hpp, krr/cost.hpp) divided by the machine's rates (Machine::seconds()). Pure and
-/// local: nothing is allocated or measured here. Seconds are those of the slowest rank; bytes those
-/// of the rank that holds most, with the data but without what a process takes before its start
-/// (Plan's baseline); flops those of all ranks together; `sent` is by one rank.
+/// spectral/cost.hpp, krr/cost.hpp, train/cost.hpp) divided by the machine's rates
+/// (Machine::seconds()). Pure and local: nothing is allocated or measured here. Seconds are those
+/// of the slowest rank; bytes those of the rank that holds most, with the data but without what a
+/// process takes before its start (Plan's baseline); flops those of all ranks together; `sent` is
+/// by one rank.
 namespace mercer::plan {
 
 using gram::OperatorCost;
@@ -44,9 +45,8 @@ Stage estimates(const Machine& machine, const Sizes& sizes, const OperatorCost& 
 Stage sketch(const Machine& machine, const Sizes& sizes, const OperatorCost& op, Index rank);
 Stage conjugate_gradients(const Machine& machine, const Sizes& sizes, const OperatorCost& op,
                           Index rank, double iterations);
-/// `steps` steps of gradient descent, each of `flops` over all ranks at 0.85 of gemm's rate and a
-/// sum of `parameters` numbers over the ranks. The caller sets `bytes`.
-Stage descent(const Machine& machine, const Sizes& sizes, double steps, double flops,
-              double parameters);
+/// Gradient descent: all its steps (train::step_cost()), and all products that measure its rates
+/// (train::rate_cost()), of whose bytes sent only the time counts. The caller sets `bytes`.
+Stage descent(const Machine& machine, const Cost& steps, const Cost& rates);
 
 }  // namespace mercer::plan

@@ -96,6 +96,8 @@ struct Outcome {
   double seconds_per_step = 0;  ///< median of the last thousand steps, without records and hooks
   double sum_share = 0;         ///< share of a step spent waiting for the gradient's sum
   double bytes_per_step = 0;    ///< handed to MPI by this rank, without records
+  /// Products with J J^T S that measured rates; one of a block's rows counts as its share of all.
+  double rate_products = 0;
 };
 
 /// Callbacks of a run. Each may be empty; all but `interrupted` and `say` are called on all ranks
@@ -159,13 +161,5 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
                 std::vector<RowSet<T>>& sets, State<T>& state, std::span<const T> w_0,
                 const Options& options, const Directions<T>& directions, const Hooks<T>& hooks,
                 double memory = 1e9);
-
-/// Bytes that descend() holds at its peak on a rank with `rows` rows (of the largest set), of
-/// `all_rows` over all ranks, and with k modes of S: the evaluator, the gradient and its sum, the
-/// vectors of safeguard and momentum, the residuals, buffers of a batch, and those for lambda_max;
-/// not the sets, w and w_0. For the memory plan. Local, pure.
-template <class T>
-double descend_bytes(const net::Network& network, Index rows, Index all_rows, Index k,
-                     const Options& options, double memory = 1e9);
 
 }  // namespace mercer::train

@@ -23,8 +23,7 @@ int main(int argc, char** argv) {
   auto w_0 = network.initial<double>(0);
   const auto plan =
       jobs::plan<double>(options, network, kernel, sets, w_0, jobs::Resources::of(grid), comm);
-  const auto training =
-      jobs::train<double>(plan, network, kernel, sets, std::move(w_0), grid, monitor);
+  const auto training = jobs::train<double>(plan, network, sets, std::move(w_0), grid, monitor);
   const auto& last = training.state.history.back();
   if (comm.root())
     std::printf("%s after %ld steps: loss %.17g, |r|/|r_0| %.3e\n",
