@@ -195,7 +195,7 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
   const auto whole = [](Index x) { return fmt::format("{}", x); };
   CheckpointIdentity id = settings_of(resources, comm.size());
   id.problem = {{"checkpoint of", "conjugate gradients"},
-                {"`kernel`", kernel.text()},
+                {"the kernel", kernel.text()},
                 {"entries of the kernel's file", contents_of(comm, kernel)},
                 {"training rows", whole(train.rows())},
                 {"data hash", hash_text(train.hash)},

@@ -156,7 +156,7 @@ CheckpointIdentity identity(const SpectrumOptions& options, const gram::Source& 
   const auto whole = [](Index x) { return fmt::format("{}", x); };
   CheckpointIdentity id = settings_of(resources, comm.size());
   id.problem = {{"checkpoint of", "eigenpairs by krylov"},
-                {"`kernel`", kernel.text()},
+                {"the kernel", kernel.text()},
                 {"entries of the kernel's file", contents_of(comm, kernel)},
                 {"rows", whole(n)},
                 {"data hash", hash_text(rows.hash)},

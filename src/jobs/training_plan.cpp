@@ -113,7 +113,7 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
                   {"`momentum`", number(o.momentum)},
                   {"`batch`", whole(o.batch)}};
   if (options.preconditioned()) {
-    id.emplace_back("`kernel`", plan.kernel.text());
+    id.emplace_back("the kernel", plan.kernel.text());
     id.emplace_back("entries of the kernel's file", contents_of(comm, plan.kernel));
     id.emplace_back("`top`", whole(options.top));
     id.emplace_back("`g`", options.g);

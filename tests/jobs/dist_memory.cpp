@@ -62,9 +62,9 @@ TEST_F(Memory, RefusesAFitAndTransductivePredictions) {
     options.solver = RidgeSolver::direct;
     const auto plan = jobs::plan(options, kernel, split, too_little(), world);
     if (transductive)
-      EXPECT_THROW(transduce<double>(plan, kernel, split, grid, silent), MemoryError);
+      EXPECT_THROW(transduce(plan, split, grid, silent), MemoryError);
     else
-      EXPECT_THROW(fit<double>(plan, kernel, split, grid, silent), MemoryError);
+      EXPECT_THROW(fit(plan, split, grid, silent), MemoryError);
   }
 }
 
@@ -77,7 +77,7 @@ TEST_F(Memory, RefusesATraining) {
   options.descent.steps = 2;
   auto w_0 = network.initial<double>(0);
   const auto plan = jobs::plan<double>(options, network, kernel, split, w_0, too_little(), world);
-  EXPECT_THROW(train<double>(plan, network, kernel, split, std::move(w_0), grid, silent),
+  EXPECT_THROW(train<double>(plan, network, split, std::move(w_0), grid, silent),
                MemoryError);
 }
 

@@ -149,9 +149,9 @@ TEST_F(OwnSpectrum, IsTakenByARidgeRegression) {
     RidgeOptions options{.ridges = {0.1}, .top = k, .g = "flat", .solver = solver};
     options.spectrum = file;
     const auto plan = jobs::plan(options, kernel, split, Resources::of(grid), half);
-    const auto fit = jobs::fit<double>(plan, kernel, split, grid, silent);
+    const auto fit = jobs::fit(plan, split, grid, silent);
     EXPECT_TRUE(fit.converged());
-    EXPECT_TRUE(jobs::check(plan, fit, kernel, split.train, grid) <=
+    EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <=
                 jobs::accepted_error(plan, fit));
   }
 }

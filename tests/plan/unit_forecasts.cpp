@@ -245,7 +245,9 @@ TEST(Operators, SendAsManyVectorsAsAProductHasAndTheSamePanels) {
     for (const double columns : {1.0, 2.0, 8.0, 24.0})
       EXPECT_NEAR(gram::product_cost(s, wide, columns).sent, wide.panels_sent + columns * vector,
                   1e-9 * wide.sent);
-    if (storage == gram::Storage::in_double) EXPECT_NEAR(one.sent, vector, 1e-9 * wide.sent);
+    if (storage == gram::Storage::in_double) {
+      EXPECT_NEAR(one.sent, vector, 1e-9 * wide.sent);
+    }
   }
 }
 
