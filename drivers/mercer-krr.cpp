@@ -141,6 +141,16 @@ jobs::RidgeModel stored_model(const RidgeLine& job, const CommandLine& line,
   return model;
 }
 
+/// The record tells how the model was made, not the defaults of options that were not given.
+void note_model(const jobs::RidgeModel& model, report::Record& record) {
+  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std", "bandwidth",
+                             "parameters", "model-rows"})
+    record.config.erase(option);
+  for (const auto& [name, value] : jobs::settings_of(model.reading))
+    if (name != "seed" && !value.empty() && value != "-1") record.config[name] = value;
+  record.config["kernel"] = model.kernel.text();
+}
+
 /// Predictions of a stored model for new rows.
 int predict_from_model(const RidgeLine& job, const CommandLine& line, Session& session) {
   const auto& comm = session.comm();
@@ -157,7 +167,7 @@ int predict_from_model(const RidgeLine& job, const CommandLine& line, Session& s
   });
   session.begin(model.n(), model.preparation.dimension, 0, model.kernel.text(), model.rows_hash);
   session.say("data    {}", data::reading(model.preparation, model.n()));
-  session.record().config["kernel"] = model.kernel.text();
+  note_model(model, session.record());
   say_test_notes(session, test);
   jobs::verify_kernel(model, test, session);
   const auto resources = session.resources(model.kernel, model.preparation.dimension);

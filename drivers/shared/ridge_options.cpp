@@ -108,6 +108,9 @@ void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
   o.transductive = predict_ == "transductive";
   if (rows_ != "stored" && rows_ != "reference")
     throw InputError("--model-rows {}: give stored or reference", rows_);
+  if (line.given("model-rows") && (common.out.empty() || o.transductive))
+    throw InputError("--model-rows: says what the model in --out holds: {}",
+                     o.transductive ? "--predict transductive makes none" : "give --out");
   reference = rows_ == "reference";
   read_solver();
   if (preconditioner_ == "none")

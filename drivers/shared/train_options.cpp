@@ -191,10 +191,9 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
     throw InputError("--precondition none: takes no --top, --g or --spectrum");
   options.method = spectral::parse_method(solver_);
   storage_.read();
-  for (const char* option : {"solver", "storage"})
-    require(line, option,
-            "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
-            options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
+  require(line, "storage",
+          "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
+          options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
   require(line, "refresh", "--precondition empirical: the analytic kernel does not change",
           options.precondition == jobs::Precondition::empirical);
 }

@@ -160,9 +160,12 @@ std::vector<std::string> Source::verify(const comm::Communicator& comm,
 std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
                                               const RowIdentity& test, const RowIdentity& train) {
   std::vector<std::string> lines;
-  if (!is_stored() || (verified_ && test.hash == test_hash_ && train.hash == train_hash_))
+  const auto same = [](const RowIdentity& a, const RowIdentity& b) {
+    return a.hash == b.hash && a.rows == b.rows;
+  };
+  if (!is_stored() || (verified_ && same(test, verified_->first) && same(train, verified_->second)))
     return lines;
-  verified_ = false;
+  verified_.reset();
   if (cross_.empty())
     throw InputError("`kernel` file:{0}: predictions need k(test, train) too: file:{0},CROSS.h5",
                      matrix_);
@@ -185,9 +188,7 @@ std::vector<std::string> Source::verify_cross(const comm::Communicator& comm,
   if (kernel && cross.kernel && *kernel != *cross.kernel)
     throw InputError("{}: holds entries of {}, but {} those of {}: both must be of one kernel",
                      cross_, *cross.kernel, matrix_, *kernel);
-  verified_ = true;
-  test_hash_ = test.hash;
-  train_hash_ = train.hash;
+  verified_.emplace(test, train);
   return lines;
 }
 

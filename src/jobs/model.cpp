@@ -61,6 +61,21 @@ std::string options_text(const data::Options& reading, const gram::Source& kerne
   return text;
 }
 
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> settings_of(const data::Options& reading) {
+  std::vector<std::pair<std::string, std::string>> settings;
+  for (const auto& option : kReading)
+    std::visit(
+        [&](auto member) {
+          settings.emplace_back(option.name, fmt::format("{}", reading.*member));
+        },
+        option.member);
+  return settings;
+}
+
+namespace {
+
 /// The attribute `options` of a model: how to read the rows; in the first layout also the kernel.
 struct StoredOptions {
   data::Options reading;

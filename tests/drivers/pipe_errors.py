@@ -156,8 +156,11 @@ class Errors(PipeTest):
         refers = self.path("refers.h5")
         self.succeed("mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1e-2", "--out", refers, "--model-rows", "reference")
         self.refuse(["--model-rows", "m.h5"], "mercer-krr", "--model", model, "--test", f"npy:{x}", "--model-rows", "stored", ranks=0)
-        self.refuse(["--model-rows all", "stored", "reference"], "mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1",
-                    "--model-rows", "all", ranks=0)
+        fit = ("mercer-krr", "--train", f"npy:{x},{y}", "--ridge", "1", "--model-rows")
+        self.refuse(["--model-rows all", "stored", "reference"], *fit, "all", ranks=0)
+        self.refuse(["--model-rows", "--out"], *fit, "reference", ranks=0)
+        self.refuse(["--model-rows", "--predict transductive"], *fit, "reference", "--test", f"npy:{x},{y}", "--out",
+                    self.path("t.h5"), "--predict", "transductive", ranks=0)
         moved = f"npy:{self.path('moved.npy')}"
         os.rename(x, self.path("moved.npy"))
         self.succeed("mercer-krr", "--model", model, "--test", moved, "--out", self.path("alone.h5"))

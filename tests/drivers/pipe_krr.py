@@ -108,6 +108,12 @@ class Ridge(PipeTest):
         for ranks in (1, 3):
             self.succeed("mercer-krr", "--model", self.path("model.h5"), "--test", self.test, "--out", again, ranks=ranks)
             self.agree(read(again, "/predictions"), g)
+        config = self.record("mercer-krr", "--model", self.path("model.h5"), "--test", self.test)["config"]
+        with h5py.File(self.path("model.h5")) as model:
+            self.assertEqual(config["kernel"], model.attrs["kernel"])
+        self.assertEqual(config["standardize"], "true")
+        for option in ("depth", "activation", "bandwidth", "model-rows"):
+            self.assertNotIn(option, config)
 
     def test_scores_are_those_of_the_predictions(self):
         out = self.path("r.h5")

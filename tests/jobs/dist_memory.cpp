@@ -77,8 +77,7 @@ TEST_F(Memory, RefusesATraining) {
   options.descent.steps = 2;
   auto w_0 = network.initial<double>(0);
   const auto plan = jobs::plan<double>(options, network, kernel, split, w_0, too_little(), world);
-  EXPECT_THROW(train<double>(plan, network, split, std::move(w_0), grid, silent),
-               MemoryError);
+  EXPECT_THROW(train<double>(plan, network, split, std::move(w_0), grid, silent), MemoryError);
 }
 
 struct Noting : Monitor {

@@ -151,8 +151,7 @@ TEST_F(OwnSpectrum, IsTakenByARidgeRegression) {
     const auto plan = jobs::plan(options, kernel, split, Resources::of(grid), half);
     const auto fit = jobs::fit(plan, split, grid, silent);
     EXPECT_TRUE(fit.converged());
-    EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <=
-                jobs::accepted_error(plan, fit));
+    EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <= jobs::accepted_error(plan, fit));
   }
 }
 

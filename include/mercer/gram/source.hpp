@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mercer/gram/assemble.hpp"
@@ -56,9 +58,8 @@ class Source {
  private:
   std::shared_ptr<const kernel::Kernel> kernel_;
   std::string text_, matrix_, cross_;
-  bool transposed_ = false;  ///< CROSS.h5 is k(train, test)
-  bool verified_ = false;    ///< verify_cross() was called for rows of these two hashes
-  std::uint64_t test_hash_ = 0, train_hash_ = 0;
+  bool transposed_ = false;                                      ///< CROSS.h5 is k(train, test)
+  std::optional<std::pair<RowIdentity, RowIdentity>> verified_;  ///< verify_cross() was called for
 
   friend RowBlock<double> apply_cross(const Source& source, const RowBlock<double>& Z,
                                       const RowBlock<double>& X, const RowBlock<double>& A,

@@ -45,6 +45,10 @@ RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& 
 /// net::Outputs::full) and for a reference to rows that no file has. A kernel of a program's own
 /// is written by its text: read it with the second read_model(). Collective.
 void write(io::Hdf5File& file, const RidgeModel& model, bool reference = false);
+/// How rows were read, for records: every option's name, as in a model's attribute `options`, and
+/// its value. Local.
+std::vector<std::pair<std::string, std::string>> settings_of(const data::Options& reading);
+
 /// Reads what write() wrote, or a model of version 0.1.0's first layout, which refers to its rows.
 /// Throws InputError where a part is missing or does not fit the others. Collective.
 RidgeModel read_model(const io::Hdf5File& file);
