@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <utility>
 
 #include "mercer/base/error.hpp"
 #include "mercer/io/temporary.hpp"
@@ -13,7 +15,9 @@
 namespace mercer::io {
 namespace {
 
-volatile std::sig_atomic_t noted = 0;
+volatile std::sig_atomic_t noted = 0, waiting = 0;
+std::atomic<int> held = 0;  // without a lock: a handler reads it
+static_assert(std::atomic<int>::is_always_lock_free);
 bool in_solver = false;
 
 constexpr int kEnding[] = {SIGINT, SIGHUP, SIGTERM, SIGXCPU, SIGUSR1, SIGUSR2};
@@ -25,6 +29,10 @@ extern "C" void note_signal(int) {
 }
 
 extern "C" void remove_and_leave(int signal) {
+  if (held > 0) {
+    waiting = signal;
+    return;
+  }
   remove_temporaries();
   static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
   if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
@@ -48,6 +56,14 @@ void leave_on_signals(const std::string& program) {
   }
   handle(remove_and_leave);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+SignalsHeld::SignalsHeld() {
+  ++held;
+}
+
+SignalsHeld::~SignalsHeld() {
+  if (--held == 0 && waiting != 0) std::raise(std::exchange(waiting, 0));
 }
 
 void note_signals() {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "mercer/base/error.hpp"
+#include "mercer/io/signals.hpp"
 #include "posix_file.hpp"
 
 namespace mercer::io {
@@ -240,6 +241,7 @@ void remove_leftovers(const std::string& path) {
 
 PathLock::PathLock(const std::string& option, const std::string& path) {
   const std::string file = followed(path) + ".lock";
+  const SignalsHeld until_remembered;
   for (int attempt = 0; attempt < 100; ++attempt) {
     const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) return;

@@ -6,12 +6,14 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <string>
 
 #include "mercer/base/error.hpp"
+#include "mercer/io/signals.hpp"
 #include "mercer/io/temporary.hpp"
 
 namespace mercer::io {
@@ -202,6 +204,27 @@ TEST_F(Temporary, AMovedLockIsHeldOnce) {
   EXPECT_NE(refusal(), "");
   other = PathLock();
   EXPECT_EQ(refusal(), "");
+}
+
+TEST_F(Temporary, ASignalWaitsForWhatIsNotYetRemembered) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    leave_on_signals("");
+    {
+      const SignalsHeld outer;
+      {
+        const SignalsHeld inner;
+        ::raise(SIGUSR1);
+      }
+      touch(path);
+    }
+    std::_Exit(1);  // the signal has come before
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ExitCode::interrupted));
+  EXPECT_TRUE(fs::exists(path));
 }
 
 }  // namespace

@@ -12,6 +12,16 @@ namespace mercer::io {
 /// that nobody reads returns an error. Local.
 void leave_on_signals(const std::string& program);
 
+/// While one lives, a signal that leave_on_signals() answers waits: for the moment in which a file is
+/// there, but not yet among those to be removed. Local; may be nested.
+class SignalsHeld {
+ public:
+  SignalsHeld();
+  ~SignalsHeld();
+  SignalsHeld(const SignalsHeld&) = delete;
+  SignalsHeld& operator=(const SignalsHeld&) = delete;
+};
+
 /// From here on these signals are only noted: an iteration stops at its next step, and results that
 /// are being written are completed. Local.
 void note_signals();
