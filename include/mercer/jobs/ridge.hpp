@@ -28,7 +28,7 @@ std::string name(krr::RidgeCriterion criterion);
 struct RidgeOptions {
   /// gamma on the scale of K = k/n, or with `relative` multiples of trace(K)/n; one or several.
   std::vector<double> ridges{};
-  std::string given{};  ///< how a user gave these ("--ridge loo"), for messages; may be empty
+  std::string given{};  ///< how a user gave these, for messages; may be empty
   bool relative = false;
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the ridge; `ridges` is then empty
 

@@ -8,8 +8,8 @@
 
 namespace mercer::train {
 
-/// Products that largest_eigenvalue() is expected to take at its default tolerance: 11 without S and
-/// 20 with it on MNIST. For plans.
+/// Products that plans expect of largest_eigenvalue() at its default tolerance. Each has the flops
+/// of 4/3 steps; on 60 000 images of MNIST they took as long as 18 steps without S, 30 with it.
 inline constexpr int kUsualProducts = 15;
 
 struct Bound {
