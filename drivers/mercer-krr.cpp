@@ -4,7 +4,7 @@
 #include "mercer/base/text.hpp"
 #include "mercer/jobs/pictures.hpp"
 #include "shared/data_notes.hpp"
-#include "shared/kernel_files.hpp"
+#include "shared/entry_check.hpp"
 #include "shared/ridge_options.hpp"
 #include "shared/ridge_output.hpp"
 
@@ -106,7 +106,7 @@ int ridge_regression(const RidgeLine& job, const gram::Source& kernel, Session& 
   const auto plan =
       jobs::plan(job.options, kernel, sets, session.resources(kernel, sets.train.dimension()),
                  session.comm(), session.took("load"));
-  for (const auto& line : plan.notes) session.log("kernel", line);
+  session.log("kernel", plan.notes);
   if (!plan.strategy.reason.empty())
     session.log("solver", fmt::format("{} ({})", plan.strategy.iterative ? "cg" : "direct",
                                       plan.strategy.reason));

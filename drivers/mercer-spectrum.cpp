@@ -2,7 +2,7 @@
 
 #include "mercer/jobs/pictures.hpp"
 #include "shared/data_notes.hpp"
-#include "shared/kernel_files.hpp"
+#include "shared/entry_check.hpp"
 #include "shared/spectrum_options.hpp"
 #include "shared/spectrum_output.hpp"
 
@@ -20,11 +20,10 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   session.begin(n, train.dimension(), session.block_of(n), kernel.text(),
                 jobs::rows_hash(kernel, train, comm));
   say_notes(session, train);
-  if (!job.data.empty()) (void)verified(session, kernel, train, nullptr);
-
   const auto plan =
       jobs::plan(job.options, kernel, train, session.resources(kernel, train.dimension()), comm,
                  session.took("load"));
+  session.log("kernel", plan.notes);
   if (session.stop_at_plan(plan.stages)) return 0;
   const auto spectrum = jobs::solve<T>(plan, kernel, train, session.grid(), session);
 

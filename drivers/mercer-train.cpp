@@ -7,7 +7,6 @@
 #include "mercer/jobs/pictures.hpp"
 #include "mercer/net/empirical.hpp"
 #include "shared/data_notes.hpp"
-#include "shared/kernel_files.hpp"
 #include "shared/train_options.hpp"
 #include "shared/train_output.hpp"
 
@@ -126,13 +125,13 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   const Index n = sets.train.rows(), d = sets.train.dimension();
   session.begin(n, d, session.block_of(n), kernel.text(), sets.train.hash);
   say_notes(session, sets);
-  (void)verified(session, kernel, sets.train, nullptr);
   session.say("network {}, {} parameters", network.text(), network.parameters());
   session.say("S       {}", options.text());
   const auto resources = options.computes_kernel() ? session.resources(kernel, d)
                                                    : session.resources(session.machine());
   const auto plan =
       jobs::plan<T>(options, network, kernel, sets, w_0, resources, comm, session.took("load"));
+  session.log("kernel", plan.notes);
   if (plan.solves) session.log("pairs", plan.pairs.reason);
   if (session.stop_at_plan(plan.stages)) return 0;
 

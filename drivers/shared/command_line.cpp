@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -17,7 +16,6 @@
 #include "mercer/comm/same.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/io/signals.hpp"
-#include "mercer/net/empirical.hpp"
 #include "mercer/report/libraries.hpp"
 #include "shared/console.hpp"
 
@@ -163,33 +161,6 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string* se
       "make labels, numbers or names, one-hot vectors minus 1/classes");
 }
 
-void CommandLine::add_kernel(Index depth) {
-  auto add = group("Kernel").add_options();
-  auto& k = kernel_;
-  add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
-      "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5], empirical");
-  add("parameters", po::value(&k.parameters)->value_name("W.h5"),
-      "weights of --kernel empirical, the tangent kernel of a finite network (the mean over its "
-      "outputs): /parameters/layer0/W (inputs x units), /parameters/layer0/b, ... and the "
-      "attribute architecture, e.g. \"dense(64) relu dense(1)\"; also weight_std, bias_std, "
-      "parametrization (where left out: --weight-std, --bias-std, ntk); written by mercer-train or "
-      "elsewhere");
-  add("arch", po::value(&k.arch)->value_name("TEXT"),
-      "layers, e.g. \"dense res(relu dense) relu dense\"; an analytic kernel needs no "
-      "widths. Tokens: dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh "
-      "softplus sigmoid res( )");
-  add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
-      "short for L hidden layers: (dense activation) x L dense");
-  add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
-      "activation of the layers of --depth");
-  add("weight-std", po::value(&k.weight_std)->value_name("X")->default_value("", "sqrt(2)"),
-      "standard deviation of the weights, in every layer; auto: sqrt(1/E[rho(z)^2])");
-  add("bias-std", po::value(&k.bias_std)->value_name("X")->default_value(0.0, "0"),
-      "standard deviation of the biases, in every layer");
-  add("bandwidth", po::value(&k.bandwidth)->value_name("H")->default_value(1.0, "1"),
-      "gaussian exp(-|x-z|^2/(2 H^2)), laplace exp(-|x-z|/H)");
-}
-
 namespace {
 
 /// Options whose files are only read.
@@ -297,20 +268,6 @@ void CommandLine::require_same_files(const comm::Communicator& comm) const {
   io::require_same_files(comm, by_all, to);
 }
 
-/// Refuses options that the chosen kernel would ignore. (Where a driver's --arch also describes a
-/// network, the options of layers count whatever the kernel.)
-void CommandLine::check_kernel() const {
-  const auto& kind = kernel_.kind;
-  const bool radial = kind == "gaussian" || kind == "laplace";
-  if (given("bandwidth") && !radial)
-    throw InputError("--bandwidth: belongs to --kernel gaussian and laplace, not to {}", kind);
-  const bool network = program_ == "mercer-train" || program_ == "mercer-bench";
-  if (network || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
-  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std"})
-    if (given(option))
-      throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
-}
-
 /// Validates the options of add_common() before any work.
 void CommandLine::check_common(const comm::Communicator& comm) {
   auto& o = *common_;
@@ -351,13 +308,6 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   t.validate();
 }
 
-void CommandLine::expect_no_kernel(const std::string& model) const {
-  for (const char* option : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
-                             "bias-std", "bandwidth"})
-    if (given(option))
-      throw InputError("--{}: is part of the stored model {}: leave it out", option, model);
-}
-
 std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   std::vector<std::pair<std::string, std::string>> result;
   for (const auto& [name, value] : values_)
@@ -390,88 +340,6 @@ std::vector<io::NamedFile> CommandLine::writes() const {
   auto files = file_options();
   std::erase_if(files, [](const io::NamedFile& file) { return is_read(file.who); });
   return files;
-}
-
-arch::Options CommandLine::scales() const {
-  const auto& k = kernel_;
-  arch::Options a;
-  a.bias_std = k.bias_std;
-  if (k.weight_std == "auto")
-    a.weight_std_auto = true;
-  else if (!k.weight_std.empty())
-    a.weight_std = parse_numbers("--weight-std", k.weight_std).at(0);
-  if (!(a.weight_std > 0 && std::isfinite(a.weight_std)))
-    throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
-  if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))
-    throw InputError("--bias-std {}: give a number that is not negative", a.bias_std);
-  return a;
-}
-
-arch::Architecture CommandLine::architecture() const {
-  const auto& k = kernel_;
-  const arch::Options a = scales();
-  if (!k.arch.empty() && given("depth"))
-    throw InputError("--arch and --depth both describe the network: give one of them");
-  return k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
-}
-
-gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
-  const auto& k = kernel_;
-  if (empirical_kernel()) {
-    auto stored = stored_network(comm);
-    return gram::Source::function(
-        net::empirical_kernel(stored.network, std::move(stored.parameters)));
-  }
-  if (!k.parameters.empty())
-    throw InputError("--parameters {}: belongs to --kernel empirical", k.parameters);
-  if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
-  kernel::Options options;
-  options.bandwidth = k.bandwidth;
-  if (k.kind == "ntk")
-    options.kind = kernel::Kind::ntk;
-  else if (k.kind == "nngp")
-    options.kind = kernel::Kind::nngp;
-  else if (k.kind == "gaussian")
-    options.kind = kernel::Kind::gaussian;
-  else if (k.kind == "laplace")
-    options.kind = kernel::Kind::laplace;
-  else if (k.kind == "linear")
-    options.kind = kernel::Kind::linear;
-  else
-    throw InputError(
-        "--kernel {}: give ntk, nngp, gaussian, laplace, linear, empirical or file:K.h5", k.kind);
-  if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp)
-    options.architecture = architecture();
-  if (values_.count("parametrization") != 0)
-    options.parametrization =
-        net::parse_parametrization(values_["parametrization"].as<std::string>());
-  return gram::Source::function(kernel::make(options));
-}
-
-net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) const {
-  const auto& path = kernel_.parameters;
-  if (path.empty())
-    throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
-  auto stored = net::read_network(io::Hdf5File::open(comm, path), scales());
-  const auto& theirs = stored.network.architecture();
-  const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
-    throw InputError("--{}: is {} here but {} in --parameters {}: leave it out", option, typed,
-                     in_file, path);
-  };
-  for (const std::string option : {"arch", "depth", "activation"}) {
-    if (!given(option)) continue;
-    const auto typed = architecture();
-    const auto& same = typed.has_widths() ? theirs : theirs.without_widths();
-    if (typed.text() != same.text()) differs(option, typed.text(), theirs.text());
-  }
-  const auto scale = [&](const std::string& option, double typed, double in_file) {
-    const bool same = std::abs(typed - in_file) <= 1e-12 * std::abs(in_file);
-    if (given(option) && !same) differs(option, typed, in_file);
-  };
-  const auto typed = arch::parse(theirs.text(), scales());
-  scale("weight-std", typed.weight_std, theirs.weight_std);
-  scale("bias-std", typed.bias_std, theirs.bias_std);
-  return stored;
 }
 
 int run(int argc, char** argv, const std::string& program,

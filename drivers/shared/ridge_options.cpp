@@ -38,7 +38,7 @@ void RidgeLine::add(CommandLine& line) {
       "fit. auto: cholesky up to n = 10 000 where it fits, beyond that what Mercer's model "
       "predicts to be faster. elpa1, elpa2, scalapack, lapack, krylov: direct, with this "
       "eigensolver where pairs are needed");
-  add("spectrum", po::value(&o.spectrum)->value_name("S.h5"),
+  add("spectrum", po::value(&o.spectrum.file)->value_name("S.h5"),
       "eigenpairs of the same data and kernel, stored by mercer-spectrum; with cg also the "
       "preconditioner");
   add("model", po::value(&model)->value_name("R.h5"),

@@ -87,6 +87,9 @@ class Session final : public jobs::Monitor {
   // jobs::Monitor: what a job reports (a line "topic   text", a line as it stands, phases and their
   // progress), and whether a signal has come while an iterative solver can keep its state.
   void log(const std::string& topic, const std::string& text) override;
+  void log(const std::string& topic, const std::vector<std::string>& lines) {
+    for (const auto& line : lines) log(topic, line);
+  }
   void line(const std::string& text) override;
   void begin(const std::string& phase) override;
   void end() override;

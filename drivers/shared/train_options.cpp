@@ -77,7 +77,7 @@ void TrainLine::add_preconditioner(CommandLine& line) {
   s("g", po::value(&options.g)->value_name("NAME|EXPR")->default_value("flat"),
     "flat, flat:c, power:p, inverse (with top = n: S = K^-1), table:FILE, or an expression in l "
     "(lambda_i), lk (lambda_(k+1)), l1 (lambda_1), i; g > 0");
-  s("spectrum", po::value(&options.spectrum)->value_name("S.h5"),
+  s("spectrum", po::value(&options.spectrum.file)->value_name("S.h5"),
     "eigenpairs of the same data and kernel, stored by mercer-spectrum");
   s("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
     "solver of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: "

@@ -5,6 +5,7 @@
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
 #include "mercer/base/text.hpp"
+#include "mercer/comm/together.hpp"
 #include "mercer/dist/rows.hpp"
 
 namespace mercer::jobs {
@@ -61,18 +62,45 @@ std::shared_ptr<const KnownPairs> read_spectrum(const std::string& path, const g
   return known;
 }
 
+std::string GivenPairs::text() const {
+  return known != nullptr ? "`spectrum` in memory" : "`spectrum` " + file;
+}
+
+Index GivenPairs::count(const comm::Communicator& comm) const {
+  if (known != nullptr) return known->pairs.k();
+  if (file.empty()) return 0;
+  const auto pairs = io::Hdf5File::open(comm, file, io::Origin::mercer);
+  return pairs.contains("/eigenvectors") ? pairs.extents("/eigenvectors").back() : 0;
+}
+
+std::string GivenPairs::contents(const comm::Communicator& comm) const {
+  if (known == nullptr) return contents_of(comm, file);
+  const auto& pairs = known->pairs;
+  const auto rows = comm::together(
+      comm, [&] { return dist::to_row_block(comm, known->of.n, pairs.vectors.view()); });
+  const std::string_view values(reinterpret_cast<const char*>(pairs.values.data()),
+                                pairs.values.size() * sizeof(double));
+  return fmt::format("{}, hashes {} {}", counted(pairs.k(), "pair"), hash_text(hash_of(values)),
+                     hash_text(data::hash_rows(rows)));
+}
+
+void GivenPairs::validate() const {
+  if (!file.empty() && known != nullptr)
+    throw InputError("`spectrum` {}: give a file or pairs in memory, not both", file);
+}
+
 template <class T>
-spectral::Eigenpairs<T> given_pairs(const std::string& path, const KnownPairs* known,
-                                    const gram::Source& kernel, const data::Dataset& rows,
-                                    const dist::ProcessGrid& grid, Index nb, Monitor& monitor) {
+spectral::Eigenpairs<T> read(const GivenPairs& given, const gram::Source& kernel,
+                             const data::Dataset& rows, const dist::ProcessGrid& grid, Index nb,
+                             Monitor& monitor) {
   return monitor.phase("load", [&] {
     const auto expected = expected_of(kernel, rows, grid.all());
-    if (known == nullptr)
-      return spectral::read<T>(io::Hdf5File::open(grid.all(), path, io::Origin::mercer), expected,
-                               grid, nb);
-    require_same(known->of, expected);
-    auto pairs = spectral::on_grid<T>(known->pairs, expected.n, grid, nb);
-    pairs.method = known->method;
+    if (given.known == nullptr)
+      return spectral::read<T>(io::Hdf5File::open(grid.all(), given.file, io::Origin::mercer),
+                               expected, grid, nb);
+    require_same(given.known->of, expected);
+    auto pairs = spectral::on_grid<T>(given.known->pairs, expected.n, grid, nb);
+    pairs.method = given.known->method;
     pairs.reason = "given in memory";
     return pairs;
   });
@@ -156,11 +184,11 @@ void report_cut(Monitor& monitor, const msk::SpectrumMap& g, const msk::Cut& cut
   if (const auto warning = cut.warning(); !warning.empty()) monitor.warn(warning);
 }
 
-#define MERCER_INSTANTIATE(T)                                                                \
-  template std::shared_ptr<const KnownPairs> known_pairs<T>(const Spectrum<T>&);             \
-  template spectral::Eigenpairs<T> given_pairs<T>(const std::string&, const KnownPairs*,     \
-                                                  const gram::Source&, const data::Dataset&, \
-                                                  const dist::ProcessGrid&, Index, Monitor&);
+#define MERCER_INSTANTIATE(T)                                                                     \
+  template std::shared_ptr<const KnownPairs> known_pairs<T>(const Spectrum<T>&);                  \
+  template spectral::Eigenpairs<T> read<T>(const GivenPairs&, const gram::Source&,                \
+                                           const data::Dataset&, const dist::ProcessGrid&, Index, \
+                                           Monitor&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

@@ -58,8 +58,8 @@ double Resources::room(const gram::Sizes& sizes) const {
 void Resources::require_room(double room) const {
   if (room > 0) return;
   throw MemoryError(
-      "the rows and the process itself take {} a rank more than 95 % of {}: a larger limit or more "
-      "ranks",
+      "the rows and the process itself take {} a rank more than 95 % of {}: give a larger limit or "
+      "more ranks",
       format_bytes(-room),
       memory_limit > 0 ? "the limit, " + format_bytes(memory_limit)
                        : "four fifths of this machine's memory");

@@ -32,10 +32,6 @@ msk::SpectrumMap spectrum_map(const RidgeOptions& options) {
   return msk::SpectrumMap::parse(options.modified() ? options.map() : "identity");
 }
 
-gram::RowIdentity identity_of(const char* name, const data::Dataset& set) {
-  return {fmt::format("the {} rows ({})", name, set.spec), set.hash, set.rows()};
-}
-
 namespace {
 
 /// Sets fit.temperature, that of largest likelihood for the leave-one-out predictions Y - e of the

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "mercer/base/error.hpp"
+#include "mercer/krr/cost.hpp"
 #include "mercer/la/scalapack.hpp"
-#include "mercer/spectral/stored.hpp"
 #include "ridge_parts.hpp"
 
 namespace mercer::jobs {
@@ -63,11 +63,15 @@ class DirectFit {
     return fit;
   }
 
+  /// Of all that run() did. Local.
+  double flops() const { return flops_; }
+
  private:
   Index n() const { return train_.rows(); }
   Index top() const { return options_.top < 0 ? n() : options_.top; }
 
   dist::DistMatrix<T> assemble() {
+    flops_ += gram::assemble_cost(plan_.sizes).flops;
     return monitor_.phase("assemble", [&] {
       return gram::assemble<T>(kernel_, train_.inputs, grid_,
                                {.nb = plan_.nb, .progress = monitor_.shares()});
@@ -86,19 +90,14 @@ class DirectFit {
   msk::CutPairs<spectral::Eigenpairs<T>> stored_pairs(const msk::SpectrumMap& g,
                                                       msk::CutOptions options) {
     using Pairs = spectral::Eigenpairs<T>;
-    auto stored = monitor_.phase("load", [&] {
-      return spectral::read<T>(
-          io::Hdf5File::open(grid_.all(), options_.spectrum, io::Origin::mercer),
-          {kernel_.text(), n(), train_.hash}, grid_, plan_.nb);
-    });
+    auto stored = read<T>(options_.spectrum, kernel_, train_, grid_, plan_.nb, monitor_);
     if (options_.choice.has_value() && stored.k() < n())
       throw InputError(
-          "`spectrum` {}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes "
-          "them all",
-          options_.spectrum, stored.k(), n());
+          "{}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes them all",
+          options_.spectrum.text(), stored.k(), n());
     if (!options_.modified() || options_.top < 0) options.top = stored.k();
-    const msk::SolveOptions how{
-        .most = stored.k(), .where = fmt::format("`spectrum` {} holds no more", options_.spectrum)};
+    const msk::SolveOptions how{.most = stored.k(),
+                                .where = options_.spectrum.text() + " holds no more"};
     return msk::solve_and_cut<Pairs>(
         g, options, how, [&](Index, double, const Pairs*) { return std::move(stored); });
   }
@@ -121,13 +120,16 @@ class DirectFit {
         spectral::Options solve{.top = k, .method = method, .seed = plan_.seed};
         if (tolerance > 0) solve.krylov_tolerance = tolerance;
         solve.say = monitor_.lines("solver");
-        return spectral::eigenpairs(std::move(K), solve);
+        auto pairs = spectral::eigenpairs(std::move(K), solve);
+        flops_ += spectral::eigensolve_cost(plan_.sizes, pairs.method, pairs.k()).flops;
+        return pairs;
       });
     });
   }
 
   RidgeFit by_cholesky() {
     RidgeFit fit;
+    flops_ += krr::cholesky_cost(plan_.sizes).flops;
     auto K = assemble();
     fit.mean_diagonal = la::trace(K) / static_cast<double>(n());
     fit.fits.push_back(monitor_.phase("solve", [&] {
@@ -140,6 +142,7 @@ class DirectFit {
   void by_modified_cholesky(const spectral::Eigenpairs<T>& pairs, RidgeFit& fit) {
     for (const double gamma : options_.gammas(fit.mean_diagonal)) {
       auto K = assemble();
+      flops_ += krr::modified_cholesky_cost(plan_.sizes, pairs.k()).flops;
       fit.fits.push_back(monitor_.phase("solve", [&] {
         return krr::fit_modified(std::move(K), pairs, fit.spectrum, train_.targets, gamma);
       }));
@@ -151,14 +154,19 @@ class DirectFit {
     using Path = krr::SpectralPath<T>;
     const Path path(pairs, fit.spectrum, train_.targets);
     auto ridges = options_.gammas(fit.mean_diagonal);
+    Index scored = 0;  // by leave-one-out errors; GCV takes only sums over the eigenvalues
     if (options_.choice.has_value()) {
       const auto chosen =
           path.select(*options_.choice == krr::RidgeCriterion::gcv ? Path::Score::gcv
                                                                    : Path::Score::leave_one_out);
       ridges = {chosen.ridge};
+      if (options_.choice == krr::RidgeCriterion::leave_one_out) scored = chosen.scored;
       note_edge<T>(chosen, fit);
     }
     fit.fits = path.fit(ridges);
+    flops_ +=
+        krr::path_cost(plan_.sizes, static_cast<double>(ridges.size()), static_cast<double>(scored))
+            .flops;
     fit.estimates = what_scores_estimate(options_);
     if (ridges.size() == 1) return;
     std::vector<double> scores;
@@ -172,6 +180,7 @@ class DirectFit {
   const data::Dataset& train_;
   const dist::ProcessGrid& grid_;
   Monitor& monitor_;
+  double flops_ = 0;
 };
 
 }  // namespace
@@ -179,8 +188,9 @@ class DirectFit {
 template <class T>
 RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,
                       const dist::ProcessGrid& grid, Monitor& monitor) {
-  auto fit = DirectFit<T>(plan, train, grid, monitor).run();
-  fit.flops = plan.stages.flops();
+  DirectFit<T> direct(plan, train, grid, monitor);
+  auto fit = direct.run();
+  fit.flops = direct.flops() + gram::apply_cross_cost(plan.sizes).flops;
   return fit;
 }
 

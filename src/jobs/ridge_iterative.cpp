@@ -7,7 +7,6 @@
 #include "mercer/krr/conjugate_gradients.hpp"
 #include "mercer/krr/cost.hpp"
 #include "mercer/spectral/estimates.hpp"
-#include "mercer/spectral/stored.hpp"
 #include "ridge_parts.hpp"
 
 namespace mercer::jobs {
@@ -118,19 +117,13 @@ class IterativeFit {
     return pairs;
   }
 
-  spectral::TopPairs stored_pairs() {
-    return monitor_.phase("load", [&] {
-      return spectral::by_rows(spectral::read<double>(
-          io::Hdf5File::open(grid_.all(), options_.spectrum, io::Origin::mercer),
-          {kernel_.text(), n(), train_.hash}, grid_, plan_.nb));
-    });
-  }
-
   /// Takes stored pairs or computes them; for a modified kernel also applies g to them.
   void take_pairs(const gram::Operator& K, RidgeFit& fit) {
     using Pairs = spectral::TopPairs;
     const bool stored = !options_.spectrum.empty();
-    if (stored) pairs_ = stored_pairs();
+    if (stored)
+      pairs_ = spectral::by_rows(
+          read<double>(options_.spectrum, kernel_, train_, grid_, plan_.nb, monitor_));
     if (!options_.modified()) {
       if (!stored) pairs_ = compute_pairs(K, strategy_.run->k, strategy_.pairs_tolerance, nullptr);
       return;
@@ -139,8 +132,7 @@ class IterativeFit {
     const auto g = spectrum_map(options_);
     auto cut = msk::cut_options<double>(top, n(), msk::SpectrumMap::Positivity::nonnegative);
     cut.agreement = std::max(cut.agreement, 0.1 * options_.cg_tol);
-    msk::SolveOptions how{.most = pairs_.k(),
-                          .where = fmt::format("`spectrum` {} holds no more", options_.spectrum)};
+    msk::SolveOptions how{.most = pairs_.k(), .where = options_.spectrum.text() + " holds no more"};
     if (!stored)
       how = {.most = 4 * top + kMorePairs,
              .tolerance = strategy_.pairs_tolerance,

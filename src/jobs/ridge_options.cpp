@@ -66,6 +66,7 @@ void RidgeOptions::validate() const {
   if (!(cg_tol > 0 && cg_tol < 1))
     throw InputError("`cg_tol` {}: give a number between 0 and 1", cg_tol);
   if (max_iterations < 1) throw InputError("`max_iterations` {}: give at least 1", max_iterations);
+  spectrum.validate();
   checkpoints.validate();
   const auto asked = iterative_asked_by();
   if (solver == RidgeSolver::direct && !asked.empty()) {

@@ -2,9 +2,9 @@
 
 #include <type_traits>
 
-#include "mercer/jobs/pairs.hpp"
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/spectral/probes.hpp"
+#include "row_identity.hpp"
 
 // Shared by the files of ridge regression: strategy, direct and iterative fits.
 
@@ -21,8 +21,6 @@ std::string ridges_text(const RidgeOptions& options);
 std::string what_scores_estimate(const RidgeOptions& options);
 /// The map in force; the identity for plain ridge regression.
 msk::SpectrumMap spectrum_map(const RidgeOptions& options);
-/// The rows of a set for the files of a stored kernel; `name`: "training", "test".
-gram::RowIdentity identity_of(const char* name, const data::Dataset& set);
 
 /// fit.pairs or fit.pairs_single.
 template <class T, class Fit>

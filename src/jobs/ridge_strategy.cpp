@@ -204,8 +204,7 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
                 {"`top`", options.top < 0 ? "all" : whole(options.top)},
                 {"`g`", options.modified() ? options.map() : "none"},
                 {"table of `g`", contents_of_table(comm, options.map())},
-                {"`spectrum`", options.spectrum.empty() ? "none" : options.spectrum},
-                {"pairs of `spectrum`", contents_of(comm, options.spectrum)},
+                {"pairs of `spectrum`", options.spectrum.contents(comm)},
                 {"`preconditioner`", name(options.preconditioner)},
                 {"`rank`", options.rank > 0 ? whole(options.rank) : "chosen"},
                 {"`precision`", options.single ? "single" : "double"},
@@ -217,17 +216,13 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
 }
 
 /// Number of pairs in options.spectrum. Throws InputError where g acts on more. Collective.
-Index count_stored_pairs(const RidgeOptions& options, const comm::Communicator& comm) {
-  if (options.spectrum.empty()) return 0;
-  const auto file = io::Hdf5File::open(comm, options.spectrum, io::Origin::mercer);
-  if (!file.contains("/eigenvectors")) return 0;  // spectral::read() will say what is missing
-  const Index stored = file.extents("/eigenvectors").back();
-  if (options.modified() && options.top > stored)
+Index count_given_pairs(const RidgeOptions& options, const comm::Communicator& comm) {
+  const Index given = options.spectrum.count(comm);
+  if (given > 0 && options.modified() && options.top > given)  // read() says what is missing at 0
     throw InputError(
-        "`top` {}: `spectrum` {} holds {} eigenpairs: give `top` {} or less, or pairs "
-        "of more eigenvalues",
-        options.top, options.spectrum, stored, stored);
-  return stored;
+        "`top` {}: {} holds {} eigenpairs: give `top` {} or less, or pairs of more eigenvalues",
+        options.top, options.spectrum.text(), given, given);
+  return given;
 }
 
 /// Verifies the files of a stored kernel; nothing else for a function. Collective.
@@ -264,7 +259,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
                   .kernel = gram::kernel_of(result.kernel)};
   if (options.checkpoints.asked())
     result.identity = identity(options, kernel, sets.train, resources, comm);
-  const Index stored = count_stored_pairs(options, comm);
+  const Index stored = count_given_pairs(options, comm);
   if (options.checkpoints.resume) {
     Monitor silent;
     const auto file = Checkpoints(options.checkpoints, comm, silent, result.identity).open();

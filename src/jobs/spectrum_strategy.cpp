@@ -4,6 +4,7 @@
 #include "mercer/base/hash.hpp"
 #include "mercer/plan/forecast.hpp"
 #include "mercer/spectral/probes.hpp"
+#include "row_identity.hpp"
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
@@ -186,6 +187,7 @@ SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
                       .nb = nb,
                       .seed = resources.seed,
                       .stages = resources.plan()};
+  if (rows.rows() > 0) result.notes = kernel.verify(comm, identity_of("training", rows));
   if (options.checkpoints.asked())
     result.identity = identity(options, kernel, rows, n, top, resources, comm);
   if (options.checkpoints.resume) {

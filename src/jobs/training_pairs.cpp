@@ -6,7 +6,6 @@
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/msk/modified_kernel.hpp"
 #include "mercer/net/empirical.hpp"
-#include "mercer/spectral/stored.hpp"
 #include "training_parts.hpp"
 
 namespace mercer::jobs {
@@ -110,16 +109,13 @@ msk::CutPairs<spectral::TopPairs> TrainingPairs<T>::pairs(const gram::Source& ke
   const auto cut =
       msk::cut_options<double>(top, n, S_asked ? Positivity::positive : Positivity::nonnegative);
   if (!options_.spectrum.empty()) {
-    auto stored = monitor_.phase("load", [&] {
-      return spectral::by_rows(spectral::read<double>(
-          io::Hdf5File::open(grid_.all(), options_.spectrum, io::Origin::mercer),
-          {kernel.text(), n, train_.hash}, grid_, plan_.nb));
-    });
+    auto stored = spectral::by_rows(
+        read<double>(options_.spectrum, kernel, train_, grid_, plan_.nb, monitor_));
     if (stored.k() < k)
-      throw InputError("`spectrum` {}: holds {} eigenpairs, but {} are needed: give `top` {}",
-                       options_.spectrum, stored.k(), k, stored.k());
-    const msk::SolveOptions how{
-        .most = stored.k(), .where = fmt::format("`spectrum` {} holds no more", options_.spectrum)};
+      throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}",
+                       options_.spectrum.text(), stored.k(), k, stored.k());
+    const msk::SolveOptions how{.most = stored.k(),
+                                .where = options_.spectrum.text() + " holds no more"};
     return msk::solve_and_cut<Pairs>(
         g, cut, how, [&](Index, double, const Pairs*) { return std::move(stored); });
   }

@@ -10,6 +10,7 @@
 #include "mercer/plan/forecast.hpp"
 #include "mercer/train/cost.hpp"
 #include "mercer/train/rate.hpp"
+#include "row_identity.hpp"
 #include "training_parts.hpp"
 
 namespace mercer::jobs {
@@ -27,6 +28,7 @@ std::string name(Precondition precondition) {
 
 void TrainingOptions::validate() const {
   descent.validate();
+  spectrum.validate();
   if (preconditioned()) msk::SpectrumMap::parse(g);  // throws before any work
   if (top == 0 || top < -1) throw InputError("`top` {}: give at least 1 eigenpair", top);
   if (!preconditioned() && (top != -1 || g != "flat" || !spectrum.empty()))
@@ -92,9 +94,9 @@ TrainingOptions TrainingOptions::settled(Index n) const {
 namespace {
 
 /// Everything that affects the steps of a run and its records. `start_hash`: of w_0. Collective.
-io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
-                         const data::Split& sets, std::uint64_t start_hash,
-                         const comm::Communicator& comm) {
+io::Identity settings_and_inputs(const TrainingPlan& plan, const net::Network& network,
+                                 const data::Split& sets, std::uint64_t start_hash,
+                                 const comm::Communicator& comm) {
   const auto& options = plan.options;
   const auto& o = options.descent;
   const auto& train = sets.train;
@@ -118,7 +120,7 @@ io::Identity identity_of(const TrainingPlan& plan, const net::Network& network,
     id.emplace_back("`top`", whole(options.top));
     id.emplace_back("`g`", options.g);
     id.emplace_back("table of `g`", contents_of_table(comm, options.g));
-    id.emplace_back("pairs of `spectrum`", contents_of(comm, options.spectrum));
+    id.emplace_back("pairs of `spectrum`", options.spectrum.contents(comm));
     id.emplace_back("`refresh`", whole(o.refresh));
   }
   if (o.batch > 0) {
@@ -325,13 +327,14 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                     .seed = resources.seed,
                     .single = std::is_same_v<T, float>,
                     .stages = resources.plan()};
+  plan.notes = plan.kernel.verify(comm, identity_of("training", sets.train));
   plan.options.descent.seed = resources.seed;
   plan.activation_bytes =
       resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
   plan_stages<T>(plan, network, sets, w_0, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;
   const auto& o = plan.options.descent;
-  plan.identity = identity_of(plan, network, sets, net::hash<T>(w_0), comm);
+  plan.identity = settings_and_inputs(plan, network, sets, net::hash<T>(w_0), comm);
   auto settings = settings_of(resources, comm.size());
   plan.settings = std::move(settings.settings);
   plan.of_rounding = std::move(settings.of_rounding);

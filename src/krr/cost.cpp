@@ -23,7 +23,7 @@ double real(Index n) {
 }
 
 double descent_bytes(const gram::Sizes& sizes, double r) {
-  return 8 * real(sizes.n) * (r + 6 * std::max(1.0, real(sizes.c))) / sizes.ranks();
+  return 8 * real(sizes.n) * (r + 10 * std::max(1.0, real(sizes.c))) / sizes.ranks();
 }
 
 double sketch_bytes(const gram::Sizes& sizes, double r) {
@@ -72,10 +72,11 @@ Cost path_cost(const gram::Sizes& sizes, double ridges, double scored) {
 
 Cost sketch_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, Index rank) {
   const double n = real(sizes.n), P = sizes.ranks(), r = real(rank);
-  const double tall = (kProposals + 6) * n * r * r;
+  // 8 n r^2 for the factor's Gram matrix and the orthonormal U, in the time of 6: they are wide.
+  const double flops = (kProposals + 8) * n * r * r, tall = (kProposals + 6) * n * r * r;
   Cost cost = gram::entries_cost(sizes, kProposals * n * r / P) +
               spectral::replicated_cost(sizes, 10 * r * r * r, r) + sum_cost(24 * r * r, P);
-  cost.flops += kProposals * n * r * gram::entry_flops(sizes) + tall;
+  cost.flops += kProposals * n * r * gram::entry_flops(sizes) + flops;
   cost.skinny += tall / P;
   cost.bytes = op.bytes + sketch_bytes(sizes, r);
   return cost;
@@ -86,7 +87,7 @@ Cost conjugate_gradients_cost(const gram::Sizes& sizes, const gram::OperatorCost
   const double n = real(sizes.n), P = sizes.ranks(), r = real(rank);
   const double c = std::max(1.0, real(sizes.c));
   Cost inner =
-      narrow_cost(sizes, c, 4 * n * r * c + 12 * n * c * c) + 4 * sum_cost(8 * (r + 4 * c) * c, P);
+      narrow_cost(sizes, c, 4 * n * r * c + 20 * n * c * c) + 4 * sum_cost(8 * (r + 4 * c) * c, P);
   inner.copied = 16 * n * c * 8 / P;
   Cost cost = (1.02 * iterations + 1) * gram::product_cost(sizes, op, c) + iterations * inner;
   cost.bytes = op.bytes + descent_bytes(sizes, r);

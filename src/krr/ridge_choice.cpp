@@ -127,12 +127,13 @@ typename SpectralPath<T>::Selection SpectralPath<T>::select(Score score) const {
   while (!finite(first)) ++first;
   while (!finite(last)) --last;
 
-  Selection selection{ridges[best], Edge::none, ridges[first], ridges[last]};
+  Selection selection{ridges[best], Edge::none, ridges[first], ridges[last], std::ssize(ridges)};
   const std::size_t left = std::max(best, first + 1) - 1, right = std::min(best + 1, last);
   const auto worse = [&](std::size_t r) { return r == best || s[r].certainly_above(s[best]); };
   if (worse(left) && worse(right) && left < right) {
     const auto at = [&](double log_ridge) {
       const double ridge = std::exp(log_ridge);
+      ++selection.scored;
       const std::span<const double> one(&ridge, 1);
       return Interval(scores(score, one).front(), rounding(score, one).front());
     };

@@ -178,6 +178,21 @@ TEST_F(OwnRidge, HasThePathAndItsErrorsOfDenseArithmetic) {
   EXPECT_LE(left_out(fit.best_fit().ridge), least);
   EXPECT_LE(test::difference(test::replicated(along.best.values), predicted(best)), kTolerance);
   EXPECT_LE(jobs::check(plan, fit, split.train, grid), accepted_error(plan, fit));
+  EXPECT_DOUBLE_EQ(fit.flops, plan.stages.flops());
+}
+
+TEST_F(OwnRidge, CountsTheFlopsOfTheRidgesThatItScored) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  const auto split = sets();
+  const auto one = planned({.ridges = {1e-2}, .g = "identity"}, split, grid);
+  const auto chosen = planned({.choice = krr::RidgeCriterion::leave_one_out}, split, grid);
+  const double fitted = jobs::fit(one, split, grid, silent).flops;
+  EXPECT_DOUBLE_EQ(fitted, one.stages.flops());
+  const double scored = jobs::fit(chosen, split, grid, silent).flops - fitted;
+  const double each = 2.0 * n * n * (c + 1);  // krr::path_cost()
+  EXPECT_GE(scored, 41 * each);               // the grid, and perhaps golden section
+  EXPECT_NEAR(scored / each, std::round(scored / each), 1e-9 * fitted / each);
 }
 
 TEST_F(OwnRidge, TakesAFlatSpectrumWhereOnlyItsNumberOfPairsIsGiven) {
@@ -195,6 +210,7 @@ TEST_F(OwnRidge, TakesAFlatSpectrumWhereOnlyItsNumberOfPairsIsGiven) {
       test::times(S, test::solved(test::plus_ridge(test::times(K(), S), gamma), Y()));
   EXPECT_LE(test::relative_difference(test::replicated(fit.best_fit().alpha), alpha), kTolerance);
   EXPECT_LE(jobs::check(plan, fit, split.train, grid), accepted_error(plan, fit));
+  EXPECT_DOUBLE_EQ(fit.flops, plan.stages.flops());
   const auto named = planned({.ridges = {gamma}, .top = top, .g = "flat"}, split, grid);
   EXPECT_EQ(
       test::difference(test::replicated(jobs::fit(named, split, grid, silent).best_fit().alpha),

@@ -143,15 +143,22 @@ TEST_F(OwnSpectrum, IsWrittenReadAndStartedFromOnHalfOfTheRanks) {
 }
 
 TEST_F(OwnSpectrum, IsTakenByARidgeRegression) {
-  const auto file = written(solved({.top = k}, rows(n)), "S");
+  const auto spectrum = solved({.top = k}, rows(n));
+  const auto file = written(spectrum, "S");
   const auto split = data::split_of(data::of_rows(numbered(n), numbered(n, -3)));
   for (const auto solver : {RidgeSolver::direct, RidgeSolver::conjugate_gradients}) {
-    RidgeOptions options{.ridges = {0.1}, .top = k, .g = "flat", .solver = solver};
-    options.spectrum = file;
-    const auto plan = jobs::plan(options, kernel, split, Resources::of(grid), half);
-    const auto fit = jobs::fit(plan, split, grid, silent);
-    EXPECT_TRUE(fit.converged());
-    EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <= jobs::accepted_error(plan, fit));
+    std::vector<dist::RowBlock<double>> alphas;
+    for (const GivenPairs& pairs :
+         {GivenPairs{.file = file}, GivenPairs{.known = known_pairs(spectrum)}}) {
+      RidgeOptions options{.ridges = {0.1}, .top = k, .g = "flat", .solver = solver};
+      options.spectrum = pairs;
+      const auto plan = jobs::plan(options, kernel, split, Resources::of(grid), half);
+      const auto fit = jobs::fit(plan, split, grid, silent);
+      EXPECT_TRUE(fit.converged());
+      EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <= jobs::accepted_error(plan, fit));
+      alphas.push_back(fit.best_fit().alpha);
+    }
+    EXPECT_TRUE(std::ranges::equal(alphas[0].values(), alphas[1].values()));
   }
 }
 
@@ -160,8 +167,8 @@ TEST_F(OwnSpectrum, IsGivenToAJobFromAFileAndFromMemoryAlike) {
   const auto spectrum = solved<float>({.top = k, .single = true}, set);
   const auto file = written(spectrum, "S");
   const auto known = known_pairs(spectrum);
-  const auto read = given_pairs<float>(file, nullptr, kernel, set, grid, 8, silent);
-  const auto kept = given_pairs<float>("", known.get(), kernel, set, grid, 8, silent);
+  const auto read = jobs::read<float>({.file = file}, kernel, set, grid, 8, silent);
+  const auto kept = jobs::read<float>({.known = known}, kernel, set, grid, 8, silent);
   EXPECT_EQ(kept.values, read.values);
   EXPECT_EQ(kept.next, read.next);
   EXPECT_EQ(kept.residuals, read.residuals);
@@ -175,9 +182,13 @@ TEST_F(OwnSpectrum, IsGivenToAJobFromAFileAndFromMemoryAlike) {
 
   const auto gaussian = gram::Source::function(kernel::make({.kind = kernel::Kind::gaussian}));
   const auto others = data::of_rows(numbered(n, 2)), fewer = rows(n - 1);
-  for (const KnownPairs* pairs : {static_cast<const KnownPairs*>(nullptr), known.get()}) {
+  EXPECT_EQ(input_error([&] { GivenPairs{.file = "S.h5", .known = known}.validate(); }),
+            "`spectrum` S.h5: give a file or pairs in memory, not both");
+  for (const GivenPairs& pairs : {GivenPairs{.file = file}, GivenPairs{.known = known}}) {
+    EXPECT_EQ(pairs.count(half), k);
+    EXPECT_EQ(pairs.contents(half), pairs.contents(half));
     const auto refusal = [&](const gram::Source& source, const data::Dataset& of) {
-      return input_error([&] { given_pairs<float>(file, pairs, source, of, grid, 8, silent); });
+      return input_error([&] { jobs::read<float>(pairs, source, of, grid, 8, silent); });
     };
     EXPECT_EQ(refusal(kernel, set), "");
     EXPECT_NE(refusal(gaussian, set).find("spectrum of brownian, this job's kernel is gaussian"),

@@ -140,6 +140,23 @@ TEST_F(OwnTraining, StepsByTheSOfAKernelClassOfItsOwn) {
   EXPECT_LT(history.back().loss, history.front().loss);
 }
 
+TEST_F(OwnTraining, TakesThePairsOfASpectrumInMemory) {
+  const auto net = network("dense(4) relu dense(2)");
+  TrainingOptions options{.precondition = Precondition::kernel, .top = 5};
+  options.descent.steps = 6;
+  options.descent.record_every = 1;
+  const auto computed = run(options, net).second;
+  const auto rows = sets().train;
+  const auto of_pairs = jobs::plan({.top = 5}, kernel, rows, Resources::of(grid), comm);
+  options.spectrum.known = known_pairs(jobs::solve<double>(of_pairs, kernel, rows, grid, silent));
+  const auto [plan, given] = run(options, net);
+  EXPECT_FALSE(plan.solves);
+  const auto& losses = computed.state.history;
+  ASSERT_EQ(given.state.history.size(), losses.size());
+  for (std::size_t t = 0; t < losses.size(); ++t)
+    EXPECT_NEAR(given.state.history[t].loss, losses[t].loss, 1e-10 * losses[0].loss);
+}
+
 TEST_F(OwnTraining, TakesAnEmpiricalSFromTheNetworkWhateverKernelIsGiven) {
   const auto net = network("dense(16) relu dense(2)");
   TrainingOptions options{

@@ -105,7 +105,7 @@ TEST(TrainingOptionsOf, AJobAreRefusedWhereTheyWouldHaveNoEffect) {
   EXPECT_EQ(refusal({}), "accepted");
   EXPECT_EQ(refusal({.top = 10}), without);
   EXPECT_EQ(refusal({.g = "inverse"}), without);
-  EXPECT_EQ(refusal({.spectrum = "S.h5"}), without);
+  EXPECT_EQ(refusal({.spectrum = {.file = "S.h5"}}), without);
   EXPECT_EQ(refusal({.precondition = Precondition::empirical, .top = 10, .g = "inverse"}),
             "accepted");
   EXPECT_EQ(refusal({.precondition = Precondition::kernel, .top = 0}).find("`top` 0"), 0u);
@@ -155,7 +155,7 @@ TEST_F(TrainingJob, PlanComputesPairsForSAndForDirectionsOnly) {
   EXPECT_TRUE(planned({.directions = {1, 4}}, sets).solves);
   EXPECT_TRUE(planned(with_S(5), sets).solves);
   auto stored = with_S(5);
-  stored.spectrum = "S.h5";
+  stored.spectrum.file = "S.h5";
   EXPECT_FALSE(planned(stored, sets).solves);
 }
 

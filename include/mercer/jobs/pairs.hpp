@@ -31,13 +31,29 @@ std::shared_ptr<const KnownPairs> read_spectrum(const std::string& path, const g
                                                 const data::Dataset& rows,
                                                 const dist::ProcessGrid& grid);
 
-/// The pairs that a job is given instead of computing them: `known`, or where it is null those in
-/// the file at `path`; on the grid, with blocks of nb. They must belong to `kernel` and `rows`.
-/// Phase: load. Throws as spectral::read(), also for pairs in memory. Collective.
+/// Pairs that a job takes instead of computing them: from a file, or from memory; or none.
+struct GivenPairs {
+  std::string file{};                         ///< of mercer-spectrum, or of write(file, Spectrum)
+  std::shared_ptr<const KnownPairs> known{};  ///< known_pairs(), read_spectrum()
+
+  bool empty() const { return file.empty() && known == nullptr; }
+  /// For messages: "`spectrum` S.h5" or "`spectrum` in memory". Local.
+  std::string text() const;
+  /// Number of pairs; 0 where there are none, or no eigenvectors. Collective.
+  Index count(const comm::Communicator& comm) const;
+  /// What identifies the pairs in a checkpoint: size and checksum of the file, or a hash of values
+  /// and vectors; "none". Collective.
+  std::string contents(const comm::Communicator& comm) const;
+  /// Throws InputError where both are given. Local.
+  void validate() const;
+};
+
+/// The given pairs on the grid, with blocks of nb. They must belong to `kernel` and `rows`. Phase:
+/// load. Throws as spectral::read(), also for pairs in memory. Collective.
 template <class T>
-spectral::Eigenpairs<T> given_pairs(const std::string& path, const KnownPairs* known,
-                                    const gram::Source& kernel, const data::Dataset& rows,
-                                    const dist::ProcessGrid& grid, Index nb, Monitor& monitor);
+spectral::Eigenpairs<T> read(const GivenPairs& given, const gram::Source& kernel,
+                             const data::Dataset& rows, const dist::ProcessGrid& grid, Index nb,
+                             Monitor& monitor);
 
 /// Options of spectral::krylov() for the top k pairs, with the block and basis of `run`. Its log
 /// lines and its progress go to `monitor`, which is borrowed. Local.

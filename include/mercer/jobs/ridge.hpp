@@ -6,6 +6,7 @@
 
 #include "mercer/data/dataset.hpp"
 #include "mercer/jobs/checkpoints.hpp"
+#include "mercer/jobs/pairs.hpp"
 #include "mercer/jobs/products.hpp"
 #include "mercer/jobs/resources.hpp"
 #include "mercer/jobs/scores.hpp"
@@ -40,7 +41,7 @@ struct RidgeOptions {
 
   RidgeSolver solver = RidgeSolver::automatic;
   spectral::Method eigensolver = spectral::Method::automatic;  ///< for pairs of the direct solver
-  std::string spectrum{};  ///< file of stored pairs of the same rows and kernel
+  GivenPairs spectrum{};  ///< pairs of the same rows and kernel
 
   // For conjugate gradients. Each of storage, preconditioner, rank and checkpoints asks for them.
   gram::Storage storage = gram::Storage::automatic;

@@ -77,6 +77,8 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
 /// The plan of a spectrum.
 struct SpectrumPlan {
   SpectrumOptions options{};
+  /// Lines for the user on what the file of a stored kernel leaves unverified.
+  std::vector<std::string> notes{};
   SpectrumStrategy strategy{};
   Index n = 0, top = 0, nb = 0;
   std::uint64_t seed = 0;
@@ -85,8 +87,9 @@ struct SpectrumPlan {
   plan::Plan stages;
 };
 /// `rows`: the data set; may be empty where K is read from a file. `load_seconds`: what reading
-/// took. Throws InputError as the three validate() and for a checkpoint of another problem;
-/// MemoryError as choose(). Collective.
+/// took. Throws InputError as the three validate(), for the file of a stored kernel that is not of
+/// these rows (Source::verify()) and for a checkpoint of another problem; MemoryError as choose().
+/// Collective.
 SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
                   const data::Dataset& rows, const Resources& resources,
                   const comm::Communicator& comm, double load_seconds = 0);

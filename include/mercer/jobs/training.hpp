@@ -28,7 +28,7 @@ struct TrainingOptions {
   std::string g = "flat";  ///< text of a msk::SpectrumMap
   spectral::Method method = spectral::Method::automatic;  ///< for the pairs
   gram::Storage storage = gram::Storage::automatic;       ///< of K in products
-  std::string spectrum{};  ///< file of stored pairs of the same rows and kernel
+  GivenPairs spectrum{};                                  ///< pairs of the same rows and kernel
 
   /// Numbers i, from 1, of eigenvectors v_i along which the residual is recorded.
   std::vector<Index> directions{};
@@ -72,10 +72,12 @@ struct TrainingFlops {
 struct TrainingPlan {
   TrainingOptions options{};  ///< TrainingOptions::settled()
   gram::Source kernel{};      ///< training_kernel()
-  SpectrumStrategy pairs{};   ///< for the pairs of S, or of the directions alone
-  bool solves = false;        ///< pairs are computed
-  Index nb = 0;               ///< block size for the kernel matrix of one S
-  Index nb_asked = 0;         ///< Resources::nb; 0: chosen
+  /// Lines for the user on what the file of a stored kernel leaves unverified.
+  std::vector<std::string> notes{};
+  SpectrumStrategy pairs{};  ///< for the pairs of S, or of the directions alone
+  bool solves = false;       ///< pairs are computed
+  Index nb = 0;              ///< block size for the kernel matrix of one S
+  Index nb_asked = 0;        ///< Resources::nb; 0: chosen
   std::uint64_t seed = 0;
   bool single = false;          ///< T is float
   double activation_bytes = 0;  ///< a rank

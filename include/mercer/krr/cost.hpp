@@ -20,14 +20,14 @@ Cost path_cost(const gram::Sizes& sizes, double ridges, double scored);
 /// About as many ridges as SpectralPath::select() scores: a grid of 41, then golden section.
 inline constexpr double kSelected = 56;
 
-/// LowRankPreconditioner::pivoted_cholesky() of rank r: 1.3 r columns of K, (1.3 + 6) n r^2 flops
+/// LowRankPreconditioner::pivoted_cholesky() of rank r: 1.3 r columns of K, (1.3 + 8) n r^2 flops
 /// on n x r blocks, and dense problems of 10 r^3 flops. bytes: the operator's and
 /// 8 n (r + 128)/P + 32 r^2.
 Cost sketch_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, Index rank);
 /// conjugate_gradients() for c columns with a preconditioner of rank r: 1.02 iterations + 1
 /// products (a residual is measured every 50 iterations and at the end); in each iteration 4 n r c
-/// + 12 n c^2 flops at a product's rate, 128 n c bytes through memory, and four sums of (r + 4 c) c
-/// numbers each. bytes: the operator's and 8 n (r + 6 c)/P.
+/// + 20 n c^2 flops at a product's rate, 128 n c bytes through memory, and four sums of (r + 4 c) c
+/// numbers each. bytes: the operator's and 8 n (r + 10 c)/P.
 Cost conjugate_gradients_cost(const gram::Sizes& sizes, const gram::OperatorCost& op, Index rank,
                               double iterations);
 /// The larger of the bytes a rank that sketch_cost() and conjugate_gradients_cost() state, without

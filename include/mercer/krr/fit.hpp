@@ -136,6 +136,7 @@ class SpectralPath {
     /// all scores from the smallest ridge of the range up to the chosen one are equal to rounding.
     Edge edge = Edge::none;
     double smallest = 0, largest = 0;  ///< that range: the ridges of the grid with finite scores
+    Index scored = 0;                  ///< number of ridges whose scores were computed
   };
   /// The ridge of the least score: best_ridge() over ridge_grid() with the errors rounding(). Where
   /// its neighbours are certainly worse, golden section in log G between them follows, to 1e-3;
