@@ -73,23 +73,25 @@ class KernelChange {
       : network_(network), X_(X), grid_(grid), nb_(nb), K_0_(assemble(std::move(w_0))) {}
 
   /// Collective; assembles K_t.
-  double measure(std::vector<double> w) const {
+  double measure(std::vector<double> w) {
     auto K = assemble(std::move(w));
     for (Index j = 0; j < K.local_cols(); ++j)
       for (Index i = 0; i < K.local_rows(); ++i)
         K(LocalIndex{i}, LocalIndex{j}) -= K_0_(LocalIndex{i}, LocalIndex{j});
     return la::frobenius_norm(K) / la::frobenius_norm(K_0_);
   }
+  Index assembled() const { return assembled_; }  ///< number of matrices so far
 
  private:
-  dist::DistMatrix<double> assemble(std::vector<double> w) const {
+  dist::DistMatrix<double> assemble(std::vector<double> w) {
+    ++assembled_;
     return gram::assemble<double>(*net::empirical_kernel(network_, std::move(w)), X_, grid_,
                                   {.nb = nb_});
   }
   const net::Network& network_;
   const dist::RowBlock<double>& X_;
   const dist::ProcessGrid& grid_;
-  Index nb_;
+  Index nb_, assembled_ = 0;
   dist::DistMatrix<double> K_0_;
 };
 
@@ -227,6 +229,8 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   if (training.outcome.stop_reason == train::StopReason::interrupted)
     end_interrupted(options.checkpoint, state.step, kept);
   training.flops = counted_flops(plan.flops, training, pairs.solved());
+  if (kernel_change.has_value())
+    training.flops += plan.flops.change * static_cast<double>(kernel_change->assembled());
   return training;
 }
 

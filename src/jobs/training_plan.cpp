@@ -202,7 +202,7 @@ SpectrumStrategy pair_strategy(const TrainingPlan& plan, gram::Sizes sizes, Inde
   const SpectrumOptions asked{.top = k, .method = options.method, .storage = options.storage};
   asked.validate();
   asked.validate(plan.kernel);
-  if (options.descent.refresh > 0 || options.trace_kernel) sizes.held += held.descent - held.data;
+  if (options.descent.refresh > 0) sizes.held += held.descent - held.data;
   return choose(asked, plan.kernel, sizes, k, resources);
 }
 
@@ -244,15 +244,35 @@ plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, 
   return stage;
 }
 
+/// |K_t - K_0| at every record: K_0 stays, and the K_t of all rows is assembled beside it and what
+/// the steps hold. Notes the flops of one matrix.
+template <class T>
+plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::span<const T> w_0,
+                         gram::Sizes sizes, Index n, const Held& held, const Resources& resources) {
+  const auto own = gram::Source::function(net::empirical_kernel(network, {w_0.begin(), w_0.end()}));
+  sizes.n = n;
+  sizes.nb = resources.block_of(n);
+  sizes.kernel = gram::kernel_of(own);
+  sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(sizes.d)) / 8;
+  sizes.held = 0;
+  sizes.held = held.descent + 8 * static_cast<double>(w_0.size()) - sizes.data_bytes();
+  auto stage = plan::assemble(resources.machine, sizes);
+  plan.flops.change = stage.flops;
+  const Index matrices = 1 + plan.options.descent.records();
+  stage.name = "K_t";
+  stage.method = "at most " + counted(matrices, "matrix", "matrices");
+  stage.bytes += sizes.share_bytes();
+  stage.flops *= static_cast<double>(matrices);
+  stage.seconds *= static_cast<double>(matrices);
+  return stage;
+}
+
 /// The steps, and the measurements of their rates; notes the flops of both. The caller sets `bytes`.
 template <class T>
 plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index n, Index refreshes,
                           double ranks, const plan::Machine& machine) {
   const auto& o = plan.options.descent;
-  const Index rows = o.batch > 0 ? o.batch : n;
-  const Index modes = !plan.options.preconditioned() ? 0
-                      : plan.options.top < 0         ? rows
-                                                     : plan.options.top;
+  const Index rows = o.batch > 0 ? o.batch : n, modes = row_sets(plan.options, n).top;
   // Measured with each S.
   const Index products = o.rate > 0 ? 0 : (1 + refreshes) * train::kUsualProducts;
   const auto step = train::step_cost<T>(network, rows, modes, ranks);
@@ -285,10 +305,6 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     of_each = pair_stages(plan, sizes, of_S.k, machine);
     for (const auto& stage : of_each) plan.flops.pairs += stage.flops;
   }
-  if (options.trace_kernel && (!plan.solves || plan.pairs.iterative)) {
-    of_each.push_back(plan::assemble(machine, sizes));
-    plan.flops.once += static_cast<double>(of_S.count) * of_each.back().flops;
-  }
   const Index refreshes =
       options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
   auto train = descent_stage<T>(plan, network, n, refreshes, static_cast<double>(ranks), machine);
@@ -303,7 +319,13 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     train.seconds += static_cast<double>(refreshes) * stage.seconds;
     plan.stages.stage(stage);
   }
-  if (options.descent.refresh > 0 || options.trace_kernel) train.bytes += refresh_bytes;
+  if (options.descent.refresh > 0) train.bytes += refresh_bytes;
+  if (options.trace_kernel) {
+    const auto stage = change_stage<T>(plan, network, w_0, sizes, n, held, resources);
+    const double K_0 = 8 * static_cast<double>(n) * static_cast<double>(n) / ranks;
+    train.bytes += K_0;
+    plan.stages.stage(stage);
+  }
   if (options.operator_spectrum) {
     const auto stage =
         operator_stage(network, w_0, sizes, options.preconditioned() ? of_S.k : Index{0}, machine);

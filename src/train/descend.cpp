@@ -6,6 +6,7 @@
 
 #include "descent.hpp"
 #include "mercer/comm/together.hpp"
+#include "schedule.hpp"
 #include "sums.hpp"
 
 namespace mercer::train {
@@ -89,6 +90,12 @@ void Options::validate() const {
   whole("refresh", refresh);
   whole("record_every", record_every);
   whole("checkpoint_every", checkpoint_every);
+}
+
+Index Options::records() const {
+  Index count = 1;  // that of the end
+  for (Index step = 0; step < steps; ++step) count += record_due(step, record_every) ? 1 : 0;
+  return count;
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 #include "mercer/base/error.hpp"
 #include "mercer/jobs/training.hpp"
 #include "mercer/net/empirical.hpp"
+#include "mercer/train/cost.hpp"
 #include "mercer/train/rate.hpp"
 
 namespace mercer::jobs {
@@ -205,6 +206,36 @@ TEST_F(TrainingJob, PlanStatesFlopsAndBytesOfTheDescent) {
   EXPECT_DOUBLE_EQ(stage(batches, "train")["flops"], steps * step / 4);
 }
 
+TEST_F(TrainingJob, PlanOfBatchesHasTheSOfAllRows) {
+  auto options = with_S(-1);
+  options.descent.batch = 16;
+  options.descent.steps = 10;
+  options.descent.rate = 0.1;
+  const double step = train::step_cost<double>(network, 16, n, 2).flops;
+  const auto of_rows = planned(options, sets_of(), {.shape = {1, 2}});
+  EXPECT_DOUBLE_EQ(stage(of_rows, "train")["flops"], 10 * step);
+  options.descent.stochastic = train::Stochastic::block;
+  const double own = train::step_cost<double>(network, 16, 16, 2).flops;
+  EXPECT_DOUBLE_EQ(stage(planned(options, sets_of(), {.shape = {1, 2}}), "train")["flops"],
+                   10 * own);
+}
+
+TEST_F(TrainingJob, PlanHoldsTheTwoMatricesOfATracedKernel) {
+  const double N = 640, K = 8 * N * N / 2;
+  TrainingOptions options{.trace_kernel = true};
+  options.descent.steps = 12;
+  options.descent.record_every = 4;  // records 0, 4, 8 and 12
+  const auto sets = sets_of(640);
+  const auto plan = planned(options, sets, {.nb = 64, .shape = {1, 2}});
+  options.trace_kernel = false;
+  const double without = stage(planned(options, sets, {.shape = {1, 2}}), "train")["bytes"];
+  EXPECT_DOUBLE_EQ(stage(plan, "train")["bytes"], without + K);
+  EXPECT_GE(stage(plan, "K_t")["bytes"], without + 2 * K);
+  EXPECT_DOUBLE_EQ(stage(plan, "K_t")["flops"], 5 * plan.flops.change);
+  const auto own = net::empirical_kernel(network, network.initial<double>(0));
+  EXPECT_GE(plan.flops.change, N * N / 2 * 2 * static_cast<double>(own->bytes_per_row(3)) / 8);
+}
+
 TEST_F(TrainingJob, PlanHoldsTheMatricesOfTheOperatorSpectrum) {
   const double p = 2 * (3 * 16 + 16 * 2 + 18), N = 640, k = 200, P = 2;
   auto options = with_S(200);
@@ -278,6 +309,12 @@ TEST_F(TrainingJob, CountsTheFlopsOfWhatItDid) {
   EXPECT_EQ(refreshed.outcome.rate_products, 0);
   EXPECT_DOUBLE_EQ(refreshed.flops, 3 * given.flops.pairs + 9 * given.flops.step);
   options.descent.refresh = 0;
+  options.trace_kernel = true;
+  options.descent.record_every = 3;
+  const auto traced = planned(options, sets);
+  EXPECT_DOUBLE_EQ(trained(traced, sets).flops,  // K_0, and K_t at 0, 3, 6 and 9
+                   traced.flops.pairs + 9 * traced.flops.step + 5 * traced.flops.change);
+  options.trace_kernel = false;
   options.descent.rate = 0;
   options.descent.loss = 1e9;  // reached before the first step
   const auto measured = planned(options, sets);

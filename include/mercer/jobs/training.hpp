@@ -63,7 +63,8 @@ struct TrainingOptions {
 /// done.
 struct TrainingFlops {
   double pairs = 0;         ///< K and the pairs for one S, all rows' or a block's
-  double once = 0;          ///< what is planned once: K_0 S, assembling K_0
+  double once = 0;          ///< of what is done once: the spectrum of K_0 S
+  double change = 0;        ///< of assembling the network's own K_t once (trace_kernel)
   double step = 0;          ///< train::step_cost()
   double rate_product = 0;  ///< train::rate_cost() of all rows
 };

@@ -41,6 +41,8 @@ struct Options {
 
   /// Throws InputError naming the field. Local.
   void validate() const;
+  /// Number of records of a run of `steps` steps, with those of its start and its end. Local.
+  Index records() const;
 };
 
 /// Measurements at one step, the same on every rank. With batches they use stale residuals, except
