@@ -319,8 +319,10 @@ void load_rows(RidgeModel& model, const std::string& spec, const data::Options& 
     try {
       return data::load(from, "", reading, comm);
     } catch (const InputError& error) {
-      throw InputError("`model` {}: its training rows, {}, are needed again: {}", model.file, from,
-                       error.what());
+      throw InputError(
+          "`model` {}: its training rows, {}, are needed again: {}{}", model.file, from,
+          error.what(),
+          spec.empty() ? " (if they have moved, `train` SPEC says where they are)" : "");
     }
   }();
   if (split.train.hash != model.rows_hash)

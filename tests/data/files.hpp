@@ -16,56 +16,10 @@
 #include "mercer/base/error.hpp"
 #include "mercer/comm/communicator.hpp"
 #include "mercer/data/dataset.hpp"
+#include "support/errors.hpp"
+#include "support/folder.hpp"
 
 namespace mercer::test {
-
-/// A folder of this run's own, the same on all ranks, removed at the end. Collective.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : comm_(comm::Communicator::world()) {
-    std::string name;
-    if (comm_.root()) {
-      name = (std::filesystem::temp_directory_path() / "mercer-data-XXXXXX").string();
-      if (mkdtemp(name.data()) == nullptr) name.clear();
-    }
-    path_ = comm_.broadcast(name, 0);
-  }
-  ~TemporaryFolder() {
-    comm_.barrier();
-    if (comm_.root()) std::filesystem::remove_all(path_);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
-  /// Rank 0 writes; the others wait. Returns the path. Names that end in .gz are compressed.
-  std::string write(const std::string& name, const std::string& bytes) const {
-    const std::string path = *this / name;
-    if (comm_.root()) {
-      if (name.ends_with(".gz")) {
-        gzFile file = gzopen(path.c_str(), "wb6");
-        gzwrite(file, bytes.data(), static_cast<unsigned>(bytes.size()));
-        gzclose(file);
-      } else {
-        std::ofstream(path, std::ios::binary) << bytes;
-      }
-    }
-    comm_.barrier();
-    return path;
-  }
-  /// As write, without compressing whatever the name.
-  std::string write_raw(const std::string& name, const std::string& bytes) const {
-    const std::string path = *this / name;
-    if (comm_.root()) std::ofstream(path, std::ios::binary) << bytes;
-    comm_.barrier();
-    return path;
-  }
-
- private:
-  comm::Communicator comm_;
-  std::string path_;
-};
 
 inline std::string file_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -127,20 +81,6 @@ inline std::string cifar(Index images, const std::function<int(Index)>& label,
       for (Index p = 0; p < 1024; ++p) bytes += static_cast<char>(value(i, c, p));
   }
   return bytes;
-}
-
-/// The text of the InputError that `call` throws, "" if it throws none. One line, or the test
-/// fails.
-template <class Call>
-std::string input_error(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::bad_input) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  return "";
 }
 
 inline std::string load_error(const std::string& spec, const data::Options& options = {},

@@ -8,6 +8,7 @@
 #include "mercer/gram/assemble.hpp"
 #include "mercer/gram/check.hpp"
 #include "mercer/gram/kernel_operator.hpp"
+#include "support/errors.hpp"
 #include "support/grids.hpp"
 
 namespace mercer::test {
@@ -35,22 +36,6 @@ std::shared_ptr<const kernel::Kernel> ntk(Index depth, double weight = 1.4) {
   return kernel::make({kernel::Kind::ntk, arch::fully_connected(depth, "relu", options), 1});
 }
 
-/// The message of what `body` throws; it must be an InputError, on every rank.
-template <class Body>
-std::string message(Body&& body) {
-  try {
-    body();
-  } catch (const InputError& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-void expect_named(const std::string& text, const std::vector<std::string>& words) {
-  for (const std::string& word : words)
-    EXPECT_TRUE(text.find(word) != std::string::npos) << text << ": without " << word;
-}
-
 TEST(Entries, ARowWhoseValueOverflowsIsNamedOnEveryGrid) {
   const auto world = comm::Communicator::world();
   const auto kernel = ntk(2);
@@ -60,15 +45,17 @@ TEST(Entries, ARowWhoseValueOverflowsIsNamedOnEveryGrid) {
   const std::vector<std::string> words{"row 18:", "dense layer 1 of 3", "`scale`"};
   for (const auto shape : grid_shapes(world.size())) {
     const dist::ProcessGrid grid(world, shape);
-    expect_named(message([&] { (void)gram::assemble<double>(*kernel, X, grid, {.nb = 4}); }),
-                 words);
-    expect_named(message([&] {
+    expect_words(
+        error<InputError>([&] { (void)gram::assemble<double>(*kernel, X, grid, {.nb = 4}); }),
+        words);
+    expect_words(error<InputError>([&] {
                    (void)gram::assemble<double>(*kernel, X, grid,
                                                 {.panel_bytes = 1, .nb = 4, .over_n = false});
                  }),
                  words);
-    expect_named(message([&] { (void)gram::assemble_cross<double>(*kernel, X, X, grid); }),
-                 {"18:", "dense layer 1 of 3"});
+    expect_words(
+        error<InputError>([&] { (void)gram::assemble_cross<double>(*kernel, X, X, grid); }),
+        {"18:", "dense layer 1 of 3"});
     for (const auto storage :
          {gram::Storage::in_double, gram::Storage::in_single, gram::Storage::none}) {
       const auto product = [&] {
@@ -77,25 +64,25 @@ TEST(Entries, ARowWhoseValueOverflowsIsNamedOnEveryGrid) {
         K.apply(V.view(), Y.view());
       };
       // In single the first of its entries that is beyond 3.4e38, a product with another row.
-      expect_named(message(product), storage == gram::Storage::in_single
+      expect_words(message(product), storage == gram::Storage::in_single
                                          ? std::vector<std::string>{"18", "3.4e38"}
                                          : words);
     }
     const gram::KernelOperator K(*kernel, X, grid, {.storage = gram::Storage::none, .tile = 8});
     std::vector<double> d(static_cast<std::size_t>(K.local_rows()));
-    expect_named(message([&] { K.diagonal(d); }), words);
+    expect_words(error<InputError>([&] { K.diagonal(d); }), words);
     const std::vector<Index> which{3, bad};
     Matrix<double> columns(K.local_rows(), 2);
-    expect_named(message([&] { K.columns(which, columns.view()); }), words);
+    expect_words(error<InputError>([&] { K.columns(which, columns.view()); }), words);
   }
-  expect_named(message([&] { (void)gram::apply_cross(*kernel, X, X, A); }), {"18:"});
+  expect_words(error<InputError>([&] { (void)gram::apply_cross(*kernel, X, X, A); }), {"18:"});
 }
 
 TEST(Entries, ALayerBeyondDoubleIsNamedWithTheRow) {
   const auto world = comm::Communicator::world();
   const dist::ProcessGrid grid(world);
   const auto X = rows(world, 9);
-  expect_named(message([&] { (void)gram::assemble<double>(*ntk(200, 100), X, grid); }),
+  expect_words(error<InputError>([&] { (void)gram::assemble<double>(*ntk(200, 100), X, grid); }),
                {"row 1:", "dense layer 8", "of 201"});
 }
 
@@ -118,20 +105,21 @@ TEST(Entries, SinglePrecisionRefusesWhatItCannotHold) {
   const auto refused = [&](double size, const std::string& word) {
     auto X = rows(world, 11);
     for (double& x : X.values()) x *= size;
-    expect_named(message([&] { (void)gram::assemble<float>(*kernel, X, grid); }), {"single", word});
-    expect_named(message([&] {
+    expect_words(error<InputError>([&] { (void)gram::assemble<float>(*kernel, X, grid); }),
+                 {"single", word});
+    expect_words(error<InputError>([&] {
                    (void)gram::KernelOperator(*kernel, X, grid,
                                               {.storage = gram::Storage::in_single});
                  }),
                  {"single", word});
-    EXPECT_EQ(message([&] { (void)gram::assemble<double>(*kernel, X, grid); }), "no error");
+    EXPECT_EQ(error<InputError>([&] { (void)gram::assemble<double>(*kernel, X, grid); }), "");
   };
   refused(1e25, "3.4e38");
   refused(1e-25, "vanish");
   auto X = rows(world, 11);  // far apart: entries that vanish beside a diagonal of 1 are none
   for (double& x : X.values()) x *= 1e3;
   const auto gaussian = kernel::make({kernel::Kind::gaussian, {}, 1});
-  EXPECT_EQ(message([&] { (void)gram::assemble<float>(*gaussian, X, grid); }), "no error");
+  EXPECT_EQ(error<InputError>([&] { (void)gram::assemble<float>(*gaussian, X, grid); }), "");
 }
 
 /// A kernel whose tiles differ from its reference at one pair of rows, or everywhere by a NaN.

@@ -12,6 +12,7 @@
 #include "mercer/base/error.hpp"
 #include "mercer/io/checksum.hpp"
 #include "mercer/io/hdf5.hpp"
+#include "support/folder.hpp"
 
 namespace mercer {
 namespace {
@@ -24,18 +25,6 @@ constexpr hsize_t kHuge = 6148914691236517206;  // 3 times this is 2 modulo 2^64
 
 class DamagedFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto base = fs::temp_directory_path() / ("mercer-damaged-" + std::to_string(::getpid()));
-    place = world.broadcast(base.string(), 0);
-    path = place + "/a.h5";
-    if (world.root()) fs::create_directory(place);
-    world.barrier();
-  }
-  void TearDown() override {
-    world.barrier();
-    if (world.root()) fs::remove_all(place);
-    world.barrier();
-  }
   void on_root(const std::function<void()>& call) {
     world.barrier();
     if (world.root()) call();
@@ -76,7 +65,8 @@ class DamagedFiles : public testing::Test {
     return error([&] { Hdf5File::open(world, path, origin); });
   }
   comm::Communicator world = comm::Communicator::world();
-  std::string place, path;
+  test::TemporaryFolder folder;
+  std::string place = folder.path(), path = folder / "a.h5";
 };
 
 /// A dataset of doubles of which nothing is stored; `layout` decides where it would lie.

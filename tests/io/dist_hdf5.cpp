@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,6 +10,8 @@
 #include "mercer/base/error.hpp"
 #include "mercer/io/hdf5.hpp"
 #include "support/compare.hpp"
+#include "support/errors.hpp"
+#include "support/folder.hpp"
 #include "support/grids.hpp"
 
 namespace mercer {
@@ -22,6 +23,7 @@ using dist::GridShape;
 using dist::ProcessGrid;
 using dist::RowBlock;
 using io::Hdf5File;
+using test::error;
 
 double entry(Index i, Index j) {
   return static_cast<double>(i * 1009 + j + 1);
@@ -30,38 +32,21 @@ double entry(Index i, Index j) {
 /// A directory of the test's own, the same on all ranks, removed at the end.
 class Hdf5 : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto base = fs::temp_directory_path() / ("mercer-hdf5-" + std::to_string(::getpid()));
-    place = world.broadcast(base.string(), 0);
-    if (world.root()) fs::create_directory(place);
-    world.barrier();
-  }
   void TearDown() override {
     world.barrier();
     if (world.root()) {
       EXPECT_TRUE(fs::is_empty(place) || kept) << "something was left behind";
-      fs::remove_all(place);
     }
-    world.barrier();
   }
-  std::string file(const std::string& name) { return place + "/" + name; }
+  std::string file(const std::string& name) { return folder / name; }
   void put(const std::string& name, const std::string& text) {
     kept = true;
     if (world.root()) std::ofstream(file(name)) << text;
     world.barrier();
   }
-  /// The text of the error that `call` throws on this rank; "" when it does not.
-  template <class E, class F>
-  std::string error(F&& call) {
-    try {
-      call();
-    } catch (const E& e) {
-      return e.what();
-    }
-    return "";
-  }
+  test::TemporaryFolder folder;
   comm::Communicator world = comm::Communicator::world();
-  std::string place;
+  const std::string& place = folder.path();
   bool kept = false;
 };
 

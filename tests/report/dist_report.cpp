@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,29 +18,21 @@
 #include "mercer/report/plot.hpp"
 #include "mercer/report/progress.hpp"
 #include "mercer/report/record.hpp"
+#include "support/errors.hpp"
+#include "support/folder.hpp"
 
 namespace mercer {
 namespace {
 
 namespace fs = std::filesystem;
+using test::error;
 using Json = nlohmann::ordered_json;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// A directory of the test's own, with a quote and a blank in its name, the same on all ranks.
 class Report : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto base = fs::temp_directory_path() / ("mercer's report " + std::to_string(::getpid()));
-    place = world.broadcast(base.string(), 0);
-    if (world.root()) fs::create_directory(place);
-    world.barrier();
-  }
-  void TearDown() override {
-    world.barrier();
-    if (world.root()) fs::remove_all(place);
-    world.barrier();
-  }
-  std::string file(const std::string& name) const { return place + "/" + name; }
+  std::string file(const std::string& name) const { return folder / name; }
   /// How many things the directory holds: nothing may be left behind. The same on all ranks.
   int files() const {
     world.barrier();
@@ -55,17 +46,9 @@ class Report : public testing::Test {
     text << std::ifstream(path).rdbuf();
     return text.str();
   }
-  template <class E, class F>
-  static std::string error(F&& call) {
-    try {
-      call();
-    } catch (const E& e) {
-      return e.what();
-    }
-    return "";
-  }
+  test::TemporaryFolder folder{"mercer's report"};
   comm::Communicator world = comm::Communicator::world();
-  std::string place;
+  const std::string& place = folder.path();
 };
 
 TEST_F(Report, AddsUpPhasesByNameInTheOrderOfTheirStart) {
