@@ -36,6 +36,9 @@ void TrainingOptions::validate() const {
   if (descent.refresh > 0 && precondition != Precondition::empirical)
     throw InputError(
         "`refresh`: needs `precondition` empirical: the analytic kernel never changes");
+  if (descent.refresh > 0 && !spectrum.empty())
+    throw InputError(
+        "`refresh`: computes the pairs of S again, but `spectrum` gives those of the start alone");
   if (blocks() && !spectrum.empty())
     throw InputError(
         "`spectrum`: holds eigenpairs of all rows, but `stochastic` block has an S for each block");
