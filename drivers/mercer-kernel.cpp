@@ -63,8 +63,6 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const Index copies = std::max<Index>(1, options.outputs), columns = d + options.outputs;
   session.begin(n, d, session.block_of(copies * n), kernel.text(), sets.train.hash);
   say_notes(session, sets);
-  // An entry of an empirical kernel reads all that is kept of its two rows.
-  if (network) options.numbers = static_cast<double>(kernel.bytes_per_row(columns)) / 8;
   const auto plan =
       jobs::plan(options, kernel, sets, session.resources(source, columns), session.took("load"));
   if (session.stop_at_plan(plan.stages)) return 0;

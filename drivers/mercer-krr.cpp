@@ -49,6 +49,7 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
   if (sets.test.has_value()) print_predictions(session, *sets.test, along.best);
   note_errors(session, along.errors[fit.best], preparation);
   note_fit(session, fit, unit);
+  session.record().flops += along.flops;
   const bool ok = (!job.common.check || check(plan, fit, sets.train, session)) && fit.converged();
   const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
   if (!job.common.out.empty())

@@ -113,7 +113,7 @@ void CommandLine::add_planning(CommonOptions& o, Planning planning) {
   add("latency", po::value(&t.latency)->value_name("S"),
       "seconds for a message between two nodes (default: as measured where this run has several "
       "nodes, else 2e-6, noted in the plan)");
-  add("network-bandwidth", po::value(&t.bandwidth)->value_name("B/S"),
+  add("network-bandwidth", po::value(&t.network_bandwidth)->value_name("B/S"),
       "bytes a second that a node sends, all its ranks together (default: as measured where this "
       "run has several nodes, else 25e9, which is 200 Gbit/s, noted in the plan)");
 }

@@ -21,12 +21,15 @@ std::set<std::string, std::less<>>& options() {
 /// Is it a field that messages of the library name? Whether or not this program has the option.
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
-      " arch bandwidth batch bias_std block cg_tol choice checkpoint checkpoint_every data "
-      "directions estimates g grid header index json kernel latency limit limit_test loss "
+      " arch bandwidth batch bias_std block cg_tol choice checkpoint checkpoint_every checkpoints "
+      "data "
+      "directions eigensolver estimates g grid header index json kernel latency limit limit_test "
+      "loss "
       "machine max_iterations max_seconds memory_limit method model momentum nb "
       "network_bandwidth nodes one_hot operator_spectrum out plot precision precondition "
       "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
-      "residual_refresh resume ridge ridges safeguard safety scale seed solver spectrum split "
+      "residual_refresh resume ridge ridges safeguard safety scale seed single solver spectrum "
+      "split "
       "standardize start steps stochastic storage target test tolerance top trace_kernel train "
       "transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
@@ -38,7 +41,9 @@ std::string option_of(std::string_view field) {
   std::string option(field);
   std::ranges::replace(option, '_', '-');
   if (options().contains(option)) return option;
-  if (field == "method") return "solver";
+  if (field == "method" || field == "eigensolver") return "solver";
+  if (field == "checkpoints") return "checkpoint-every";
+  if (field == "single") return "precision single";
   if (field == "rate") return "lr";
   if (field == "tolerance") return options().contains("cg-tol") ? "cg-tol" : "tol";
   if (field == "ridges" || field == "choice") return "ridge";

@@ -113,16 +113,7 @@ Index Session::block_of(Index n) const {
 
 void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const {
   if (!checkpoints.asked()) return;
-  comm::together(comm_, [&] {
-    std::error_code ignored;
-    if (!comm_.root() || options_.dry_run || checkpoints.resume ||
-        std::filesystem::file_size(checkpoints.path, ignored) == 0 || ignored)
-      return;
-    throw InputError(
-        "--checkpoint {}: exists already: give --resume to go on from it, or another name, or "
-        "remove it to start anew",
-        checkpoints.path);
-  });
+  if (!options_.dry_run) jobs::require_new_checkpoint(comm_, checkpoints);
   report::check_writable(comm_, report::Content::hdf5, "--checkpoint", checkpoints.path);
 }
 

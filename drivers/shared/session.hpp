@@ -38,13 +38,11 @@ class Session final : public jobs::Monitor {
 
   const comm::Communicator& comm() const { return comm_; }
   const dist::ProcessGrid& grid() const { return grid_; }
-  /// The ranks that the job is planned for: this run's, or with --dry-run those of --ranks and
-  /// --nodes. Local, as shape() is.
-  const Target& target() const { return target_; }
+  /// The grid that the job is planned for: this run's, or with --dry-run that of --ranks and
+  /// --nodes. Local.
   dist::GridShape shape() const { return target_.shape; }
   const CommonOptions& options() const { return options_; }
   const io::OutputPlaces& places() const { return places_; }
-  report::Phases& phases() { return phases_; }
   report::Record& record() { return record_; }
 
   /// Block size for n rows: --nb, or the recommended one. Local.
@@ -67,7 +65,7 @@ class Session final : public jobs::Monitor {
   jobs::Resources resources(Machine machine) const;
   /// The machine rates of the plan's times. With --dry-run they are measured (about two seconds),
   /// or those of --machine (entries are measured where the file has another kernel's), with the
-  /// network of target(); without --dry-run those of --machine, else the reference machine's, for
+  /// network of --latency and --network-bandwidth; without --dry-run those of --machine, else the reference machine's, for
   /// then no times are shown. Collective.
   Machine machine(const gram::Source& kernel, Index d);
   /// The same without a kernel.

@@ -43,7 +43,7 @@ double Sizes::share_bytes() const {
 
 double entry_flops(const Sizes& sizes) {
   if (sizes.kernel == nullptr) return 0;
-  return 2 * (sizes.numbers > 0 ? sizes.numbers : real(sizes.d));
+  return 2 * real(sizes.kernel->entry_length(sizes.d));
 }
 
 Cost entries_cost(const Sizes& sizes, double count) {

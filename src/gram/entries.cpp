@@ -93,7 +93,7 @@ void to_single(const double* from, Index n, double scale, float* to, const RowNa
     if (!std::isfinite(to[k]))
       throw InputError(
           "kernel matrix: the entry of row {} and column {}, {:.3g}, exceeds the range of single "
-          "precision (3.4e38): use `precision` double, or smaller inputs (`scale`)",
+          "precision (3.4e38): use double precision, or smaller inputs (`scale`)",
           x.number(i0 + k) + 1, z.number(j) + 1, from[k]);
 }
 
@@ -106,8 +106,8 @@ void require_kept(const SingleSums& sums) {
   constexpr double kRounding = 1e-6;
   if (!(std::fabs(sums.exact - sums.kept) <= kRounding * sums.exact))
     throw InputError(
-        "kernel matrix: entries vanish in single precision (below 1e-38): use `precision` double, "
-        "or larger inputs (`scale`)");
+        "kernel matrix: entries vanish in single precision (below 1e-38): use double precision, or "
+        "larger inputs (`scale`)");
 }
 
 }  // namespace mercer::gram

@@ -1,9 +1,12 @@
 #include "mercer/jobs/checkpoints.hpp"
 
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "mercer/base/error.hpp"
+#include "mercer/comm/together.hpp"
 #include "mercer/io/checksum.hpp"
 #include "mercer/io/temporary.hpp"
 
@@ -12,8 +15,21 @@ namespace mercer::jobs {
 void CheckpointOptions::validate() const {
   if (resume && !asked()) throw InputError("`resume`: needs `checkpoint`");
   if (!(seconds >= 0 && std::isfinite(seconds)) || products < 0)
-    throw InputError("`checkpoint_every`: {} s, {} products: give numbers that are not negative",
+    throw InputError("`checkpoints`: {} s, {} products: give numbers that are not negative",
                      seconds, products);
+}
+
+void require_new_checkpoint(const comm::Communicator& comm, const CheckpointOptions& checkpoints) {
+  if (!checkpoints.asked() || checkpoints.resume) return;
+  comm::together(comm, [&] {
+    std::error_code ignored;
+    if (!comm.root() || std::filesystem::file_size(checkpoints.path, ignored) == 0 || ignored)
+      return;
+    throw InputError(
+        "`checkpoint` {}: exists already: give `resume` to go on from it, or another name, or "
+        "remove it to start anew",
+        checkpoints.path);
+  });
 }
 
 CheckpointIdentity settings_of(const Resources& resources, int ranks) {

@@ -64,7 +64,7 @@ double product_difference(const dist::DistMatrix<T>& K, const kernel::Kernel& ke
         sum += static_cast<double>(stored.row(i)[static_cast<std::size_t>(j)]) * weights(c, j);
       sum /= static_cast<double>(K.cols());
       const double other = again.row(i)[static_cast<std::size_t>(c)];
-      finite = finite && std::isfinite(sum);
+      finite = finite && std::isfinite(sum) && std::isfinite(other);
       difference = std::max(difference, std::abs(sum - other));
       largest = std::max(largest, std::abs(other));
     }
@@ -99,8 +99,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                     .shape = resources.shape,
                     .nb = plan.nb,
                     .single = options.single,
-                    .kernel = gram::borrowed(kernel),
-                    .numbers = options.numbers};
+                    .kernel = gram::borrowed(kernel)};
   if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the seeded rows
   const auto& machine = resources.machine;
   plan.stages.stage(plan::load(sizes, load_seconds));
@@ -121,7 +120,11 @@ template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor) {
   if (plan.single != std::is_same_v<T, float>)
-    throw InputError("`precision`: the plan is for {}", plan.single ? "single" : "double");
+    throw InputError("the plan is for a matrix in {} precision", plan.single ? "single" : "double");
+  if (plan.rows_hash != sets.train.hash ||
+      (plan.cross && (!sets.test.has_value() || plan.columns_hash != sets.test->hash)) ||
+      plan.kernel != kernel.text())
+    throw InputError("the plan is for a matrix of other rows, or of another kernel");
   plan.stages.require_memory();
   const Rows rows(plan, sets);
   check_range(kernel, rows.X(), monitor);

@@ -263,6 +263,7 @@ std::optional<net::StoredNetwork> network_of(const gram::Source& kernel) {
 RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& train,
                     data::Preparation preparation) {
   const auto& best = fit.best_fit();
+  require_planned(plan.rows_hash, train);
   if (train.rows() != best.alpha.rows() || train.outputs() != best.alpha.cols())
     throw InputError("a fit of {} x {} coefficients, but {} training rows with {} targets",
                      best.alpha.rows(), best.alpha.cols(), train.rows(), train.outputs());

@@ -67,7 +67,7 @@ std::string GivenPairs::text() const {
 }
 
 Index GivenPairs::count(const comm::Communicator& comm) const {
-  if (known != nullptr) return known->pairs.k();
+  if (known != nullptr) return known->pairs.vectors.cols();
   if (file.empty()) return 0;
   const auto pairs = io::Hdf5File::open(comm, file, io::Origin::mercer);
   return pairs.contains("/eigenvectors") ? pairs.extents("/eigenvectors").back() : 0;

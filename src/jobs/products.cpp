@@ -15,7 +15,7 @@ void check_storage(Storage storage, const gram::Source& kernel, bool single) {
     throw InputError("`storage` {}: the matrix of {} is always kept in double", gram::name(storage),
                      kernel.text());
   if (single && storage == Storage::in_double)
-    throw InputError("`storage` double: contradicts `precision` single");
+    throw InputError("`storage` double: contradicts `single`");
 }
 
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {

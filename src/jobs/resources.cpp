@@ -1,6 +1,7 @@
 #include "mercer/jobs/resources.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/memory.hpp"
@@ -50,19 +51,23 @@ Index Resources::block_of(Index n) const {
 }
 
 double Resources::room(const gram::Sizes& sizes) const {
+  if (limit() <= 0) return std::numeric_limits<double>::infinity();
+  return share() * limit() - baseline - sizes.data_bytes();
+}
+
+double Resources::share() const {
   constexpr double kMargin = 0.05;  // not counted: heap fragmentation, buffers of files
-  const double share = memory_limit > 0 ? 1 : 0.8;  // no limit given: others may take memory too
-  return (1 - kMargin) * (share * limit()) - baseline - sizes.data_bytes();
+  return (1 - kMargin) * (memory_limit > 0 ? 1 : 0.8);  // no limit given: others take memory too
 }
 
 void Resources::require_room(double room) const {
   if (room > 0) return;
   throw MemoryError(
-      "the rows and the process itself take {} a rank more than 95 % of {}: give a larger limit or "
-      "more ranks",
-      format_bytes(-room),
-      memory_limit > 0 ? "the limit, " + format_bytes(memory_limit)
-                       : "four fifths of this machine's memory");
+      "the rows and the process itself take {} a rank more than {:.0f} % of the {} {}: give a "
+      "larger "
+      "limit or more ranks",
+      format_bytes(-room), 100 * share(), format_bytes(limit()),
+      user_limits() ? "of `memory_limit`" : whose);
 }
 
 void prepare_process(const comm::Communicator& comm, int threads) {

@@ -15,9 +15,7 @@ namespace mercer::jobs {
 using dist::RowBlock;
 
 std::string ridges_text(const RidgeOptions& options) {
-  if (options.choice == krr::RidgeCriterion::leave_one_out) return "loo";
-  if (options.choice == krr::RidgeCriterion::gcv) return "gcv";
-  if (options.choice == krr::RidgeCriterion::holdout) return "holdout";
+  if (options.choice.has_value()) return name(*options.choice);
   return fmt::format("{}{}", fmt::join(options.ridges, ","), options.relative ? " relative" : "");
 }
 
@@ -107,7 +105,9 @@ RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::Process
              Monitor& monitor) {
   if (plan.options.transductive)
     throw InputError("`transductive`: the plan is for transductive predictions, not for a fit");
+  require_planned(plan.rows_hash, sets.train);
   plan.stages.require_memory();
+  require_new_checkpoint(grid.all(), plan.options.checkpoints);
   check_range(plan.kernel, sets.train.inputs, monitor);
   return plan.single() ? fit_in<float>(plan, sets, grid, monitor)
                        : fit_in<double>(plan, sets, grid, monitor);
@@ -136,7 +136,8 @@ double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& tr
   }
   comm.all_reduce(std::span<double>(sums), comm::Op::sum);
   const double trace = fit.mean_diagonal * static_cast<double>(train.rows());
-  return std::sqrt(sums[0]) / (std::sqrt(sums[1]) + trace * std::sqrt(sums[2]));
+  const double scale = std::sqrt(sums[1]) + trace * std::sqrt(sums[2]);
+  return scale == 0 ? std::sqrt(sums[0]) : std::sqrt(sums[0]) / scale;
 }
 
 double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
@@ -149,6 +150,7 @@ double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
 PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
                         Monitor& monitor) {
   const Index c = sets.train.outputs();
+  PathErrors result;
   dist::RowBlock<double> all;
   if (sets.test.has_value()) {
     auto kernel = plan.kernel;  // verified for other rows, maybe, than those planned for
@@ -156,13 +158,16 @@ PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::
          kernel.verify_cross(sets.train.inputs.comm(), identity_of("test", *sets.test),
                              identity_of("training", sets.train)))
       monitor.log("kernel", line);
+    auto sizes = plan.sizes;
+    sizes.m = sets.test->rows();
+    sizes.c = c * std::ssize(fit.fits);
+    result.flops = gram::apply_cross_cost(sizes).flops;
     all = monitor.phase("predict", [&] {
       return gram::apply_cross(kernel, sets.test->inputs, sets.train.inputs,
                                krr::side_by_side(fit.fits),
                                {.panel_bytes = plan.panel_bytes, .progress = monitor.shares()});
     });
   }
-  PathErrors result;
   auto& errors = result.errors;
   for (std::size_t r = 0; r < fit.fits.size(); ++r) {
     errors.push_back(errors_of(fit.fits[r], sets.preparation));
@@ -237,6 +242,7 @@ Transduction transduce(const RidgePlan& plan, const data::Split& sets,
                        const dist::ProcessGrid& grid, Monitor& monitor) {
   if (!plan.options.transductive)
     throw InputError("`transductive`: the plan is for a fit, not for transductive predictions");
+  require_planned(plan.rows_hash, sets.train);
   plan.stages.require_memory();
   check_range(plan.kernel, sets.train.inputs, monitor);
   return plan.single() ? transduce_in<float>(plan, sets, grid, monitor)

@@ -271,11 +271,17 @@ class IterativeFit {
     return fitted;
   }
 
-  /// Flops of set-up, pairs, sketch, choice of the ridge and solves, by the products that they
-  /// took, and of predictions.
+  /// Flops of `vectors` products of K with one vector, in blocks of `block`.
+  double product_flops(Index vectors, Index block) const {
+    const double b = static_cast<double>(std::max<Index>(1, block));
+    return static_cast<double>(vectors) / b *
+           gram::product_cost(plan_.sizes, strategy_.products.cost, b).flops;
+  }
+
+  /// Flops of set-up, pairs, sketch, choice of the ridge and solves, by the products that they took.
   double counted_flops(const RidgeFit& fit) const {
     const auto& op = strategy_.products.cost;
-    const double N = static_cast<double>(n());
+    const Index c = train_.outputs();
     double flops = op.set_up.flops;
     if (strategy_.run.has_value()) {
       auto run = *strategy_.run;
@@ -284,11 +290,11 @@ class IterativeFit {
     }
     if (strategy_.preconditioner == Preconditioning::cholesky)
       flops += krr::sketch_cost(plan_.sizes, op, strategy_.rank).flops;
-    // An iteration for the choice of the ridge multiplies the targets and the probes.
-    flops +=
-        2 * N * N * static_cast<double>(choice_iterations_ * (train_.outputs() + kRidgeProbes));
-    for (const CgRun& run : fit.runs) flops += 2 * N * N * static_cast<double>(run.products);
-    return flops + gram::apply_cross_cost(plan_.sizes).flops;
+    // An iteration for the choice of the ridge multiplies the targets and, but for holdout, probes.
+    const Index width = c + (options_.choice == krr::RidgeCriterion::holdout ? 0 : kRidgeProbes);
+    flops += product_flops(choice_iterations_ * width, width);
+    for (const CgRun& run : fit.runs) flops += product_flops(run.products, c);
+    return flops;
   }
 
   const RidgePlan& plan_;

@@ -79,6 +79,11 @@ void RidgeOptions::validate() const {
   if (transductive && (choice.has_value() || ridges.size() != 1))
     throw InputError("`transductive`: takes one ridge, `ridges` G or `relative` G");
   if (asked.empty()) return;
+  if (eigensolver != spectral::Method::automatic)
+    throw InputError(
+        "`eigensolver` {}: takes an assembled K, but {} asks for conjugate gradients, which take "
+        "pairs by block Krylov",
+        spectral::name(eigensolver), asked);
   if (transductive)
     throw InputError(
         "`transductive`: takes a direct solver, but conjugate gradients were asked for");

@@ -65,18 +65,33 @@ void size_preconditioner(const RidgeOptions& options, const gram::Source& kernel
   strategy.run = spectral::krylov_plan(sizes, krylov);
 }
 
+double vectors_bytes(const gram::Sizes& sizes, Index k) {
+  return 8 * static_cast<double>(sizes.n) * static_cast<double>(k) / sizes.ranks();
+}
+/// The vectors that S and, where it is made of pairs, the preconditioner hold beside conjugate
+/// gradients.
+double kept_bytes(const RidgeOptions& options, const RidgeStrategy& strategy,
+                  const gram::Sizes& sizes) {
+  const bool M = strategy.preconditioner == Preconditioning::eigenpairs;
+  return ((options.modified() ? 1 : 0) + (M ? 1 : 0)) * vectors_bytes(sizes, strategy.pairs);
+}
+
 void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
                     const gram::Sizes& sizes, double room, Index pairs_stored,
                     const io::Hdf5File* resume, RidgeStrategy& strategy) {
   const Index asked =
       resume != nullptr ? resume->count_attribute("/", "cg_rank", 0, sizes.n) : options.rank;
   size_preconditioner(options, kernel, sizes, room, std::clamp<Index>(asked, 0, sizes.n), strategy);
-  const Index pairs = strategy.run.has_value() ? strategy.run->k : pairs_stored;
+  strategy.pairs = strategy.run.has_value() ? strategy.run->k : pairs_stored;
+  const Index pairs = strategy.pairs;
   strategy.iterations = expected_iterations(options, sizes.n, std::max(strategy.rank, pairs));
-  const double vectors = 8 * static_cast<double>(sizes.n) / sizes.ranks();
-  double beside = 2 * static_cast<double>(pairs) * vectors +
-                  krr::conjugate_gradients_bytes(sizes, strategy.rank);
+  const double kept = kept_bytes(options, strategy, sizes);
+  double beside = kept + krr::conjugate_gradients_bytes(sizes, strategy.rank);
   if (estimated(options)) beside += krr::estimates_bytes(sizes, kRidgeProbes);
+  // The pairs are there until S and M are made of them.
+  const double copies = options.spectrum.empty() ? 1 : kCopiesByRows;
+  beside = std::max(
+      beside, std::max(kept + vectors_bytes(sizes, pairs), copies * vectors_bytes(sizes, pairs)));
   if (strategy.run.has_value())
     beside = std::max(beside, spectral::krylov_bytes(sizes.n, strategy.run->k, sizes.rank_count(),
                                                      strategy.run->sizes));
@@ -89,27 +104,45 @@ void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
                           : plan_products(kernel, sizes, options.storage, room - beside, block);
 }
 
+/// Redistributing k given pairs, of which `copies` are held at a time.
+plan::Stage given_pairs(const gram::Sizes& sizes, Index k, int copies) {
+  const double copy =
+      sizes.element_bytes() * static_cast<double>(sizes.n) * static_cast<double>(k) / sizes.ranks();
+  return {.name = "pairs", .method = "given", .bytes = sizes.data_bytes() + copies * copy};
+}
+
 /// The stages of the direct strategy, or of a transductive job, without reading and predictions.
+/// `given`: number of pairs in options.spectrum.
 void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
-                 const plan::Machine& machine) {
-  stages.stage(plan::assemble(machine, sizes));
+                 const plan::Machine& machine, Index given) {
+  const double ridges = std::max(1.0, static_cast<double>(options.ridges.size()));
   if (!options.by_eigenpairs() && !options.transductive) {
+    stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::cholesky(machine, sizes));
     return;
   }
-  const bool all = estimated(options) || options.top < 0;
-  const Index k = all ? sizes.n : std::min(options.top, sizes.n);
+  const bool all = estimated(options) || options.top < 0, computed = options.spectrum.empty();
+  const Index k = !computed ? given : all ? sizes.n : std::min(options.top, sizes.n);
   const auto named = options.eigensolver;
   const auto method = named != spectral::Method::automatic
                           ? named
                           : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
-  if (options.spectrum.empty()) stages.stage(plan::eigensolve(machine, sizes, method, k));
-  if (k < sizes.n || options.transductive)
-    stages.stage(plan::modified_cholesky(machine, sizes, k));
-  else
+  if (computed) {
+    stages.stage(plan::assemble(machine, sizes));
+    stages.stage(plan::eigensolve(machine, sizes, method, k));
+  } else {
+    stages.stage(given_pairs(sizes, k, 2));  // by rows and on the grid
+  }
+  if (k < sizes.n || options.transductive) {
+    auto stage = plan::modified_cholesky(machine, sizes, k);  // K is assembled for each ridge
+    stage.flops *= ridges;
+    stage.seconds *= ridges;
+    stages.stage(stage);
+  } else {
     stages.stage(plan::ridge_path(
-        machine, sizes, std::max(1.0, static_cast<double>(options.ridges.size())),
+        machine, sizes, ridges,
         options.choice == krr::RidgeCriterion::leave_one_out ? krr::kSelected : 0.0));
+  }
 }
 
 void plan_iterative(plan::Plan& stages, const RidgeOptions& options, const RidgeStrategy& strategy,
@@ -120,21 +153,31 @@ void plan_iterative(plan::Plan& stages, const RidgeOptions& options, const Ridge
   else if (op.stored_share > 0)
     stages.stage(plan::store(machine, sizes, op));
   if (strategy.run.has_value()) stages.stage(plan::krylov(machine, sizes, op, *strategy.run));
+  if (!options.spectrum.empty()) {
+    auto stage = given_pairs(sizes, strategy.pairs, kCopiesByRows);
+    stage.bytes += op.bytes;
+    stages.stage(stage);
+  }
   if (strategy.preconditioner == Preconditioning::cholesky)
     stages.stage(plan::sketch(machine, sizes, op, strategy.rank));
   const double ridges = std::max<double>(1, static_cast<double>(options.ridges.size()));
+  const Index rank =
+      strategy.preconditioner == Preconditioning::eigenpairs ? strategy.pairs : strategy.rank;
+  const double S = options.modified() ? vectors_bytes(sizes, strategy.pairs) : 0;
   if (estimated(options)) {
     constexpr double kTried = 20;  // about as many as select() tries
     auto with_probes = sizes;
     if (options.choice != krr::RidgeCriterion::holdout) with_probes.c += kRidgeProbes;
     auto stage = plan::conjugate_gradients(
-        machine, with_probes, op, strategy.rank,
+        machine, with_probes, op, rank,
         (options.choice.has_value() ? kTried : ridges) * strategy.iterations);
     stage.name = "choose";
+    stage.bytes += S;
     stages.stage(stage);
   }
-  stages.stage(
-      plan::conjugate_gradients(machine, sizes, op, strategy.rank, ridges * strategy.iterations));
+  auto stage = plan::conjugate_gradients(machine, sizes, op, rank, ridges * strategy.iterations);
+  stage.bytes += S;
+  stages.stage(stage);
 }
 
 }  // namespace
@@ -156,7 +199,9 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
                      const gram::Sizes& sizes, const Resources& resources, Index pairs_stored,
                      const io::Hdf5File* resume) {
   RidgeStrategy strategy;
-  if (options.solver == RidgeSolver::direct || options.transductive) return strategy;
+  const bool direct_asked =
+      options.solver == RidgeSolver::direct || options.eigensolver != spectral::Method::automatic;
+  if (direct_asked || options.transductive) return strategy;
   const double room = resources.room(sizes);
   if (const auto asked = options.iterative_asked_by(); !asked.empty()) {
     resources.require_room(room);
@@ -168,7 +213,7 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   if (options.modified() && options.top < 0 && options.spectrum.empty()) return strategy;
   const plan::Machine reference;  // not measured rates: the same choice in every run
   plan::Plan direct(0, true);
-  plan_direct(direct, options, sizes, reference);
+  plan_direct(direct, options, sizes, reference, pairs_stored);
   const bool fits = direct.peak() - sizes.data_bytes() <= room;
   if (fits && sizes.n <= kModerate) return strategy;
   try {
@@ -200,14 +245,14 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
                 {"training rows", whole(train.rows())},
                 {"data hash", hash_text(train.hash)},
                 {"target hash", hash_text(train.target_hash)},
-                {"`ridge`", ridges_text(options)},
+                {"`ridges`", ridges_text(options)},
                 {"`top`", options.top < 0 ? "all" : whole(options.top)},
                 {"`g`", options.modified() ? options.map() : "none"},
                 {"table of `g`", contents_of_table(comm, options.map())},
                 {"pairs of `spectrum`", options.spectrum.contents(comm)},
                 {"`preconditioner`", name(options.preconditioner)},
                 {"`rank`", options.rank > 0 ? whole(options.rank) : "chosen"},
-                {"`precision`", options.single ? "single" : "double"},
+                {"precision", options.single ? "single" : "double"},
                 {"`seed`", fmt::format("{}", resources.seed)}};
   id.settings.emplace_back("`cg_tol`", fmt::format("{}", options.cg_tol));
   id.settings.emplace_back("`max_iterations`", whole(options.max_iterations));
@@ -248,6 +293,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   RidgePlan result{
       .options = options, .kernel = kernel, .seed = resources.seed, .stages = resources.plan()};
   result.notes = verify(result.kernel, sets, comm);
+  result.rows_hash = sets.train.hash;
   result.nb = resources.block_of(N);
   result.sizes = {.n = N,
                   .d = sets.train.dimension(),
@@ -270,14 +316,16 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   constexpr double kLeast = 16.0 * 1024 * 1024;
   const double room = resources.room(result.sizes);
   result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);
-  if (resources.memory_limit > 0) result.pairs_limit = resources.memory_limit - resources.baseline;
+  if (resources.limit() > 0) result.pairs_limit = resources.limit() - resources.baseline;
   result.stages.stage(plan::load(result.sizes, load_seconds));
   if (result.strategy.iterative)
     plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);
   else
-    plan_direct(result.stages, options, result.sizes, resources.machine);
+    plan_direct(result.stages, options, result.sizes, resources.machine, stored);
   if (result.sizes.m > 0) {
-    auto stage = plan::predict(resources.machine, result.sizes);
+    auto sizes = result.sizes;
+    sizes.c *= std::max<Index>(1, std::ssize(options.ridges));
+    auto stage = plan::predict(resources.machine, sizes);
     stage.bytes = std::min(stage.bytes, result.sizes.data_bytes() + result.panel_bytes);
     result.stages.stage(stage);
   }
@@ -290,7 +338,7 @@ double pairs_bytes(const RidgePlan& plan, Index k) {
   plan::Plan stages(0);
   auto sizes = plan.sizes;
   sizes.m = 0;
-  plan_direct(stages, more, sizes, {});
+  plan_direct(stages, more, sizes, {}, 0);
   return stages.peak();
 }
 

@@ -4,6 +4,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/spectral/probes.hpp"
+#include "row_identity.hpp"
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
@@ -48,13 +49,19 @@ template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
                   const dist::ProcessGrid& grid, Monitor& monitor) {
   if (plan.options.single != std::is_same_v<T, float>)
-    throw InputError("`precision`: the plan is for {}", plan.options.single ? "single" : "double");
+    throw InputError("the plan is for pairs in {} precision",
+                     plan.options.single ? "single" : "double");
+  require_planned(plan.rows_hash, rows);
+  if (plan.kernel != kernel.text())
+    throw InputError("the plan is for {}, not for {}", plan.kernel, kernel.text());
   plan.stages.require_memory();
+  require_new_checkpoint(grid.all(), plan.options.checkpoints);
   check_range(kernel, rows.inputs, monitor);
   spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all())};
   auto result = plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)
                                         : solve_directly<T>(plan, kernel, rows, grid, monitor);
   result.of = std::move(of);
+  result.flops += plan.check_flops;
   return result;
 }
 

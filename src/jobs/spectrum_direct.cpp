@@ -33,6 +33,12 @@ Spectrum<T> solve_directly(const SpectrumPlan& plan, const gram::Source& kernel,
   result.estimates = std::move(estimates);
   result.accepted = accepted(plan);
   result.flops = gram::assemble_cost(plan.sizes).flops + pairs_flops;
+  if (options.estimates.has_value())
+    result.flops +=
+        spectral::estimates_cost(
+            plan.sizes, gram::matrix_operator_cost(plan.sizes, plan.strategy.probes.probes),
+            plan.strategy.probes)
+            .flops;
   return result;
 }
 

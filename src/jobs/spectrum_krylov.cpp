@@ -64,9 +64,7 @@ spectral::TopPairs iterate(const SpectrumPlan& plan, const gram::Source& kernel,
 void measure_again(const SpectrumPlan& plan, const gram::Source& kernel,
                    const dist::RowBlock<double>& X, const dist::ProcessGrid& grid,
                    spectral::TopPairs& pairs) {
-  auto again = plan.strategy.products.options;
-  again.storage = gram::Storage::none;
-  again.block = std::max(again.block, std::min<Index>(plan.top, 128));
+  const auto again = check_options(plan.strategy, plan.top);
   spectral::measure_residuals(gram::KernelOperator(kernel.kernel(), X, grid, again), pairs);
 }
 

@@ -35,8 +35,8 @@ void SpectrumOptions::validate() const {
     throw InputError("`tolerance` {}: give a number between 0 and 1", limit);
   if (single && tolerance.has_value() && !(limit >= kSingle))
     throw InputError(
-        "`tolerance` {}: vectors in `precision` single have residuals of {:.1e} lambda_1 at best: "
-        "leave `tolerance` out to accept rounding errors, or give `precision` double",
+        "`tolerance` {}: vectors in single precision have residuals of {:.1e} lambda_1 at best: "
+        "leave `tolerance` out to accept rounding errors, or compute in double precision",
         limit, kSingle);
   const std::pair<const char*, bool> of_krylov[] = {
       {"storage", storage != gram::Storage::automatic},

@@ -18,6 +18,9 @@ double asked_tolerance(const SpectrumOptions& options);
 /// Collective.
 void write_sizes(io::Hdf5File& file, const SpectrumStrategy& strategy);
 
+/// Of the operator by which block Krylov's exact residuals of k pairs are measured: nothing is
+/// stored. Local.
+gram::OperatorOptions check_options(const SpectrumStrategy& strategy, Index k);
 /// The largest residual that a run of this plan accepts. Local.
 Accepted accepted(const SpectrumPlan& plan);
 /// The estimates that the plan asks for. Phase: estimates. Collective.

@@ -59,6 +59,13 @@ void read_sizes(const io::Hdf5File& file, Index n, Index top, SpectrumStrategy& 
 
 }  // namespace
 
+gram::OperatorOptions check_options(const SpectrumStrategy& strategy, Index k) {
+  auto options = strategy.products.options;
+  options.storage = gram::Storage::none;
+  options.block = std::max(options.block, std::min<Index>(k, 128));
+  return options;
+}
+
 void write_sizes(io::Hdf5File& file, const SpectrumStrategy& strategy) {
   file.attribute("/", "krylov_block", strategy.run.sizes.block);
   file.attribute("/", "krylov_basis", strategy.run.sizes.basis);
@@ -127,15 +134,52 @@ gram::Sizes sizes_of(const SpectrumOptions& options, const gram::Source& kernel,
           .kernel = gram::kernel_of(kernel)};
 }
 
+/// Exact residuals of a direct solver: K assembled again, and its product with the k vectors.
+plan::Stage check_stage(const gram::Sizes& sizes, Index k, const plan::Machine& machine) {
+  const double n = static_cast<double>(sizes.n), vectors = n * static_cast<double>(k);
+  auto stage = plan::assemble(machine, sizes);
+  stage.name = "check";
+  stage.bytes += 2 * sizes.element_bytes() * vectors / sizes.ranks();
+  stage.flops += 2 * n * vectors;
+  stage.seconds += machine.seconds({.skinny = 2 * n * vectors / sizes.ranks()});
+  return stage;
+}
+
+/// The same of block Krylov: products whose entries are computed again.
+plan::Stage check_stage(const gram::Sizes& sizes, Index k, const SpectrumStrategy& strategy,
+                        const plan::Machine& machine) {
+  const auto again = check_options(strategy, k);
+  const auto op = strategy.products.stored ? strategy.products.cost
+                                           : gram::operator_cost(sizes, again, again.block);
+  auto stage = plan::product(machine, sizes, op);
+  const double products = static_cast<double>(ceil_div(k, op.block));
+  stage.name = "check";
+  stage.bytes += 16 * static_cast<double>(sizes.n) * static_cast<double>(k) / sizes.ranks();
+  stage.flops *= products;
+  stage.seconds *= products;
+  return stage;
+}
+
 plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& strategy,
                      const gram::Sizes& sizes, Index top, const Resources& resources,
-                     double load_seconds) {
+                     double load_seconds, double& check_flops) {
   const auto& machine = resources.machine;
   plan::Plan stages = resources.plan();
+  const auto check = [&](const plan::Stage& stage) {
+    check_flops = stage.flops;
+    stages.stage(stage);
+  };
   stages.stage(plan::load(sizes, load_seconds));
   if (!strategy.iterative) {
     stages.stage(plan::assemble(machine, sizes));
+    if (options.estimates.has_value()) {
+      auto op = gram::matrix_operator_cost(sizes, strategy.probes.probes);
+      op.bytes += sizes.share_bytes() -
+                  8 * static_cast<double>(sizes.n) * static_cast<double>(sizes.n) / sizes.ranks();
+      stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
+    }
     stages.stage(plan::eigensolve(machine, sizes, strategy.direct, top, options.vectors));
+    if (options.exact_residuals && options.vectors) check(check_stage(sizes, top, machine));
     return stages;
   }
   const auto& op = strategy.products.cost;
@@ -146,6 +190,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
   if (options.estimates.has_value())
     stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
   stages.stage(plan::krylov(machine, sizes, op, strategy.run));
+  if (options.exact_residuals) check(check_stage(sizes, top, strategy, machine));
   return stages;
 }
 
@@ -163,7 +208,7 @@ CheckpointIdentity identity(const SpectrumOptions& options, const gram::Source& 
                 {"data hash", hash_text(rows.hash)},
                 {"`top`", whole(top)},
                 {"`block`", options.block > 0 ? whole(options.block) : "chosen"},
-                {"`precision`", options.single ? "single" : "double"},
+                {"precision", options.single ? "single" : "double"},
                 {"`seed`", fmt::format("{}", resources.seed)}};
   id.settings.emplace_back("`tolerance`", fmt::format("{}", asked_tolerance(options)));
   id.settings.emplace_back("`storage`", gram::name(options.storage));
@@ -186,6 +231,8 @@ SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
                       .top = top,
                       .nb = nb,
                       .seed = resources.seed,
+                      .kernel = kernel.text(),
+                      .rows_hash = rows.hash,
                       .stages = resources.plan()};
   if (rows.rows() > 0) result.notes = kernel.verify(comm, identity_of("training", rows));
   if (options.checkpoints.asked())
@@ -198,7 +245,8 @@ SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
   } else {
     result.strategy = choose(options, kernel, sizes, top, resources);
   }
-  result.stages = stages_of(options, result.strategy, sizes, top, resources, load_seconds);
+  result.stages =
+      stages_of(options, result.strategy, sizes, top, resources, load_seconds, result.check_flops);
   result.sizes = sizes;
   return result;
 }

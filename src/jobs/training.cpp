@@ -10,6 +10,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
+#include "row_identity.hpp"
 #include "training_parts.hpp"
 
 namespace mercer::jobs {
@@ -176,12 +177,16 @@ template <class T>
 Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
                   std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor) {
   if (plan.single != std::is_same_v<T, float>)
-    throw InputError("`precision` {}: is the plan's, but the network is trained in {}",
-                     plan.single ? "single" : "double", plan.single ? "double" : "single");
+    throw InputError("the plan is for a network in {} precision",
+                     plan.single ? "single" : "double");
   check_fit(network, sets, w_0.size());
+  require_planned(plan.rows_hash, sets.train);
+  if (plan.network != network.text() || plan.start_hash != net::hash<T>(w_0))
+    throw InputError("the plan is for another network, or for other initial parameters");
   const auto& comm = grid.all();
   const auto& options = plan.options;
   plan.stages.require_memory();
+  require_new_checkpoint(comm, {.path = options.checkpoint, .resume = options.resume});
   if (plan.solves) check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;
@@ -246,7 +251,7 @@ TrainingCheck check(const Training<T>& training, const net::Network& network,
   const double now = std::sqrt(krr::mse(F, train.targets) * count);
   const double then = std::sqrt(state.history.back().loss * count);
   return {.equal = comm.all_reduce(hash, comm::Op::min) == comm.all_reduce(hash, comm::Op::max),
-          .error = std::abs(now - then) / state.first_residual,
+          .error = std::abs(now - then) / (state.first_residual > 0 ? state.first_residual : 1),
           .tolerance = std::is_same_v<T, float> ? 1e-4 : 1e-12};
 }
 

@@ -111,9 +111,9 @@ msk::CutPairs<spectral::TopPairs> TrainingPairs<T>::pairs(const gram::Source& ke
   if (!options_.spectrum.empty()) {
     auto stored = spectral::by_rows(
         read<double>(options_.spectrum, kernel, train_, grid_, plan_.nb, monitor_));
-    if (stored.k() < k)
-      throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}",
-                       options_.spectrum.text(), stored.k(), k, stored.k());
+    if (stored.k() < k)  // the file has changed since the plan was made
+      throw InputError("{}: holds {} eigenpairs, but {} are needed", options_.spectrum.text(),
+                       stored.k(), k);
     const msk::SolveOptions how{.most = stored.k(),
                                 .where = options_.spectrum.text() + " holds no more"};
     return msk::solve_and_cut<Pairs>(

@@ -36,6 +36,16 @@ void TrainingOptions::validate() const {
   if (descent.refresh > 0 && precondition != Precondition::empirical)
     throw InputError(
         "`refresh`: needs `precondition` empirical: the analytic kernel never changes");
+  const bool pairs = spectrum.empty() && (preconditioned() || !directions.empty());
+  if (!pairs && (method != spectral::Method::automatic || storage != gram::Storage::automatic))
+    throw InputError(
+        "`{}`: needs `top`, `g` or `directions`, and no `spectrum`: only then are pairs of K "
+        "computed",
+        storage != gram::Storage::automatic ? "storage" : "method");
+  if (descent.checkpoint_every > 0 && checkpoint.empty())
+    throw InputError("`checkpoint_every`: needs `checkpoint`");
+  if (descent.residual_refresh > 0 && (descent.batch == 0 || blocks()))
+    throw InputError("`residual_refresh`: needs `batch`, with `stochastic` rows");
   if (descent.refresh > 0 && !spectrum.empty())
     throw InputError(
         "`refresh`: computes the pairs of S again, but `spectrum` gives those of the start alone");
@@ -96,22 +106,21 @@ TrainingOptions TrainingOptions::settled(Index n) const {
 
 namespace {
 
-/// Everything that affects the steps of a run and its records. `start_hash`: of w_0. Collective.
-io::Identity settings_and_inputs(const TrainingPlan& plan, const net::Network& network,
-                                 const data::Split& sets, std::uint64_t start_hash,
+/// Everything that affects the steps of a run and its records. Collective.
+io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& sets,
                                  const comm::Communicator& comm) {
   const auto& options = plan.options;
   const auto& o = options.descent;
   const auto& train = sets.train;
   const auto number = [](double value) { return fmt::format("{:.17g}", value); };
   const auto whole = [](auto value) { return fmt::format("{}", value); };
-  io::Identity id{{"network", network.text()},
+  io::Identity id{{"network", plan.network},
                   {"training rows", whole(train.rows())},
                   {"data hash", hash_text(train.hash)},
                   {"target hash", hash_text(train.target_hash)},
-                  {"`precision`", plan.single ? "single" : "double"},
+                  {"precision", plan.single ? "single" : "double"},
                   {"`seed`", whole(plan.seed)},
-                  {"initial weights", hash_text(start_hash)},
+                  {"initial weights", hash_text(plan.start_hash)},
                   {"`precondition`", name(options.precondition)},
                   {"`rate`", o.rate > 0 ? number(o.rate) : "auto x " + number(o.safety)},
                   {"`weight_decay`", number(o.weight_decay)},
@@ -159,7 +168,7 @@ RowSets row_sets(const TrainingOptions& options, Index n) {
 /// Bytes a rank.
 struct Held {
   double data = 0;     ///< the training and test rows
-  double always = 0;   ///< beside K: the rows, their copies block by block, and w_0
+  double always = 0;   ///< beside K: the rows, their copies block by block, and weights
   double descent = 0;  ///< at the peak of the steps
 };
 
@@ -175,10 +184,11 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
                   kTestMemory
             : 0;
   Held held{.data = 8 * real(n + m) * width / ranks};
-  held.always = held.data + copies + sizeof(T) * p;
+  const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
+  held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel;  // w and w_0
   // w, w_0, and w in double for the result.
   held.descent = held.data + copies + train::row_set_bytes<T>(network, ceil_div(n, ranks), of_S.k) +
-                 2 * sizeof(T) * p + 8 * p + test +
+                 2 * sizeof(T) * p + of_kernel + 8 * p + test +
                  train::descend_bytes<T>(network, ceil_div(of_S.rows, ranks), n, of_S.top,
                                          plan.options.descent, plan.activation_bytes);
   return held;
@@ -192,8 +202,6 @@ gram::Sizes kernel_sizes(const TrainingPlan& plan, const RowSets& of_S, Index d,
                     .shape = shape,
                     .nb = plan.nb,
                     .kernel = gram::kernel_of(plan.kernel)};
-  if (plan.options.precondition == Precondition::empirical)
-    sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(d)) / 8;
   sizes.held = held.always - sizes.data_bytes();
   return sizes;
 }
@@ -234,7 +242,6 @@ plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, 
   const double n = static_cast<double>(sizes.n);
   const double vectors = 8 * n * static_cast<double>(k) / sizes.ranks();
   sizes.kernel = gram::kernel_of(K_0);
-  sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(sizes.d)) / 8;
   sizes.held += 8 * static_cast<double>(w_0.size()) + 2 * vectors;  // V by rows and on the grid
   const auto method = spectral::choose(sizes.n, sizes.n, false, sizes.shape, false).method;
   const auto assembled = plan::assemble(machine, sizes);
@@ -256,7 +263,6 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
   sizes.n = n;
   sizes.nb = resources.block_of(n);
   sizes.kernel = gram::kernel_of(own);
-  sizes.numbers = static_cast<double>(sizes.kernel->bytes_per_row(sizes.d)) / 8;
   sizes.held = 0;
   sizes.held = held.descent + 8 * static_cast<double>(w_0.size()) - sizes.data_bytes();
   auto stage = plan::assemble(resources.machine, sizes);
@@ -289,10 +295,22 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
   return stage;
 }
 
-/// Decides how the pairs are computed, and adds the stages.
+/// Number of pairs in options.spectrum; 0 where there are none. Throws InputError where S or the
+/// directions need more. Collective.
+Index count_given_pairs(const TrainingOptions& options, Index n, const comm::Communicator& comm) {
+  const Index given = options.spectrum.count(comm), needed = row_sets(options, n).k;
+  if (given > 0 && needed > given)  // read() says what is missing at 0
+    throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}{}",
+                     options.spectrum.text(), given, needed, given,
+                     options.directions.empty() ? "" : " and `directions` up to that");
+  return given;
+}
+
+/// Decides how the pairs are computed, and adds the stages. `given`: pairs in options.spectrum.
 template <class T>
 void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Split& sets,
-                 std::span<const T> w_0, const Resources& resources, double load_seconds) {
+                 std::span<const T> w_0, Index given, const Resources& resources,
+                 double load_seconds) {
   const auto& options = plan.options;
   const auto& machine = resources.machine;
   const Index n = sets.train.rows(), d = sets.train.dimension();
@@ -308,6 +326,11 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     of_each = pair_stages(plan, sizes, of_S.k, machine);
     for (const auto& stage : of_each) plan.flops.pairs += stage.flops;
   }
+  if (!options.spectrum.empty()) {
+    const double copy = 8 * static_cast<double>(n) * static_cast<double>(given) / ranks;
+    of_each.push_back(
+        {.name = "pairs", .method = "given", .bytes = held.always + kCopiesByRows * copy});
+  }
   const Index refreshes =
       options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
   auto train = descent_stage<T>(plan, network, n, refreshes, static_cast<double>(ranks), machine);
@@ -320,6 +343,7 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     stage.seconds *= static_cast<double>(of_S.count);
     refresh_bytes = std::max(refresh_bytes, stage.bytes - held.always);
     train.seconds += static_cast<double>(refreshes) * stage.seconds;
+    train.flops += static_cast<double>(refreshes) * stage.flops;
     plan.stages.stage(stage);
   }
   if (options.descent.refresh > 0) train.bytes += refresh_bytes;
@@ -356,13 +380,27 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
   plan.options.descent.seed = resources.seed;
   plan.activation_bytes =
       resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
-  plan_stages<T>(plan, network, sets, w_0, resources, load_seconds);
+  plan.network = network.text();
+  plan.rows_hash = sets.train.hash;
+  plan.start_hash = net::hash<T>(w_0);
+  if (plan.options.blocks() && plan.kernel.is_stored())
+    throw InputError(
+        "`stochastic` block: takes K of the rows of each block, which needs a kernel function, not "
+        "{}",
+        plan.kernel.text());
+  const Index given = count_given_pairs(plan.options, sets.train.rows(), comm);
+  plan_stages<T>(plan, network, sets, w_0, given, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;
   const auto& o = plan.options.descent;
-  plan.identity = settings_and_inputs(plan, network, sets, net::hash<T>(w_0), comm);
+  plan.identity = settings_and_inputs(plan, sets, comm);
   auto settings = settings_of(resources, comm.size());
   plan.settings = std::move(settings.settings);
   plan.of_rounding = std::move(settings.of_rounding);
+  if (plan.solves) {
+    plan.settings.emplace_back("`method`", spectral::name(plan.options.method));
+    plan.settings.emplace_back("`storage`", gram::name(plan.options.storage));
+    plan.of_rounding.emplace_back("`method`");
+  }
   plan.settings.emplace_back("`steps`", fmt::format("{}", o.steps));
   plan.settings.emplace_back("`tolerance`", fmt::format("{}", o.tolerance));
   plan.settings.emplace_back("`loss`", fmt::format("{}", o.loss));

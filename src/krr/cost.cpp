@@ -57,7 +57,7 @@ Cost modified_cholesky_cost(const gram::Sizes& sizes, Index k) {
   const Cost assembled = gram::assemble_cost(sizes);
   Cost cost = assembled + cholesky_cost(sizes);
   (sizes.single ? cost.gemm_single : cost.gemm) += 2 * n * n * K / P;
-  cost.flops = n * n * n / 3 + n * n * K;
+  cost.flops += n * n * K;
   cost.bytes = sizes.element_bytes() * n * K / P + assembled.bytes;
   return cost;
 }

@@ -137,6 +137,11 @@ class EmpiricalKernel : public kernel::Kernel {
     return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
   }
 
+  /// An entry reads all that is kept of its two rows.
+  Index entry_length(Index d) const override {
+    return bytes_per_row(d) / static_cast<Index>(sizeof(double));
+  }
+
   Index scratch_bytes() const override {
     constexpr Index kManyRows = 1 << 20;
     const double pass = Evaluator<double>::bytes(network_, kManyRows, kPassBytes);

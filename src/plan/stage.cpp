@@ -76,7 +76,7 @@ std::string Plan::excess() const {
   if (peak() <= limit()) return "";
   const auto most = std::ranges::max_element(stages_, {}, &Stage::bytes);
   return fmt::format(
-      "the plan needs {} a rank{}, more than the {} {}: use more ranks, `precision` single, fewer "
+      "the plan needs {} a rank{}, more than the {} {}: use more ranks, `single`, fewer "
       "rows or a smaller `top`",
       format_bytes(peak()),
       most == stages_.end() ? std::string() : fmt::format(" in its stage '{}'", most->name),

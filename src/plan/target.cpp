@@ -19,7 +19,7 @@ void TargetOptions::validate() const {
       throw InputError("`{}` {}: give a whole number of at least 1", name, value);
   for (const auto& [name, value, unit] :
        {std::tuple{"latency", latency, "seconds of a message"},
-        {"network_bandwidth", bandwidth, "bytes a second of a node"}})
+        {"network_bandwidth", network_bandwidth, "bytes a second of a node"}})
     if (!(value >= 0 && std::isfinite(value)))
       throw InputError("`{}` {}: give {}, a positive number", name, value, unit);
   if (ranks > 0 && nodes > 0) {
@@ -62,15 +62,21 @@ TargetMachine machine_of(const Machine& measured, const Target& target,
   const auto assume = [&](std::string line) { result.assumptions.push_back(std::move(line)); };
   if (target.other && target.ranks != measured.ranks)
     assume(fmt::format("each rank computes as fast as one here ({})", measured.source));
-  const bool stated = options.latency > 0 || options.bandwidth > 0;
+  const bool stated = options.latency > 0 || options.network_bandwidth > 0;
   if (stated || (target.nodes > 1 && measured.nodes <= 1)) {
-    const double latency = options.latency > 0 ? options.latency : kNetworkLatency;
-    const double node = options.bandwidth > 0 ? options.bandwidth : kNodeBandwidth;
+    const bool known = measured.nodes > 1;  // what is not stated was measured then
+    const double sharing = static_cast<double>(measured.ranks) / measured.nodes;
+    const double latency = options.latency > 0 ? options.latency
+                           : known             ? measured.latency
+                                               : kNetworkLatency;
+    const double node = options.network_bandwidth > 0 ? options.network_bandwidth
+                        : known                       ? measured.exchange * sharing
+                                                      : kNodeBandwidth;
     result.machine = measured.with_network(latency, node / target.ranks_per_node);
-    if (options.latency <= 0)
+    if (options.latency <= 0 && !known)
       assume(
           fmt::format("`latency` {:g} s, of a usual network: none was given or measured", latency));
-    if (options.bandwidth <= 0)
+    if (options.network_bandwidth <= 0 && !known)
       assume(
           fmt::format("`network_bandwidth` {:g} bytes/s a node, of a usual network (200 Gbit/s): "
                       "none was given or measured",

@@ -113,6 +113,17 @@ TEST(TrainingOptionsOf, AJobAreRefusedWhereTheyWouldHaveNoEffect) {
   EXPECT_EQ(refusal(refreshed), "");
   refreshed.spectrum.file = "S.h5";
   EXPECT_EQ(refusal(refreshed).find("`refresh`: computes the pairs of S again"), 0u);
+  EXPECT_EQ(refusal({.method = spectral::Method::elpa1}).find("`method`"), 0u);
+  EXPECT_EQ(refusal({.storage = gram::Storage::none}).find("`storage`"), 0u);
+  EXPECT_EQ(refusal({.storage = gram::Storage::none, .directions = {1}}), "");
+  TrainingOptions idle;
+  idle.descent.checkpoint_every = 5;
+  EXPECT_EQ(refusal(idle), "`checkpoint_every`: needs `checkpoint`");
+  idle.descent.checkpoint_every = 0;
+  idle.descent.residual_refresh = 5;
+  EXPECT_EQ(refusal(idle).find("`residual_refresh`"), 0u);
+  idle.descent.batch = 8;
+  EXPECT_EQ(refusal(idle), "");
 }
 
 // --- plans
@@ -155,8 +166,18 @@ TEST_F(TrainingJob, PlanComputesPairsForSAndForDirectionsOnly) {
   EXPECT_TRUE(planned({.directions = {1, 4}}, sets).solves);
   EXPECT_TRUE(planned(with_S(5), sets).solves);
   auto stored = with_S(5);
-  stored.spectrum.file = "S.h5";
-  EXPECT_FALSE(planned(stored, sets).solves);
+  auto known = std::make_shared<KnownPairs>();
+  known->of.n = n;
+  known->pairs = {.n = n, .values = {5, 4, 3, 2, 1}, .vectors = Matrix<double>(n, 5, 0.0)};
+  stored.spectrum.known = known;
+  const auto plan = planned(stored, sets);
+  EXPECT_FALSE(plan.solves);
+  EXPECT_GE(stage(plan, "pairs")["bytes"], 3 * 8 * 5 * static_cast<double>(n));
+  stored.top = 6;
+  EXPECT_THROW(planned(stored, sets), InputError);  // only 5 are there
+  stored.top = 5;
+  stored.directions = {6};
+  EXPECT_THROW(planned(stored, sets), InputError);
 }
 
 TEST_F(TrainingJob, PlanTakesTheNetworksOwnKernelForAnEmpiricalS) {

@@ -23,8 +23,7 @@ struct Sizes {
   bool single = false;  ///< K kept and solved in float
   /// Null: K is read from a file, or there is none; its entries then cost nothing.
   std::shared_ptr<const kernel::Kernel> kernel{};
-  double numbers = 0;  ///< length of an entry's dot products, for the flops; 0: d
-  double held = 0;     ///< bytes a rank besides rows and targets, in every stage
+  double held = 0;  ///< bytes a rank besides rows and targets, in every stage
 
   int rank_count() const { return shape.rows * shape.cols; }
   double ranks() const { return static_cast<double>(rank_count()); }
@@ -43,7 +42,8 @@ inline std::shared_ptr<const kernel::Kernel> borrowed(const kernel::Kernel& kern
 
 /// `count` entries of the kernel on each rank. The caller adds `flops`.
 Cost entries_cost(const Sizes& sizes, double count);
-/// Flops of one entry, those of its dot products: 2 d or 2 numbers; 0 where K is read from a file.
+/// Flops of one entry, those of its dot products (Kernel::entry_length()); 0 where K is read from a
+/// file.
 double entry_flops(const Sizes& sizes);
 
 /// assemble(): n^2/(2 P) entries; n^2/P elements of memory touched first; half of K packed, sent

@@ -26,6 +26,11 @@ struct CheckpointOptions {
   void validate() const;
 };
 
+/// Throws InputError where the checkpoint is there and the run does not resume from it: the state
+/// of an interrupted run would be overwritten. Every job with checkpoints calls it before it
+/// computes anything. Collective.
+void require_new_checkpoint(const comm::Communicator& comm, const CheckpointOptions& checkpoints);
+
 /// What identifies a checkpoint, as names and values of the caller's choice. `problem` must be the
 /// same in the run that resumes; `settings` may differ there.
 struct CheckpointIdentity {

@@ -29,7 +29,6 @@ struct MatrixPlan {
 struct MatrixOptions {
   bool cross = false;  ///< k(x_i, z_j) of sets.train and sets.test; else k(x_i, x_j) of sets.train
   Index outputs = 0;   ///< of an empirical kernel with Outputs::full; else 0
-  double numbers = 0;  ///< gram::Sizes::numbers; 0: the dimension
   bool single = false;
   bool check = false;  ///< plan for check() too
 };

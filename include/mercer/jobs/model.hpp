@@ -49,7 +49,8 @@ void write(io::Hdf5File& file, const RidgeModel& model, bool reference = false);
 /// its value. Local.
 std::vector<std::pair<std::string, std::string>> settings_of(const data::Options& reading);
 
-/// Reads what write() wrote, or a model of version 0.1.0's first layout, which refers to its rows.
+/// Reads what write() wrote, or a model of the first layout (before 0.1.0), which refers to its
+/// rows.
 /// Throws InputError where a part is missing or does not fit the others. Collective.
 RidgeModel read_model(const io::Hdf5File& file);
 /// The same for a kernel that cannot be made from its text (kernel::radial(), kernel::pairwise()).

@@ -48,6 +48,10 @@ struct GivenPairs {
   void validate() const;
 };
 
+/// Copies of given vectors in memory while they are read and redistributed by rows: by rows, on the
+/// grid, and as columns.
+inline constexpr int kCopiesByRows = 3;
+
 /// The given pairs on the grid, with blocks of nb. They must belong to `kernel` and `rows`. Phase:
 /// load. Throws as spectral::read(), also for pairs in memory. Collective.
 template <class T>

@@ -60,6 +60,8 @@ class Products {
   Products(const gram::Source& kernel, const dist::RowBlock<double>& X,
            const dist::ProcessGrid& grid, Index nb, const ProductPlan& plan, Monitor& monitor,
            const std::function<bool()>& interrupted = {});
+  Products(const Products&) = delete;  // K() refers to a part of this object
+  Products& operator=(const Products&) = delete;
   const gram::Operator& K() const { return *operator_; }
   std::string storage() const;  ///< gram::name() of the storage in use
   double stored_share() const;  ///< of K's entries

@@ -50,13 +50,14 @@ struct Resources {
   Index block_of(Index n) const;  ///< nb, or spectral::recommended_block()
 
   /// The memory that remains for a solver, in bytes a rank: 95 % of limit() (of 80 % of it where
-  /// memory_limit is 0), less baseline and sizes.data_bytes(). Negative where these take more.
-  /// Local.
+  /// memory_limit is 0), less baseline and sizes.data_bytes(). Negative where these take more;
+  /// infinite where limit() is not known. Local.
   double room(const gram::Sizes& sizes) const;
   /// Throws MemoryError unless room > 0. Local.
   void require_room(double room) const;
 
  private:
+  double share() const;  ///< of limit(), that solvers may take
   bool user_limits() const {
     return memory_limit > 0 && (memory_limit <= available || !firm || available <= 0);
   }

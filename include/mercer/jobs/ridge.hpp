@@ -40,10 +40,12 @@ struct RidgeOptions {
   bool single = false;        ///< K of the direct solvers in single precision
 
   RidgeSolver solver = RidgeSolver::automatic;
-  spectral::Method eigensolver = spectral::Method::automatic;  ///< for pairs of the direct solver
+  /// For pairs of an assembled K. A named one asks for the direct solver.
+  spectral::Method eigensolver = spectral::Method::automatic;
   GivenPairs spectrum{};  ///< pairs of the same rows and kernel
 
-  // For conjugate gradients. Each of storage, preconditioner, rank and checkpoints asks for them.
+  // For conjugate gradients. Setting storage, preconditioner, rank or checkpoints selects them;
+  // cg_tol and max_iterations alone do not.
   gram::Storage storage = gram::Storage::automatic;
   Preconditioning preconditioner = Preconditioning::automatic;
   Index rank = 0;               ///< of the preconditioner; 0: chosen
@@ -83,7 +85,8 @@ struct RidgeStrategy {
   bool iterative = false;
   std::string reason{};                                    ///< why; may be empty
   Preconditioning preconditioner = Preconditioning::none;  ///< not automatic
-  Index rank = 0;  ///< of the preconditioner; 0 where it takes the pairs of g or `spectrum`
+  Index rank = 0;   ///< of the preconditioner; 0 where it takes the pairs of g or `spectrum`
+  Index pairs = 0;  ///< computed or given, for g or the preconditioner
   std::optional<spectral::KrylovPlan> run{};  ///< of the pairs, where they are computed
   double pairs_tolerance = 0;                 ///< of their residuals
   double iterations = 0;                      ///< expected for each ridge
@@ -118,6 +121,7 @@ struct RidgePlan {
   std::vector<std::string> notes{};
   RidgeStrategy strategy{};
   gram::Sizes sizes{};
+  std::uint64_t rows_hash = 0;  ///< data::Dataset::hash of the training rows
   Index nb = 0;
   std::uint64_t seed = 0;
   double panel_bytes = 0;  ///< bytes a rank for panels of rows, in predictions and checks
@@ -175,7 +179,7 @@ struct RidgeFit {
   double stored_share = 1;                  ///< of K's entries
   std::vector<krr::RidgeScore> tried{};     ///< ridges with estimated scores, where there are any
   std::optional<krr::RidgeScore> chosen{};  ///< of the chosen ridge, where one was chosen
-  double flops = 0;                         ///< as counted
+  double flops = 0;                         ///< as counted, without predictions
 
   const krr::Fit& best_fit() const { return fits[best]; }
   bool converged() const;
@@ -186,7 +190,7 @@ struct RidgeFit {
 /// from all eigenpairs; K in double or, with options.single, in single precision. Iterative: K as
 /// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
 /// of the ridge -> conjugate gradients. Phases: assemble, load, eigensolve, precondition, choose,
-/// solve. Throws InputError for a transductive plan; MemoryError where the plan exceeds its limit
+/// solve. Throws InputError for a transductive plan or other training rows; MemoryError where the plan exceeds its limit
 /// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where
 /// the monitor asks for it; otherwise as the solvers. Collective.
 RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
@@ -194,7 +198,7 @@ RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::Process
 
 /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) of the best fit, with every
 /// entry of K computed again. It is 0 for the exact alpha = S (K S + gamma I)^-1 Y; S = I for plain
-/// ridge regression. Collective.
+/// ridge regression. Without the denominator where Y = 0. Collective.
 double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
              const dist::ProcessGrid& grid);
 /// The largest error that check() may return: by rounding, the solver's tolerance, and the storage
@@ -205,6 +209,7 @@ double accepted_error(const RidgePlan& plan, const RidgeFit& fit);
 struct PathErrors {
   std::vector<RidgeErrors> errors;  ///< one for each ridge
   Predictions best;                 ///< of the best fit for the test rows; empty without these
+  double flops = 0;                 ///< of the predictions
 };
 /// The errors for every ridge; where there are test rows, on them too, by one pass over the kernel.
 /// Phase: predict. Throws InputError as gram::apply_cross(). Collective.
@@ -225,8 +230,8 @@ struct Transduction {
   msk::ModifiedSpectrum spectrum;
 };
 /// Transductive predictions as planned (krr::Transductive), in double or, with options.single, in
-/// single precision. Phases: eigensolve, solve. Throws InputError unless the plan is transductive,
-/// MemoryError as fit(). Collective.
+/// single precision. Phases: eigensolve, solve. Throws InputError unless the plan is transductive
+/// and of these training rows, MemoryError as fit(). Collective.
 Transduction transduce(const RidgePlan& plan, const data::Split& sets,
                        const dist::ProcessGrid& grid, Monitor& monitor);
 /// The largest residual to accept: 1e-8, in single precision 1e-3. Local.

@@ -83,6 +83,9 @@ struct SpectrumPlan {
   Index n = 0, top = 0, nb = 0;
   std::uint64_t seed = 0;
   gram::Sizes sizes{};
+  std::string kernel{};           ///< its text
+  std::uint64_t rows_hash = 0;    ///< data::Dataset::hash
+  double check_flops = 0;         ///< of exact residuals
   CheckpointIdentity identity{};  ///< where checkpoints are asked for
   plan::Plan stages;
 };
@@ -122,8 +125,7 @@ struct Spectrum {
   std::string storage{};
   double stored_share = 1;
   std::string warning{};  ///< where k cuts a cluster of eigenvalues
-  /// As counted: of K, the k pairs that were computed, and with block Krylov the estimates; not of
-  /// exact residuals.
+  /// As counted: of K, the k pairs that were computed, the estimates and exact residuals.
   double flops = 0;
 
   double largest_residual() const;  ///< infinite if one is NaN; -1 where none was measured

@@ -36,7 +36,7 @@ struct TrainingOptions {
   bool trace_kernel = false;        ///< |K_t - K_0|/|K_0| at each record; assembles K_t each time
   bool operator_spectrum = false;   ///< lambda_max and lambda_min of K_0 S; assembles K_0
 
-  train::Options descent{};
+  train::Options descent{};  ///< its seed is that of Resources
   std::string checkpoint{};  ///< path; empty: no checkpoints
   bool resume = false;       ///< continue from the checkpoint
 
@@ -71,8 +71,10 @@ struct TrainingFlops {
 
 /// The plan of a training.
 struct TrainingPlan {
-  TrainingOptions options{};  ///< TrainingOptions::settled()
-  gram::Source kernel{};      ///< training_kernel()
+  TrainingOptions options{};                    ///< TrainingOptions::settled()
+  gram::Source kernel{};                        ///< training_kernel()
+  std::string network{};                        ///< its text
+  std::uint64_t rows_hash = 0, start_hash = 0;  ///< of the training rows (Dataset::hash), of w_0
   /// Lines for the user on what the file of a stored kernel leaves unverified.
   std::vector<std::string> notes{};
   SpectrumStrategy pairs{};  ///< for the pairs of S, or of the directions alone
@@ -89,8 +91,10 @@ struct TrainingPlan {
 };
 /// `kernel`: of S and the directions; with Precondition::empirical the network's own at w_0 takes
 /// its place. `w_0`: initial parameters. T: precision of the network; K and its pairs are in
-/// double. `load_seconds`: what reading took. Throws InputError for impossible options, and where
-/// network, w_0 and rows do not fit together. Collective.
+/// double. `load_seconds`: what reading took. Throws InputError for impossible options, where
+/// network, w_0 and rows do not fit together, for the file of a stored kernel that is not of these
+/// rows (Source::verify()), and for too few pairs in options.spectrum; MemoryError as choose() for
+/// spectra. Collective.
 template <class T>
 TrainingPlan plan(const TrainingOptions& options, const net::Network& network,
                   const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,

@@ -75,6 +75,9 @@ class Kernel {
   /// Bytes that a prepared row of d inputs takes, for the memory plan. With tanh, softplus or
   /// sigmoid an estimate: the length of their series depends on the data.
   virtual Index bytes_per_row(Index d) const = 0;
+  /// Length of the dot products of an entry, for rows of d inputs: an entry counts 2 entry_length(d)
+  /// flops.
+  virtual Index entry_length(Index d) const { return d; }
   /// Bytes that prepare() and tile() allocate besides while they run, where it is more than a few
   /// buffers of the length of a tile column. For the memory plan.
   virtual Index scratch_bytes() const { return 0; }

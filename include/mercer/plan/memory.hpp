@@ -5,10 +5,11 @@
 
 namespace mercer::plan {
 
-/// The memory that each rank may hold in all, and what limits it. The least, over the ranks, of
-/// what the machine and the job's control group still leave, divided by the node's ranks of
-/// MPI_COMM_WORLD (of `comm` alone before there is a comm::Environment), and of ulimit -v and -d;
-/// plus what the rank holds already. Collective, the same on all ranks.
+/// The memory that each rank may hold in all, and what limits it. A rank may hold what it holds
+/// already, and min(free memory of machine and control group / ranks on the node, what ulimit -v
+/// and -d leave) more; the least over the ranks counts. The node's ranks are those of
+/// MPI_COMM_WORLD (of `comm` before there is a comm::Environment). Collective, the same on all
+/// ranks.
 MemoryRoom memory_per_rank(const comm::Communicator& comm);
 /// The same where `ranks` ranks share each node. Collective.
 MemoryRoom memory_per_rank(const comm::Communicator& comm, int ranks);

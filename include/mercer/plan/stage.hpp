@@ -48,7 +48,8 @@ class Plan {
   /// Empty where the peak is at most limit(); else one line: the stage that needs most, and what
   /// can be done.
   std::string excess() const;
-  /// Throws MemoryError with that line. Every job calls it before it allocates anything.
+  /// Throws MemoryError with that line. Fits, spectra, matrices and trainings call it before they
+  /// allocate anything.
   void require_memory() const;
 
  private:

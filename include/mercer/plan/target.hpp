@@ -13,8 +13,8 @@ namespace mercer::plan {
 /// The options ranks, nodes, ranks_per_node, latency and network_bandwidth; 0: not given.
 struct TargetOptions {
   Index ranks = 0, nodes = 0, ranks_per_node = 0;
-  double latency = 0;    ///< seconds of a message between two nodes
-  double bandwidth = 0;  ///< bytes a second that a node sends, all of its ranks together
+  double latency = 0;            ///< seconds of a message between two nodes
+  double network_bandwidth = 0;  ///< bytes a second that a node sends, all of its ranks together
 
   bool given() const { return *this != TargetOptions{}; }
   /// Throws InputError: a count that is negative or above 1e8, a latency or bandwidth that is

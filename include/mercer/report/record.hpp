@@ -25,7 +25,7 @@ struct Record {
   std::string kernel;     ///< canonical text
   std::string data_hash;  ///< 16 hexadecimal digits; empty where there are no data
   std::string method;
-  double flops = 0;  ///< of the whole run, as planned: gflops of json() is 1e-9 flops/seconds
+  double flops = 0;  ///< of the whole run, counted: gflops of json() is 1e-9 flops/seconds
   double residual = -1, orthogonality = -1;  ///< -1: not measured (null in the record)
   nlohmann::ordered_json result = nlohmann::ordered_json::object();
   std::string status = "ok";
