@@ -27,13 +27,11 @@ data::Split load(const RidgeLine& job, const gram::Source& kernel, Session& sess
 /// scalar formulas.
 bool check(const jobs::RidgePlan& plan, const jobs::RidgeFit& fit, const data::Dataset& train,
            Session& session) {
-  const double error =
-      session.phase("check", [&] { return jobs::check(plan, fit, train, session.grid()); });
-  const bool good = error <= jobs::accepted_error(plan, fit);
-  session.record().result["check"] = error;
-  session.say("check   residual with every entry of K evaluated again: {:.1e} ({})", error,
-              good ? "good" : "failed");
-  return check_kernel(session, plan.kernel, train.inputs) && good;
+  const auto check = jobs::check(plan, fit, train, session.grid(), session);
+  session.record().result["check"] = check.error;
+  session.say("check   residual with every entry of K evaluated again: {:.1e} ({})", check.error,
+              check.good() ? "good" : "failed");
+  return check_kernel(session, plan.kernel, train.inputs) && check.good();
 }
 
 int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Split& sets,
@@ -99,7 +97,7 @@ int transduce(const RidgeLine& job, const jobs::RidgePlan& plan, const data::Spl
   session.record().result["ridge"] = result.ridge;
   note_errors(session, errors, sets.preparation);
   write(job, errors, *sets.test, sets.preparation, predictions, result.spectrum, session);
-  return session.finish(!job.common.check || result.residual <= jobs::accepted_error(plan, result));
+  return session.finish(!job.common.check || result.good());
 }
 
 int ridge_regression(const RidgeLine& job, const gram::Source& kernel, Session& session) {

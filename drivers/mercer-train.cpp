@@ -103,7 +103,7 @@ jobs::Predictions report_test(const jobs::Training<T>& training, const net::Netw
 template <class T>
 bool check(const jobs::Training<T>& training, const net::Network& network,
            const data::Dataset& rows, Session& session) {
-  const auto check = session.phase("check", [&] { return jobs::check(training, network, rows); });
+  const auto check = jobs::check(training, network, rows, session);
   session.record().result["check"] = check.error;
   session.say(
       "check   weights {} on all ranks; |r| evaluated again in double: off by {:.1e} |r_0| ({})",

@@ -113,8 +113,20 @@ RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::Process
                        : fit_in<double>(plan, sets, grid, monitor);
 }
 
-double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
-             const dist::ProcessGrid& grid) {
+namespace {
+
+double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
+  double error = plan.single() ? 1e-5 : 1e-12;
+  if (!fit.runs.empty()) error = std::max(error, 2 * plan.options.cg_tol);
+  if (fit.storage == "single" || fit.storage == "mixed") error = std::max(error, 1e-7);
+  return error;
+}
+
+}  // namespace
+
+RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
+                 const dist::ProcessGrid& grid, Monitor& monitor) {
+  const Monitor::Phase scope(monitor, "check");
   const auto& comm = grid.all();
   const auto& best = fit.best_fit();
   auto residual = gram::apply(plan.kernel, train.inputs, best.alpha,
@@ -137,14 +149,8 @@ double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& tr
   comm.all_reduce(std::span<double>(sums), comm::Op::sum);
   const double trace = fit.mean_diagonal * static_cast<double>(train.rows());
   const double scale = std::sqrt(sums[1]) + trace * std::sqrt(sums[2]);
-  return scale == 0 ? std::sqrt(sums[0]) : std::sqrt(sums[0]) / scale;
-}
-
-double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
-  double error = plan.single() ? 1e-5 : 1e-12;
-  if (!fit.runs.empty()) error = std::max(error, 2 * plan.options.cg_tol);
-  if (fit.storage == "single" || fit.storage == "mixed") error = std::max(error, 1e-7);
-  return error;
+  return {.error = scale == 0 ? std::sqrt(sums[0]) : std::sqrt(sums[0]) / scale,
+          .tolerance = accepted_error(plan, fit)};
 }
 
 PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
@@ -232,6 +238,7 @@ Transduction transduce_in(const RidgePlan& plan, const data::Split& sets,
       monitor.phase("solve", [&] { return predictor.predict(sets.train.targets, result.ridge); });
   result.values = std::move(f.values);
   result.residual = f.residual;
+  result.tolerance = plan.single() ? 1e-3 : 1e-8;
   result.spectrum = predictor.spectrum();
   return result;
 }
@@ -247,10 +254,6 @@ Transduction transduce(const RidgePlan& plan, const data::Split& sets,
   check_range(plan.kernel, sets.train.inputs, monitor);
   return plan.single() ? transduce_in<float>(plan, sets, grid, monitor)
                        : transduce_in<double>(plan, sets, grid, monitor);
-}
-
-double accepted_error(const RidgePlan& plan, const Transduction& /*transduction*/) {
-  return plan.single() ? 1e-3 : 1e-8;
 }
 
 }  // namespace mercer::jobs

@@ -241,7 +241,8 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
 
 template <class T>
 TrainingCheck check(const Training<T>& training, const net::Network& network,
-                    const data::Dataset& train) {
+                    const data::Dataset& train, Monitor& monitor) {
+  const Monitor::Phase scope(monitor, "check");
   const auto& comm = train.inputs.comm();
   const auto& state = training.state;
   const auto hash = net::hash<T>(state.w);
@@ -318,11 +319,12 @@ void write_csv(const comm::Communicator& comm, const std::string& path,
   report::write_text(comm, path, text);
 }
 
-#define MERCER_INSTANTIATE(T)                                                                     \
-  template Training<T> train<T>(const TrainingPlan&, const net::Network&, const data::Split&,     \
-                                std::vector<T>, const dist::ProcessGrid&, Monitor&);              \
-  template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&); \
-  template void write<T>(io::Hdf5File&, const TrainingPlan&, const Training<T>&,                  \
+#define MERCER_INSTANTIATE(T)                                                                    \
+  template Training<T> train<T>(const TrainingPlan&, const net::Network&, const data::Split&,    \
+                                std::vector<T>, const dist::ProcessGrid&, Monitor&);             \
+  template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&, \
+                                  Monitor&);                                                     \
+  template void write<T>(io::Hdf5File&, const TrainingPlan&, const Training<T>&,                 \
                          const net::Network&, const data::Split&, const Predictions&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

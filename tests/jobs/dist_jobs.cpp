@@ -91,7 +91,7 @@ TEST_F(Jobs, FitRowsInMemoryWithAKernelOfOnesOwnOnEveryGrid) {
       EXPECT_GT(plan.stages.peak(), 0);
       const auto fit = jobs::fit(plan, split, grid, silent);
       EXPECT_TRUE(fit.converged());
-      EXPECT_TRUE(jobs::check(plan, fit, split.train, grid) <= jobs::accepted_error(plan, fit));
+      EXPECT_TRUE(jobs::check(plan, fit, split.train, grid, silent).good());
       const auto model = model_of(plan, fit, std::move(split.train), split.preparation);
       expect_predictions(predict(model, test, silent).values, 1e-9);
     }
@@ -184,7 +184,7 @@ TEST_F(Jobs, TrainAlikeWithPairsFromTheMatrixAndFromItsProducts) {
     EXPECT_TRUE(plan.solves);
     EXPECT_EQ(plan.pairs.iterative, method == spectral::Method::krylov);
     const auto training = jobs::train<double>(plan, network, split, std::move(w_0), grid, silent);
-    const auto check = jobs::check(training, network, split.train);
+    const auto check = jobs::check(training, network, split.train, silent);
     EXPECT_TRUE(check.equal);
     EXPECT_TRUE(check.error <= 1e-12);
     EXPECT_GT(training.bound_from, 0);

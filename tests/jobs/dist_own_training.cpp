@@ -82,7 +82,7 @@ struct OwnTraining : testing::Test {
     auto w_0 = net.initial<T>(0);
     auto plan = jobs::plan<T>(options, net, kernel, split, w_0, Resources::of(grid), comm);
     auto training = jobs::train<T>(plan, net, split, std::move(w_0), grid, silent);
-    EXPECT_TRUE(jobs::check(training, net, split.train).good());
+    EXPECT_TRUE(jobs::check(training, net, split.train, silent).good());
     return {std::move(plan), std::move(training)};
   }
 };

@@ -196,14 +196,18 @@ struct RidgeFit {
 RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
              Monitor& monitor);
 
-/// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F) of the best fit, with every
-/// entry of K computed again. It is 0 for the exact alpha = S (K S + gamma I)^-1 Y; S = I for plain
-/// ridge regression. Without the denominator where Y = 0. Collective.
-double check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
-             const dist::ProcessGrid& grid);
-/// The largest error that check() may return: by rounding, the solver's tolerance, and the storage
-/// of K. Local.
-double accepted_error(const RidgePlan& plan, const RidgeFit& fit);
+/// How well the best fit solves its equations.
+struct RidgeCheck {
+  /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F), 0 for the exact alpha =
+  /// S (K S + gamma I)^-1 Y; S = I for plain ridge regression. Without the denominator where Y = 0.
+  double error = 0;
+  double tolerance = 0;  ///< by rounding, the solver's tolerance, and the storage of K
+
+  bool good() const { return error <= tolerance; }
+};
+/// Computes every entry of K again. Phase: check. Collective.
+RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset& train,
+                 const dist::ProcessGrid& grid, Monitor& monitor);
 
 /// Errors along the path of ridges.
 struct PathErrors {
@@ -227,14 +231,15 @@ void write(io::Hdf5File& file, const RidgeFit& fit, const std::vector<RidgeError
 struct Transduction {
   dist::RowBlock<double> values;  ///< m x c, prepared units
   double ridge = 0, residual = 0;
+  double tolerance = 0;  ///< of the residual: 1e-8, in single precision 1e-3
   msk::ModifiedSpectrum spectrum;
+
+  bool good() const { return residual <= tolerance; }
 };
 /// Transductive predictions as planned (krr::Transductive), in double or, with options.single, in
 /// single precision. Phases: eigensolve, solve. Throws InputError unless the plan is transductive
 /// and of these training rows, MemoryError as fit(). Collective.
 Transduction transduce(const RidgePlan& plan, const data::Split& sets,
                        const dist::ProcessGrid& grid, Monitor& monitor);
-/// The largest residual to accept: 1e-8, in single precision 1e-3. Local.
-double accepted_error(const RidgePlan& plan, const Transduction& transduction);
 
 }  // namespace mercer::jobs

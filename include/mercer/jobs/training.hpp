@@ -146,10 +146,10 @@ struct TrainingCheck {
 
   bool good() const { return equal && error <= tolerance; }
 };
-/// Collective.
+/// Phase: check. Collective.
 template <class T>
 TrainingCheck check(const Training<T>& training, const net::Network& network,
-                    const data::Dataset& train);
+                    const data::Dataset& train, Monitor& monitor);
 
 /// Writes /steps, /loss_train, ..., one entry for each record. Collective.
 void write_history(io::Hdf5File& file, const comm::Communicator& comm,
