@@ -86,7 +86,7 @@ std::vector<Index> usual_directions(Index k) {
 
 }  // namespace
 
-TrainingOptions TrainingOptions::settled(Index n) const {
+TrainingOptions TrainingOptions::validated(Index n) const {
   validate();
   TrainingOptions options = *this;
   if (options.descent.batch > n)
@@ -370,7 +370,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                   const Resources& resources, const comm::Communicator& comm, double load_seconds) {
   constexpr double kUsual = 1e9;
   check_fit(network, sets, w_0.size());
-  TrainingPlan plan{.options = asked.settled(sets.train.rows()),
+  TrainingPlan plan{.options = asked.validated(sets.train.rows()),
                     .kernel = training_kernel<T>(asked, kernel, network, w_0),
                     .nb_asked = resources.nb,
                     .seed = resources.seed,

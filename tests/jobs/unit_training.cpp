@@ -72,7 +72,7 @@ TEST(TrainingDirections, AreTheFirstOnesAndPowersOfTwoUpToTop) {
   TrainingOptions options{.precondition = Precondition::kernel, .default_directions = true};
   const auto of = [&](Index top) {
     options.top = top;
-    return options.settled(100).directions;
+    return options.validated(100).directions;
   };
   EXPECT_EQ(of(1), (Numbers{1}));
   EXPECT_EQ(of(5), (Numbers{1, 2, 3, 4, 5}));
@@ -85,13 +85,13 @@ TEST(TrainingDirections, AreTheFirstOnesAndPowersOfTwoUpToTop) {
 
 TEST(TrainingDirections, AreNoneWithoutSAndWithBlocks) {
   TrainingOptions options{.default_directions = true};
-  EXPECT_EQ(options.settled(100).directions, Numbers{});
+  EXPECT_EQ(options.validated(100).directions, Numbers{});
   options.precondition = Precondition::kernel;
   options.descent.batch = 10;
   options.descent.stochastic = train::Stochastic::block;
-  EXPECT_EQ(options.settled(100).directions, Numbers{});
+  EXPECT_EQ(options.validated(100).directions, Numbers{});
   options.descent.stochastic = train::Stochastic::rows;
-  EXPECT_EQ(options.settled(100).directions.size(), 11u);
+  EXPECT_EQ(options.validated(100).directions.size(), 11u);
 }
 
 TEST(TrainingOptionsOf, AJobAreRefusedWhereTheyWouldHaveNoEffect) {

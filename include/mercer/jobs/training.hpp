@@ -50,7 +50,7 @@ struct TrainingOptions {
   void validate() const;
   /// Validates the options for n training rows, and returns them with the default directions filled
   /// in. Throws InputError. Local.
-  TrainingOptions settled(Index n) const;
+  TrainingOptions validated(Index n) const;
   /// Whether K of the training rows or its pairs are computed, operator_spectrum apart. Local.
   bool computes_kernel() const {
     return trace_kernel || ((preconditioned() || !directions.empty()) && spectrum.empty());
@@ -71,7 +71,7 @@ struct TrainingFlops {
 
 /// The plan of a training.
 struct TrainingPlan {
-  TrainingOptions options{};                    ///< TrainingOptions::settled()
+  TrainingOptions options{};                    ///< TrainingOptions::validated()
   gram::Source kernel{};                        ///< training_kernel()
   std::string network{};                        ///< its text
   std::uint64_t rows_hash = 0, start_hash = 0;  ///< of the training rows (Dataset::hash), of w_0
