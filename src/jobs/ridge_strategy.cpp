@@ -123,11 +123,11 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
   }
   const bool all = estimated(options) || options.top < 0, computed = options.spectrum.empty();
   const Index k = !computed ? given : all ? sizes.n : std::min(options.top, sizes.n);
-  const auto named = options.eigensolver;
-  const auto method = named != spectral::Method::automatic
-                          ? named
-                          : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
   if (computed) {
+    const auto named = options.eigensolver;
+    const auto method = named != spectral::Method::automatic
+                            ? named
+                            : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::eigensolve(machine, sizes, method, k));
   } else {
