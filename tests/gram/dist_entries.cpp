@@ -64,9 +64,9 @@ TEST(Entries, ARowWhoseValueOverflowsIsNamedOnEveryGrid) {
         K.apply(V.view(), Y.view());
       };
       // In single the first of its entries that is beyond 3.4e38, a product with another row.
-      expect_words(message(product), storage == gram::Storage::in_single
-                                         ? std::vector<std::string>{"18", "3.4e38"}
-                                         : words);
+      expect_words(error<InputError>(product), storage == gram::Storage::in_single
+                                                   ? std::vector<std::string>{"18", "3.4e38"}
+                                                   : words);
     }
     const gram::KernelOperator K(*kernel, X, grid, {.storage = gram::Storage::none, .tile = 8});
     std::vector<double> d(static_cast<std::size_t>(K.local_rows()));
