@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
     const auto kernel = line.kernel_source(comm);
     if (job.data.empty() && !kernel.is_stored())
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
+    line.expect_no_cross(kernel);
     job.preparation.seed = job.common.seed;
     job.read(line, kernel);
     Session session(line, job.common, comm);

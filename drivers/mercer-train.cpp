@@ -175,6 +175,7 @@ int main(int argc, char** argv) {
     job.preparation.seed = job.common.seed;
     job.read(line);
     const auto analytic = line.kernel_source(comm);
+    line.expect_no_cross(analytic);
     Session session(line, job.common, comm);
     using mercer::report::Content;
     if (!job.csv.empty()) mercer::report::check_writable(comm, Content::text, "--csv", job.csv);

@@ -238,6 +238,8 @@ bool CommandLine::parse(int argc, char** argv, const comm::Communicator& comm) {
     if (const auto* text = boost::any_cast<std::string>(&value.value());
         text != nullptr && text->empty() && !value.defaulted())
       throw InputError("--{}: is empty: give its value, or leave it out", name);
+  if (given("top") && values_["top"].as<Index>() == -1)  // 0 and others: jobs, which know n
+    throw InputError("--top -1: give at least 1");
   for (const char* limit : {"limit", "limit-test"})
     if (given(limit) && values_[limit].as<Index>() < 1)
       throw InputError("--{} {}: give at least 1 row", limit, values_[limit].as<Index>());

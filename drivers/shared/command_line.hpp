@@ -76,6 +76,10 @@ class CommandLine {
   /// Local.
   void expect_no_kernel(const std::string& model) const;
 
+  /// Throws InputError where --kernel file: names a k(test, train), which only predictions of
+  /// mercer-krr need. Local.
+  void expect_no_cross(const gram::Source& kernel) const;
+
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
   /// The kernel that the options of add_kernel() describe; where a driver has --parametrization,

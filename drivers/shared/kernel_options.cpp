@@ -59,6 +59,12 @@ void CommandLine::expect_no_kernel(const std::string& model) const {
       throw InputError("--{}: is part of the stored model {}: leave it out", option, model);
 }
 
+void CommandLine::expect_no_cross(const gram::Source& kernel) const {
+  if (kernel.is_stored() && !kernel.cross_path().empty())
+    throw InputError("--kernel file:{},{}: only mercer-krr needs k(test, train): leave {} out",
+                     kernel.matrix_path(), kernel.cross_path(), kernel.cross_path());
+}
+
 arch::Options CommandLine::scales() const {
   const auto& k = kernel_;
   arch::Options a;
@@ -66,7 +72,7 @@ arch::Options CommandLine::scales() const {
   if (k.weight_std == "auto")
     a.weight_std_auto = true;
   else if (!k.weight_std.empty())
-    a.weight_std = parse_numbers("--weight-std", k.weight_std).at(0);
+    a.weight_std = parse_number("--weight-std", k.weight_std);
   if (!(a.weight_std > 0 && std::isfinite(a.weight_std)))
     throw InputError("--weight-std {}: give a positive number or auto", k.weight_std);
   if (!(a.bias_std >= 0 && std::isfinite(a.bias_std)))

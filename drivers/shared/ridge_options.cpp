@@ -39,8 +39,8 @@ void RidgeLine::add(CommandLine& line) {
       "predicts to be faster. elpa1, elpa2, scalapack, lapack, krylov: direct, with this "
       "eigensolver where pairs are needed");
   add("spectrum", po::value(&o.spectrum.file)->value_name("S.h5"),
-      "eigenpairs of the same data and kernel, stored by mercer-spectrum; with cg also the "
-      "preconditioner");
+      "eigenpairs of the same data and kernel, stored by mercer-spectrum; --g acts on all of them "
+      "unless --top says less; with cg also the preconditioner");
   add("model", po::value(&model)->value_name("R.h5"),
       "predict from this stored result instead of fitting");
   add("model-rows", po::value(&rows_)->value_name("stored|reference")->default_value(rows_),

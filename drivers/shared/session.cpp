@@ -142,6 +142,8 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
       counted(record_.ranks, "rank"), record_.grid, nb > 0 ? fmt::format(", block {}", nb) : "",
       record_.precision, record_.started);
   say("on      {}", report::libraries_line(record_.libraries));
+  if (const auto advice = report::blas_advice(record_.libraries); !advice.empty())
+    log("blas", advice);
   say("kernel  {}", kernel);
   if (n > 0)
     say("data    n = {}{}{}", n, d > 0 ? fmt::format(", d = {}", d) : std::string(),

@@ -29,9 +29,8 @@ void CheckpointLine::read(const CommandLine& line) {
     return;
   }
   const bool by_products = every_.ends_with('p');
-  const double every = parse_numbers("--checkpoint-every",
-                                     by_products ? every_.substr(0, every_.size() - 1) : every_)
-                           .at(0);
+  const double every = parse_number("--checkpoint-every",
+                                    by_products ? every_.substr(0, every_.size() - 1) : every_);
   if (!(every > 0 && every < 1e15) || (by_products && every != std::floor(every)))
     throw InputError(
         "--checkpoint-every {}: give seconds, e.g. 600, or a whole number of products, e.g. 5p",
@@ -86,6 +85,12 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
   options.method = spectral::parse_method(solver_);
   storage_.read();
   checkpoints_.read(line);
+  if (data.empty())
+    for (const char* option : {"target", "split", "header", "index", "limit", "scale",
+                               "standardize", "unit-norm", "one-hot"})
+      if (line.given(option))
+        throw InputError("--{}: needs --data, the rows of K: without it K is taken as it is",
+                         option);
   options.vectors = !values_only_;
   options.single = common.single_precision;
   options.exact_residuals = common.check;
@@ -93,7 +98,7 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
   for (const char* option : {"storage", "block", "start", "checkpoint"})
     if (options.direct_asked() && line.given(option))
       throw InputError("--{}: belongs to --solver krylov, not to {}", option, solver_);
-  if (!estimates_.empty()) options.estimates = parse_numbers("--estimates", estimates_).at(0);
+  if (!estimates_.empty()) options.estimates = parse_number("--estimates", estimates_);
   options.validate();
   options.validate(kernel);
 }

@@ -189,6 +189,10 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
     throw InputError("--precondition {}: give none, kernel or empirical", precondition_);
   if (asked && !options.preconditioned())
     throw InputError("--precondition none: takes no --top, --g or --spectrum");
+  const bool uses_kernel =
+      precondition_ == "kernel" || (precondition_ == "none" && line.given("directions"));
+  require(line, "kernel", "--precondition kernel or --directions: nothing else here uses it",
+          uses_kernel);
   options.method = spectral::parse_method(solver_);
   storage_.read();
   require(line, "storage",
@@ -210,7 +214,7 @@ void TrainLine::read_descent(const CommandLine& line) {
   if (rate_ == "auto") {
     o.rate = 0;
   } else {
-    o.rate = parse_numbers("--lr", rate_).at(0);
+    o.rate = parse_number("--lr", rate_);
     if (!(o.rate > 0 && std::isfinite(o.rate)))
       throw InputError("--lr {}: give a positive number or auto", rate_);
     require(line, "safety", "--lr auto", false);

@@ -44,6 +44,12 @@ std::vector<double> parse_numbers(const std::string& name, const std::string& te
   return numbers;
 }
 
+double parse_number(const std::string& name, const std::string& text) {
+  const auto numbers = parse_numbers(name, text);
+  if (numbers.size() != 1) throw InputError("{} {}: give one number", name, text);
+  return numbers.front();
+}
+
 std::string in_one_line(const std::string& text) {
   constexpr std::size_t kMost = 4000;
   std::string line;

@@ -134,6 +134,10 @@ Source Source::stored(const std::string& paths) {
   return source;
 }
 
+std::optional<std::string> stored_kernel(const comm::Communicator& comm, const std::string& path) {
+  return text_of(io::Hdf5File::open(comm, path), "kernel");
+}
+
 Index Source::stored_size(const comm::Communicator& comm) const {
   const auto file = io::Hdf5File::open(comm, matrix_);
   const auto extents = stored_extents(file);

@@ -51,6 +51,12 @@ std::string contents_of(const comm::Communicator& comm, const gram::Source& kern
   return contents_of(comm, kernel.is_stored() ? kernel.matrix_path() : std::string());
 }
 
+std::string matrix_of(const comm::Communicator& comm, const gram::Source& kernel) {
+  if (!kernel.is_stored()) return "";
+  const auto text = gram::stored_kernel(comm, kernel.matrix_path());
+  return text.has_value() ? *text : contents_of(comm, kernel);
+}
+
 std::string contents_of_table(const comm::Communicator& comm, const std::string& g) {
   const std::string table = "table:";
   return contents_of(comm, g.starts_with(table) ? g.substr(table.size()) : std::string());

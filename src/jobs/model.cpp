@@ -197,6 +197,8 @@ RidgeModel read_parts(const io::Hdf5File& file) {
   }
   model.ridge = file.read_number("/ridge");
   if (model.ridge < 0) throw InputError("{}: /ridge is {}, negative", file.path(), model.ridge);
+  if (file.has_attribute("/", "matrix_kernel"))
+    model.matrix_kernel = file.text_attribute("/", "matrix_kernel");
   if (!file.has_attribute("/", "temperature")) return model;
   model.temperature = file.number_attribute("/", "temperature");  // infinite: equal probabilities
   if (!(*model.temperature > 0) || !model.preparation.one_hot)
@@ -274,6 +276,8 @@ RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& 
   model.alpha = best.alpha.copy();
   model.ridge = best.ridge;
   model.temperature = fit.temperature;
+  if (plan.kernel.is_stored())
+    model.matrix_kernel = gram::stored_kernel(best.alpha.comm(), plan.kernel.matrix_path());
   return model;
 }
 
@@ -287,6 +291,7 @@ void write(io::Hdf5File& file, const RidgeModel& model, bool reference) {
   file.write("/alpha", model.alpha);
   file.write("/ridge", std::vector<double>{model.ridge});
   file.attribute("/", "kernel", model.kernel.text());
+  if (model.matrix_kernel.has_value()) file.attribute("/", "matrix_kernel", *model.matrix_kernel);
   file.attribute("/", "n", model.n());
   file.attribute("/", "data_hash", hash_text(model.rows_hash));
   if (model.temperature.has_value()) file.attribute("/", "temperature", *model.temperature);
@@ -352,6 +357,12 @@ namespace {
 /// Lines on what the files of the kernel leave unverified. Collective.
 std::vector<std::string> verify(gram::Source& kernel, const RidgeModel& model,
                                 const data::Dataset& test) {
+  if (kernel.is_stored() && model.matrix_kernel.has_value() && !kernel.cross_path().empty()) {
+    const auto there = gram::stored_kernel(model.alpha.comm(), kernel.cross_path());
+    if (there.has_value() && *there != *model.matrix_kernel)
+      throw InputError("{}: holds entries of {}, but `model` {} was fitted with a matrix of {}",
+                       kernel.cross_path(), *there, model.file, *model.matrix_kernel);
+  }
   return kernel.verify_cross(
       model.alpha.comm(), identity_of("test", test),
       {fmt::format("the training rows ({})", model.preparation.train), model.rows_hash, model.n()});

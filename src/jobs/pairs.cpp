@@ -16,15 +16,13 @@ spectral::Expected expected_of(const gram::Source& kernel, const data::Dataset& 
                                const comm::Communicator& comm) {
   const bool of_file = kernel.is_stored() && rows.rows() == 0;
   return {kernel.text(), of_file ? kernel.stored_size(comm) : rows.rows(),
-          rows_hash(kernel, rows, comm)};
+          rows_hash(kernel, rows, comm), matrix_of(comm, kernel)};
 }
 
 /// Throws InputError where pairs in memory belong to another kernel or other rows. Local; the
 /// arguments are the same on every rank.
 void require_same(const spectral::Expected& of, const spectral::Expected& expected) {
-  if (of.kernel != expected.kernel)
-    throw InputError("the pairs in memory are the spectrum of {}, this job's kernel is {}",
-                     of.kernel, expected.kernel);
+  spectral::require_same_kernel("the pairs in memory", of, expected);
   if (of.n != expected.n)
     throw InputError("the pairs in memory have eigenvectors of n = {} points, this job has {}",
                      of.n, expected.n);

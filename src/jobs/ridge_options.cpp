@@ -67,8 +67,21 @@ void RidgeOptions::validate() const {
     throw InputError("`cg_tol` {}: give a number between 0 and 1", cg_tol);
   if (max_iterations < 1) throw InputError("`max_iterations` {}: give at least 1", max_iterations);
   spectrum.validate();
+  if (!spectrum.empty() && eigensolver != spectral::Method::automatic)
+    throw InputError("`eigensolver` {}: {} has the pairs already: leave one of them out",
+                     spectral::name(eigensolver), spectrum.text());
   checkpoints.validate();
   const auto asked = iterative_asked_by();
+  if (!asked.empty() && !spectrum.empty()) {
+    const bool M_of_pairs = preconditioner == Preconditioning::automatic ||
+                            preconditioner == Preconditioning::eigenpairs;
+    if (M_of_pairs && rank > 0)
+      throw InputError("`rank` {}: the preconditioner takes the pairs of {}: leave it out", rank,
+                       spectrum.text());
+    if (!M_of_pairs && !modified())
+      throw InputError("{}: serves neither `g` nor `preconditioner` {}: leave it out",
+                       spectrum.text(), name(preconditioner));
+  }
   if (solver == RidgeSolver::direct && !asked.empty()) {
     const auto direct =
         eigensolver == spectral::Method::automatic ? "cholesky" : spectral::name(eigensolver);
@@ -97,6 +110,10 @@ void RidgeOptions::validate(const data::Split& sets) const {
   if (train.outputs() == 0 || train.known_rows < train.rows())
     throw InputError("{} of {} training rows have targets, which all of them need",
                      train.outputs() == 0 ? 0 : train.known_rows, train.rows());
+  constexpr Index kFewest = 4;  // two on either side
+  if (choice == krr::RidgeCriterion::holdout && train.rows() < kFewest)
+    throw InputError("`choice` holdout: needs at least {} training rows, these are {}", kFewest,
+                     train.rows());
   if (transductive && !sets.test.has_value())
     throw InputError("`transductive`: needs test rows: give `test` or `split`");
   const Index n = train.rows() + (transductive ? sets.test->rows() : 0);

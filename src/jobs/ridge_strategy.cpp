@@ -313,6 +313,12 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   } else {
     result.strategy = choose(options, kernel, result.sizes, resources, stored);
   }
+  if (stored > 0 && stored < n && !result.strategy.iterative && !options.modified() &&
+      !options.choice.has_value())
+    throw InputError(
+        "{}: holds {} of {} eigenpairs, which a direct solver does not need without `g`: leave it "
+        "out, or give `solver` cg, whose preconditioner takes them",
+        options.spectrum.text(), stored, n);
   constexpr double kLeast = 16.0 * 1024 * 1024;
   const double room = resources.room(result.sizes);
   result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);

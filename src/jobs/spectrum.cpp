@@ -23,6 +23,10 @@ SpectrumEstimates estimate(const SpectrumPlan& plan, const gram::Operator& K, Mo
     auto options = plan.strategy.probes;
     options.progress = monitor.shares();
     e.trace = spectral::trace(K);
+    if (e.trace == 0)
+      throw InputError(
+          "`estimates`: are at a ridge relative to trace(K)/n, but K is zero: give inputs that "
+          "vary");
     return spectral::lanczos_quadrature(K, options);
   });
   e.ridge = *plan.options.estimates * e.trace / static_cast<double>(plan.n);
@@ -57,7 +61,8 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
   plan.stages.require_memory();
   require_new_checkpoint(grid.all(), plan.options.checkpoints);
   check_range(kernel, rows.inputs, monitor);
-  spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all())};
+  spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all()),
+                        matrix_of(grid.all(), kernel)};
   auto result = plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)
                                         : solve_directly<T>(plan, kernel, rows, grid, monitor);
   result.of = std::move(of);

@@ -302,7 +302,9 @@ Index count_given_pairs(const TrainingOptions& options, Index n, const comm::Com
   if (given > 0 && needed > given)  // read() says what is missing at 0
     throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}{}",
                      options.spectrum.text(), given, needed, given,
-                     options.directions.empty() ? "" : " and `directions` up to that");
+                     options.directions.empty() || options.default_directions
+                         ? ""
+                         : " and `directions` up to that");
   return given;
 }
 

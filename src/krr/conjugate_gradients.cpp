@@ -283,10 +283,11 @@ class Run {
     const bool stuck = no_progress();
     std::string why;
     if (rounding_ || (stuck && largest(residuals_) < 100 * attainable())) {
+      const double more = round_up(2 * largest(residuals_));
       why = fmt::format(
           "rounding in the products with K does not allow less at a ridge of {:.3g} (about {:.1e} "
-          "is to be expected); give a larger ridge, or `tolerance` {:.1g}",
-          gamma_, attainable(), round_up(2 * largest(residuals_)));
+          "is to be expected); give a larger ridge{}",
+          gamma_, attainable(), more < 1 ? fmt::format(", or `tolerance` {:.1g}", more) : "");
     } else if (now >= options_.max_iterations) {
       why = fmt::format("the iteration limit is reached{}", outlook());
     } else if (stuck) {

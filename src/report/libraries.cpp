@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string_view>
 #include <vector>
 
@@ -40,6 +41,21 @@ bool decides(std::string_view variable) {
 }
 
 }  // namespace
+
+std::string blas_advice(const nlohmann::ordered_json& libraries) {
+  const auto blas = text(libraries, "blas"), kernel = text(libraries, "blas_kernel");
+  const auto widest = widest_instructions();
+  if (widest == Instructions::baseline || std::getenv("OPENBLAS_CORETYPE") != nullptr) return "";
+  for (const char* old : {"Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Generic"})
+    if (blas.starts_with("OpenBLAS") && kernel == old)
+      return fmt::format(
+          "{} does not know this processor and takes its {} kernels, without AVX: set "
+          "OPENBLAS_CORETYPE={} in the environment of all ranks; products are then several times "
+          "as "
+          "fast",
+          blas, kernel, widest == Instructions::avx512 ? "SkylakeX" : "Haswell");
+  return "";
+}
 
 std::vector<comm::Fact> environment() {
   std::vector<comm::Fact> facts;

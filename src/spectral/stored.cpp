@@ -30,6 +30,17 @@ void write(io::Hdf5File& file, const Expected& of) {
   file.attribute("/", "kernel", of.kernel);
   file.attribute("/", "n", of.n);
   file.attribute("/", "data_hash", hash_attribute(of.data_hash));
+  if (!of.matrix.empty()) file.attribute("/", "kernel_matrix", of.matrix);
+}
+
+void require_same_kernel(const std::string& where, const Expected& of, const Expected& expected) {
+  const bool of_matrices = !of.matrix.empty() && !expected.matrix.empty();
+  if (of_matrices && of.matrix != expected.matrix)
+    throw InputError("{}: the spectrum of another matrix than {} holds now ({}, now {})", where,
+                     expected.kernel, of.matrix, expected.matrix);
+  if (!of_matrices && of.kernel != expected.kernel)
+    throw InputError("{}: the spectrum of {}, this job's kernel is {}", where, of.kernel,
+                     expected.kernel);
 }
 
 template <class T>
@@ -54,10 +65,10 @@ Eigenpairs<T> read(const io::Hdf5File& file, const Expected& expected,
     if (!file.contains(dataset))
       throw InputError("{}: has no {}: give a result of mercer-spectrum without `values_only`",
                        file.path(), dataset);
-  const auto kernel = file.text_attribute("/", "kernel");
-  if (kernel != expected.kernel)
-    throw InputError("{}: holds the spectrum of {}, this job's kernel is {}", file.path(), kernel,
-                     expected.kernel);
+  Expected there{.kernel = file.text_attribute("/", "kernel")};
+  if (file.has_attribute("/", "kernel_matrix"))
+    there.matrix = file.text_attribute("/", "kernel_matrix");
+  require_same_kernel(file.path(), there, expected);
   const auto extents = file.extents("/eigenvectors");
   if (extents.size() != 2 || extents[0] != expected.n)
     throw InputError("{}: holds eigenvectors of n = {} points, this job has {}", file.path(),

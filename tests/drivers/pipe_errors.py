@@ -116,6 +116,7 @@ class Errors(PipeTest):
     def test_options_and_names(self):
         self.spectrum(["--colour"], CIRCLE, "--colour", "red")
         self.spectrum(["--top"], CIRCLE, "--top", "many")
+        self.spectrum(["--top", "at least 1"], CIRCLE, "--top", "-1", ranks=0)
         self.spectrum(["swish"], CIRCLE, "--activation", "swish")
         self.spectrum(["conv"], CIRCLE, "--arch", "conv(3,8) relu flatten dense")
         self.spectrum(["rleu"], CIRCLE, "--arch", "dense rleu dense")

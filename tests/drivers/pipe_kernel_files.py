@@ -80,6 +80,41 @@ class KernelFiles(PipeTest):
         self.refuse(["C.h5"], *self.fit(self.files("C.h5", "K.h5")))
         self.refuse(["CROSS.h5"], *self.fit(self.files("K.h5")))
 
+    def test_pairs_belong_to_the_contents_of_a_matrix_and_not_to_its_name(self):
+        self.kernel("K.h5", "X.npy")
+        self.succeed("mercer-spectrum", "--kernel", self.files("K.h5"), "--data", "npy:" + self.path("X.npy"), "--out", self.path("S.h5"))
+        given = ["--spectrum", self.path("S.h5"), "--top", "20"]
+        train = ["mercer-train", "--train", self.train, "--arch", "dense(8) relu dense(1)", "--steps", "1"]
+        shutil.copy(self.path("K.h5"), self.path("copy.h5"))
+        for name in ("K.h5", "copy.h5"):
+            self.kernel("C.h5", "Z.npy", "X.npy")
+            self.succeed(*self.fit(self.files(name, "C.h5")), *given)
+            self.succeed(*train, "--kernel", self.files(name), *given)
+        self.kernel("K.h5", "X.npy", None, "--bias-std", "0.5")
+        self.kernel("C.h5", "Z.npy", "X.npy", "--bias-std", "0.5")
+        for job in (self.fit(self.files("K.h5", "C.h5")), [*train, "--kernel", self.files("K.h5")]):
+            self.refuse(["S.h5", "another matrix", "K.h5"], *job, *given)
+
+    def test_a_model_knows_the_kernel_of_its_matrix(self):
+        self.kernel("K.h5", "X.npy")
+        self.kernel("C.h5", "Z.npy", "X.npy")
+        self.succeed(*self.fit(self.files("K.h5", "C.h5")), "--out", self.path("R.h5"))
+        again = ["mercer-krr", "--model", self.path("R.h5"), "--test", self.test]
+        self.succeed(*again)
+        self.kernel("K.h5", "X.npy", None, "--bias-std", "0.5")
+        self.kernel("C.h5", "Z.npy", "X.npy", "--bias-std", "0.5")
+        self.refuse(["C.h5", "bias_std=0.5", "R.h5"], *again)
+        self.refuse(["C.h5", "bias_std=0.5", "R.h5"], *again, "--kernel", self.files("K.h5", "C.h5"))
+
+    def test_what_a_job_would_not_use_is_refused(self):
+        self.kernel("K.h5", "X.npy")
+        self.kernel("C.h5", "Z.npy", "X.npy")
+        spectrum = ["mercer-spectrum", "--kernel", self.files("K.h5")]
+        self.refuse(["--limit", "--data"], *spectrum, "--limit", "10", ranks=0)
+        self.refuse(["C.h5", "leave"], "mercer-spectrum", "--kernel", self.files("K.h5", "C.h5"), ranks=0)
+        self.refuse(["C.h5", "leave"], "mercer-train", "--train", self.train, "--arch", "dense(8) relu dense(1)", "--top", "5",
+                    "--kernel", self.files("K.h5", "C.h5"), ranks=0)
+
     def test_a_cross_matrix_of_another_kernel_is_refused(self):
         self.kernel("K.h5", "X.npy")
         self.kernel("C.h5", "Z.npy", "X.npy", "--bias-std", "0.5")

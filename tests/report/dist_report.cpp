@@ -13,7 +13,9 @@
 #include <vector>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/instructions.hpp"
 #include "mercer/base/timer.hpp"
+#include "mercer/report/libraries.hpp"
 #include "mercer/report/phases.hpp"
 #include "mercer/report/plot.hpp"
 #include "mercer/report/progress.hpp"
@@ -164,6 +166,18 @@ TEST_F(Report, WritesTheRootAttributesOfAResult) {
   const std::string started = in.text_attribute("/", "started");
   EXPECT_EQ(started.size(), 20u) << started;
   EXPECT_EQ(started.substr(0, 2), "20");
+}
+
+TEST_F(Report, SaysThatBlasDoesNotKnowAProcessorWithAvx) {
+  const bool asked = std::getenv("OPENBLAS_CORETYPE") != nullptr;
+  const auto advice =
+      report::blas_advice({{"blas", "OpenBLAS 0.3.21"}, {"blas_kernel", "Prescott"}});
+  if (asked || widest_instructions() == Instructions::baseline)
+    EXPECT_EQ(advice, "");
+  else
+    EXPECT_NE(advice.find("OPENBLAS_CORETYPE="), std::string::npos) << advice;
+  EXPECT_EQ(report::blas_advice({{"blas", "OpenBLAS 0.3.21"}, {"blas_kernel", "Haswell"}}), "");
+  EXPECT_EQ(report::blas_advice({{"blas", "BLIS"}, {"blas_kernel", "Prescott"}}), "");
 }
 
 TEST_F(Report, KeepsTheOldRecordWhereTheNewOneCannotBeWritten) {

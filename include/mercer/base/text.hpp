@@ -17,6 +17,8 @@ std::vector<std::string> words(const std::string& text, char separator = ',');
 /// "0.1,1e-3" -> numbers. Throws InputError, with `name` and the piece that is not a number, also
 /// where there is none.
 std::vector<double> parse_numbers(const std::string& name, const std::string& text);
+/// The same for one number. Throws InputError for several.
+double parse_number(const std::string& name, const std::string& text);
 
 /// `text` for a message, which may quote a user's file name or attribute: control characters are
 /// escaped, and all after the first 4000 bytes is cut off.

@@ -66,6 +66,10 @@ class Source {
                                       const Options& options);
 };
 
+/// The text of the kernel function whose values the file at `path` holds (its attribute `kernel`);
+/// empty where it does not say. Collective.
+std::optional<std::string> stored_kernel(const comm::Communicator& comm, const std::string& path);
+
 /// As the function of the same name for a kernel::Kernel. A stored matrix must be n x n with n =
 /// X.rows() (any n where X has no rows), finite, and symmetric to the rounding of its type (1e-10
 /// of its largest entry for float64, 1e-6 for float32); InputError otherwise. It is made symmetric

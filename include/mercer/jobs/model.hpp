@@ -23,6 +23,8 @@ struct RidgeModel {
   /// How to read the training rows again where the model refers to them; the SPEC is
   /// preparation.train.
   data::Options reading{};
+  /// Where the kernel is a matrix in a file: the kernel function whose values that held, if it said.
+  std::optional<std::string> matrix_kernel{};
   std::string file{};        ///< the file that it was read from, for messages
   std::string parameters{};  ///< file of the weights that a model of the first layout needs
 
@@ -33,7 +35,7 @@ struct RidgeModel {
 
 /// The model of the best fit, complete: the kernel of the plan, the prepared rows (`train.inputs`
 /// moves into it) and how they were read (Dataset::reading). Throws InputError where `train` is not
-/// the set of the fit. Local.
+/// the set of the fit. Collective.
 RidgeModel model_of(const RidgePlan& plan, const RidgeFit& fit, data::Dataset&& train,
                     data::Preparation preparation);
 

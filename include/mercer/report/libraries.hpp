@@ -21,6 +21,11 @@ std::string libraries_text(const nlohmann::ordered_json& libraries);
 /// The same in one line for a log: processor, tile loops, BLAS, ELPA, MPI.
 std::string libraries_line(const nlohmann::ordered_json& libraries);
 
+/// What to change where BLAS computes without AVX on a processor that has it, several times as
+/// slowly as it could: OpenBLAS takes its oldest kernels for a processor that is newer than itself.
+/// Empty where that is not so, or where OPENBLAS_CORETYPE asks for those kernels. Local.
+std::string blas_advice(const nlohmann::ordered_json& libraries);
+
 /// The environment variables that choose code paths in BLAS, ELPA and glibc, sorted by name. Local.
 std::vector<comm::Fact> environment();
 
