@@ -94,7 +94,7 @@ int finish(Session& session, bench::Json rows) {
 int gram(int argc, char** argv, const comm::Communicator& comm) {
   Index n = 8192, d = 784;
   BenchLine job("gram [options]", "Assembly of K beside p?syrk and dgemm.");
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   job.add()("n", po::value(&n)->default_value(n), "points")("d", po::value(&d)->default_value(d),
                                                             "their dimension");
   job.add_repeat(5);
@@ -117,7 +117,7 @@ int gram(int argc, char** argv, const comm::Communicator& comm) {
 int eig(int argc, char** argv, const comm::Communicator& comm) {
   std::string sizes = "2000,5000", fractions = "1,0.25,0.0333333";
   BenchLine job("eig [options]", "Every direct eigensolver beside the one that Mercer chooses.");
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   job.add()("sizes", po::value(&sizes)->default_value(sizes), "values of n")(
       "fractions", po::value(&fractions)->default_value(fractions), "values of k/n");
   job.add_repeat(5);
@@ -149,7 +149,7 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
   BenchLine job("krylov [options]",
                 "The top k eigenpairs by block Krylov beside the direct solvers.");
   job.line.add_data(options.preparation, options.data);
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   job.add()("sizes", po::value(&sizes)->default_value(sizes),
             "values of n: the first n rows of the set, or a synthetic set of n rows")(
       "fractions", po::value(&fractions)->default_value(fractions), "values of k/n")(
@@ -177,7 +177,7 @@ int products(int argc, char** argv, const comm::Communicator& comm) {
   bench::ProductBench options;
   BenchLine job("operator [options]",
                 "Products of K with a block of vectors, for every way of keeping K, beside dgemm.");
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   job.add()("n", po::value(&options.n)->default_value(8192), "points")(
       "d", po::value(&options.d)->default_value(784), "their dimension")(
       "block", po::value(&options.block)->default_value(64), "vectors in a block");
@@ -209,7 +209,7 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
                 "Iterations of block conjugate gradients for (K + gamma I) A = Y: plain, and "
                 "preconditioned.");
   job.line.add_data(preparation, data);
-  job.line.add_kernel();
+  job.line.add_kernel(1, true);
   job.add()("n", po::value(&n)->default_value(0), "the first n rows only; 0: all (as --limit)")(
       "ridge-relative", po::value(&options.ridge)->default_value(1e-3), "ridge over trace(K)/n")(
       "rank", po::value(&ranks)->default_value(ranks),
@@ -269,7 +269,7 @@ int train(const BenchLine& job, const std::vector<std::pair<std::string, Index>>
 int train(int argc, char** argv, const comm::Communicator& comm) {
   Index n = 8192, d = 784, top = 200;
   BenchLine job("train [options]", "A step of gradient descent, with S and without, beside sgemm.");
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   job.add()("n", po::value(&n)->default_value(n), "rows")("d", po::value(&d)->default_value(d),
                                                           "their dimension")(
       "top", po::value(&top)->default_value(top), "modes of S");
@@ -305,7 +305,7 @@ struct ForecastLine {
 
 void ForecastLine::add() {
   auto& o = options;
-  job.line.add_kernel(kDepth);
+  job.line.add_kernel(kDepth, true);
   auto add = job.line.group("Plan").add_options();
   add("n", po::value(&n)->value_name("N,...")->default_value(n), "rows");
   add("d", po::value(&o.d)->value_name("D")->default_value(784), "inputs of a row");

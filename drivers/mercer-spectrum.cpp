@@ -36,9 +36,8 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
       file.finish();
     });
   if (!job.common.plot.empty())
-    session.phase("plot", [&] {
-      session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals));
-    });
+    session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
+                               spectrum.pairs.residuals_exact));
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
   if (!spectrum.good())
     session.warn(fmt::format("the largest residual {:.2e} exceeds {:.2e}",

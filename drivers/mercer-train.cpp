@@ -168,7 +168,7 @@ int main(int argc, char** argv) {
         "follows K S instead of K and learns high frequencies as fast as low ones.\n"
         "--precision is that of the network; K and its eigenpairs are computed in double.");
     line.add_data(job.preparation, job.train, &job.test, true);
-    line.add_kernel();
+    line.add_kernel(1, true);
     job.add(line);
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;

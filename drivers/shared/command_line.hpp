@@ -61,8 +61,9 @@ class CommandLine {
   /// `supervised`: --train and --test; otherwise --data and, where not null, --data2.
   void add_data(data::Options& options, std::string& first, std::string* second = nullptr,
                 bool supervised = false);
-  /// `depth`: the default of --depth.
-  void add_kernel(Index depth = 1);
+  /// `depth`: the default of --depth. `network`: --arch and the options of layers describe a
+  /// network too, whatever the kernel.
+  void add_kernel(Index depth = 1, bool network = false);
   /// A group of the driver's own: bind variables with boost::program_options::value(&variable).
   boost::program_options::options_description& group(const std::string& title);
 
@@ -128,6 +129,7 @@ class CommandLine {
   CommonOptions* common_ = nullptr;
   data::Options* data_ = nullptr;
   Planning planning_ = Planning::one;
+  bool network_ = false;
   std::string precision_ = "double", memory_limit_;
   KernelOptions kernel_;
 };

@@ -11,7 +11,8 @@ namespace po = boost::program_options;
 
 namespace mercer::drivers {
 
-void CommandLine::add_kernel(Index depth) {
+void CommandLine::add_kernel(Index depth, bool network) {
+  network_ = network;
   auto add = group("Kernel").add_options();
   auto& k = kernel_;
   add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
@@ -45,8 +46,7 @@ void CommandLine::check_kernel() const {
   const bool radial = kind == "gaussian" || kind == "laplace";
   if (given("bandwidth") && !radial)
     throw InputError("--bandwidth: belongs to --kernel gaussian and laplace, not to {}", kind);
-  const bool network = program_ == "mercer-train" || program_ == "mercer-bench";
-  if (network || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
+  if (network_ || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
   for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std"})
     if (given(option))
       throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
@@ -118,7 +118,10 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   if (values_.count("parametrization") != 0)
     options.parametrization =
         net::parse_parametrization(values_["parametrization"].as<std::string>());
-  return gram::Source::function(kernel::make(options));
+  auto kernel = kernel::make(options);
+  if (const auto text = kernel->text(); kernel::parse(text)->text() != text)
+    throw RunError("--kernel {}: a model of it could not be read back from \"{}\"", k.kind, text);
+  return gram::Source::function(std::move(kernel));
 }
 
 net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) const {

@@ -19,15 +19,16 @@ void RidgeLine::add(CommandLine& line) {
       "of ridges whose scores differ by no more than rounding (cg: than the error of their "
       "estimates) the largest. holdout: chosen by the error on a tenth of the rows, held out of "
       "the fit, with cg. With a modified kernel the range is in trace(K_g)/n; loo estimates the "
-      "error of refitting without each row (with the S of all rows), gcv and holdout are those of "
-      "the fixed matrix K_g, whose spectrum is that of all rows");
+      "error of refitting without each row, S included; gcv and holdout are those of the fixed "
+      "matrix K_g, whose spectrum is that of all rows");
   add("ridge-relative", po::value(&ridge_relative_)->value_name("G[,...]"),
       "gamma = G trace(K)/n, of K before g");
   add("top", po::value(&o.top)->value_name("K")->default_value(-1, "n"),
       "how many eigenvalues g changes; where --top splits an eigenspace and g jumps there, all of "
       "that space");
   add("g", po::value(&o.g)->value_name("NAME|EXPR")->implicit_value("flat"),
-      "flat: lk, flat:c: c lk, identity: l, power:p: lk (l/lk)^p, inverse: 1, table:FILE, or an "
+      "flat: lk, flat:c: c lk, identity: l, power:p: lk (l/lk)^p, inverse: 1, table:FILE (lines "
+      "lambda,g: linear in log lambda between them, constant beyond), or an "
       "expression in l (lambda_i), lk (lambda_(K+1)), l1 (lambda_1), i, e.g. \"sqrt(l*lk)\"");
   add("predict", po::value(&predict_)->value_name("NAME")->default_value("inductive"),
       "inductive (Nystrom, any number of test rows) or transductive (the spectrum includes the "

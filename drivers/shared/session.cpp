@@ -118,12 +118,14 @@ void Session::check_checkpoint(const jobs::CheckpointOptions& checkpoints) const
 }
 
 void Session::draw(const std::vector<report::Plot>& panels) {
+  drawn_ = true;
   if (panels.empty())
     return warn(
         fmt::format(
             "--plot {}: there is nothing to draw: no spectrum, no test rows, only one ridge",
             options_.plot),
         true);
+  const jobs::Monitor::Phase scope(*this, "plot");
   try {
     report::write_picture(comm_, options_.plot, panels);
   } catch (const RunError& error) {
@@ -229,6 +231,8 @@ io::Hdf5File Session::create_result() {
 }
 
 int Session::finish(bool ok) {
+  if (!options_.plot.empty() && !drawn_)
+    warn(fmt::format("--plot {}: {} draws nothing here", options_.plot, record_.driver), true);
   record_.seconds = comm_.all_reduce(clock_.seconds(), comm::Op::max);
   record_.status = ok ? "ok" : "failed";
   const auto record = record_.json(phases_, comm_);

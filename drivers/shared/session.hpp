@@ -124,6 +124,7 @@ class Session final : public jobs::Monitor {
   report::Record record_;
   report::ProgressMode progress_mode_;
   bool quiet_;
+  bool drawn_ = false;  ///< draw() was called
   double baseline_ = 0;
   Timer clock_;
 };

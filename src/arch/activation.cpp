@@ -36,7 +36,10 @@ double second_moment(const Activation& rho) {
       const double sine = std::sin(rho.c);
       return a * a * (-std::expm1(-2 * b * b) / 2 + sine * sine * std::exp(-2 * b * b));
     }
-    default:
+    case Function::gelu:
+    case Function::tanh:
+    case Function::softplus:
+    case Function::sigmoid:
       break;
   }
   // The integrand is analytic in a strip of half-width pi/2 at least: the trapezoidal rule

@@ -170,7 +170,7 @@ std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
 }
 
 std::vector<report::Plot> picture(const std::vector<double>& values,
-                                  const std::vector<double>& residuals) {
+                                  const std::vector<double>& residuals, bool exact) {
   report::Series lambda{
       .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
   report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
@@ -190,7 +190,7 @@ std::vector<report::Plot> picture(const std::vector<double>& values,
                         .log_x = true,
                         .log_y = true,
                         .series = {lambda}};
-  report::Plot accuracy{.title = "Measured residuals",
+  report::Plot accuracy{.title = exact ? "Measured residuals" : "Residuals, estimated",
                         .x_label = "i",
                         .y_label = "|K v_i - lambda_i v_i| / lambda_1",
                         .log_x = true,

@@ -21,9 +21,10 @@ std::string ridges_text(const RidgeOptions& options) {
 
 std::string what_scores_estimate(const RidgeOptions& options) {
   if (!options.modified()) return "";
-  return "leave-one-out estimates the error of refitting without each row: alpha = S (K S + gamma "
-         "I)^-1 Y with the S of all rows; gcv and holdout are of the fixed matrix K_g, whose "
-         "spectrum is that of all rows";
+  return "leave-one-out estimates, from the S of all rows, the error of refitting without each "
+         "row, "
+         "S included; gcv and holdout are of the fixed matrix K_g, whose spectrum is that of all "
+         "rows";
 }
 
 msk::SpectrumMap spectrum_map(const RidgeOptions& options) {

@@ -90,10 +90,6 @@ class DirectFit {
                                                       msk::CutOptions options) {
     using Pairs = spectral::Eigenpairs<T>;
     auto stored = read<T>(options_.spectrum, kernel_, train_, grid_, plan_.nb, monitor_);
-    if (options_.choice.has_value() && stored.k() < n())
-      throw InputError(
-          "{}: holds {} of {} eigenpairs, but choosing the ridge by loo or gcv takes them all",
-          options_.spectrum.text(), stored.k(), n());
     if (!options_.modified() || options_.top < 0) options.top = stored.k();
     const msk::SolveOptions how{.most = stored.k(),
                                 .where = options_.spectrum.text() + " holds no more"};

@@ -224,9 +224,10 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   plan::Plan iterative(0, true);
   plan_iterative(iterative, options, strategy, sizes, reference);
   strategy.iterative = !fits || iterative.seconds() < direct.seconds();
-  strategy.reason = fmt::format(
-      "predicted: cg {}, direct {}{}", plan::format_seconds(iterative.seconds()),
-      plan::format_seconds(direct.seconds()), fits ? "" : ", which does not fit the memory");
+  strategy.reason =
+      fmt::format("predicted for the reference machine: cg {}, direct {}{}",
+                  plan::format_seconds(iterative.seconds()), plan::format_seconds(direct.seconds()),
+                  fits ? "" : ", which does not fit the memory");
   return strategy;
 }
 
@@ -313,12 +314,18 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   } else {
     result.strategy = choose(options, kernel, result.sizes, resources, stored);
   }
-  if (stored > 0 && stored < n && !result.strategy.iterative && !options.modified() &&
-      !options.choice.has_value())
-    throw InputError(
-        "{}: holds {} of {} eigenpairs, which a direct solver does not need without `g`: leave it "
-        "out, or give `solver` cg, whose preconditioner takes them",
-        options.spectrum.text(), stored, n);
+  if (stored > 0 && stored < n && !result.strategy.iterative) {
+    if (estimated(options))
+      throw InputError(
+          "{}: holds {} of {} eigenpairs, but a direct solver takes them all to compare ridges by "
+          "leave-one-out errors: give one ridge, `solver` cg, or all pairs",
+          options.spectrum.text(), stored, n);
+    if (!options.modified())
+      throw InputError(
+          "{}: holds {} of {} eigenpairs, which a direct solver does not need without `g`: leave "
+          "it out, or give `solver` cg, whose preconditioner takes them",
+          options.spectrum.text(), stored, n);
+  }
   constexpr double kLeast = 16.0 * 1024 * 1024;
   const double room = resources.room(result.sizes);
   result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);

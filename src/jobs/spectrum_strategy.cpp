@@ -116,9 +116,9 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
                            plan::krylov(reference, sizes, op, strategy.run).seconds;
   strategy.iterative = !fits || iterative < direct;
   strategy.reason =
-      fmt::format("auto: predicted krylov {}, {} {}{}", plan::format_seconds(iterative),
-                  spectral::name(strategy.direct), plan::format_seconds(direct),
-                  fits ? "" : ", which does not fit the memory");
+      fmt::format("auto: predicted for the reference machine: krylov {}, {} {}{}",
+                  plan::format_seconds(iterative), spectral::name(strategy.direct),
+                  plan::format_seconds(direct), fits ? "" : ", which does not fit the memory");
   return strategy;
 }
 

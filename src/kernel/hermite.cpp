@@ -18,9 +18,14 @@ double core(arch::Function function, double x) {
       return 0.5 * std::tanh(0.5 * x);
     case arch::Function::softplus:
       return 0.5 * std::fabs(x) + std::log1p(std::exp(-std::fabs(x)));
-    default:
-      return std::tanh(x);
+    case arch::Function::tanh:
+    case arch::Function::rectifier:  // these have closed forms
+    case arch::Function::erf:
+    case arch::Function::gelu:
+    case arch::Function::sin:
+      break;
   }
+  return std::tanh(x);
 }
 
 /// Terms of the expansion, and quadrature nodes for its coefficients. rho(s g) is analytic in a

@@ -33,9 +33,13 @@ double slope(const arch::Activation& rho, double x) {
       return x < 0 ? tail / (1 + tail) : 1 / (1 + tail);
     case arch::Function::sigmoid:
       return tail / ((1 + tail) * (1 + tail));
-    default:
-      return 0;  // closed forms
+    case arch::Function::rectifier:  // these have closed forms
+    case arch::Function::erf:
+    case arch::Function::gelu:
+    case arch::Function::sin:
+      break;
   }
+  return 0;
 }
 
 /// E[f(m + s g)], g ~ N(0, 1), for an f that is smooth except for a step of width 1 at 0.
@@ -115,9 +119,12 @@ Dual dual_of(const arch::Activation& rho, Real qx, Real K, Real qz) {
       return {a * a * (odd + sine * sine * second),
               a * a * B / 2 * (first + (1 - 2 * sine * sine) * second)};
     }
-    default:
-      return quadrature(rho, qx, K, qz, rest);
+    case arch::Function::tanh:
+    case arch::Function::softplus:
+    case arch::Function::sigmoid:
+      break;
   }
+  return quadrature(rho, qx, K, qz, rest);
 }
 
 /// E[rho(u)], u ~ N(0, q).
@@ -133,7 +140,8 @@ Real mean_of(const arch::Activation& rho, Real q) {
     case arch::Function::erf:
     case arch::Function::tanh:
       return 0;
-    default:
+    case arch::Function::softplus:
+    case arch::Function::sigmoid:
       break;
   }
   Real sum = 0;

@@ -335,9 +335,13 @@ std::unique_ptr<Step> smooth_step(const Activation& rho, bool accurate) {
       return std::make_unique<GeluStep>(rho, accurate);
     case Function::sin:
       return std::make_unique<SinStep>(rho, accurate);
-    default:
-      return std::make_unique<SeriesStep>(rho, accurate);
+    case Function::rectifier:  // steps.cpp has it
+    case Function::tanh:
+    case Function::softplus:
+    case Function::sigmoid:
+      break;
   }
+  return std::make_unique<SeriesStep>(rho, accurate);
 }
 
 }  // namespace mercer::kernel

@@ -172,9 +172,12 @@ bool has_mean(const arch::Activation& rho) {
     case arch::Function::erf:
     case arch::Function::tanh:
       return false;
-    default:
-      return true;
+    case arch::Function::gelu:
+    case arch::Function::softplus:
+    case arch::Function::sigmoid:
+      break;
   }
+  return true;
 }
 
 /// Whether the units have a mean after these layers.

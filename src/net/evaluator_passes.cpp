@@ -16,8 +16,7 @@ constexpr Index kLowest = 16;      ///< least rows of a piece
 
 template <class T>
 Rho<T> plain(const arch::Activation& rho) {
-  return {static_cast<int>(rho.function), static_cast<T>(rho.a), static_cast<T>(rho.b),
-          static_cast<T>(rho.c)};
+  return {rho.function, static_cast<T>(rho.a), static_cast<T>(rho.b), static_cast<T>(rho.c)};
 }
 
 /// The slopes from entry `at` on.

@@ -5,12 +5,14 @@
 
 #include <cstdint>
 
+#include "mercer/arch/function.hpp"
+
 namespace mercer::net {
 
-/// rho of an activation, as arch::Activation has it; `function` is arch::Function's number.
+/// rho of an activation, as arch::Activation has it.
 template <class T>
 struct Rho {
-  int function;
+  arch::Function function;
   T a, b, c;
 };
 

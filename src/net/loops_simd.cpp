@@ -150,19 +150,19 @@ void activate(const Rho<T>& rho, Size rows, Size cols, const T* z, const T* bias
               T* slope) {
   const auto with = [&](auto f) { passes(f, rows, cols, z, bias, scale, out, slope); };
   switch (rho.function) {
-    case 0:
+    case arch::Function::rectifier:
       return with(Rectifier<T>{rho.a, rho.b});
-    case 1:
+    case arch::Function::erf:
       return with(Erf<T>{rho.a, rho.b});
-    case 2:
+    case arch::Function::gelu:
       return with(Gelu<T>{});
-    case 3:
+    case arch::Function::sin:
       return with(Sin<T>{rho.a, rho.b, rho.c});
-    case 4:
+    case arch::Function::tanh:
       return with(Tanh<T>{});
-    case 5:
+    case arch::Function::softplus:
       return with(Softplus<T>{});
-    default:
+    case arch::Function::sigmoid:
       return with(Sigmoid<T>{});
   }
 }

@@ -74,7 +74,12 @@ std::string heat_map_commands(const Plot& plot) {
                     "set xtics {} {}noenhanced\n"
                     "set ytics {} noenhanced\n"
                     "set size square\n"
-                    "plot [-0.5:{}] [{}:-0.5] {}\n"
+                    // Ranges of the plot command would leave those of a logarithmic panel before.
+                    "set xrange [-0.5:{}]\n"
+                    "set yrange [{}:-0.5]\n"
+                    "plot {}\n"
+                    "set xrange [*:*]\n"
+                    "set yrange [*:*]\n"
                     "set size nosquare\n"
                     "set xtics norotate autofreq enhanced\n"
                     "set ytics autofreq enhanced\n"

@@ -123,8 +123,9 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
       choice = large ? "least memory within 25 % of the fastest" : "least memory among the fastest";
     }
   }
-  best.reason = fmt::format("{}, predicted: {} ({} ELPA kernels){}", choice, figures,
-                            build.generic_kernels ? "generic" : "vectorised", left_out);
+  best.reason =
+      fmt::format("{}, predicted for the reference machine: {} ({} ELPA kernels){}", choice,
+                  figures, build.generic_kernels ? "generic" : "vectorised", left_out);
   return best;
 }
 

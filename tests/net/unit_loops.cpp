@@ -71,8 +71,8 @@ TYPED_TEST(ElementPasses, GiveEveryActivationAndItsDerivative) {
       for (const bool biased : {false, true})
         for (const bool sloped : {false, true}) {
           const Index rows = 19, cols = 70;
-          const Rho<T> plain{static_cast<int>(rho.function), static_cast<T>(rho.a),
-                             static_cast<T>(rho.b), static_cast<T>(rho.c)};
+          const Rho<T> plain{rho.function, static_cast<T>(rho.a), static_cast<T>(rho.b),
+                             static_cast<T>(rho.c)};
           std::vector<T> z(rows * cols), bias(rows), out(rows * cols, nan), slope(rows * cols, nan);
           for (std::size_t k = 0; k < z.size(); ++k)  // -6 ... 6, 0 included
             z[k] = static_cast<T>(12.0 * static_cast<double>(k) / (rows * cols - 1) - 6);

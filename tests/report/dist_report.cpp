@@ -310,6 +310,17 @@ TEST_F(Report, DrawsCountsOfClassesWithTheirNames) {
   for (const char* text :
        {"Counts", "predicted", "true", ">12345<", ">67<", ">0<", "it's", "b_{1}", "Curve"})
     EXPECT_NE(svg.find(text), std::string::npos) << text;
+  // As many cells behind a logarithmic panel, whose ranges must not clip them.
+  const auto cells = [&](const std::vector<report::Plot>& panels) {
+    report::write_picture(world, file("o.svg"), panels);
+    const std::string drawn = read(file("o.svg"));
+    int count = 0;
+    for (auto at = drawn.find("<polygon"); at != std::string::npos;
+         at = drawn.find("<polygon", at + 1))
+      ++count;
+    return count;
+  };
+  EXPECT_EQ(cells({curve, counts}), cells({counts, curve}));
   counts.cells.assign(60, std::vector<double>(60, 1));
   counts.names.assign(60, "a name that is longer than a tic can be");
   report::write_picture(world, file("d.svg"), {counts});

@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "mercer/arch/function.hpp"
 #include "mercer/base/index.hpp"
 
 namespace mercer::arch {
@@ -18,8 +19,6 @@ struct Dense {
 /// b ~ N(0, 1) (Jacot, Gabriel and Hongler 2018). standard: z = W a + b, entries of W ~ N(0,
 /// sigma_w^2/fan_in), of b ~ N(0, sigma_b^2).
 enum class Parametrization { ntk, standard };
-
-enum class Function { rectifier, erf, gelu, sin, tanh, softplus, sigmoid };
 
 /// An activation. `rectifier` is a min(x, 0) + b max(x, 0): relu (0, 1), leaky_relu(alpha) =
 /// (alpha, 1), abrelu(a, b). `erf`: a erf(b x), default (1, 1). `sin`: a sin(b x + c). gelu: x

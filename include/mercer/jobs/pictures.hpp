@@ -13,7 +13,7 @@ namespace mercer::jobs {
 
 /// Eigenvalues lambda_i and residuals against i. Local.
 std::vector<report::Plot> picture(const std::vector<double>& values,
-                                  const std::vector<double>& residuals);
+                                  const std::vector<double>& residuals, bool exact);
 
 /// The panels for which there are data: the spectrum and g on it, the errors against the ridge, and
 /// the confusion matrix or the predictions against the targets. `spectrum` may be empty; `test` is
