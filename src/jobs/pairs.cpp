@@ -64,11 +64,13 @@ std::string GivenPairs::text() const {
   return known != nullptr ? "`spectrum` in memory" : "`spectrum` " + file;
 }
 
-Index GivenPairs::count(const comm::Communicator& comm) const {
-  if (known != nullptr) return known->pairs.vectors.cols();
+Index GivenPairs::count(const comm::Communicator& comm, Index n) const {
+  if (known != nullptr) return known->of.n == n ? known->pairs.vectors.cols() : 0;
   if (file.empty()) return 0;
   const auto pairs = io::Hdf5File::open(comm, file, io::Origin::mercer);
-  return pairs.contains("/eigenvectors") ? pairs.extents("/eigenvectors").back() : 0;
+  if (!pairs.contains("/eigenvectors")) return 0;
+  const auto extents = pairs.extents("/eigenvectors");
+  return extents.front() == n ? extents.back() : 0;
 }
 
 std::string GivenPairs::contents(const comm::Communicator& comm) const {

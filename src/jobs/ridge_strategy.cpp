@@ -262,8 +262,8 @@ CheckpointIdentity identity(const RidgeOptions& options, const gram::Source& ker
 }
 
 /// Number of pairs in options.spectrum. Throws InputError where g acts on more. Collective.
-Index count_given_pairs(const RidgeOptions& options, const comm::Communicator& comm) {
-  const Index given = options.spectrum.count(comm);
+Index count_given_pairs(const RidgeOptions& options, Index n, const comm::Communicator& comm) {
+  const Index given = options.spectrum.count(comm, n);
   if (given > 0 && options.modified() && options.top > given)  // read() says what is missing at 0
     throw InputError(
         "`top` {}: {} holds {} eigenpairs: give `top` {} or less, or pairs of more eigenvalues",
@@ -306,7 +306,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
                   .kernel = gram::kernel_of(result.kernel)};
   if (options.checkpoints.asked())
     result.identity = identity(options, kernel, sets.train, resources, comm);
-  const Index stored = count_given_pairs(options, comm);
+  const Index stored = count_given_pairs(options, n, comm);
   if (options.checkpoints.resume) {
     Monitor silent;
     const auto file = Checkpoints(options.checkpoints, comm, silent, result.identity).open();

@@ -298,7 +298,7 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
 /// Number of pairs in options.spectrum; 0 where there are none. Throws InputError where S or the
 /// directions need more. Collective.
 Index count_given_pairs(const TrainingOptions& options, Index n, const comm::Communicator& comm) {
-  const Index given = options.spectrum.count(comm), needed = row_sets(options, n).k;
+  const Index given = options.spectrum.count(comm, n), needed = row_sets(options, n).k;
   if (given > 0 && needed > given)  // read() says what is missing at 0
     throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}{}",
                      options.spectrum.text(), given, needed, given,

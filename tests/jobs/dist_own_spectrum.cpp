@@ -186,7 +186,7 @@ TEST_F(OwnSpectrum, IsGivenToAJobFromAFileAndFromMemoryAlike) {
   EXPECT_EQ(input_error([&] { GivenPairs{.file = "S.h5", .known = known}.validate(); }),
             "`spectrum` S.h5: give a file or pairs in memory, not both");
   for (const GivenPairs& pairs : {GivenPairs{.file = file}, GivenPairs{.known = known}}) {
-    EXPECT_EQ(pairs.count(half), k);
+    EXPECT_EQ(pairs.count(half, n), k);
     EXPECT_EQ(pairs.contents(half), pairs.contents(half));
     const auto refusal = [&](const gram::Source& source, const data::Dataset& of) {
       return input_error([&] { jobs::read<float>(pairs, source, of, grid, 8, silent); });

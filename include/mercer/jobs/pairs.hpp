@@ -39,8 +39,9 @@ struct GivenPairs {
   bool empty() const { return file.empty() && known == nullptr; }
   /// For messages: "`spectrum` S.h5" or "`spectrum` in memory". Local.
   std::string text() const;
-  /// Number of pairs; 0 where there are none, or no eigenvectors. Collective.
-  Index count(const comm::Communicator& comm) const;
+  /// Number of pairs; 0 where there are none, no eigenvectors, or some of another number of rows
+  /// than n: read() says what is wrong. Collective.
+  Index count(const comm::Communicator& comm, Index n) const;
   /// What identifies the pairs in a checkpoint: size and checksum of the file, or a hash of values
   /// and vectors; "none". Collective.
   std::string contents(const comm::Communicator& comm) const;
