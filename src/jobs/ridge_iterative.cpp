@@ -173,7 +173,8 @@ class IterativeFit {
   void choose_ridge(const gram::Operator& K, const krr::LowRankPreconditioner& M, RidgeFit& fit) {
     using Edge = krr::RidgeSelection::Edge;
     const Monitor::Phase scope(monitor_, "choose");
-    monitor_.line(fmt::format("\n{:>14}  {:>14}  {:>10}  {:>10}", "ridge tried",
+    monitor_.line("\nscores of the prepared targets (standardised or one-hot, where they are)");
+    monitor_.line(fmt::format("{:>14}  {:>14}  {:>10}  {:>10}", "ridge tried",
                               name(*options_.choice), "error", "iterations"));
     krr::RidgeEstimateOptions options;
     options.done = [&](const krr::RidgeScore& s) {
