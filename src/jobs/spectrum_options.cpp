@@ -36,7 +36,7 @@ void SpectrumOptions::validate() const {
   if (single && tolerance.has_value() && !(limit >= kSingle))
     throw InputError(
         "`tolerance` {}: vectors in single precision have residuals of {:.1e} lambda_1 at best: "
-        "leave `tolerance` out to accept rounding errors, or compute in double precision",
+        "leave `tolerance` out to accept rounding errors, or leave `single` out",
         limit, kSingle);
   const std::pair<const char*, bool> of_krylov[] = {
       {"storage", storage != gram::Storage::automatic},

@@ -50,7 +50,7 @@ std::string blas_advice(const nlohmann::ordered_json& libraries) {
     if (blas.starts_with("OpenBLAS") && kernel == old)
       return fmt::format(
           "{} does not know this processor and takes its {} kernels, without AVX: set "
-          "OPENBLAS_CORETYPE={} in the environment of all ranks; products are then several times "
+          "OPENBLAS_CORETYPE={} in the environment of every rank; products are then several times "
           "as "
           "fast",
           blas, kernel, widest == Instructions::avx512 ? "SkylakeX" : "Haswell");

@@ -155,7 +155,7 @@ class Spectrum(PipeTest):
 
     def test_a_tolerance_below_single_precision_is_refused_before_the_work(self):
         for tol in ("1e-10", "1e-8"):
-            self.refuse(["--tol", "1.2e-07", "--precision double"], "mercer-spectrum", "--data", CIRCLE, "--precision",
+            self.refuse(["--tol", "1.2e-07", "leave --precision single out"], "mercer-spectrum", "--data", CIRCLE, "--precision",
                         "single", "--tol", tol)
         self.succeed("mercer-spectrum", "--data", CIRCLE, "--precision", "single", "--tol", "1e-5", "--top", 5)
 
