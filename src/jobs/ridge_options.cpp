@@ -67,9 +67,6 @@ void RidgeOptions::validate() const {
     throw InputError("`cg_tol` {}: give a number between 0 and 1", cg_tol);
   if (max_iterations < 1) throw InputError("`max_iterations` {}: give at least 1", max_iterations);
   spectrum.validate();
-  if (!spectrum.empty() && eigensolver != spectral::Method::automatic)
-    throw InputError("`eigensolver` {}: {} has the pairs already: leave one of them out",
-                     spectral::name(eigensolver), spectrum.text());
   checkpoints.validate();
   const auto asked = iterative_asked_by();
   if (!asked.empty() && !spectrum.empty()) {

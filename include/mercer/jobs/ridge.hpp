@@ -40,7 +40,7 @@ struct RidgeOptions {
   bool single = false;        ///< K of the direct solvers in single precision
 
   RidgeSolver solver = RidgeSolver::automatic;
-  /// For pairs of an assembled K. A named one asks for the direct solver.
+  /// For pairs of an assembled K, where they are not given. A named one asks for the direct solver.
   spectral::Method eigensolver = spectral::Method::automatic;
   GivenPairs spectrum{};  ///< pairs of the same rows and kernel
 
