@@ -117,6 +117,7 @@ class Errors(PipeTest):
         self.spectrum(["--colour"], CIRCLE, "--colour", "red")
         self.spectrum(["--top"], CIRCLE, "--top", "many")
         self.spectrum(["--top", "at least 1"], CIRCLE, "--top", "-1", ranks=0)
+        self.refuse(["--lr 0.1,0.2", "one number"], "mercer-train", "--train", CIRCLE, "--arch", "dense(8) relu dense(1)", "--lr", "0.1,0.2", ranks=0)
         self.spectrum(["swish"], CIRCLE, "--activation", "swish")
         self.spectrum(["conv"], CIRCLE, "--arch", "conv(3,8) relu flatten dense")
         self.spectrum(["rleu"], CIRCLE, "--arch", "dense rleu dense")

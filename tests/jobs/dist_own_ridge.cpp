@@ -186,6 +186,18 @@ TEST_F(OwnRidge, CountsTheFlopsOfTheRidgesThatItScored) {
   EXPECT_NEAR(scored / each, std::round(scored / each), 1e-9 * fitted / each);
 }
 
+TEST_F(OwnRidge, IsExactWhereAllTargetsAreZero) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  const auto zeros = test::row_block(comm, n, c, [](Index, Index) { return 0.0; });
+  const auto split = data::split_of(data::of_rows(points(0, n), zeros.copy()));
+  const auto plan = planned({.ridges = {1e-2}}, split, grid);
+  const auto fit = jobs::fit(plan, split, grid, silent);
+  const auto check = jobs::check(plan, fit, split.train, grid, silent);
+  EXPECT_EQ(check.error, 0);
+  EXPECT_TRUE(check.good());
+}
+
 TEST_F(OwnRidge, TakesAFlatSpectrumWhereOnlyItsNumberOfPairsIsGiven) {
   if (!comm.valid()) return;
   const dist::ProcessGrid grid(comm);

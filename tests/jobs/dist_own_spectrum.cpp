@@ -161,6 +161,13 @@ TEST_F(OwnSpectrum, IsTakenByARidgeRegression) {
     }
     EXPECT_EQ(alphas[0], alphas[1]);
   }
+  // Leave-one-out errors of several ridges take all pairs, and plain ridge regression takes none.
+  for (const auto& ridges : {std::vector<double>{0.1, 0.2}, {0.1}}) {
+    RidgeOptions options{.ridges = ridges, .spectrum = {.file = file}};
+    const auto plan = [&] { jobs::plan(options, kernel, split, Resources::of(grid), half); };
+    EXPECT_NE(input_error(plan).find(fmt::format("holds {} of {} eigenpairs", k, n)),
+              std::string::npos);
+  }
 }
 
 TEST_F(OwnSpectrum, IsGivenToAJobFromAFileAndFromMemoryAlike) {
