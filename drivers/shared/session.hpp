@@ -65,8 +65,8 @@ class Session final : public jobs::Monitor {
   jobs::Resources resources(Machine machine) const;
   /// The machine rates of the plan's times. With --dry-run they are measured (about two seconds),
   /// or those of --machine (entries are measured where the file has another kernel's), with the
-  /// network of --latency and --network-bandwidth; without --dry-run those of --machine, else the reference machine's, for
-  /// then no times are shown. Collective.
+  /// network of --latency and --network-bandwidth. Without --dry-run those of --machine, else the
+  /// reference machine's, because no times are shown then. Collective.
   Machine machine(const gram::Source& kernel, Index d);
   /// The same without a kernel.
   Machine machine();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "operators.hpp"
+#include "support/errors.hpp"
 #include "support/grids.hpp"
 
 namespace mercer::test {
@@ -124,22 +125,12 @@ TEST(KernelOperator, TakesTheStorageThatFitsAndKeepsToTheMemory) {
   EXPECT_EQ(taken[2], Storage::mixed);
 }
 
-template <class E, class F>
-std::string error_of(F&& call) {
-  try {
-    call();
-  } catch (const E& e) {
-    return e.what();
-  }
-  return "";
-}
-
 TEST(KernelOperator, SaysWhatWouldFitWhereTheMemoryIsTooSmall) {
   const auto world = comm::Communicator::world();
   const dist::ProcessGrid grid(world);
   const auto X = inputs(world, 300);
   const auto refused = [&](Storage storage, double memory) {
-    return error_of<MemoryError>([&] {
+    return error<MemoryError>([&] {
       const KernelOperator A(*gaussian(), X, grid, {.storage = storage, .memory_bytes = memory});
     });
   };
@@ -149,7 +140,7 @@ TEST(KernelOperator, SaysWhatWouldFitWhereTheMemoryIsTooSmall) {
   EXPECT_NE(stored.find("kept in double takes"), std::string::npos);
   EXPECT_NE(stored.find("mixed or none (from"), std::string::npos);
   EXPECT_EQ(refused(Storage::automatic, 1e9), "");
-  EXPECT_NE(error_of<InputError>([&] { gram::parse_storage("half"); }).find("\"half\""),
+  EXPECT_NE(error<InputError>([&] { gram::parse_storage("half"); }).find("\"half\""),
             std::string::npos);
   for (const Storage s :
        {Storage::automatic, Storage::in_double, Storage::in_single, Storage::none, Storage::mixed})

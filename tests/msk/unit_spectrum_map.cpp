@@ -9,6 +9,7 @@
 #include "mercer/base/error.hpp"
 #include "mercer/msk/spectrum_map.hpp"
 #include "support/compare.hpp"
+#include "support/errors.hpp"
 
 namespace mercer::msk {
 namespace {
@@ -18,16 +19,6 @@ using Positivity = SpectrumMap::Positivity;
 std::vector<double> g_of(const char* text, std::vector<double> lambda, double next,
                          bool all = false) {
   return SpectrumMap::parse(text).apply(lambda, next, all, Positivity::nonnegative).g;
-}
-
-template <class E = InputError, class F>
-std::string error_of(F&& call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 class TableFile {
@@ -118,10 +109,12 @@ TEST(SpectrumMap, BadTablesAreNamedWithTheirLine) {
       {"1,2\n3,1\n2,1\n", "strictly"}, {"1,nan\n", "line 1"},    {"0,1\n", "line 1"}};
   for (const auto& [content, expected] : cases) {
     const TableFile file(content);
-    const auto what = error_of([&] { SpectrumMap::parse(file.spec()); });
+    const auto what = test::error<InputError>([&] { SpectrumMap::parse(file.spec()); });
     EXPECT_NE(what.find(expected), std::string::npos) << content << " -> " << what;
   }
-  EXPECT_NE(error_of([] { SpectrumMap::parse("table:/nowhere/g.csv"); }).find("/nowhere/g.csv"),
+  EXPECT_NE(test::error<InputError>([] {
+              SpectrumMap::parse("table:/nowhere/g.csv");
+            }).find("/nowhere/g.csv"),
             std::string::npos);
 }
 
@@ -129,7 +122,7 @@ TEST(SpectrumMap, WhatDoesNotParseIsRefusedWithTheText) {
   for (const char* text :
        {"", "flt", "flat:x", "flat:", "flat:inf", "power", "power:nan", "table", "identity:2",
         "l +", "sqrt(l", "l, lk", "l = 2", "l = lk", "foo:3", "l ?", "\"text\"", "1e", "lambda"}) {
-    const auto what = error_of([&] { SpectrumMap::parse(text); });
+    const auto what = test::error<InputError>([&] { SpectrumMap::parse(text); });
     EXPECT_EQ(what.rfind("g ", 0), 0u) << text << " -> " << what;
     EXPECT_EQ(what.find('\n'), std::string::npos) << what;
     EXPECT_NE(what.find(text), std::string::npos) << what;
@@ -139,7 +132,8 @@ TEST(SpectrumMap, WhatDoesNotParseIsRefusedWithTheText) {
 TEST(SpectrumMap, ValuesThatAreNotAllowedAreNamedWithTheirEigenvalue) {
   const std::vector<double> lambda{8, 4, 2};
   const auto refused = [&](const char* text, Positivity positivity) {
-    return error_of([&] { SpectrumMap::parse(text).apply(lambda, 1, false, positivity); });
+    return test::error<InputError>(
+        [&] { SpectrumMap::parse(text).apply(lambda, 1, false, positivity); });
   };
   for (auto positivity : {Positivity::nonnegative, Positivity::positive}) {
     EXPECT_NE(refused("l - 3", positivity).find("lambda_3"), std::string::npos);
@@ -150,7 +144,7 @@ TEST(SpectrumMap, ValuesThatAreNotAllowedAreNamedWithTheirEigenvalue) {
   EXPECT_NE(refused("flat:0", Positivity::positive).find("lambda_1"), std::string::npos);
   EXPECT_EQ(g_of("flat:0", lambda, 1), (std::vector<double>{0, 0, 0}));
   const std::vector<double> broken{8, test::kNaN};
-  EXPECT_NE(error_of<RunError>([&] {
+  EXPECT_NE(test::error<RunError>([&] {
               SpectrumMap::parse("flat").apply(broken, 1, false, Positivity::positive);
             }).find("eigenvalue 2"),
             std::string::npos);

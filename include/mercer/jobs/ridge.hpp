@@ -190,9 +190,9 @@ struct RidgeFit {
 /// from all eigenpairs; K in double or, with options.single, in single precision. Iterative: K as
 /// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
 /// of the ridge -> conjugate gradients. Phases: assemble, load, eigensolve, precondition, choose,
-/// solve. Throws InputError for a transductive plan or other training rows; MemoryError where the plan exceeds its limit
-/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where
-/// the monitor asks for it; otherwise as the solvers. Collective.
+/// solve. Throws InputError for a transductive plan or other training rows; MemoryError where the
+/// plan exceeds its limit (Plan::require_memory()); Error with the code `interrupted`, after writing
+/// a checkpoint, where the monitor asks for it; otherwise as the solvers. Collective.
 RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
              Monitor& monitor);
 
