@@ -118,7 +118,8 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   const auto& comm = session.comm();
   const auto sets =
       session.phase("load", [&] { return data::load(job.train, job.test, job.preparation, comm); });
-  const auto options = job.options.validated(sets.train.rows());
+  const Index given = job.options.spectrum.count(comm, sets.train.rows());
+  const auto options = job.options.validated(sets.train.rows(), given);
   const auto network = job.network(line, sets.train);
   auto w_0 = job.start<T>(network, comm);
   const auto kernel = jobs::training_kernel<T>(options, analytic, network, w_0);

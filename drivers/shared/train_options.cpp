@@ -78,7 +78,8 @@ void TrainLine::add_preconditioner(CommandLine& line) {
     "flat, flat:c, power:p, inverse (with top = n: S = K^-1), table:FILE, or an expression in l "
     "(lambda_i), lk (lambda_(k+1)), l1 (lambda_1), i; g > 0");
   s("spectrum", po::value(&options.spectrum.file)->value_name("S.h5"),
-    "eigenpairs of the same data and kernel, stored by mercer-spectrum");
+    "eigenpairs of the same data and kernel, stored by mercer-spectrum; --g acts on all of them "
+    "unless --top says less");
   s("solver", po::value(&solver_)->value_name("NAME")->default_value("auto"),
     "solver of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: "
     "from matrix-vector products, K is never assembled: right for few pairs and where K does not "

@@ -86,9 +86,10 @@ std::vector<Index> usual_directions(Index k) {
 
 }  // namespace
 
-TrainingOptions TrainingOptions::validated(Index n) const {
+TrainingOptions TrainingOptions::validated(Index n, Index given) const {
   validate();
   TrainingOptions options = *this;
+  if (options.top < 0 && given > 0) options.top = std::min(n, given);
   if (options.descent.batch > n)
     throw InputError("`batch` {}: there are n = {} training rows", options.descent.batch, n);
   const Index rows = options.blocks() ? n / ceil_div(n, options.descent.batch) : n;
@@ -295,17 +296,15 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
   return stage;
 }
 
-/// Number of pairs in options.spectrum; 0 where there are none. Throws InputError where S or the
-/// directions need more. Collective.
-Index count_given_pairs(const TrainingOptions& options, Index n, const comm::Communicator& comm) {
-  const Index given = options.spectrum.count(comm, n), needed = row_sets(options, n).k;
+/// Throws InputError where S or the directions need more pairs than the `given` ones. Local.
+void check_given_pairs(const TrainingOptions& options, Index n, Index given) {
+  const Index needed = row_sets(options, n).k;
   if (given > 0 && needed > given)  // read() says what is missing at 0
     throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}{}",
                      options.spectrum.text(), given, needed, given,
                      options.directions.empty() || options.default_directions
                          ? ""
                          : " and `directions` up to that");
-  return given;
 }
 
 /// Decides how the pairs are computed, and adds the stages. `given`: pairs in options.spectrum.
@@ -372,7 +371,8 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                   const Resources& resources, const comm::Communicator& comm, double load_seconds) {
   constexpr double kUsual = 1e9;
   check_fit(network, sets, w_0.size());
-  TrainingPlan plan{.options = asked.validated(sets.train.rows()),
+  const Index given = asked.spectrum.count(comm, sets.train.rows());
+  TrainingPlan plan{.options = asked.validated(sets.train.rows(), given),
                     .kernel = training_kernel<T>(asked, kernel, network, w_0),
                     .nb_asked = resources.nb,
                     .seed = resources.seed,
@@ -390,7 +390,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
         "`stochastic` block: takes K of the rows of each block, which needs a kernel function, not "
         "{}",
         plan.kernel.text());
-  const Index given = count_given_pairs(plan.options, sets.train.rows(), comm);
+  check_given_pairs(plan.options, sets.train.rows(), given);
   plan_stages<T>(plan, network, sets, w_0, given, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;
   const auto& o = plan.options.descent;

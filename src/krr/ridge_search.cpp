@@ -34,6 +34,20 @@ const RidgeScore* best_of(std::span<const RidgeScore> scores) {
     if (usable(s) && (!best || s.score < best->score)) best = &s;
   return best;
 }
+[[noreturn]] void refuse_all(std::span<const RidgeScore> scores) {
+  const auto [least, most] = std::minmax_element(
+      scores.begin(), scores.end(),
+      [](const RidgeScore& a, const RidgeScore& b) { return a.ridge < b.ridge; });
+  const auto range = fmt::format("{:.2e} ... {:.2e}", least->ridge, most->ridge);
+  if (!most->failure.empty())
+    throw RunError("none of the ridges tried, {}, has a score: {}", range, most->failure);
+  if (std::none_of(scores.begin(), scores.end(), [](const auto& s) { return s.converged; }))
+    throw RunError(
+        "conjugate gradients converged for none of the ridges tried, {}: allow more "
+        "`max_iterations`, a larger rank of the preconditioner or larger ridges",
+        range);
+  throw RunError("none of the ridges tried, {}, has a finite score", range);
+}
 bool certainly_worse(const RidgeScore& s, const RidgeScore& best) {
   return log_ratio(s, best) > 2 * RidgeEstimates::difference_error(s, best);
 }
@@ -149,7 +163,8 @@ RidgeScore RidgeEstimates::score(double ridge) {
       X = std::move(solution.X);
     }
     state_->keep(ridge, std::move(X));
-  } catch (const RunError&) {  // on all ranks: not positive definite, or not finite
+  } catch (const RunError& error) {  // on all ranks: not positive definite, or not finite
+    score.failure = error.what();
     score.score = kInfinity;
     score.converged = false;
   }
@@ -182,7 +197,7 @@ double RidgeEstimates::difference_error(const RidgeScore& a, const RidgeScore& b
 
 std::size_t RidgeEstimates::best(std::span<const RidgeScore> scores) {
   const RidgeScore* least = best_of(scores);
-  if (least == nullptr) throw RunError("no ridge of the {} has a finite score", scores.size());
+  if (least == nullptr) refuse_all(scores);
   std::size_t found = static_cast<std::size_t>(least - scores.data());
   for (std::size_t r = 0; r < scores.size(); ++r)
     if (usable(scores[r]) && scores[r].ridge > scores[found].ridge &&
@@ -206,7 +221,7 @@ RidgeSelection RidgeEstimates::select() {
     tried.push_back(score(std::pow(10.0, G) * state_->mean_diagonal));
     if (hopeless()) break;
   }
-  if (!best_of(tried)) throw RunError("no ridge down to 1e-10 trace(K)/n has a finite score");
+  if (best_of(tried) == nullptr) refuse_all(tried);
 
   for (double step = 0.5; step > kFinest; step /= 2) {
     const RidgeScore best = *best_of(tried);

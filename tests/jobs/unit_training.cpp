@@ -83,6 +83,15 @@ TEST(TrainingDirections, AreTheFirstOnesAndPowersOfTwoUpToTop) {
   EXPECT_EQ(of(16), (Numbers{7}));
 }
 
+TEST(TrainingOptions, TakeAllGivenPairsUnlessTopSaysLess) {
+  TrainingOptions options{.precondition = Precondition::kernel, .default_directions = true};
+  EXPECT_EQ(options.validated(100, 10).top, 10);
+  EXPECT_EQ(options.validated(100, 10).directions.back(), 8);
+  EXPECT_EQ(options.validated(100).top, -1);
+  options.top = 3;
+  EXPECT_EQ(options.validated(100, 10).top, 3);
+}
+
 TEST(TrainingDirections, AreNoneWithoutSAndWithBlocks) {
   TrainingOptions options{.default_directions = true};
   EXPECT_EQ(options.validated(100).directions, Numbers{});

@@ -24,7 +24,7 @@ std::string name(Precondition precondition);
 
 struct TrainingOptions {
   Precondition precondition = Precondition::none;
-  Index top = -1;          ///< number of eigenvalues that g acts on; -1: all
+  Index top = -1;          ///< number of eigenvalues that g acts on; -1: all, or all given pairs
   std::string g = "flat";  ///< text of a msk::SpectrumMap
   spectral::Method method = spectral::Method::automatic;  ///< for the pairs
   gram::Storage storage = gram::Storage::automatic;       ///< of K in products
@@ -49,8 +49,9 @@ struct TrainingOptions {
   /// would have no effect. Local.
   void validate() const;
   /// Validates the options for n training rows, and returns them with the default directions filled
-  /// in. Throws InputError. Local.
-  TrainingOptions validated(Index n) const;
+  /// in, and with `top` where it is that of the `given` pairs (spectrum.count()). Throws InputError.
+  /// Local.
+  TrainingOptions validated(Index n, Index given = 0) const;
   /// Whether K of the training rows or its pairs are computed, operator_spectrum apart. Local.
   bool computes_kernel() const {
     return trace_kernel || ((preconditioned() || !directions.empty()) && spectrum.empty());

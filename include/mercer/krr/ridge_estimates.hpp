@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "mercer/gram/operator.hpp"
@@ -39,6 +40,7 @@ struct RidgeScore {
   /// and therefore most of their errors.
   std::vector<double> replicates{};
   double solver_error = 0;  ///< what the solver's measured residuals may add, relative to the score
+  std::string failure{};    ///< why there is no score: what the solver threw
 };
 
 struct RidgeEstimateOptions {
