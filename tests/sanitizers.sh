@@ -18,5 +18,5 @@ done
 cmake --preset asan "${launcher[@]}" -DMERCER_BUILD_TESTS=ON \
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build build-asan
-(($# > 0)) || set -- -R '^unit_|_on_2$'
+(($# > 0)) || set -- -R '^unit_|_on_2$' -LE '^long$'
 ctest --test-dir build-asan --output-on-failure --parallel "$(nproc)" "$@"

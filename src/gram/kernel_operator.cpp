@@ -52,8 +52,7 @@ struct KernelOperator::State {
         panels(kernel, X, grid),
         column(at(grid.tiles()), 0) {
     const auto tiles = grid.tiles_of(comm.rank());
-    const auto count =
-        static_cast<std::ptrdiff_t>(tiles_kept(grid, tiles, plan.storage, plan.tile_bytes));
+    const Index count = stored_tiles(grid, comm.rank(), plan.storage, plan.tile_bytes).count;
     kept.assign(tiles.begin(), tiles.begin() + count);
     others.assign(tiles.begin() + count, tiles.end());
     Index next = 0;

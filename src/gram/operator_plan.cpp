@@ -46,8 +46,8 @@ Load load(const TileGrid& grid, int ranks) {
   const dist::RowPartition rows{grid.n, ranks};
   std::vector<double> requested(static_cast<std::size_t>(ranks), 0.0);
   for (int r = 0; r < grid.active(); ++r) {
-    double entries = 0, touched = 0;
-    for (const Tile& t : grid.tiles_of(r)) entries += static_cast<double>(grid.entries(t));
+    const double entries = grid.entries_of(r);
+    double touched = 0;
     for (const Index T : grid.touched_by(r)) {
       touched += static_cast<double>(grid.size(T));
       for_owners(grid, rows, T, [&](int owner, double count) {
@@ -150,10 +150,7 @@ class Planner {
     double kept = 0;
     plan_.tile_bytes = 0;
     for (int r = 0; r < grid_.active(); ++r) {
-      const auto tiles = grid_.tiles_of(r);
-      double entries = 0;
-      for (std::size_t t = 0; t < tiles_kept(grid_, tiles, Storage::mixed, bytes); ++t)
-        entries += static_cast<double>(grid_.entries(tiles[t]));
+      const double entries = stored_tiles(grid_, r, Storage::mixed, bytes).entries;
       kept += entries;
       plan_.tile_bytes = std::max(plan_.tile_bytes, entries * entry_bytes(Storage::mixed));
     }
@@ -170,18 +167,22 @@ class Planner {
 
 }  // namespace
 
-std::size_t tiles_kept(const TileGrid& grid, const std::vector<Tile>& tiles, Storage storage,
-                       double tile_bytes) {
-  if (storage == Storage::none) return 0;
-  if (storage != Storage::mixed) return tiles.size();
-  double bytes = 0;
-  std::size_t count = 0;
-  for (const Tile& t : tiles) {
-    bytes += static_cast<double>(grid.entries(t)) * entry_bytes(storage);
-    if (bytes > tile_bytes) break;
-    ++count;
-  }
-  return count;
+StoredTiles stored_tiles(const TileGrid& grid, int rank, Storage storage, double tile_bytes) {
+  StoredTiles stored{.next = {grid.tiles(), grid.tiles()}};
+  const auto rows = grid.tile_rows(rank);
+  for (const Index J : grid.tile_cols(rank))
+    for (auto I = std::ranges::lower_bound(rows, J); I != rows.end(); ++I) {
+      const Tile tile{*I, J};
+      const double entries = stored.entries + static_cast<double>(grid.entries(tile));
+      if (storage == Storage::none ||
+          (storage == Storage::mixed && entries * entry_bytes(storage) > tile_bytes)) {
+        stored.next = tile;
+        return stored;
+      }
+      stored.entries = entries;
+      ++stored.count;
+    }
+  return stored;
 }
 
 std::vector<double> bytes_sent_by_rank(const TileGrid& grid, const OperatorPlan& plan, Index d,
@@ -200,16 +201,14 @@ std::vector<double> bytes_sent_by_rank(const TileGrid& grid, const OperatorPlan&
   for (int r = 0; r < grid.active(); ++r) {
     for (const Index T : grid.touched_by(r)) moved(r, T, vector, vector);
     if (plan.panels_kept || plan.stored_share == 1) continue;
-    auto tiles = grid.tiles_of(r);
-    const auto kept = tiles_kept(grid, tiles, plan.storage, plan.tile_bytes);
-    tiles.erase(tiles.begin(), tiles.begin() + static_cast<std::ptrdiff_t>(kept));
     std::vector<Index> held;
-    for (const Step& step : steps(grid, tiles, plan.row_cycles, plan.col_cycles)) {
+    const Tile first = stored_tiles(grid, r, plan.storage, plan.tile_bytes).next;
+    for_holds(grid, r, first, plan.row_cycles, plan.col_cycles, [&](const auto& hold) {
       std::vector<Index> missing;
-      std::ranges::set_difference(step.hold, held, std::back_inserter(missing));
+      std::ranges::set_difference(hold, held, std::back_inserter(missing));
       for (const Index T : missing) moved(r, T, input, sizeof(Index));
-      held = step.hold;
-    }
+      held = hold;
+    });
   }
   return sent;
 }

@@ -11,10 +11,14 @@ namespace mercer::gram {
 inline double entry_bytes(Storage storage) {
   return storage == Storage::in_double ? 8 : 4;
 }
-/// How many of a rank's `tiles`, in their order, are stored: none, all, or (mixed) as many as fit
+/// Which of a rank's tiles, in their order, are stored: none, all, or (mixed) as many as fit
 /// `tile_bytes`.
-std::size_t tiles_kept(const TileGrid& grid, const std::vector<Tile>& tiles, Storage storage,
-                       double tile_bytes);
+struct StoredTiles {
+  Index count = 0;
+  double entries = 0;
+  Tile next;  ///< the first that is not; J past the last one where all are
+};
+StoredTiles stored_tiles(const TileGrid& grid, int rank, Storage storage, double tile_bytes);
 /// OperatorPlan::bytes_sent for every rank.
 std::vector<double> bytes_sent_by_rank(const TileGrid& grid, const OperatorPlan& plan, Index d,
                                        Index block, int ranks);

@@ -1,7 +1,9 @@
 #include "panels.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
+#include <ranges>
 
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
@@ -56,27 +58,70 @@ void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows&
 
 std::vector<Step> steps(const TileGrid& grid, const std::vector<Tile>& visited, Index row_cycles,
                         Index col_cycles) {
+  // Cycles begin at multiples of the process count, folded or not: all ranks cut at the same tiles.
   const Index rows_a_step = row_cycles * grid.shape.rows,
               cols_a_step = col_cycles * grid.shape.cols;
   std::vector<Step> result;
-  for (Index top = 0; top < grid.tiles(); top += rows_a_step)
-    for (Index left = 0; left < std::min(grid.tiles(), top + rows_a_step); left += cols_a_step) {
-      // Cycles begin at multiples of the process count, folded or not: all ranks cut at the same
-      // tiles.
-      Step& step = result.emplace_back();
-      std::vector<Index>& hold = step.hold;
-      for (const Tile& t : visited)
-        if (t.I >= top && t.I < top + rows_a_step) {
-          hold.push_back(t.I);  // for the whole group of rows
-          if (t.J >= left && t.J < left + cols_a_step) {
-            hold.push_back(t.J);
-            step.tiles.push_back(t);
-          }
-        }
-      std::ranges::sort(hold);
-      hold.erase(std::unique(hold.begin(), hold.end()), hold.end());
+  std::vector<std::size_t> first;  // step of each group of rows
+  for (Index top = 0; top < grid.tiles(); top += rows_a_step) {
+    first.push_back(result.size());
+    const Index columns = std::min(grid.tiles(), top + rows_a_step);
+    result.resize(result.size() + static_cast<std::size_t>(ceil_div(columns, cols_a_step)));
+  }
+  first.push_back(result.size());
+  std::vector<bool> visits(static_cast<std::size_t>(grid.tiles()), false);  // a tile row
+  for (const Tile& t : visited) {
+    visits[static_cast<std::size_t>(t.I)] = true;
+    Step& step = result[first[static_cast<std::size_t>(t.I / rows_a_step)] +
+                        static_cast<std::size_t>(t.J / cols_a_step)];
+    if (step.hold.empty() || step.hold.back() != t.J) step.hold.push_back(t.J);  // ascending
+    step.tiles.push_back(t);
+  }
+  for (std::size_t group = 0; group + 1 < first.size(); ++group) {
+    std::vector<Index> rows;  // held for the whole group
+    const Index top = static_cast<Index>(group) * rows_a_step;
+    for (Index I = top; I < std::min(grid.tiles(), top + rows_a_step); ++I)
+      if (visits[static_cast<std::size_t>(I)]) rows.push_back(I);
+    for (std::size_t s = first[group]; s < first[group + 1]; ++s) {
+      std::vector<Index> hold;
+      std::ranges::set_union(rows, result[s].hold, std::back_inserter(hold));
+      result[s].hold = std::move(hold);
     }
+  }
   return result;
+}
+
+void for_holds(const TileGrid& grid, int rank, Tile first, Index row_cycles, Index col_cycles,
+               const std::function<void(const std::vector<Index>&)>& f) {
+  const auto rows = grid.tile_rows(rank), cols = grid.tile_cols(rank);
+  const auto within = [](const std::vector<Index>& of, Index begin, Index end) {
+    return std::ranges::subrange(std::ranges::lower_bound(of, begin),
+                                 std::ranges::lower_bound(of, end));
+  };
+  // Whether the rank has a tile of row I, or of column J down to the row `last`, from `first` on.
+  const auto visits_row = [&](Index I) {
+    const auto J = std::ranges::upper_bound(cols, I);
+    if (J == cols.begin()) return false;
+    return *std::prev(J) > first.J || (*std::prev(J) == first.J && I >= first.I);
+  };
+  const auto visits_column = [&](Index J, Index last) {
+    return last >= J && (J > first.J || (J == first.J && last >= first.I));
+  };
+  const Index rows_a_step = row_cycles * grid.shape.rows,
+              cols_a_step = col_cycles * grid.shape.cols;
+  for (Index top = 0; top < grid.tiles(); top += rows_a_step) {
+    std::vector<Index> held;
+    const auto group = within(rows, top, top + rows_a_step);
+    std::ranges::copy_if(group, std::back_inserter(held), visits_row);
+    const Index last = group.empty() ? -1 : *std::prev(group.end());
+    for (Index left = 0; left < std::min(grid.tiles(), top + rows_a_step); left += cols_a_step) {
+      std::vector<Index> columns, hold;
+      std::ranges::copy_if(within(cols, left, left + cols_a_step), std::back_inserter(columns),
+                           [&](Index J) { return visits_column(J, last); });
+      std::ranges::set_union(held, columns, std::back_inserter(hold));
+      f(hold);
+    }
+  }
 }
 
 }  // namespace mercer::gram

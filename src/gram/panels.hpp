@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -51,5 +52,9 @@ struct Step {
 /// visits. Groups of rows are the outer loop, groups of columns the inner one. Local.
 std::vector<Step> steps(const TileGrid& grid, const std::vector<Tile>& visited, Index row_cycles,
                         Index col_cycles);
+/// Calls f(hold) for each step through a rank's tiles from `first` on, in their order, without a
+/// list of the tiles: for plans, also of matrices that nobody could visit. Local.
+void for_holds(const TileGrid& grid, int rank, Tile first, Index row_cycles, Index col_cycles,
+               const std::function<void(const std::vector<Index>&)>& f);
 
 }  // namespace mercer::gram

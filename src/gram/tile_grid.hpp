@@ -68,6 +68,17 @@ struct TileGrid {
   }
   /// Entries of a stored tile: of a diagonal one both triangles.
   Index entries(const Tile& t) const { return size(t.I) * size(t.J); }
+  /// Entries of a rank's tiles together, without a list of them.
+  double entries_of(int rank) const {
+    const auto rows = tile_rows(rank), cols = tile_cols(rank);
+    double entries = 0, below = 0;  // rows of the tile rows from the diagonal on
+    auto J = cols.rbegin();
+    for (auto I = rows.rbegin(); J != cols.rend(); ++J) {
+      for (; I != rows.rend() && *I >= *J; ++I) below += static_cast<double>(size(*I));
+      entries += static_cast<double>(size(*J)) * below;
+    }
+    return entries;
+  }
 
  private:
   std::vector<Index> mine(int rank, int process, int processes) const {

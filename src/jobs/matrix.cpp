@@ -91,6 +91,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                   .rows_hash = sets.train.hash,
                   .columns_hash = options.cross ? sets.test->hash : sets.train.hash,
                   .stages = resources.plan()};
+  if (!options.single) plan.stages.suggest("more ranks, `single` or fewer rows");
   plan.m = plan.cross ? copies * sets.test->rows() : plan.n;
   plan.nb = resources.block_of(plan.n);
   gram::Sizes sizes{.n = plan.n,

@@ -12,6 +12,7 @@ namespace {
 
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
+constexpr auto kFewerVectors = "more ranks, a smaller `rank` or fewer rows";
 constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
 
 /// Whether conjugate gradients estimate scores: to choose a ridge, or to compare several.
@@ -29,6 +30,7 @@ Index chosen_rank(const RidgeOptions& options, const gram::Source& kernel, const
   const auto bytes = [&](Index r) { return krr::conjugate_gradients_bytes(sizes, r); };
   Index rank = std::clamp<Index>(sizes.n / 4, 1, 500);
   while (rank > 1 && bytes(rank) > 0.5 * room) rank /= 2;
+  if (bytes(rank) > 0.5 * room) return rank;  // size_iterative() says what is missing
 
   const plan::Machine reference;
   const Index columns = std::max<Index>(1, sizes.c);
@@ -95,6 +97,11 @@ void size_iterative(const RidgeOptions& options, const gram::Source& kernel,
   if (strategy.run.has_value())
     beside = std::max(beside, spectral::krylov_bytes(sizes.n, strategy.run->k, sizes.rank_count(),
                                                      strategy.run->sizes));
+  if (beside >= room)
+    throw MemoryError(
+        "conjugate gradients take {} a rank beside products with K, but the rows and the process "
+        "itself leave {} of the limit: use {}",
+        format_bytes(beside), format_bytes(std::max(0.0, room)), kFewerVectors);
   Index block = 2 * std::max<Index>(1, sizes.c);  // a step's product and a measured residual
   if (strategy.run.has_value())
     block = std::max(block, strategy.run->sizes.block + spectral::kResidualProbes);
@@ -219,7 +226,8 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   try {
     size_iterative(options, kernel, sizes, room, pairs_stored, nullptr, strategy);
   } catch (const MemoryError&) {
-    return {};  // where the direct strategy does not fit either, its plan is refused
+    if (!fits) throw;  // it takes less than the direct strategy
+    return {};
   }
   plan::Plan iterative(0, true);
   plan_iterative(iterative, options, strategy, sizes, reference);
@@ -282,6 +290,15 @@ std::vector<std::string> verify(gram::Source& kernel, const data::Split& sets,
   return lines;
 }
 
+/// What would take less memory than the plan does.
+std::string suggestion(const RidgeOptions& options, bool iterative) {
+  if (iterative) return kFewerVectors;
+  const std::string fewer =
+      fmt::format("more ranks, {}fewer rows", options.single ? "" : "`single`, ");
+  if (options.transductive) return fewer + " or a smaller `top`";
+  return fewer + (options.modified() ? ", or `solver` cg with a smaller `top`" : " or `solver` cg");
+}
+
 }  // namespace
 
 RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const data::Split& sets,
@@ -330,6 +347,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   const double room = resources.room(result.sizes);
   result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);
   if (resources.limit() > 0) result.pairs_limit = resources.limit() - resources.baseline;
+  result.stages.suggest(suggestion(options, result.strategy.iterative));
   result.stages.stage(plan::load(result.sizes, load_seconds));
   if (result.strategy.iterative)
     plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);

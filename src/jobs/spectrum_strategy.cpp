@@ -169,6 +169,8 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     check_flops = stage.flops;
     stages.stage(stage);
   };
+  stages.suggest(fmt::format("more ranks, {}fewer rows or a smaller `top`",
+                             options.single ? "" : "`single`, "));
   stages.stage(plan::load(sizes, load_seconds));
   if (!strategy.iterative) {
     stages.stage(plan::assemble(machine, sizes));

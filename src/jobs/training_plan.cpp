@@ -337,6 +337,10 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   auto train = descent_stage<T>(plan, network, n, refreshes, static_cast<double>(ranks), machine);
   train.bytes = held.descent;
 
+  const std::string narrower =
+      plan.single ? "a narrower network" : "`single` or a narrower network";
+  plan.stages.suggest(of_S.k > 0 ? "more ranks, fewer rows, a smaller `top` or " + narrower
+                                 : "more ranks, fewer rows, " + narrower);
   plan.stages.stage({.name = "load", .bytes = 2 * held.data, .seconds = load_seconds});
   double refresh_bytes = 0;
   for (auto& stage : of_each) {

@@ -26,8 +26,9 @@ double descent_bytes(const gram::Sizes& sizes, double r) {
   return 8 * real(sizes.n) * (r + 10 * std::max(1.0, real(sizes.c))) / sizes.ranks();
 }
 
+/// The factor and, twice, the columns of K that are proposed at a time.
 double sketch_bytes(const gram::Sizes& sizes, double r) {
-  return 8 * real(sizes.n) * (r + 128) / sizes.ranks() + 32 * r * r;
+  return 8 * real(sizes.n) * (r + 2 * std::min(64.0, 2 * r)) / sizes.ranks() + 32 * r * r;
 }
 
 /// Cost of `flops` flops over the ranks in products of small matrices with blocks of b columns: at

@@ -76,11 +76,10 @@ std::string Plan::excess() const {
   if (peak() <= limit()) return "";
   const auto most = std::ranges::max_element(stages_, {}, &Stage::bytes);
   return fmt::format(
-      "the plan needs {} a rank{}, more than the {} {}: use more ranks, `single`, fewer "
-      "rows or a smaller `top`",
+      "the plan needs {} a rank{}, more than the {} {}: use {}",
       format_bytes(peak()),
       most == stages_.end() ? std::string() : fmt::format(" in its stage '{}'", most->name),
-      format_bytes(limit()), limit_.whose);
+      format_bytes(limit()), limit_.whose, suggestion_);
 }
 
 void Plan::require_memory() const {

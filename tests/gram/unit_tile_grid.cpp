@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
-#include "tile_grid.hpp"
+#include "operator_plan.hpp"
 
 namespace mercer::gram {
 namespace {
@@ -31,6 +32,70 @@ TEST(TileGrid, GivesEveryTileOfTheTriangleToOneRank) {
         EXPECT_GE(tile.first, tile.second);
       }
     }
+}
+
+TEST(TileGrid, CountsEntriesAndStoredTilesAsTheirListDoes) {
+  for (const dist::GridShape shape : {dist::GridShape{1, 1}, {1, 2}, {2, 3}, {3, 2}})
+    for (const Index n : {0, 1, 7, 8, 40, 123}) {
+      const TileGrid grid{n, 8, shape};
+      for (int r = 0; r < grid.active() + 1; ++r) {
+        const auto tiles = grid.tiles_of(r);
+        double entries = 0;
+        for (const Tile& t : tiles) entries += static_cast<double>(grid.entries(t));
+        EXPECT_EQ(grid.entries_of(r), entries);
+        EXPECT_EQ(stored_tiles(grid, r, Storage::in_double, 0).count, std::ssize(tiles));
+        EXPECT_EQ(stored_tiles(grid, r, Storage::none, 1e9).count, 0);
+        const auto half = stored_tiles(grid, r, Storage::mixed, 2 * entries);  // of 4 bytes each
+        EXPECT_LE(half.entries, entries / 2);
+        if (half.count < std::ssize(tiles)) {
+          const Tile next = tiles[static_cast<std::size_t>(half.count)];
+          EXPECT_EQ(half.next, next);
+          EXPECT_GT(half.entries + static_cast<double>(grid.entries(next)), entries / 2);
+        }
+      }
+    }
+}
+
+/// Steps as they are meant, one after the other from all tiles.
+TEST(Steps, HoldWhatTheirTilesNeedAndTheRowsOfTheirGroup) {
+  for (const dist::GridShape shape : {dist::GridShape{1, 1}, {1, 2}, {2, 3}, {3, 2}})
+    for (const Index n : {1, 40, 123, 203})
+      for (const auto& [row_cycles, col_cycles] :
+           {std::pair<Index, Index>{1, 1}, {3, 1}, {2, 5}, {100, 100}}) {
+        const TileGrid grid{n, 8, shape};
+        for (int r = 0; r < grid.active(); ++r)
+          for (const std::ptrdiff_t kept : {0, 1, 5, 17}) {
+            auto tiles = grid.tiles_of(r);
+            Tile first{grid.tiles(), grid.tiles()};
+            if (kept < std::ssize(tiles)) first = tiles[static_cast<std::size_t>(kept)];
+            tiles.erase(tiles.begin(), tiles.begin() + std::min(std::ssize(tiles), kept));
+            std::vector<std::vector<Index>> holds;
+            for_holds(grid, r, first, row_cycles, col_cycles,
+                      [&](const auto& hold) { holds.push_back(hold); });
+            const auto all = steps(grid, tiles, row_cycles, col_cycles);
+            ASSERT_EQ(holds.size(), all.size());
+            std::size_t s = 0, visited = 0;
+            const Index rows = row_cycles * shape.rows, cols = col_cycles * shape.cols;
+            for (Index top = 0; top < grid.tiles(); top += rows)
+              for (Index left = 0; left < std::min(grid.tiles(), top + rows); left += cols, ++s) {
+                std::set<Index> hold;
+                std::vector<Tile> own;
+                for (const Tile& t : tiles) {
+                  if (t.I < top || t.I >= top + rows) continue;
+                  hold.insert(t.I);
+                  if (t.J < left || t.J >= left + cols) continue;
+                  hold.insert(t.J);
+                  own.push_back(t);
+                }
+                EXPECT_EQ(all[s].tiles, own);
+                EXPECT_EQ(all[s].hold, std::vector<Index>(hold.begin(), hold.end()));
+                EXPECT_EQ(holds[s], all[s].hold) << n << " rank " << r << " kept " << kept;
+                visited += own.size();
+              }
+            EXPECT_EQ(s, all.size());
+            EXPECT_EQ(visited, tiles.size());
+          }
+      }
 }
 
 TEST(TileGrid, IsEvenAtWholeDoubleCycles) {

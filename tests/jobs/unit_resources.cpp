@@ -66,7 +66,7 @@ TEST(Plans, AreRefusedAboveTheLimitInTheWordsOfWhatSetsIt) {
   EXPECT_EQ(text(machine_with(0, true)), "");  // no limit is known
   EXPECT_EQ(text(machine_with(8 * kGiB, false, 2 * kGiB)),
             "the plan needs 3.10 GiB a rank in its stage 'assemble', more than the 2.00 GiB of "
-            "`memory_limit`: use more ranks, `single`, fewer rows or a smaller `top`");
+            "`memory_limit`: use more ranks or fewer rows");
   EXPECT_NE(text(machine_with(1 * kGiB, true, 4 * kGiB))
                 .find("more than the 1.00 GiB that ulimit -v leaves to each rank: use"),
             std::string::npos);

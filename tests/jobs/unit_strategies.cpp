@@ -159,6 +159,26 @@ TEST(RidgeStrategies, HoldLessWhereThereIsLessMemory) {
   EXPECT_THROW(choose(options, kernel, sizes, with_memory(3.5e7)), MemoryError);
 }
 
+TEST(RidgeStrategies, TakeAPreconditionerThatFits) {
+  const auto kernel = gaussian();
+  const auto sizes = sizes_of(kernel, 1000000, 1);  // a vector takes 8 MB
+  const auto tight = choose({.ridges = {1e-3}}, kernel, sizes, with_memory(7e8));
+  EXPECT_TRUE(tight.iterative) << tight.reason;
+  EXPECT_GE(tight.rank, 1);
+  EXPECT_LT(tight.rank, choose({.ridges = {1e-3}}, kernel, sizes, with_memory(4e9)).rank);
+  RidgeOptions asked{.ridges = {1e-3}};
+  asked.rank = 100;
+  test::expect_words(
+      test::error<MemoryError>([&] { choose(asked, kernel, sizes, with_memory(7e8)); }),
+      {"conjugate gradients take", "`rank`"});
+  // Neither strategy fits: what the lesser one needs is told, not the matrix.
+  test::expect_words(
+      test::error<MemoryError>([&] {
+        choose({.ridges = {1e-3}}, kernel, sizes, with_memory(5.3e8));
+      }),
+      {"products with K", "MiB"});
+}
+
 TEST(RidgeIterations, GrowWithTheRootOfTheConditionNumber) {
   RidgeOptions options{.ridges = {1e-4}, .relative = true};
   options.max_iterations = 1000000;  // no more than these are expected

@@ -34,6 +34,8 @@ class Plan {
   explicit Plan(double baseline, bool timed = false, MemoryRoom limit = {})
       : baseline_(baseline), timed_(timed), limit_(std::move(limit)) {}
   void stage(Stage stage) { stages_.push_back(std::move(stage)); }
+  /// What would take less memory, for excess(): "more ranks, `single` or fewer rows".
+  void suggest(std::string what) { suggestion_ = std::move(what); }
 
   bool timed() const { return timed_; }
   double peak() const;  ///< bytes a rank, baseline included
@@ -56,6 +58,7 @@ class Plan {
   double baseline_;
   bool timed_;
   MemoryRoom limit_;
+  std::string suggestion_ = "more ranks or fewer rows";
   std::vector<Stage> stages_;
 };
 
