@@ -109,7 +109,8 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
   try {
     size_iterative(options, kernel, sizes, top, seed, room, strategy);
   } catch (const MemoryError&) {
-    return strategy;  // where the direct solver does not fit either, its plan is refused
+    if (!fits) throw;  // it takes less than the direct solver
+    return strategy;
   }
   const auto& op = strategy.products.cost;
   const double iterative = plan::store(reference, sizes, op).seconds +

@@ -123,7 +123,13 @@ KrylovSizes krylov_sizes(Index n, int ranks, const KrylovOptions& options) {
     sizes.block = std::max(sizes.block, wider);
   }
   sizes.block = std::min(sizes.block, n);
-  const Index least = std::min(n, target + 3 * sizes.block);
+  const auto least_of = [&](Index block) { return std::min(n, target + 3 * block); };
+  if (options.block == 0 && options.basis_bytes > 0)  // a narrower block where memory is short
+    while (sizes.block > 8 &&
+           krylov_bytes(n, options.top, ranks, {sizes.block, least_of(sizes.block)}) >
+               options.basis_bytes)
+      sizes.block = std::max<Index>(8, sizes.block / 16 * 8);
+  const Index least = least_of(sizes.block);
   const Index chosen = std::max(4 * target, target + 8 * sizes.block);
   sizes.basis = std::clamp(options.basis > 0 ? options.basis : chosen, least, n);
   if (options.basis_bytes > 0) {
