@@ -3,7 +3,8 @@
 # local.sh. Defines mercer_job, which runs one driver on the job's ranks and passes signals on.
 
 # ---- Adapt to your cluster here ------------------------------------------------------------------
-# The modules that Mercer was built with, for example:
+# The modules that Mercer was built with, for example (where "module: command not found" comes, source
+# your site's modules.sh first, e.g. /etc/profile.d/modules.sh):
 #   module purge
 #   module load gcc openmpi scalapack elpa hdf5
 # --------------------------------------------------------------------------------------------------
@@ -82,5 +83,34 @@ mercer_job() {
   done
   trap - USR1 USR2 TERM INT HUP
   printf '== %s, %s ended with exit code %s\n' "$(date -Is)" "$driver" "$rc"
+  return "$rc"
+}
+
+# mercer_checkpoint OPTIONS...: the value of --checkpoint among a driver's options, or nothing.
+mercer_checkpoint() {
+  local word previous='' found=''
+  for word in "$@"; do
+    [[ $previous != --checkpoint ]] || found=$word
+    [[ $word != --checkpoint=* ]] || found=${word#*=}
+    previous=$word
+  done
+  printf '%s' "$found"
+}
+
+# mercer_restartable_job DRIVER OPTIONS...
+# The same as mercer_job for options with --checkpoint FILE: goes on from FILE where it is there, and
+# where Slurm's warning ended the driver (exit code 130), queues the job again to go on.
+mercer_restartable_job() {
+  local checkpoint rc=0
+  checkpoint=$(mercer_checkpoint "${@:2}")
+  if [[ -n $checkpoint && -e $checkpoint && " $* " != *" --resume "* ]]; then
+    echo "== going on from $checkpoint"
+    set -- "$@" --resume
+  fi
+  mercer_job "$@" || rc=$?
+  if ((rc == 130)) && [[ $mercer_signal == USR1 && -n ${SLURM_JOB_ID:-} && -n $checkpoint && -e $checkpoint ]]; then
+    echo "== $(date -Is), queueing job $SLURM_JOB_ID again"
+    scontrol requeue "$SLURM_JOB_ID"
+  fi
   return "$rc"
 }

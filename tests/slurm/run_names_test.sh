@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Job scripts with folders of hostile names: nothing of a name is run, by a shell or by gnuplot, and
-# the results lie where they were asked for. Drivers and mpirun are stand-ins; gnuplot is the
-# machine's.
+# Job scripts without Slurm. Folders of hostile names: nothing of a name is run, by a shell or by
+# gnuplot, and the results lie where they were asked for. Results of another job are not taken for
+# this one's, and checkpoints are kept. Drivers and mpirun are stand-ins; gnuplot is the machine's.
 #
 #   bash tests/slurm/run_names_test.sh
 #
@@ -22,9 +22,16 @@ exec "$@"
 STUB
 cat >"$work/bin/mercer-train" <<'STUB'
 #!/usr/bin/env bash
+rows=60000 words=("$@")
+for i in "${!words[@]}"; do
+  [[ ${words[i]} != --limit ]] || rows=${words[i + 1]}
+  [[ ${words[i]} != --top ]] || top=${words[i + 1]}
+  [[ ${words[i]} != --checkpoint || ! -e fail ]] || { touch "${words[i + 1]}" && exit 130; }
+done
+echo "options: $*"
 while (($#)); do
   case $1 in
-    --json) printf '{\n  "steps": 12,\n  "lambda_max": 1.5,\n  "ending": "converged"\n}\n' >"$2" ;;
+    --json) printf '{\n  "n": %s,\n  "top": "%s",\n  "steps": 12,\n  "lambda_max": 1.5,\n  "ending": "converged"\n}\n' "$rows" "${top:-}" >"$2" ;;
     --csv) printf 'step,loss,residual\n0,1,1\n6,0.5,0.2\n12,0.1,0.01\n' >"$2" ;;
     --out) printf x >"$2" ;;
   esac
@@ -66,6 +73,35 @@ for name in "${names[@]}"; do
   check "and leaves its results there" test -s "./$name/krr.json"
   check "and runs nothing of its name" nothing_ran
 done
+
+mkdir mnist
+touch mnist/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz
+mnist() { rc=0; bash "$home/jobscripts/mnist60k.sbatch" mnist "$@" >mnist.log 2>&1 || rc=$?; }
+mnist --limit 200 --top 5
+mnist
+check "a whole job after one of 200 images computes its own" grep -q '^options:.*mnist60k-auto/spectrum' mnist.log
+mnist
+check "and is skipped where it is done" grep -q 'mnist60k-auto/spectrum.h5 exists: skipped' mnist.log
+mnist --limit 200 --out ./results/mnist60k-auto
+check "results of other images are refused" test "$rc" -eq 2
+check "by a line that says so" grep -q 'is of 60000 images, not 200' mnist.log
+mnist --top 7 --out ./results/mnist60k-auto
+check "those of another top too" grep -q 'holds the top 200, not 7' mnist.log
+
+train() { rc=0; bash "$home/jobscripts/train.sbatch" --train circle:n=64 "$@" >train.log 2>&1 || rc=$?; }
+touch fail
+train
+check "an interrupted training ends with 130" test "$rc" -eq 130
+check "and keeps its checkpoint" test -e mercer-train-local.checkpoint.h5
+check "and says so" grep -q 'mercer-train-local.checkpoint.h5 is kept' train.log
+rm fail
+train --resume
+check "from which --resume goes on" grep -q '^options:.*--resume' train.log
+check "and it is removed at the end" test ! -e mercer-train-local.checkpoint.h5
+bash "$home/jobscripts/krr.sbatch" --train circle:n=64 --checkpoint c.h5 >krr.log
+touch c.h5
+bash "$home/jobscripts/krr.sbatch" --train circle:n=64 --checkpoint c.h5 >>krr.log
+check "krr.sbatch goes on from a checkpoint that is there" test "$(grep -c -e '--resume' krr.log)" -eq 2
 
 rc=0
 MERCER_THREADS='a[$(touch P)]' bash "$home/jobscripts/krr.sbatch" >threads.log 2>&1 || rc=$?
