@@ -115,13 +115,16 @@ class Planner {
     const auto text = [&](Storage s) { return format_bytes(takes(s, least_panels_)); };
     const std::string least = text(Storage::none);
     if (asked == storage && storage != Storage::none && storage != Storage::mixed) {
-      const std::string smaller = storage == Storage::in_double
-                                      ? fmt::format("single ({}), ", text(Storage::in_single))
-                                      : std::string();
+      std::string smaller;  // of what fits
+      if (storage == Storage::in_double && fits(Storage::in_single, least_panels_))
+        smaller += fmt::format("single ({}), ", text(Storage::in_single));
+      if (fits(Storage::none, least_panels_))
+        smaller += fmt::format("mixed or none (from {})", least);
       throw MemoryError(
           "K of n = {} kept in {} takes {} a rank, the limit is {}: give a larger limit or more "
-          "ranks, or `storage` {}mixed or none (from {})",
-          grid_.n, name(storage), text(storage), format_bytes(limit_), smaller, least);
+          "ranks{}{}",
+          grid_.n, name(storage), text(storage), format_bytes(limit_),
+          smaller.empty() ? "" : ", or `storage` ", smaller);
     }
     throw MemoryError(
         "products with K of n = {} take at least {} a rank (vectors {}, panels and a tile {}), the "

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/gram/assemble.hpp"
 
 namespace mercer::jobs {
@@ -38,8 +39,13 @@ ProductPlan plan_products(const gram::Source& kernel, const gram::Sizes& sizes, 
     return {.options = {.storage = Storage::in_double, .block = block},
             .cost = gram::matrix_operator_cost(sizes, block),
             .stored = true};
+  if (!(room > 0))
+    throw MemoryError(
+        "the solver's vectors, the rows and the process itself take {} a rank more than the limit "
+        "leaves, products with K apart: give a larger limit or more ranks",
+        format_bytes(-room));
   ProductPlan plan;
-  plan.options = {.storage = storage, .memory_bytes = std::max(1.0, room), .block = block};
+  plan.options = {.storage = storage, .memory_bytes = room, .block = block};
   const auto planned = [&] {
     return gram::plan_operator(kernel.kernel(), sizes.n, sizes.d, block, sizes.shape, plan.options);
   };

@@ -50,6 +50,11 @@ Index Resources::block_of(Index n) const {
   return nb > 0 ? nb : spectral::recommended_block(n, shape);
 }
 
+double Resources::whole_room(const gram::Sizes& sizes) const {
+  if (limit() <= 0) return std::numeric_limits<double>::infinity();
+  return limit() - baseline - sizes.data_bytes();
+}
+
 double Resources::room(const gram::Sizes& sizes) const {
   if (limit() <= 0) return std::numeric_limits<double>::infinity();
   return share() * limit() - baseline - sizes.data_bytes();

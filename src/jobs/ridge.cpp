@@ -227,7 +227,8 @@ Transduction transduce_in(const RidgePlan& plan, const data::Split& sets,
   typename krr::Transductive<T>::Options how;
   how.gram.nb = plan.nb;
   how.spectral.top = options.top < 0 ? N : options.top;
-  how.spectral.method = options.eigensolver;
+  how.spectral.method = plan.strategy.eigensolver;
+  how.spectral.reason = plan.strategy.eigensolver_reason;
   how.spectral.seed = plan.seed;
   const auto predictor = monitor.phase("eigensolve", [&] {
     return krr::Transductive<T>(kernel, sets.train.inputs, sets.test->inputs, grid,

@@ -103,7 +103,7 @@ class DirectFit {
     if (!options_.spectrum.empty()) return stored_pairs(g, options);
     // Several ridges, or a choice of the ridge, need all pairs; one ridge those that g changes.
     const bool all = options_.choice.has_value() || options_.ridges.size() > 1;
-    const auto method = options_.eigensolver;
+    const auto method = plan_.strategy.eigensolver;
     const msk::SolveOptions how{
         .pairs = all ? n() : 0,
         .most = all ? n() : most_pairs(),
@@ -112,7 +112,10 @@ class DirectFit {
     return msk::solve_and_cut<Pairs>(g, options, how, [&](Index k, double tolerance, const Pairs*) {
       auto K = assemble();
       return monitor_.phase("eigensolve", [&] {
-        spectral::Options solve{.top = k, .method = method, .seed = plan_.seed};
+        spectral::Options solve{.top = k,
+                                .method = method,
+                                .seed = plan_.seed,
+                                .reason = plan_.strategy.eigensolver_reason};
         if (tolerance > 0) solve.krylov_tolerance = tolerance;
         solve.say = monitor_.lines("solver");
         auto pairs = spectral::eigenpairs(std::move(K), solve);

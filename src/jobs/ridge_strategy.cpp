@@ -13,7 +13,7 @@ namespace {
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr auto kFewerVectors = "more ranks, a smaller `rank` or fewer rows";
-constexpr Index kModerate = 10000;    // rows up to which a direct solve is taken where it fits
+constexpr Index kModerate = 10000;  // rows up to which a direct solve is taken where it fits
 
 /// Whether conjugate gradients estimate scores: to choose a ridge, or to compare several.
 bool estimated(const RidgeOptions& options) {
@@ -118,23 +118,38 @@ plan::Stage given_pairs(const gram::Sizes& sizes, Index k, int copies) {
   return {.name = "pairs", .method = "given", .bytes = sizes.data_bytes() + copies * copy};
 }
 
+/// Number of eigenpairs that the direct strategy computes; 0: none.
+Index direct_pairs(const RidgeOptions& options, Index n) {
+  if (!options.spectrum.empty() || (!options.by_eigenpairs() && !options.transductive)) return 0;
+  return estimated(options) || options.top < 0 ? n : std::min(options.top, n);
+}
+
+/// Notes the direct strategy's eigensolver.
+void choose_eigensolver(const RidgeOptions& options, const gram::Sizes& sizes,
+                        const Resources& resources, RidgeStrategy& strategy) {
+  const Index k = direct_pairs(options, sizes.n);
+  if (k == 0) return;
+  strategy.eigensolver = options.eigensolver;
+  if (options.eigensolver != spectral::Method::automatic) return;
+  const auto choice = spectral::choose(sizes.n, k, true, sizes.shape, sizes.single,
+                                       resources.whole_room(sizes), sizes.nb);
+  strategy.eigensolver = choice.method;
+  strategy.eigensolver_reason = "auto: " + choice.reason;
+}
+
 /// The stages of the direct strategy, or of a transductive job, without reading and predictions.
-/// `given`: number of pairs in options.spectrum.
+/// `given`: number of pairs in options.spectrum; `method`: the eigensolver.
 void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
-                 const plan::Machine& machine, Index given) {
+                 const plan::Machine& machine, Index given, spectral::Method method) {
   const double ridges = std::max(1.0, static_cast<double>(options.ridges.size()));
   if (!options.by_eigenpairs() && !options.transductive) {
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::cholesky(machine, sizes));
     return;
   }
-  const bool all = estimated(options) || options.top < 0, computed = options.spectrum.empty();
-  const Index k = !computed ? given : all ? sizes.n : std::min(options.top, sizes.n);
+  const bool computed = options.spectrum.empty();
+  const Index k = computed ? direct_pairs(options, sizes.n) : given;
   if (computed) {
-    const auto named = options.eigensolver;
-    const auto method = named != spectral::Method::automatic
-                            ? named
-                            : spectral::choose(sizes.n, k, true, sizes.shape, sizes.single).method;
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::eigensolve(machine, sizes, method, k));
   } else {
@@ -206,6 +221,7 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
                      const gram::Sizes& sizes, const Resources& resources, Index pairs_stored,
                      const io::Hdf5File* resume) {
   RidgeStrategy strategy;
+  choose_eigensolver(options, sizes, resources, strategy);
   const bool direct_asked =
       options.solver == RidgeSolver::direct || options.eigensolver != spectral::Method::automatic;
   if (direct_asked || options.transductive) return strategy;
@@ -220,14 +236,15 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   if (options.modified() && options.top < 0 && options.spectrum.empty()) return strategy;
   const plan::Machine reference;  // not measured rates: the same choice in every run
   plan::Plan direct(0, true);
-  plan_direct(direct, options, sizes, reference, pairs_stored);
+  plan_direct(direct, options, sizes, reference, pairs_stored, strategy.eigensolver);
   const bool fits = direct.peak() - sizes.data_bytes() <= room;
   if (fits && sizes.n <= kModerate) return strategy;
+  const RidgeStrategy directly = strategy;
   try {
     size_iterative(options, kernel, sizes, room, pairs_stored, nullptr, strategy);
   } catch (const MemoryError&) {
-    if (!fits) throw;  // it takes less than the direct strategy
-    return {};
+    if (!fits) throw;  // it lacks less than the direct strategy
+    return directly;
   }
   plan::Plan iterative(0, true);
   plan_iterative(iterative, options, strategy, sizes, reference);
@@ -352,7 +369,8 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   if (result.strategy.iterative)
     plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);
   else
-    plan_direct(result.stages, options, result.sizes, resources.machine, stored);
+    plan_direct(result.stages, options, result.sizes, resources.machine, stored,
+                result.strategy.eigensolver);
   if (result.sizes.m > 0) {
     auto sizes = result.sizes;
     sizes.c *= std::max<Index>(1, std::ssize(options.ridges));
@@ -369,7 +387,7 @@ double pairs_bytes(const RidgePlan& plan, Index k) {
   plan::Plan stages(0);
   auto sizes = plan.sizes;
   sizes.m = 0;
-  plan_direct(stages, more, sizes, {}, 0);
+  plan_direct(stages, more, sizes, {}, 0, plan.strategy.eigensolver);
   return stages.peak();
 }
 

@@ -96,7 +96,8 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
     }
     return strategy;
   }
-  const auto choice = spectral::choose(sizes.n, top, options.vectors, sizes.shape, sizes.single);
+  const auto choice = spectral::choose(sizes.n, top, options.vectors, sizes.shape, sizes.single,
+                                       resources.whole_room(sizes), sizes.nb);
   strategy.direct = choice.method;
   strategy.reason = "auto: " + choice.reason;
   if (!(asked_tolerance(options) >= kLeastTolerance)) return strategy;
@@ -109,7 +110,7 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
   try {
     size_iterative(options, kernel, sizes, top, seed, room, strategy);
   } catch (const MemoryError&) {
-    if (!fits) throw;  // it takes less than the direct solver
+    if (!fits && 6 * top <= sizes.n) throw;  // it lacks less than the direct solver
     return strategy;
   }
   const auto& op = strategy.products.cost;

@@ -90,53 +90,62 @@ class SmoothStep : public Step {
     return rows;
   }
 
-  /// 1 - c' = 1/2 E[(rho(u)/a_1 - rho(v)/a_2)^2], a^2 = E[rho^2], without cancellation: its value
-  /// at c = 1 is one integral of squared differences (parallel_distance), to which the integral of
-  /// dc'/dc from c to 1 is added (turned_distance).
+  /// With t the sign of c': 1 - t c' = 1/2 E[(rho(u)/a_1 - t rho(v)/a_2)^2], a^2 = E[rho^2], without
+  /// cancellation. With e the sign of c, its value at c = e is one integral of squared differences
+  /// (parallel_distance), and the integral of dc'/dc between e and c is added (turned). c' near -1
+  /// comes from an odd rho (t = e = -1), c' near 1 of nearly antiparallel rows from an even one.
   void refine(Work& work, const RowView& row, const RowView& row_j, double c, double sigma,
               double& c_out, double& sigma_out) const {
-    const bool odd = rho_.function == Function::erf || rho_.function == Function::tanh ||
-                     (rho_.function == Function::sin && rho_.c == 0);
-    const double sign = odd && c < 0 ? -1 : 1;
-    if (!(sign * c_out > 0)) return;
+    const double e = c < 0 ? -1 : 1, t = c_out < 0 ? -1 : 1;
+    if (c_out == 0 || (e > 0 && t < 0)) return;
     const std::size_t at = row.factors->of.size() - 2;
     const double s1 = *row.of(at), s2 = *row_j.of(at), a1 = *row.of(at + 1), a2 = *row_j.of(at + 1);
     if (!(a1 > 0 && a2 > 0)) return;
-    const double far =
-        parallel_distance(s1, a1, s2, a2) + turned_distance(work, row, row_j, sign * c, sigma);
-    c_out = sign * (1 - far);
+    const double far = std::max(0.0, parallel_distance(s1, a1, e * s2, t * a2) +
+                                         t * e * turned(work, row, row_j, c, sigma));
+    c_out = t * (1 - far);
     sigma_out = far * (2 - far);
   }
 
+  /// 1/2 E[(rho(s1 g)/a1 - rho(s2 g)/a2)^2], g ~ N(0, 1).
   double parallel_distance(double s1, double a1, double s2, double a2) const {
-    if (s1 == s2) return 0;
+    if (s1 == s2 && a1 == a2) return 0;
     double sum = 0;
     const auto add = [&](double g, double w) {
       const double difference = arch::value(rho_, s1 * g) / a1 - arch::value(rho_, s2 * g) / a2;
       sum += w * difference * difference;
     };
-    const double slope =
-        std::max(s1, s2) *
-        (rho_.function == Function::erf || rho_.function == Function::sin ? std::fabs(rho_.b) : 1);
-    if (rho_.function == Function::sin)
-      wave_quadrature(std::min(slope, 1e3), add);
-    else
-      step_quadrature(slope, add);
+    const double scale = std::max(std::fabs(s1), std::fabs(s2));
+    switch (rho_.function) {
+      case Function::sin:
+        wave_quadrature(std::min(scale * std::fabs(rho_.b), 1e3), add);
+        break;
+      case Function::erf:
+        step_quadrature(scale * std::fabs(rho_.b), add);
+        break;
+      case Function::gelu:
+      case Function::tanh:
+      case Function::softplus:
+      case Function::sigmoid:
+      case Function::rectifier:
+        step_quadrature(scale, add);
+        break;
+    }
     return sum / 2;
   }
 
-  /// The integral of dc'/dc from c to 1, with the angle as the variable. The slopes dc'/dc are what
-  /// the loop makes of tau = 1 (Price's theorem).
-  double turned_distance(Work& work, const RowView& row, const RowView& row_j, double c,
-                         double sigma) const {
+  /// The integral of dc'/dc between c and the nearer of -1 and 1, upwards, with the angle as the
+  /// variable. The slopes dc'/dc are what the loop makes of tau = 1 (Price's theorem).
+  double turned(Work& work, const RowView& row, const RowView& row_j, double c,
+                double sigma) const {
     static const GaussLegendre rule;
     constexpr std::size_t N = GaussLegendre::size;
-    const double angle = std::atan2(std::sqrt(sigma), c);
+    const double angle = std::atan2(std::sqrt(sigma), std::fabs(c));
     if (!(angle > 0)) return 0;
     std::array<double, N> cosine, square, slope;
     for (std::size_t k = 0; k < N; ++k) {
       const double theta = angle * rule.x[k];
-      cosine[k] = std::cos(theta);
+      cosine[k] = std::copysign(std::cos(theta), c);
       square[k] = std::sin(theta) * std::sin(theta);
       slope[k] = 1;
     }

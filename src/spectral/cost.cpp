@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "backends.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/base/text.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/spectral/probes.hpp"
@@ -83,7 +84,8 @@ double predicted_seconds(Method method, Index n, Index k, bool vectors, GridShap
   return single_precision ? 0.5 * seconds : seconds;
 }
 
-Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_precision) {
+Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_precision, double room,
+              Index nb) {
   if (k < 0) k = n;
   constexpr Index kTiny = 64;
   if (n <= kTiny)
@@ -100,6 +102,17 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
     methods.push_back(Method::scalapack);
   else
     left_out += fmt::format("; p?syevd's 32-bit workspace needs {}", counted(needed, "rank"));
+  if (nb == 0) nb = recommended_block(n, shape);
+  const auto bytes = [&](Method m) {
+    return plan(n, k, vectors, m, shape, nb, single_precision).bytes_per_rank;
+  };
+  // Those that fit, or the one that takes least.
+  const double least = bytes(*std::ranges::min_element(methods, {}, bytes));
+  std::erase_if(methods, [&](Method m) {
+    if (bytes(m) <= std::max(room, least)) return false;
+    left_out += fmt::format("; {} takes {} a rank", name(m), format_bytes(bytes(m)));
+    return true;
+  });
   Choice best;
   std::string figures, choice = "the fastest";
   double scalapack = std::numeric_limits<double>::infinity();
@@ -115,9 +128,7 @@ Choice choose(Index n, Index k, bool vectors, GridShape shape, bool single_preci
   // 1.19 on 2 ranks, 1.22 on 10 000).
   constexpr double kLarge = 1024.0 * 1024 * 1024;
   if (vectors && k >= n && best.method != Method::scalapack) {
-    const bool large =
-        plan(n, k, vectors, best.method, shape, recommended_block(n, shape), single_precision)
-            .bytes_per_rank >= kLarge;
+    const bool large = bytes(best.method) >= kLarge;
     if (scalapack <= (large ? 1.25 : 1.04) * best.seconds) {
       best = {Method::scalapack, scalapack, ""};
       choice = large ? "least memory within 25 % of the fastest" : "least memory among the fastest";

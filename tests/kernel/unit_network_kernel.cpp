@@ -191,11 +191,14 @@ TEST(NetworkKernel, SaysHowFarASeriesThatWasCutOffIsFromTheKernel) {
 
 TEST(NetworkKernel, NearlyParallelRowsKeepTwelveDigitsThroughAnyActivation) {
   // The long double twin resolves angles down to about 1e-6 to this tolerance.
-  for (const char* text : {"dense relu dense relu dense relu dense", "dense erf dense relu dense",
-                           "dense gelu dense relu dense", "dense sin(1,1,0.4) dense relu dense",
-                           "dense erf dense gelu dense relu dense relu dense",
-                           "dense relu res(dense relu) dense relu dense",
-                           "dense erf res(dense erf) dense relu dense"}) {
+  for (const char* text :
+       {"dense relu dense relu dense relu dense", "dense erf dense relu dense",
+        "dense gelu dense relu dense", "dense sin(1,1,0.4) dense relu dense",
+        "dense erf dense gelu dense relu dense relu dense",
+        "dense relu res(dense relu) dense relu dense", "dense erf res(dense erf) dense relu dense",
+        // Even, nearly even and nearly odd.
+        "dense sin(1,1,1.5707963267948966) dense relu dense",
+        "dense sin(1,1,1.57) dense relu dense", "dense sin(1,1,1e-4) dense relu dense"}) {
     auto X = random_rows(5, 8, 7);
     for (Index j = 1; j < 8; ++j)
       for (Index k = 0; k < 5; ++k)
@@ -206,6 +209,23 @@ TEST(NetworkKernel, NearlyParallelRowsKeepTwelveDigitsThroughAnyActivation) {
       EXPECT_TRUE(error_against_naive(text, X, 1.2, bias) <= 1e-12)
           << text << " " << error_against_naive(text, X, 1.2, bias);
   }
+}
+
+TEST(NetworkKernel, NearlyAntiparallelRowsThroughEvenWavesAreRight) {
+  // Wide weights: the waves turn many times within a row's standard deviation.
+  Matrix<double> X(2, 4);
+  const double angle = 1e-5;
+  X(0, 0) = 1, X(1, 0) = 0;
+  X(0, 1) = -std::cos(angle), X(1, 1) = -std::sin(angle);
+  X(0, 2) = -1.0001, X(1, 2) = 0;
+  X(0, 3) = 0.3, X(1, 3) = 2;
+  for (const char* text :
+       {"dense sin(1,1,1.5707963267948966) dense relu dense",
+        "dense sin(1,1,1.57) dense relu dense", "dense sin(1,1,0) dense relu dense"})
+    for (const double weight_std : {1.2, 5.0, 20.0}) {
+      const double error = error_against_naive(text, X, weight_std, 0);
+      EXPECT_TRUE(error <= 1e-12) << text << " " << weight_std << " " << error;
+    }
 }
 
 TEST(NetworkKernel, LongRowsAtEverySmallAngleKeepTwelveDigits) {

@@ -247,6 +247,22 @@ TEST(Choice, TakesLapackForTinyMatricesAndSaysWhy) {
   EXPECT_NE(choice.reason.find(name(choice.method)), std::string::npos) << choice.reason;
 }
 
+TEST(Choice, IsOfThoseThatFitTheMemory) {
+  for (const bool vectors : {false, true}) {
+    const auto bytes = [&](Method m) {
+      return plan(5000, 5000, vectors, m, {1, 2}, 64, false).bytes_per_rank;
+    };
+    const auto chosen = [&](double room) {
+      return choose(5000, 5000, vectors, {1, 2}, false, room, 64);
+    };
+    for (const Method m : {Method::elpa1, Method::elpa2, Method::scalapack})
+      EXPECT_LE(bytes(chosen(bytes(m)).method), bytes(m)) << name(m);
+    const auto least = chosen(1);  // none fits
+    EXPECT_EQ(least.method, Method::scalapack);
+    EXPECT_NE(least.reason.find("elpa2 takes"), std::string::npos) << least.reason;
+  }
+}
+
 TEST(Choice, HasNoElpaInSinglePrecisionWhereTheBuildHasNone) {
   if (la::elpa_build().single_precision) GTEST_SKIP() << "this ELPA has single precision";
   EXPECT_EQ(choose(3000, 100, true, {1, 2}, true).method, Method::scalapack);

@@ -53,6 +53,8 @@ struct Resources {
   /// memory_limit is 0), less baseline and sizes.data_bytes(). Negative where these take more;
   /// infinite where limit() is not known. Local.
   double room(const gram::Sizes& sizes) const;
+  /// The same to the last byte of limit(): what a direct solver's plan may take. Local.
+  double whole_room(const gram::Sizes& sizes) const;
   /// Throws MemoryError unless room > 0. Local.
   void require_room(double room) const;
 

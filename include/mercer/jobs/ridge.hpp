@@ -83,7 +83,10 @@ struct RidgeOptions {
 /// run of one job.
 struct RidgeStrategy {
   bool iterative = false;
-  std::string reason{};                                    ///< why; may be empty
+  std::string reason{};  ///< why; may be empty
+  /// The direct eigensolver, where the direct strategy takes one, and why.
+  spectral::Method eigensolver = spectral::Method::automatic;
+  std::string eigensolver_reason{};
   Preconditioning preconditioner = Preconditioning::none;  ///< not automatic
   Index rank = 0;   ///< of the preconditioner; 0 where it takes the pairs of g or `spectrum`
   Index pairs = 0;  ///< computed or given, for g or the preconditioner

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -72,9 +73,12 @@ struct Choice {
 };
 /// The fastest direct solver for k of n eigenpairs (k < 0: all) on `shape`, as predicted. For all
 /// pairs p?syevd is preferred, which takes the least memory (3.5 matrices), where it is at most 4 %
-/// slower, or at most 25 % slower and the fastest would take 1 GiB a rank or more. Local; pure
-/// except that the ELPA build is probed once.
-Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision);
+/// slower, or at most 25 % slower and the fastest would take 1 GiB a rank or more. Of solvers that
+/// take more than `room` bytes a rank, with blocks of nb (0: recommended_block()), none is chosen
+/// while another fits; where none fits, the one that takes least. Local; pure except that the ELPA
+/// build is probed once.
+Choice choose(Index n, Index k, bool vectors, dist::GridShape shape, bool single_precision,
+              double room = std::numeric_limits<double>::infinity(), Index nb = 0);
 
 /// A good block size for the solver that choose() takes: n/(4 max(p, q)), clamped to 16 ... 64.
 /// Local.
