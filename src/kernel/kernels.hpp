@@ -7,8 +7,8 @@ namespace mercer::kernel {
 /// NTK (`tangent`) or NNGP of an architecture.
 std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent,
                                              Parametrization parametrization);
-/// exp(-|x-z|^2/(2 h^2)) and exp(-|x-z|/h).
-std::shared_ptr<const Kernel> distance_kernel(bool squared, double bandwidth);
+/// gaussian exp(-|x-z|^2/(2 h^2)) or laplace exp(-|x-z|/h).
+std::shared_ptr<const Kernel> distance_kernel(Kind kind, double bandwidth);
 /// <x, z>.
 std::shared_ptr<const Kernel> linear_kernel();
 

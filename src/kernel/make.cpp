@@ -12,7 +12,7 @@ std::shared_ptr<const Kernel> make(const Options& options) {
     case Kind::laplace:
       if (!(options.bandwidth > 0 && std::isfinite(options.bandwidth)))
         throw InputError("`bandwidth` {}: must be positive and finite", options.bandwidth);
-      return distance_kernel(options.kind == Kind::gaussian, options.bandwidth);
+      return distance_kernel(options.kind, options.bandwidth);
     case Kind::ntk:
     case Kind::nngp:
       break;

@@ -66,14 +66,14 @@ class LinearKernel : public Kernel {
 /// h are kept multiplied by a power of two, so that squares of distances near h stay in that range.
 class DistanceKernel : public Kernel {
  public:
-  DistanceKernel(bool squared, double bandwidth)
-      : squared_(squared),
+  DistanceKernel(Kind kind, double bandwidth)
+      : kind_(kind),
         bandwidth_(bandwidth),
         exponent_(exponent(bandwidth)),
         h_(std::scalbn(bandwidth, exponent_)) {}
 
   std::string text() const override {
-    return fmt::format("{}(bandwidth={})", squared_ ? "gaussian" : "laplace", bandwidth_);
+    return fmt::format("{}(bandwidth={})", name(), bandwidth_);
   }
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
     if (exponent_ != 0) scale(X);
@@ -109,10 +109,7 @@ class DistanceKernel : public Kernel {
         else
           for (const Index i : within(far_i, first, n))
             by_differences(x, i, z, j0 + j, d2 + i - first);
-        if (squared_)
-          loops.gaussian(n, d2, 1 / (2 * h_ * h_));
-        else
-          loops.laplace(n, d2, 1 / h_);
+        of_distances(loops, n, d2);
       }
   }
   void diagonal(const Rows&, Index, Index count, double* out) const override {
@@ -120,7 +117,7 @@ class DistanceKernel : public Kernel {
   }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
-    return reference_distance(squared_, bandwidth_, x, z);
+    return reference_distance(kind_, bandwidth_, x, z);
   }
   Index bytes_per_row(Index d) const override { return 8 * (d + 1); }
 
@@ -150,7 +147,34 @@ class DistanceKernel : public Kernel {
     tile_loops().distances(x.x.rows(), x.x.column(i), z.x.column(j), d2, &plus);
   }
 
-  bool squared_;
+  const char* name() const {
+    switch (kind_) {
+      case Kind::gaussian:
+        return "gaussian";
+      case Kind::laplace:
+        return "laplace";
+      case Kind::linear:  // these are no functions of the distance
+      case Kind::ntk:
+      case Kind::nngp:
+        break;
+    }
+    return "";
+  }
+  /// Replaces the n squared distances by the kernel's values.
+  void of_distances(const TileLoops& loops, Index n, double* d2) const {
+    switch (kind_) {
+      case Kind::gaussian:
+        return static_cast<void>(loops.gaussian(n, d2, 1 / (2 * h_ * h_)));
+      case Kind::laplace:
+        return static_cast<void>(loops.laplace(n, d2, 1 / h_));
+      case Kind::linear:
+      case Kind::ntk:
+      case Kind::nngp:
+        break;
+    }
+  }
+
+  Kind kind_;
   double bandwidth_;
   int exponent_;  ///< of two
   double h_;      ///< bandwidth_ 2^exponent_
@@ -161,8 +185,8 @@ class DistanceKernel : public Kernel {
 std::shared_ptr<const Kernel> linear_kernel() {
   return std::make_shared<LinearKernel>();
 }
-std::shared_ptr<const Kernel> distance_kernel(bool squared, double bandwidth) {
-  return std::make_shared<DistanceKernel>(squared, bandwidth);
+std::shared_ptr<const Kernel> distance_kernel(Kind kind, double bandwidth) {
+  return std::make_shared<DistanceKernel>(kind, bandwidth);
 }
 
 }  // namespace mercer::kernel

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 #include "quadrature.hpp"
@@ -209,14 +210,24 @@ long double reference_network(const arch::Architecture& architecture, bool tange
   return tangent ? s.T : s.K;
 }
 
-long double reference_distance(bool squared, double bandwidth, std::span<const double> x,
+long double reference_distance(Kind kind, double bandwidth, std::span<const double> x,
                                std::span<const double> z) {
   Real d2 = 0;
   for (std::size_t k = 0; k < x.size(); ++k) {
     const Real t = (static_cast<Real>(x[k]) - z[k]) / bandwidth;
     d2 += t * t;
   }
-  return std::exp(squared ? -d2 / 2 : -std::sqrt(d2));
+  switch (kind) {
+    case Kind::gaussian:
+      return std::exp(-d2 / 2);
+    case Kind::laplace:
+      return std::exp(-std::sqrt(d2));
+    case Kind::linear:  // these are no functions of the distance
+    case Kind::ntk:
+    case Kind::nngp:
+      break;
+  }
+  return std::numeric_limits<Real>::quiet_NaN();
 }
 
 long double reference_linear(std::span<const double> x, std::span<const double> z) {

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "mercer/arch/architecture.hpp"
+#include "mercer/kernel/kernel.hpp"
 
 namespace mercer::kernel {
 
@@ -24,8 +24,8 @@ namespace mercer::kernel {
 long double reference_network(const arch::Architecture& architecture, bool tangent,
                               std::span<const double> weight_terms, std::span<const double> x,
                               std::span<const double> z);
-/// exp(-|x - z|^2/(2 h^2)), or exp(-|x - z|/h).
-long double reference_distance(bool squared, double bandwidth, std::span<const double> x,
+/// gaussian exp(-|x - z|^2/(2 h^2)), or laplace exp(-|x - z|/h).
+long double reference_distance(Kind kind, double bandwidth, std::span<const double> x,
                                std::span<const double> z);
 /// <x, z>.
 long double reference_linear(std::span<const double> x, std::span<const double> z);

@@ -91,6 +91,7 @@ class Overwriting(PipeTest):
 
     def test_no_output_goes_over_a_file_that_the_job_reads(self):
         self.checked = 0
+        self.assertEqual(set(self.jobs()), {name for name in os.listdir(BIN) if name.startswith("mercer-")})
         for driver, jobs in self.jobs().items():
             taken = file_options(driver, *(["plan"] if driver == "mercer-bench" else []))
             if driver == "mercer-bench":  # of its inputs it reads one that matters

@@ -105,10 +105,13 @@ inline NaiveDual naive_dual(const arch::Activation& rho, Real80 q1, Real80 K, Re
           std::exp(-b * b * ((q1 + q2) / 2 + K)) * std::cos(2 * static_cast<Real80>(rho.c));
       return {a * a / 2 * (first - second), a * a * b * b / 2 * (first + second)};
     }
-    default:
-      return quadrature_dual(rho, static_cast<double>(q1), static_cast<double>(K),
-                             static_cast<double>(q2));
+    case arch::Function::tanh:
+    case arch::Function::softplus:
+    case arch::Function::sigmoid:
+      break;
   }
+  return quadrature_dual(rho, static_cast<double>(q1), static_cast<double>(K),
+                         static_cast<double>(q2));
 }
 
 inline Real80 naive_mean(const arch::Activation& rho, Real80 q) {
