@@ -52,7 +52,7 @@ void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& tra
   print_history(session, history, preparation);
   session.say("\n{} after {}{}, {} rejected by the safeguard", train::name(outcome.stop_reason),
               counted(state.step, "step"),
-              rank_seconds > 0 ? fmt::format(": {:.4g} s a step, {:.1f} GFLOP/s a rank",
+              rank_seconds > 0 ? fmt::format(": {:.4g} s a step (median), {:.1f} GFLOP/s a rank",
                                              outcome.seconds_per_step, gflops)
                                : std::string(),
               state.rejected);

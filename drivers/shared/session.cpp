@@ -154,6 +154,7 @@ void Session::begin(Index n, Index d, Index nb, const std::string& kernel,
 
 Machine Session::machine(const kernel::Kernel* kernel, Index d) {
   if (!plans_time()) return {};
+  if (options_.machine.empty()) say("machine its rates are measured, in a few seconds");
   Machine machine = options_.machine.empty() ? plan::measure_machine(comm_, kernel, d)
                                              : plan::read_machine(comm_, options_.machine);
   if (kernel != nullptr && !options_.machine.empty() && machine.kernel != kernel->text()) {
@@ -167,6 +168,7 @@ Machine Session::machine(const kernel::Kernel* kernel, Index d) {
   say("machine {}", there.machine.text());
   if (options_.target.given()) say("for     {}", text(target_));
   for (const auto& line : there.assumptions) say("assumed {}", line);
+  if (options_.target.given()) say("assumed the rows are read in the time that it took here");
   record_.result["planned_for"] = json(target_, there);
   return there.machine;
 }
@@ -209,15 +211,16 @@ bool Session::stop_at_plan(const Plan& plan) {
     record_.result["seconds_planned"] = plan.seconds();
     record_.result["plan"] = plan.json();
   }
-  if (options_.dry_run) {
+  if (options_.dry_run)
     say("plan\n{}", plan.text());
+  else if (!excess.empty() && comm_.root())
+    print(stderr, plan.text());
+  if (options_.dry_run || !excess.empty()) {
     record_.status = excess.empty() ? "planned" : "refused";
     record_.result["flops_planned"] = plan.flops();
     record_.result["memory_limit_bytes"] = plan.limit();
     if (!options_.json.empty())
       report::write_json(comm_, options_.json, record_.json(phases_, comm_));
-  } else if (!excess.empty() && comm_.root()) {
-    print(stderr, plan.text());
   }
   if (!excess.empty()) throw MemoryError("{}", excess);
   return options_.dry_run;

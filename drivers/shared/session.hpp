@@ -55,8 +55,8 @@ class Session final : public jobs::Monitor {
   /// no block size. `data_hash`: 0 where there are no data. Local.
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
   /// With --dry-run prints the plan, writes the JSON record, and returns true: the driver ends
-  /// here. Otherwise false. Throws MemoryError where the plan exceeds its limit, after printing it;
-  /// with --dry-run the record's status is then "refused". Collective.
+  /// here. Otherwise false. Throws MemoryError where the plan exceeds its limit, after printing it
+  /// and writing a record with the status "refused". Collective.
   bool stop_at_plan(const Plan& plan);
   /// An empty plan, to be filled with stages. Collective.
   Plan plan() const { return resources({}).plan(); }

@@ -242,9 +242,10 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   const RidgeStrategy directly = strategy;
   try {
     size_iterative(options, kernel, sizes, room, pairs_stored, nullptr, strategy);
-  } catch (const MemoryError&) {
-    if (!fits) throw;  // it lacks less than the direct strategy
-    return directly;
+  } catch (const MemoryError& error) {
+    strategy = directly;
+    if (!fits) strategy.lacks = error.what();
+    return strategy;  // where the direct strategy does not fit either, its plan is refused
   }
   plan::Plan iterative(0, true);
   plan_iterative(iterative, options, strategy, sizes, reference);
@@ -308,7 +309,7 @@ std::vector<std::string> verify(gram::Source& kernel, const data::Split& sets,
 }
 
 /// What would take less memory than the plan does.
-std::string suggestion(const RidgeOptions& options, bool iterative) {
+std::string less_memory(const RidgeOptions& options, bool iterative) {
   if (iterative) return kFewerVectors;
   const std::string fewer =
       fmt::format("more ranks, {}fewer rows", options.single ? "" : "`single`, ");
@@ -364,7 +365,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   const double room = resources.room(result.sizes);
   result.panel_bytes = std::clamp(0.75 * room, kLeast, gram::Options{}.panel_bytes);
   if (resources.limit() > 0) result.pairs_limit = resources.limit() - resources.baseline;
-  result.stages.suggest(suggestion(options, result.strategy.iterative));
+  result.stages.suggest(less_memory(options, result.strategy.iterative), result.strategy.lacks);
   result.stages.stage(plan::load(result.sizes, load_seconds));
   if (result.strategy.iterative)
     plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);

@@ -109,9 +109,9 @@ SpectrumStrategy choose(const SpectrumOptions& options, const gram::Source& kern
   if (fits && (direct <= kShort || 6 * top > sizes.n)) return strategy;
   try {
     size_iterative(options, kernel, sizes, top, seed, room, strategy);
-  } catch (const MemoryError&) {
-    if (!fits && 6 * top <= sizes.n) throw;  // it lacks less than the direct solver
-    return strategy;
+  } catch (const MemoryError& error) {
+    if (!fits && 6 * top <= sizes.n) strategy.lacks = error.what();
+    return strategy;  // where the direct solver does not fit either, its plan is refused
   }
   const auto& op = strategy.products.cost;
   const double iterative = plan::store(reference, sizes, op).seconds +
@@ -172,7 +172,8 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     stages.stage(stage);
   };
   stages.suggest(fmt::format("more ranks, {}fewer rows or a smaller `top`",
-                             options.single ? "" : "`single`, "));
+                             options.single ? "" : "`single`, "),
+                 strategy.lacks);
   stages.stage(plan::load(sizes, load_seconds));
   if (!strategy.iterative) {
     stages.stage(plan::assemble(machine, sizes));

@@ -340,7 +340,8 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   const std::string narrower =
       plan.single ? "a narrower network" : "`single` or a narrower network";
   plan.stages.suggest(of_S.k > 0 ? "more ranks, fewer rows, a smaller `top` or " + narrower
-                                 : "more ranks, fewer rows, " + narrower);
+                                 : "more ranks, fewer rows, " + narrower,
+                      plan.pairs.lacks);
   plan.stages.stage({.name = "load", .bytes = 2 * held.data, .seconds = load_seconds});
   double refresh_bytes = 0;
   for (auto& stage : of_each) {

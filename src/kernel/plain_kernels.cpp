@@ -72,9 +72,7 @@ class DistanceKernel : public Kernel {
         exponent_(exponent(bandwidth)),
         h_(std::scalbn(bandwidth, exponent_)) {}
 
-  std::string text() const override {
-    return fmt::format("{}(bandwidth={})", name(), bandwidth_);
-  }
+  std::string text() const override { return fmt::format("{}(bandwidth={})", name(), bandwidth_); }
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
     if (exponent_ != 0) scale(X);
     auto rows = plain_rows(std::move(X));

@@ -84,6 +84,7 @@ struct RidgeOptions {
 struct RidgeStrategy {
   bool iterative = false;
   std::string reason{};  ///< why; may be empty
+  std::string lacks{};   ///< what conjugate gradients lack where neither way fits the memory
   /// The direct eigensolver, where the direct strategy takes one, and why.
   spectral::Method eigensolver = spectral::Method::automatic;
   std::string eigensolver_reason{};

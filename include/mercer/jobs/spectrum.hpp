@@ -58,6 +58,7 @@ struct SpectrumOptions {
 struct SpectrumStrategy {
   bool iterative = false;
   std::string reason{};        ///< why
+  std::string lacks{};         ///< what block Krylov lacks where neither way fits the memory
   spectral::Method direct{};   ///< the direct solver
   spectral::KrylovPlan run{};  ///< sizes of block Krylov
   ProductPlan products{};      ///< K for block Krylov

@@ -34,8 +34,12 @@ class Plan {
   explicit Plan(double baseline, bool timed = false, MemoryRoom limit = {})
       : baseline_(baseline), timed_(timed), limit_(std::move(limit)) {}
   void stage(Stage stage) { stages_.push_back(std::move(stage)); }
-  /// What would take less memory, for excess(): "more ranks, `single` or fewer rows".
-  void suggest(std::string what) { suggestion_ = std::move(what); }
+  /// What would take less memory, for excess(): "more ranks, `single` or fewer rows". `matrix_free`:
+  /// why products with K do not fit either; may be empty.
+  void suggest(std::string what, const std::string& matrix_free = {}) {
+    suggestion_ = std::move(what);
+    if (!matrix_free.empty()) suggestion_ += "; without the matrix: " + matrix_free;
+  }
 
   bool timed() const { return timed_; }
   double peak() const;  ///< bytes a rank, baseline included
