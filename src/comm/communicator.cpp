@@ -49,6 +49,15 @@ std::int64_t bytes_sent() {
   return g_bytes_sent;
 }
 
+int node_count(const Communicator& comm) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node);
+  int rank = 0;
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return comm.all_reduce(rank == 0 ? 1 : 0, Op::sum);
+}
+
 Communicator::Communicator(MPI_Comm parent) {
   if (parent == MPI_COMM_NULL) return;
   MPI_Comm copy = MPI_COMM_NULL;

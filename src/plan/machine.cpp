@@ -272,16 +272,6 @@ Machine measure_once(const comm::Communicator& comm, const kernel::Kernel* kerne
   return machine;
 }
 
-/// The number of nodes that the ranks are on. Collective.
-int nodes_of(const comm::Communicator& comm) {
-  MPI_Comm node = MPI_COMM_NULL;
-  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, comm.rank(), MPI_INFO_NULL, &node);
-  int rank = 0;
-  MPI_Comm_rank(node, &rank);
-  MPI_Comm_free(&node);
-  return comm.all_reduce(rank == 0 ? 1 : 0, comm::Op::sum);
-}
-
 constexpr double Machine::*kTimes[] = {&Machine::convert, &Machine::latency, &Machine::element,
                                        &Machine::row};
 
@@ -296,7 +286,7 @@ Machine measure_machine(const comm::Communicator& comm, const kernel::Kernel* ke
         time ? std::min(machine.*member, again.*member) : std::max(machine.*member, again.*member);
   }
   machine.ranks = comm.size();
-  machine.nodes = nodes_of(comm);
+  machine.nodes = comm::node_count(comm);
   machine.source = fmt::format("measured on {}", counted(comm.size(), "rank"));
   return machine;
 }

@@ -76,8 +76,7 @@ std::string Plan::excess() const {
   if (peak() <= limit()) return "";
   const auto most = std::ranges::max_element(stages_, {}, &Stage::bytes);
   return fmt::format(
-      "the plan needs {} a rank{}, more than the {} {}: use {}",
-      format_bytes(peak()),
+      "the plan needs {} a rank{}, more than the {} {}: use {}", format_bytes(peak()),
       most == stages_.end() ? std::string() : fmt::format(" in its stage '{}'", most->name),
       format_bytes(limit()), limit_.whose, suggestion_);
 }

@@ -74,6 +74,7 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
   record["n"] = n;
   record["d"] = d;
   record["ranks"] = ranks;
+  record["nodes"] = comm::node_count(comm);
   record["grid"] = grid;
   record["nb"] = nb;
   record["threads"] = threads;
@@ -82,6 +83,7 @@ Json Record::json(const Phases& phases, const comm::Communicator& comm) const {
   record["phases"] = times;
   record["seconds"] = number(seconds);
   if (seconds_at_write >= 0) record["seconds_at_write"] = seconds_at_write;
+  record["flops"] = number(flops);
   record["gflops"] = seconds > 0 ? number(1e-9 * flops / seconds) : Json(nullptr);
   record["peak_memory_bytes"] = comm.all_reduce(peak_memory_bytes(), comm::Op::max);
   record["bytes_sent"] = comm.all_reduce(comm::bytes_sent(), comm::Op::sum);

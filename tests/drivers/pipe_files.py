@@ -55,6 +55,15 @@ class Files(PipeTest):
         group, _, leaf = dataset.rpartition("/")
         return f"`{dataset}`" in self.page or (f"`{group}/...`" in self.page and f"`{leaf}`" in self.page)
 
+    def test_the_page_names_every_field_of_the_record(self):
+        part = self.page[self.page.index("## The JSON record"):self.page.index("## Prepare rows")]
+        named = set(re.findall(r"`(\w+)`", part))
+        for job in (("mercer-spectrum", "--data", "circle:n=30"), ("mercer-kernel", "--data", "circle:n=30", "--dry-run"),
+                    ("mercer-train", "--train", "circle:n=30", "--width", 8, "--steps", 1, "--out", self.path("t.h5"))):
+            record = self.record(*job)
+            self.assertEqual(set(record) - named, set(), job)
+            self.assertEqual((record["ranks"], record["nodes"]), (2, 1))
+
     def test_every_dataset_and_attribute_that_a_driver_writes_is_listed(self):
         train, test = ["--train", "npy:X.npy,y.npy"], ["--test", "npy:Z.npy,yz.npy"]
         classes = ["--train", "csv:train.csv", "--test", "csv:test.csv", "--one-hot"]

@@ -121,8 +121,11 @@ class Spectrum(PipeTest):
 
     def test_too_little_memory_is_refused_with_what_would_do(self):
         big = ("--data", "gaussian:n=6000,d=5", "--kernel", "gaussian", "--top", 10, "--solver", "krylov")
-        self.refuse(["double", "single", "limit"], "mercer-spectrum", *big, "--storage", "double", "--memory-limit", "80M",
-                    code=3)
+        # Only what fits is advised: of 80 MB in double and 40 MB in single, neither, then the latter.
+        self.refuse(["double", "limit", "--storage mixed or none"], "mercer-spectrum", *big, "--storage", "double",
+                    "--memory-limit", "80M", code=3)
+        self.refuse(["double", "limit", "--storage single"], "mercer-spectrum", *big, "--storage", "double",
+                    "--memory-limit", "100M", code=3)
         self.refuse(["limit"], "mercer-spectrum", *big, "--storage", "none", "--memory-limit", "20M", code=3)
 
     def test_memory_stays_below_the_limit(self):

@@ -128,17 +128,21 @@ TEST(KernelOperator, TakesTheStorageThatFitsAndKeepsToTheMemory) {
 TEST(KernelOperator, SaysWhatWouldFitWhereTheMemoryIsTooSmall) {
   const auto world = comm::Communicator::world();
   const dist::ProcessGrid grid(world);
-  const auto X = inputs(world, 300);
+  const auto X = inputs(world, 2000);  // a triangle in double takes 16 MB over all ranks
   const auto refused = [&](Storage storage, double memory) {
     return error<MemoryError>([&] {
-      const KernelOperator A(*gaussian(), X, grid, {.storage = storage, .memory_bytes = memory});
+      const KernelOperator A(*gaussian(), X, grid,
+                             {.storage = storage, .memory_bytes = memory, .block = 2, .tile = 24});
     });
   };
   EXPECT_NE(refused(Storage::automatic, 1000).find("the limit is"), std::string::npos);
   EXPECT_NE(refused(Storage::none, 1000).find("fewer vectors at a time"), std::string::npos);
   const std::string stored = refused(Storage::in_double, 1000);
   EXPECT_NE(stored.find("kept in double takes"), std::string::npos);
-  EXPECT_NE(stored.find("mixed or none (from"), std::string::npos);
+  EXPECT_EQ(stored.find("`storage`"), std::string::npos) << stored;  // no other fits either
+  const std::string fitting = refused(Storage::in_double, 1e6);
+  EXPECT_NE(fitting.find("or `storage` mixed or none (from"), std::string::npos) << fitting;
+  EXPECT_EQ(refused(Storage::none, 1e6), "");
   EXPECT_EQ(refused(Storage::automatic, 1e9), "");
   EXPECT_NE(error<InputError>([&] { gram::parse_storage("half"); }).find("\"half\""),
             std::string::npos);

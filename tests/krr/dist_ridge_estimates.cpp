@@ -262,9 +262,7 @@ TEST_F(Ridges, OfAListTheBestIsJudgedByTheErrorOfDifferences) {
   std::reverse(scores.begin(), scores.end());  // in any order
   EXPECT_EQ(RidgeEstimates::best(scores), 0u);
   for (auto& s : scores) s.converged = false;
-  const auto refused = [&] {
-    return test::error<RunError>([&] { RidgeEstimates::best(scores); });
-  };
+  const auto refused = [&] { return test::error<RunError>([&] { RidgeEstimates::best(scores); }); };
   test::expect_words(refused(), {"1.00e-04 ... 1.00e+00", "`max_iterations`"});
   for (auto& s : scores) s.failure = "K is not positive definite";
   test::expect_words(refused(), {"1.00e-04 ... 1.00e+00", "K is not positive definite"});

@@ -116,10 +116,12 @@ TEST_F(Report, SaysInJsonWhatTheRunWas) {
   report::write_json(world, file("run.json"), json);
   EXPECT_EQ(files(), 1);
   const Json back = Json::parse(read(file("run.json")));
-  for (const auto key : {"driver",     "version",  "git",           "command", "config",
-                         "n",          "d",        "ranks",         "grid",    "nb",
-                         "threads",    "method",   "phases",        "gflops",  "peak_memory_bytes",
-                         "bytes_sent", "residual", "orthogonality", "result",  "status"})
+  for (const auto key : {"driver",     "version", "git",      "command",
+                         "config",     "n",       "d",        "ranks",
+                         "nodes",      "grid",    "nb",       "threads",
+                         "method",     "phases",  "gflops",   "peak_memory_bytes",
+                         "bytes_sent", "flops",   "residual", "orthogonality",
+                         "result",     "status"})
     EXPECT_TRUE(back.contains(key)) << key;
   EXPECT_EQ(back["n"], 7);
   EXPECT_EQ(back["gflops"], 2.0);

@@ -101,4 +101,7 @@ class Communicator {
 /// of all_gather(value) and the counts of all_to_all() are left out. Local.
 std::int64_t bytes_sent();
 
+/// The number of nodes that the ranks are on: of sets of ranks that can share memory. Collective.
+int node_count(const Communicator& comm);
+
 }  // namespace mercer::comm
