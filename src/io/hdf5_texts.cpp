@@ -7,8 +7,12 @@
 namespace mercer::io {
 namespace {
 
-constexpr double kTextSeconds = 60;                       // of processor time
 constexpr std::size_t kMostTexts = std::size_t{1} << 59;  // their bytes
+
+/// Seconds of processor time in which `count` texts are read, 1e5 of them a second.
+double patience(std::size_t count) {
+  return std::min(10 + 1e-5 * static_cast<double>(count), 600.0);
+}
 
 Handle open_dataset(hid_t file, const std::string& dataset) {
   return {H5Dopen2(file, dataset.c_str(), H5P_DEFAULT), H5Dclose};
@@ -55,7 +59,7 @@ std::vector<std::string> Hdf5File::read_texts(const std::string& dataset, Index 
   const Quiet quiet;
   return comm::together(state_->comm, [&]() -> std::vector<std::string> {
     if (!state_->comm.root()) return {};
-    const auto guard = state_->watchdog(kTextSeconds);
+    auto guard = state_->watchdog();
     const Handle data = open_dataset(state_->file, dataset);
     if (!data.ok()) throw InputError("{}: has no dataset '{}'", path(), dataset);
     const Handle stored(H5Dget_type(data), H5Tclose), space(H5Dget_space(data), H5Sclose);
@@ -68,6 +72,8 @@ std::vector<std::string> Hdf5File::read_texts(const std::string& dataset, Index 
     if (count > kMostTexts / std::max<std::size_t>(1, H5Tget_size(stored)))
       throw InputError("{}: the dataset '{}' claims {} texts, more than a file can hold", path(),
                        dataset, count);
+    guard.reset();
+    guard = state_->watchdog(patience(count));
     const Handle type(H5Tcopy(stored), H5Tclose);
     bool ok = false;
     auto texts = H5Tis_variable_str(stored) > 0 ? read_variable(data, type, space, count, ok)
