@@ -155,11 +155,15 @@ OutputPlaces::~OutputPlaces() {
 }
 
 void OutputPlaces::refuse_overwriting(const NamedFile& read) const {
-  for (const auto& file : files_in(read.path))
+  for (const auto& file : files_in(read.path)) {
+    auto files = files_behind(file);
+    files.push_back(file);
     for (const auto& [who, path] : outputs_)
-      if (same_file(file, path))
-        throw InputError("{} {}: is read by {} ({}): give another file to write", who, path,
-                         read.who, read.path);
+      for (const auto& one : files)
+        if (same_file(one, path))
+          throw InputError("{} {}: is read by {} ({}): give another file to write", who, path,
+                           read.who, read.path);
+  }
 }
 
 void OutputPlaces::require_not_written(const NamedFile& read) const {

@@ -108,6 +108,27 @@ class Overwriting(PipeTest):
                         self.checked += 1
         self.assertGreater(self.checked, 70)
 
+    def test_files_behind_an_hdf5_file_are_read_with_it(self):
+        behind = self.path("behind.h5")
+        with h5py.File(behind, "w") as file:
+            file["x"] = np.arange(24.0).reshape(12, 2)
+        np.arange(24.0).tofile(self.path("raw.h5"))
+        layout = h5py.VirtualLayout((12, 2), "<f8")
+        layout[:, :] = h5py.VirtualSource(behind, "x", (12, 2))
+        with h5py.File(self.path("front.h5"), "w") as file:
+            file["group/linked"] = h5py.ExternalLink("behind.h5", "/x")
+            file.create_virtual_dataset("virtual", layout)
+            file.create_dataset("external", (12, 2), "<f8", external=[(self.path("raw.h5"), 0, 192)])
+        with h5py.File(self.path("before.h5"), "w") as file:
+            file["far"] = h5py.ExternalLink("front.h5", "/group/linked")
+        job = ("mercer-kernel", "--kernel", "linear")
+        for spec, path in (("front.h5:/group/linked", behind), ("front.h5:/virtual", behind), ("before.h5:/far", behind),
+                           ("front.h5:/external", self.path("raw.h5"))):
+            with self.subTest(spec):
+                data = ("--data", "h5:" + self.path(spec))
+                self.succeed(*job, *data, "--quiet")
+                self.untouched(["--out", "--data"], path, *job, *data, "--out", path)
+
     def test_links_and_other_spellings_are_the_same_file(self):
         m = self.path("m.csv")
         os.symlink(m, self.path("symbolic.h5"))

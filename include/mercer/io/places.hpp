@@ -21,9 +21,14 @@ struct NamedFile {
 /// them), its start and its end. Local.
 std::vector<std::string> files_in(const std::string& spec);
 
+/// The other existing files that hold data of an HDF5 file: targets of its external links, sources
+/// of its virtual datasets and external storage, and those of these files in turn. Empty for files
+/// of other kinds. Local.
+std::vector<std::string> files_behind(const std::string& path);
+
 /// The files that a run writes. One is refused where the run reads it or names it twice, or where
 /// another run holds its lock. Links to a file, and other spellings of its path, count as the same
-/// file. Standard output and what is not a regular file, such as /dev/null, may be named any number
+/// file, and files_behind() a file as read with it. Standard output and what is not a regular file, such as /dev/null, may be named any number
 /// of times.
 class OutputPlaces {
  public:
