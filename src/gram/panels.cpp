@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
-#include <ranges>
+#include <span>
 
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
@@ -95,8 +95,8 @@ void for_holds(const TileGrid& grid, int rank, Tile first, Index row_cycles, Ind
                const std::function<void(const std::vector<Index>&)>& f) {
   const auto rows = grid.tile_rows(rank), cols = grid.tile_cols(rank);
   const auto within = [](const std::vector<Index>& of, Index begin, Index end) {
-    return std::ranges::subrange(std::ranges::lower_bound(of, begin),
-                                 std::ranges::lower_bound(of, end));
+    return std::span<const Index>(std::ranges::lower_bound(of, begin),
+                                  std::ranges::lower_bound(of, end));
   };
   // Whether the rank has a tile of row I, or of column J down to the row `last`, from `first` on.
   const auto visits_row = [&](Index I) {
@@ -113,7 +113,7 @@ void for_holds(const TileGrid& grid, int rank, Tile first, Index row_cycles, Ind
     std::vector<Index> held;
     const auto group = within(rows, top, top + rows_a_step);
     std::ranges::copy_if(group, std::back_inserter(held), visits_row);
-    const Index last = group.empty() ? -1 : *std::prev(group.end());
+    const Index last = group.empty() ? -1 : group.back();
     for (Index left = 0; left < std::min(grid.tiles(), top + rows_a_step); left += cols_a_step) {
       std::vector<Index> columns, hold;
       std::ranges::copy_if(within(cols, left, left + cols_a_step), std::back_inserter(columns),
