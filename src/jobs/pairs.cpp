@@ -116,9 +116,11 @@ spectral::KrylovOptions krylov_options(const spectral::KrylovPlan& run, Index k,
   options.say = monitor.lines("solver");
   options.progress = [&monitor, k, expected = run.products](Index products, Index converged,
                                                             double residual) {
-    monitor.progress(std::min(0.99, static_cast<double>(products) / expected),
-                     fmt::format("{}, {} of {}, residual {:.1e}", counted(products, "product"),
-                                 converged, counted(k, "pair"), residual));
+    // Before the first Rayleigh-Ritz step no residual is known.
+    monitor.progress(
+        std::min(0.99, static_cast<double>(products) / expected),
+        fmt::format("{}, {} of {}{}", counted(products, "product"), converged, counted(k, "pair"),
+                    residual > 0 ? fmt::format(", residual {:.1e}", residual) : ""));
   };
   return options;
 }
