@@ -79,7 +79,7 @@ has() { # FLAG...: of this processor
 }
 skylake=(avx512f avx512dq avx512vl avx512bw avx512cd)
 # OpenBLAS takes its oldest kernels on a processor that is newer than itself. The tests take what the
-# programs' logs advise there: it is several times faster.
+# programs' logs advise there: products of matrices are then several times as fast.
 if [[ -z ${OPENBLAS_CORETYPE:-} ]] && "$build/bin/mercer-kernel" --version | grep -q 'kernel Prescott'; then
   if has "${skylake[@]}"; then
     export OPENBLAS_CORETYPE=SkylakeX

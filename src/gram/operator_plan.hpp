@@ -11,8 +11,8 @@ namespace mercer::gram {
 inline double entry_bytes(Storage storage) {
   return storage == Storage::in_double ? 8 : 4;
 }
-/// Which of a rank's tiles, in their order, are stored: none, all, or (mixed) as many as fit
-/// `tile_bytes`.
+/// Which of a rank's tiles, column by column, are stored: none, all, or (mixed) as many as fit
+/// `tile_bytes`. O(stored tiles), without a list of them. Local.
 struct StoredTiles {
   Index count = 0;
   double entries = 0;

@@ -15,7 +15,8 @@ namespace mercer::io {
 /// made the watchdog takes `seconds` of processor time before the watchdog is destroyed, and where
 /// the program gets a signal of a crash meanwhile (not in a build with the address sanitizer, which
 /// reports these itself). Time spent waiting, for a disk or for other ranks, does not count. Ranks
-/// other than 0 wait 5 s more, so that rank 0 alone prints the line. For one thread at a time. Local.
+/// other than 0 wait 5 s more, so that rank 0 alone prints the line. For one thread at a time.
+/// Local.
 class Watchdog {
  public:
   Watchdog(std::string path, int rank, double seconds);
