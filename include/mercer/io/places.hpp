@@ -28,7 +28,7 @@ std::vector<std::string> files_behind(const std::string& path);
 
 /// The files that a run writes. One is refused where the run reads it or names it twice, or where
 /// another run holds its lock. Links to a file, and other spellings of its path, count as the same
-/// file, and files_behind() a file as read with it. Standard output and what is not a regular file, such as /dev/null, may be named any number
+/// file; files_behind() a file are read with it. Standard output and what is not a regular file, such as /dev/null, may be named any number
 /// of times.
 class OutputPlaces {
  public:
