@@ -28,8 +28,8 @@ std::vector<std::string> files_behind(const std::string& path);
 
 /// The files that a run writes. One is refused where the run reads it or names it twice, or where
 /// another run holds its lock. Links to a file, and other spellings of its path, count as the same
-/// file; files_behind() a file are read with it. Standard output and what is not a regular file, such as /dev/null, may be named any number
-/// of times.
+/// file; files_behind() a file are read with it. Standard output and what is not a regular file,
+/// such as /dev/null, may be named any number of times.
 class OutputPlaces {
  public:
   /// `reads` are files or data SPECs, taken apart by files_in(). Those of `writes` for which
