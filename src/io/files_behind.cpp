@@ -55,10 +55,10 @@ herr_t visit(hid_t group, const char* name, const H5L_info_t* link, void* data) 
   return 0;
 }
 
-void collect(const std::string& path, std::vector<std::string>& files) {
+void collect(const std::string& path, int rank, std::vector<std::string>& files) {
   Found found;
   {
-    const Watchdog watchdog(path, 0, 10);
+    const Watchdog watchdog(path, rank, 10);
     if (H5Fis_hdf5(path.c_str()) <= 0) return;
     const Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
     if (!file.ok()) return;
@@ -71,7 +71,7 @@ void collect(const std::string& path, std::vector<std::string>& files) {
         std::ranges::find(files, name) != files.end())
       return;
     files.push_back(name);
-    collect(name, files);
+    collect(name, rank, files);
   };
   for (const auto& name : found.working) add(name);
   for (const auto& name : found.beside) {
@@ -82,10 +82,10 @@ void collect(const std::string& path, std::vector<std::string>& files) {
 
 }  // namespace
 
-std::vector<std::string> files_behind(const std::string& path) {
+std::vector<std::string> files_behind(const std::string& path, int rank) {
   const Quiet quiet;
   std::vector<std::string> files{path};
-  collect(path, files);
+  collect(path, rank, files);
   files.erase(files.begin());
   return files;
 }

@@ -10,7 +10,6 @@ namespace {
 
 constexpr Index kSlabBytes = Index{1} << 28;    // one hyperslab of a row block, which is not staged
 constexpr Index kPanelBytes = Index{24} << 20;  // a rank's part of a panel that is staged
-constexpr double kSlabSeconds = 60;             // of processor time; decompressing takes a few
 constexpr Index kChunkBytes = Index{1} << 20;
 constexpr Index kMostElements = Index{1} << 59;  // of a dataset
 
@@ -181,17 +180,29 @@ Handle Hdf5File::State::open_numeric(const std::string& name) const {
   return dataset;
 }
 
+namespace {
+
+/// Seconds of processor time in which one slab of a dataset is read, all of it decompressed at
+/// 50 MB/s: its chunks may cross every slab.
+double patience(const std::vector<Index>& extents) {
+  const double bytes = 8.0 * static_cast<double>(product(extents, 0));
+  return std::min(10 + bytes / 5e7, 600.0);
+}
+
+}  // namespace
+
 template <class T>
 void Hdf5File::State::read_slabs(const std::string& name, Index first, Index count, Index row_size,
                                  T* values) const {
   const Handle dataset = open_numeric(name);
+  const double seconds = verified ? 0 : patience(extents_of(dataset, path, name));
   const Index step =
       std::max<Index>(1, kSlabBytes / std::max<Index>(1, row_size * static_cast<Index>(sizeof(T))));
   for (Index done = 0; done < count && row_size > 0; done += step) {
     const Index rows = std::min(step, count - done);
     const Handle selection = select_rows(dataset, first + done, rows);
     const Handle memory = memory_space(selection);
-    const auto guard = watchdog(kSlabSeconds);
+    const auto guard = watchdog(seconds);
     if (H5Dread(dataset, native<T>(), memory, selection, H5P_DEFAULT, values + done * row_size) < 0)
       throw InputError("{}: the dataset '{}' cannot be read: the file is damaged", path, name);
   }

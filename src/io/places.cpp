@@ -94,14 +94,18 @@ std::string absolute(const std::string& file) {
   return error ? file : whole.lexically_normal().string();
 }
 
-/// of(FILE), for every file that each rank opens, as a fact.
+/// of(FILE), for every file that each rank opens and every file behind it, as a fact.
 template <class Of>
-std::vector<comm::Fact> facts(const std::vector<NamedFile>& reads, Of&& of) {
+std::vector<comm::Fact> facts(const comm::Communicator& comm, const std::vector<NamedFile>& reads,
+                              Of&& of) {
   std::vector<comm::Fact> facts;
   for (const auto& [who, spec] : reads)
-    for (const auto& file : files_in(spec))
-      if (!read_once(spec, file))
-        facts.push_back({fmt::format("the file {} of {}", file, who), of(file)});
+    for (const auto& file : files_in(spec)) {
+      if (read_once(spec, file)) continue;
+      facts.push_back({fmt::format("the file {} of {}", file, who), of(file)});
+      for (const auto& behind : files_behind(file, comm.rank()))
+        facts.push_back({fmt::format("the file {} behind {} of {}", behind, file, who), of(behind)});
+    }
   return facts;
 }
 
@@ -183,8 +187,8 @@ void require_same_files(const comm::Communicator& comm, const std::vector<NamedF
     throw InputError("{} {}: its folder is not the same on all ranks: give one that all share",
                      writes[0].who, writes[0].path);
   }
-  if (comm::same(comm, facts(reads, identity))) return;
-  comm::require_same(comm, facts(reads, contents),
+  if (comm::same(comm, facts(comm, reads, identity))) return;
+  comm::require_same(comm, facts(comm, reads, contents),
                      "every rank reads its part: give all the same file");
 }
 
