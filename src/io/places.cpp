@@ -104,7 +104,8 @@ std::vector<comm::Fact> facts(const comm::Communicator& comm, const std::vector<
       if (read_once(spec, file)) continue;
       facts.push_back({fmt::format("the file {} of {}", file, who), of(file)});
       for (const auto& behind : files_behind(file, comm.rank()))
-        facts.push_back({fmt::format("the file {} behind {} of {}", behind, file, who), of(behind)});
+        facts.push_back(
+            {fmt::format("the file {} behind {} of {}", behind, file, who), of(behind)});
     }
   return facts;
 }
