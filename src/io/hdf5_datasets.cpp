@@ -182,8 +182,8 @@ Handle Hdf5File::State::open_numeric(const std::string& name) const {
 
 namespace {
 
-/// Seconds of processor time in which one slab of a dataset is read, all of it decompressed at
-/// 50 MB/s: its chunks may cross every slab.
+/// Seconds of processor time that reading one slab may take: 10, and what it takes to decompress
+/// the whole dataset at 50 MB/s, because each chunk may hold rows of the slab.
 double patience(const std::vector<Index>& extents) {
   const double bytes = 8.0 * static_cast<double>(product(extents, 0));
   return std::min(10 + bytes / 5e7, 600.0);

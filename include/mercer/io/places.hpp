@@ -23,8 +23,9 @@ std::vector<std::string> files_in(const std::string& spec);
 
 /// The other existing files that hold data of an HDF5 file: targets of its external links, sources
 /// of its virtual datasets and external storage, and those of these files in turn. Empty for files
-/// of other kinds. A file so damaged that HDF5 does not return from it ends the process with one
-/// line and exit code 2; where many ranks read it, give `rank`, and rank 0 has the word. Local.
+/// of other kinds. A file so damaged that HDF5 crashes or does not return ends the process with one
+/// line and exit code 2. `rank`: of the caller, where several ranks call this for the same file;
+/// ranks other than 0 then leave the line to rank 0. Local.
 std::vector<std::string> files_behind(const std::string& path, int rank = 0);
 
 /// The files that a run writes. One is refused where the run reads it or names it twice, or where
@@ -61,9 +62,10 @@ class OutputPlaces {
 
 /// Throws InputError on all ranks, naming what differs, unless all ranks see the same: the contents
 /// of the files that each rank opens for itself (those of files_in() for `reads`, and those
-/// files_behind() them), and the folders of `writes`. Where inode, size and time of change of every file agree on all ranks, nothing is
-/// read; otherwise every rank reads all of these files once. Files that rank 0 alone reads (CSV,
-/// libsvm, anything compressed) may be absent elsewhere. Collective.
+/// files_behind() them), and the folders of `writes`. Where inode, size and time of change of every
+/// file agree on all ranks, no contents are read; otherwise every rank reads all of these files
+/// once. Files that rank 0 alone reads (CSV, libsvm, anything compressed) may be absent elsewhere.
+/// Collective.
 void require_same_files(const comm::Communicator& comm, const std::vector<NamedFile>& reads,
                         const std::vector<NamedFile>& writes);
 
