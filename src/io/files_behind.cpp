@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "hdf5_state.hpp"
+#include "mercer/io/checksum.hpp"
 #include "mercer/io/places.hpp"
 
 namespace mercer::io {
@@ -55,7 +57,18 @@ herr_t visit(hid_t group, const char* name, const H5L_info_t* link, void* data) 
   return 0;
 }
 
+/// Whether the file claims to be Mercer's own: these refer to no other, and HDF5 must not see one
+/// before its checksum is verified.
+bool is_signed(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string start(64, '\0');
+  file.read(start.data(), std::ssize(start));
+  start.resize(static_cast<std::size_t>(file.gcount()));
+  return has_checksum(start);
+}
+
 void collect(const std::string& path, int rank, std::vector<std::string>& files) {
+  if (is_signed(path)) return;
   Found found;
   {
     const Watchdog watchdog(path, rank, 10);

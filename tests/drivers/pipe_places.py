@@ -128,6 +128,13 @@ class Overwriting(PipeTest):
                 data = ("--data", "h5:" + self.path(spec))
                 self.succeed(*job, *data, "--quiet")
                 self.untouched(["--out", "--data"], path, *job, *data, "--out", path)
+        # A file that claims to be Mercer's is verified before HDF5 looks for files behind it.
+        with h5py.File(self.path("claims.h5"), "w", userblock_size=512) as file:
+            file["linked"] = h5py.ExternalLink("behind.h5", "/x")
+        with open(self.path("claims.h5"), "r+b") as file:
+            file.write(b"Mercer checksum 1 800 0123456789abcdef\n")
+        self.untouched(["claims.h5", "is damaged"], behind, *job, "--data", "h5:" + self.path("claims.h5") + ":/linked", "--out",
+                       behind)
 
     def test_links_and_other_spellings_are_the_same_file(self):
         m = self.path("m.csv")

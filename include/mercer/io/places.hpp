@@ -23,9 +23,10 @@ std::vector<std::string> files_in(const std::string& spec);
 
 /// The other existing files that hold data of an HDF5 file: targets of its external links, sources
 /// of its virtual datasets and external storage, and those of these files in turn. Empty for files
-/// of other kinds. A file so damaged that HDF5 crashes or does not return ends the process with one
-/// line and exit code 2. `rank`: of the caller, where several ranks call this for the same file;
-/// ranks other than 0 then leave the line to rank 0. Local.
+/// of other kinds, and for those that bear a checksum of Mercer (io/checksum.hpp), which refer to
+/// no other and are verified before HDF5 opens them. A file so damaged that HDF5 crashes or does
+/// not return ends the process with one line and exit code 2. `rank`: of the caller, where several
+/// ranks call this for the same file; ranks other than 0 then leave the line to rank 0. Local.
 std::vector<std::string> files_behind(const std::string& path, int rank = 0);
 
 /// The files that a run writes. One is refused where the run reads it or names it twice, or where
