@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <utility>
 
 #include "mercer/base/error.hpp"
@@ -35,6 +36,10 @@ extern "C" void remove_and_leave(int signal) {
   }
   remove_temporaries();
   static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
+  // The others remove their files meanwhile: Open MPI's mpirun 4.1 waits a second between SIGTERM and
+  // SIGKILL, but kills them all at once when the first rank has ended (SIGCHLD ends its sleep).
+  constexpr timespec kOthersRemove{.tv_sec = 0, .tv_nsec = 300'000'000};
+  ::nanosleep(&kOthersRemove, nullptr);
   if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
   std::signal(signal, SIG_DFL);  // a shell's loop ends only then, and shows 130 as well
   std::raise(signal);
