@@ -49,18 +49,23 @@ std::string machine() {
   return fmt::format("{:08x}", hash);
 }
 
-/// When process `pid` began, in ticks since the boot; nothing where there is no such process.
-std::optional<std::uint64_t> start_of(long pid) {
+struct Process {
+  char state = 0;           ///< Z: has ended, but its parent has not taken note yet
+  std::uint64_t start = 0;  ///< ticks since the boot
+};
+
+/// What /proc says of process `pid`; nothing where it shows none.
+std::optional<Process> process(long pid) {
   std::ifstream file(fmt::format("/proc/{}/stat", pid));
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   const auto name_end = text.rfind(')');  // the name may hold blanks and parentheses
-  if (name_end == std::string::npos) return {};
+  if (name_end == std::string::npos || name_end + 2 >= text.size()) return {};
+  Process found{.state = text[name_end + 2]};
   std::size_t at = name_end + 1;
   for (int field = 3; field < 22 && at != std::string::npos; ++field) at = text.find(' ', at + 1);
   if (at == std::string::npos) return {};
-  std::uint64_t ticks = 0;
-  const auto parsed = std::from_chars(text.data() + at + 1, text.data() + text.size(), ticks);
-  return parsed.ec == std::errc() ? std::optional(ticks) : std::nullopt;
+  const auto parsed = std::from_chars(text.data() + at + 1, text.data() + text.size(), found.start);
+  return parsed.ec == std::errc() ? std::optional(found) : std::nullopt;
 }
 
 template <class T>
@@ -90,8 +95,10 @@ std::optional<Owner> owner_of(const std::string& name) {
 
 bool is_under_way(const Owner& owner) {
   if (::kill(static_cast<pid_t>(owner.pid), 0) != 0 && errno == ESRCH) return false;
-  const auto start = start_of(owner.pid);
-  return !start || *start == owner.start;  // otherwise another process has its number now
+  const auto found = process(owner.pid);
+  if (!found) return true;
+  const bool ended = found->state == 'Z' || found->state == 'X';
+  return !ended && found->start == owner.start;  // otherwise another has its number now
 }
 
 bool untouched_for_a_day(const std::string& path) {
@@ -160,7 +167,7 @@ void forget(const std::string& name) {
 std::string temporary_name(const std::string& target) {
   static std::atomic<int> count{0};
   static const std::string own = fmt::format("{}-{}-{}", machine(), static_cast<long>(::getpid()),
-                                             start_of(::getpid()).value_or(0));
+                                             process(::getpid()).value_or(Process{}).start);
   return fmt::format("{}{}{}-{}", target, kMark, own, count++);
 }
 

@@ -82,6 +82,28 @@ TEST_F(Temporary, OfProcessesThatHaveEndedAreRemovedAndNoOthers) {
     EXPECT_TRUE(fs::exists(name)) << name;
 }
 
+/// mpirun's ranks that outlive it become children of process 1, which in a container may take long
+/// to note their end, or never does.
+TEST_F(Temporary, OfAProcessWhoseEndNobodyHasNotedAreRemoved) {
+  const TemporaryFile own(path);
+  const auto machine = own.name().substr(path.size() + 5, 8);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  siginfo_t info{};
+  ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+  const auto pid = std::to_string(child);
+  std::ifstream stat("/proc/" + pid + "/stat");
+  std::string word;
+  for (int field = 1; field <= 3; ++field) stat >> word;
+  EXPECT_EQ(word, "Z");
+  for (int field = 4; field <= 22; ++field) stat >> word;
+  const auto left = path + ".tmp-" + machine + "-" + pid + "-" + word + "-0";
+  touch(left);
+  remove_leftovers(path);
+  EXPECT_FALSE(fs::exists(left));
+  ::waitpid(child, nullptr, 0);
+}
+
 TEST_F(Temporary, TakesItsPlaceWithThePermissionsOfWhatWasThere) {
   const auto write = [&](TemporaryFile& file) {
     const int descriptor = file.create();
