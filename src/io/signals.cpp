@@ -16,7 +16,7 @@
 namespace mercer::io {
 namespace {
 
-volatile std::sig_atomic_t noted = 0, waiting = 0;
+volatile std::sig_atomic_t noted = 0, waiting = 0, leaving = 0;
 std::atomic<int> held = 0;  // without a lock: a handler reads it
 static_assert(std::atomic<int>::is_always_lock_free);
 bool in_solver = false;
@@ -30,16 +30,19 @@ extern "C" void note_signal(int) {
 }
 
 extern "C" void remove_and_leave(int signal) {
+  if (leaving != 0) return;  // another signal came before
   if (held > 0) {
     waiting = signal;
     return;
   }
+  leaving = 1;
   remove_temporaries();
   static_cast<void>(!::write(STDERR_FILENO, farewell.data(), farewell_length));
   // The others remove their files meanwhile: Open MPI's mpirun 4.1 waits a second between SIGTERM and
   // SIGKILL, but kills them all at once when the first rank has ended (SIGCHLD ends its sleep).
-  constexpr timespec kOthersRemove{.tv_sec = 0, .tv_nsec = 300'000'000};
-  ::nanosleep(&kOthersRemove, nullptr);
+  timespec others_remove{.tv_sec = 0, .tv_nsec = 300'000'000};
+  while (::nanosleep(&others_remove, &others_remove) != 0) {  // what a signal has left of it
+  }
   if (signal != SIGINT) std::_Exit(static_cast<int>(ExitCode::interrupted));
   std::signal(signal, SIG_DFL);  // a shell's loop ends only then, and shows 130 as well
   std::raise(signal);

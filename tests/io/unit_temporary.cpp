@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -247,6 +248,35 @@ TEST_F(Temporary, ASignalWaitsForWhatIsNotYetRemembered) {
   EXPECT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ExitCode::interrupted));
   EXPECT_TRUE(fs::exists(path));
+}
+
+TEST_F(Temporary, OfTwoSignalsTheFirstEndsTheRunWithOneLine) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(pipe[1], STDERR_FILENO);
+    leave_on_signals("mercer-test");
+    if (::fork() == 0) {  // while the other leaves
+      ::usleep(100'000);
+      ::kill(::getppid(), SIGTERM);
+      ::_exit(0);
+    }
+    ::raise(SIGUSR1);
+    std::_Exit(1);
+  }
+  ::close(pipe[1]);
+  std::string said(200, '\0');
+  std::size_t size = 0;
+  for (ssize_t more; (more = ::read(pipe[0], &said[size], said.size() - size)) > 0;)
+    size += static_cast<std::size_t>(more);
+  ::close(pipe[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), static_cast<int>(ExitCode::interrupted));
+  said.resize(size);
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
 }
 
 }  // namespace
