@@ -70,10 +70,11 @@ void TrainLine::add_preconditioner(CommandLine& line) {
     "none: plain gradient descent. kernel: S from the analytic kernel of the architecture: right "
     "for wide networks, and its pairs can be stored (--spectrum). empirical: S from the tangent "
     "kernel of the network itself, at the start or every --refresh steps: right for networks of "
-    "moderate width, and where training leaves the linear regime. Default: kernel with --top, --g "
-    "or --spectrum, none otherwise");
+    "moderate width, and where training leaves the linear regime. Default: with --top, --g or "
+    "--spectrum kernel, with --batch too empirical; none otherwise");
   s("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
-    "how many eigenvalues g changes; with --stochastic block, in each block");
+    "how many eigenvalues g changes; with --stochastic block, in each block; with --stochastic "
+    "parameters, of the n c eigenvalues of rows and outputs");
   s("g", po::value(&options.g)->value_name("NAME|EXPR")->default_value("flat"),
     "flat, flat:c, power:p, inverse (with top = n: S = K^-1), table:FILE, or an expression in l "
     "(lambda_i), lk (lambda_(k+1)), l1 (lambda_1), i; g > 0");
@@ -104,8 +105,8 @@ void TrainLine::add_descent(CommandLine& line) {
       "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
       "line search for --lr auto, without --momentum and --stochastic block: a step without "
       "sufficient decrease (half of what the linear model predicts) halves eta, one without a "
-      "tenth is also rejected and tried again; eta grows where the model holds. With --stochastic "
-      "rows: an epoch that increases the loss is rejected");
+      "tenth is also rejected and tried again; eta grows where the model holds. With --batch: an "
+      "epoch that ends above 4 times the least loss (rows with S: above it) is rejected");
   descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most N steps");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
           "stop at |r_t| <= E |r_0|");
@@ -115,18 +116,25 @@ void TrainLine::add_descent(CommandLine& line) {
           "stop after T seconds of training");
   descent("batch", po::value(&o.batch)->value_name("B")->default_value(0, "all"),
           "rows in a step, over all ranks");
-  descent("stochastic", po::value(&stochastic_)->value_name("rows|block")->default_value("rows"),
-          "how --batch uses S. rows: the batch's rows of S r, with stale residuals of the other "
-          "rows: right when S couples all rows and --top is small; batches excite the top modes "
-          "that S damps, so that --safety must be far below 1 (lambda_(k+1)/lambda_1 is safe). "
-          "block: fixed random blocks of B rows, each with the S of its own kernel block: right "
-          "for S = K^-1, or when the S of all rows is too large. Without S both are stochastic "
-          "gradient descent");
+  descent("stochastic", po::value(&stochastic_)->value_name("parameters|rows|block"),
+          "how --batch uses S. parameters (the default): S on the parameters, w <- w - eta (I - "
+          "sum_i (1 - g_i/lambda_i) psi_i psi_i^T) J_B^T r_B, psi_i = J^T v_i/sqrt(n lambda_i): it "
+          "damps the noise of batches and needs K numbers for each parameter; --lr auto is "
+          "1/(beta + (B - 1) lambda_(k+1)). rows: the batch's rows of S r, with stale residuals of "
+          "the other rows: batches excite the modes that S damps, and --safety must be far below "
+          "1. block: fixed random blocks of B rows, each with the S of its own kernel block: for "
+          "S = K^-1 of few rows. Without S all are stochastic gradient descent");
+  descent("sample", po::value(&options.sample)->value_name("N")->default_value(0, "chosen"),
+          "parameters: random rows whose kernel gives the pairs, beta and lambda (all where rows x "
+          "outputs is at most 4096)");
   descent("residual-refresh",
           po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
-          "rows: evaluate the residual of all rows every E steps");
+          "parameters, rows: evaluate the residual of all rows every E steps");
   descent("weight-decay", po::value(&o.weight_decay)->value_name("L")->default_value(0.0, "0"),
-          "w <- w - eta (J^T S r + L w)");
+          "w <- w - eta (J^T S r + L (w - w_0)): training ends at kernel ridge regression with "
+          "--ridge L/n");
+  descent("decay-to", po::value(&decay_to_)->value_name("start|zero")->default_value("start"),
+          "zero: L w in place of L (w - w_0)");
   descent("momentum", po::value(&o.momentum)->value_name("M")->default_value(0.0, "0"),
           "of the heavy ball: v <- M v - eta J^T S r, w <- w + v");
 }
@@ -181,7 +189,9 @@ void TrainLine::read(const CommandLine& line) {
 
 void TrainLine::read_preconditioner(const CommandLine& line) {
   const bool asked = line.given("top") || line.given("g") || line.given("spectrum");
-  if (precondition_.empty()) precondition_ = asked ? "kernel" : "none";
+  const bool own = line.given("batch") && (stochastic_.empty() || stochastic_ == "parameters") &&
+                   !line.given("spectrum") && !line.given("kernel");
+  if (precondition_.empty()) precondition_ = !asked ? "none" : own ? "empirical" : "kernel";
   if (precondition_ == "kernel")
     options.precondition = jobs::Precondition::kernel;
   else if (precondition_ == "empirical")
@@ -205,11 +215,17 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
 
 void TrainLine::read_descent(const CommandLine& line) {
   auto& o = options.descent;
-  o.stochastic = is_first("stochastic", stochastic_, "rows", "block") ? train::Stochastic::rows
-                                                                      : train::Stochastic::block;
+  using train::Stochastic;
+  if (stochastic_ == "rows" || stochastic_ == "block")
+    o.stochastic = stochastic_ == "rows" ? Stochastic::rows : Stochastic::block;
+  else if (!stochastic_.empty() && stochastic_ != "parameters")
+    throw InputError("--stochastic {}: give parameters, rows or block", stochastic_);
   require(line, "stochastic", "--batch B, the rows of a step", line.given("batch"));
-  require(line, "residual-refresh", "--batch B with --stochastic rows",
+  require(line, "residual-refresh", "--batch B, without --stochastic block",
           o.batch > 0 && !options.blocks());
+  const bool to_start = is_first("decay-to", decay_to_, "start", "zero");
+  o.decay_to = to_start ? train::DecayTo::start : train::DecayTo::zero;
+  require(line, "decay-to", "--weight-decay L", o.weight_decay > 0);
   if (line.given("batch") && o.batch < 1)
     throw InputError("--batch {}: give at least 1 row", o.batch);
   if (rate_ == "auto") {

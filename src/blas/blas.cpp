@@ -13,13 +13,22 @@ extern "C" {
 void dgemm_(const char*, const char*, const int*, const int*, const int*, const double*,
             const double*, const int*, const double*, const int*, const double*, double*,
             const int*);
+void dgemv_(const char*, const int*, const int*, const double*, const double*, const int*,
+            const double*, const int*, const double*, double*, const int*);
+void dpotrf_(const char*, const int*, double*, const int*, int*);
+void dtrsm_(const char*, const char*, const char*, const char*, const int*, const int*,
+            const double*, const double*, const int*, double*, const int*);
 void dsyevd_(const char*, const char*, const int*, double*, const int*, double*, double*,
              const int*, int*, const int*, int*);
 void ilaver_(int*, int*, int*);
 void sgemm_(const char*, const char*, const int*, const int*, const int*, const float*,
             const float*, const int*, const float*, const int*, const float*, float*, const int*);
+void sgemv_(const char*, const int*, const int*, const float*, const float*, const int*,
+            const float*, const int*, const float*, float*, const int*);
 void ssyevd_(const char*, const char*, const int*, float*, const int*, float*, float*, const int*,
              int*, const int*, int*);
+void strsm_(const char*, const char*, const char*, const char*, const int*, const int*,
+            const float*, const float*, const int*, float*, const int*);
 }
 
 namespace mercer::blas {
@@ -43,6 +52,59 @@ template void gemm<double>(Trans, Trans, double, MatrixView<const double>, Matri
                            double, MatrixView<double>);
 template void gemm<float>(Trans, Trans, float, MatrixView<const float>, MatrixView<const float>,
                           float, MatrixView<float>);
+
+template <class T>
+void gemv(Trans trans, T alpha, MatrixView<const T> A, std::span<const T> x, T beta,
+          std::span<T> y) {
+  const bool plain = trans == Trans::no;
+  if (std::ssize(x) != (plain ? A.cols : A.rows) || std::ssize(y) != (plain ? A.rows : A.cols))
+    throw RunError("?gemv: {} x {} with vectors of {} and {}", A.rows, A.cols, x.size(), y.size());
+  if (y.empty()) return;
+  const int m = to_int(A.rows, "rows"), n = to_int(A.cols, "columns"), one = 1;
+  const int lda = to_int(A.ld, "leading dimension");
+  const char t = static_cast<char>(trans);
+  if (m == 0 || n == 0) {  // BLAS returns before it scales y
+    for (T& value : y) value = beta == T{0} ? T{0} : beta * value;
+    return;
+  }
+  if constexpr (std::is_same_v<T, double>)
+    dgemv_(&t, &m, &n, &alpha, A.data, &lda, x.data(), &one, &beta, y.data(), &one);
+  else
+    sgemv_(&t, &m, &n, &alpha, A.data, &lda, x.data(), &one, &beta, y.data(), &one);
+}
+
+template void gemv<double>(Trans, double, MatrixView<const double>, std::span<const double>, double,
+                           std::span<double>);
+template void gemv<float>(Trans, float, MatrixView<const float>, std::span<const float>, float,
+                          std::span<float>);
+
+bool cholesky(MatrixView<double> A) {
+  if (A.rows != A.cols)
+    throw InputError("?potrf: the matrix is {} x {}, not square", A.rows, A.cols);
+  const int n = to_int(A.rows, "rows"), lda = to_int(A.ld, "leading dimension");
+  int info = 0;
+  if (n > 0) dpotrf_("U", &n, A.data, &lda, &info);
+  for (Index j = 0; j < A.cols; ++j)
+    for (Index i = j + 1; i < A.rows; ++i) A(i, j) = 0;
+  return info == 0;
+}
+
+template <class T>
+void solve_right(MatrixView<const T> R, MatrixView<T> X) {
+  if (R.rows != R.cols || R.rows != X.cols)
+    throw RunError("?trsm: {} x {} and {} x {}", X.rows, X.cols, R.rows, R.cols);
+  const int m = to_int(X.rows, "rows"), n = to_int(X.cols, "columns");
+  if (m == 0 || n == 0) return;
+  const int ldr = to_int(R.ld, "leading dimension"), ldx = to_int(X.ld, "leading dimension");
+  const T one = 1;
+  if constexpr (std::is_same_v<T, double>)
+    dtrsm_("R", "U", "N", "N", &m, &n, &one, R.data, &ldr, X.data, &ldx);
+  else
+    strsm_("R", "U", "N", "N", &m, &n, &one, R.data, &ldr, X.data, &ldx);
+}
+
+template void solve_right<double>(MatrixView<const double>, MatrixView<double>);
+template void solve_right<float>(MatrixView<const float>, MatrixView<float>);
 
 template <class T>
 std::vector<double> syevd(MatrixView<T> A) {

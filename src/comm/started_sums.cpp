@@ -17,9 +17,9 @@ StartedSums<T>::~StartedSums() {
 /// The part of the values that `rank` sums.
 template <class T>
 std::span<T> StartedSums<T>::part(const Sum& sum, int rank) const {
-  const std::size_t n = sum.values.size(), P = static_cast<std::size_t>(comm_.size());
-  const std::size_t r = static_cast<std::size_t>(rank), begin = n * r / P;
-  return sum.values.subspan(begin, n * (r + 1) / P - begin);
+  const auto part = part_of(static_cast<Index>(sum.values.size()), rank, comm_.size());
+  return sum.values.subspan(static_cast<std::size_t>(part.begin),
+                            static_cast<std::size_t>(part.count));
 }
 
 /// A tag of its own for each open sum and each of its two rounds of messages.
@@ -38,7 +38,7 @@ void StartedSums<T>::start(std::span<T> values) {
   if (open_ == sums_.size()) sums_.emplace_back();
   Sum& sum = sums_[open_++];
   sum.values = values;
-  sum.spreading = false;
+  sum.summed = sum.spreading = false;
   const int me = comm_.rank(), P = comm_.size();
   const std::size_t own = part(sum, me).size();
   sum.received.resize(own * static_cast<std::size_t>(P - 1));
@@ -55,14 +55,21 @@ void StartedSums<T>::start(std::span<T> values) {
   }
 }
 
-/// Second round, once the first one's messages are complete: sums the own part, sends it to all.
+/// Once the first round's messages are complete: sums the own part.
+template <class T>
+void StartedSums<T>::add_received(Sum& sum) {
+  const auto own = part(sum, comm_.rank());
+  const T* received = sum.received.data();
+  for (int r = 1; r < comm_.size(); ++r, received += own.size())
+    for (std::size_t i = 0; i < own.size(); ++i) own[i] += received[i];
+  sum.summed = true;
+}
+
+/// Second round: sends the own part to all.
 template <class T>
 void StartedSums<T>::spread(Sum& sum) {
   const int me = comm_.rank(), P = comm_.size();
   const auto own = part(sum, me);
-  const T* received = sum.received.data();
-  for (int r = 1; r < P; ++r, received += own.size())
-    for (std::size_t i = 0; i < own.size(); ++i) own[i] += received[i];
   sum.spreading = true;
   sum.requests.clear();
   for (int shift = 1; shift < P; ++shift) {
@@ -81,29 +88,49 @@ template <class T>
 void StartedSums<T>::test() {
   for (std::size_t i = 0; i < open_; ++i) {
     Sum& sum = sums_[i];
+    if (sum.summed && !sum.spreading) continue;  // until wait()
     int done = 0;
     check(MPI_Testall(static_cast<int>(sum.requests.size()), sum.requests.data(), &done,
                       MPI_STATUSES_IGNORE),
           "MPI_Testall");
-    if (done != 0 && !sum.spreading) spread(sum);
+    if (done == 0 || sum.spreading) continue;
+    add_received(sum);
+    if (spread_ == Spread::at_once) spread(sum);
+  }
+}
+
+namespace {
+
+void wait_for(std::vector<MPI_Request>& requests) {
+  check(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE),
+        "MPI_Waitall");
+}
+
+}  // namespace
+
+template <class T>
+void StartedSums<T>::sum_parts() {
+  for (std::size_t i = 0; i < open_; ++i) {
+    if (sums_[i].summed) continue;
+    wait_for(sums_[i].requests);
+    add_received(sums_[i]);
   }
 }
 
 template <class T>
 void StartedSums<T>::wait() {
-  const auto wait_for = [](Sum& sum) {
-    check(MPI_Waitall(static_cast<int>(sum.requests.size()), sum.requests.data(),
-                      MPI_STATUSES_IGNORE),
-          "MPI_Waitall");
-  };
   // The first round completes once every rank has called start(), so that all reach the second.
-  for (std::size_t i = 0; i < open_; ++i)
-    if (!sums_[i].spreading) {
-      wait_for(sums_[i]);
-      spread(sums_[i]);
-    }
   for (std::size_t i = 0; i < open_; ++i) {
-    wait_for(sums_[i]);
+    Sum& sum = sums_[i];
+    if (sum.spreading) continue;
+    if (!sum.summed) {
+      wait_for(sum.requests);
+      add_received(sum);
+    }
+    spread(sum);
+  }
+  for (std::size_t i = 0; i < open_; ++i) {
+    wait_for(sums_[i].requests);
     sums_[i].requests.clear();
   }
   open_ = 0;

@@ -98,10 +98,10 @@ class KernelChange {
 
 /// Reads the state of the run that is resumed. Collective.
 template <class T>
-void resume(const TrainingPlan& plan, const comm::Communicator& comm, train::State<T>& state,
-            std::vector<train::RowSet<T>>& rows, Monitor& monitor) {
+void resume(const TrainingPlan& plan, const comm::Communicator& comm, const net::Network& network,
+            train::State<T>& state, std::vector<train::RowSet<T>>& rows, Monitor& monitor) {
   const auto& path = plan.options.checkpoint;
-  train::read_checkpoint(comm, path, plan.identity, state, rows);
+  train::read_checkpoint(comm, path, plan.identity, network, state, rows);
   const auto differs = io::differences(io::Hdf5File::open(comm, path, io::Origin::mercer),
                                        plan.settings, plan.of_rounding);
   monitor.log("resume", fmt::format("{}: step {}{}{}", path, state.step,
@@ -187,13 +187,14 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   const auto& options = plan.options;
   plan.stages.require_memory();
   require_new_checkpoint(comm, {.path = options.checkpoint, .resume = options.resume});
-  if (plan.solves) check_range(plan.kernel, sets.train.inputs, monitor);
+  if (plan.solves && !options.on_parameters())
+    check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;
   state.w = w_0;
   TrainingPairs<T> pairs(plan, network, sets.train, grid, monitor);
   auto rows = pairs.rows();
-  if (options.resume) resume(plan, comm, state, rows, monitor);
+  if (options.resume) resume(plan, comm, network, state, rows, monitor);
   pairs.prepare(rows, !options.resume, w_0, training);
   training.first_step = state.step;
 
@@ -213,7 +214,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   };
   if (options.descent.refresh > 0)
     hooks.preconditioner = [&](std::size_t set, std::span<const T> w) {
-      return pairs.again(set, w);
+      pairs.renew(rows, set, w);
     };
   bool kept = false;
   if (!options.checkpoint.empty())

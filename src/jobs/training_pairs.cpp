@@ -16,7 +16,9 @@ template <class T>
 gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
                              const net::Network& network, std::span<const T> w) {
   if (options.precondition != Precondition::empirical) return kernel;
-  auto own = gram::Source::function(net::empirical_kernel(network, {w.begin(), w.end()}));
+  const bool full = options.on_parameters() && network.outputs() > 1;
+  auto own = gram::Source::function(net::empirical_kernel(
+      network, {w.begin(), w.end()}, full ? net::Outputs::full : net::Outputs::trace));
   return kernel.text() == own.text() ? kernel : own;  // the same w need not be there twice
 }
 
@@ -30,6 +32,11 @@ TrainingPairs<T>::TrainingPairs(const TrainingPlan& plan, const net::Network& ne
       train_(train),
       grid_(grid),
       monitor_(monitor) {
+  if (plan.sample > 0) {
+    const auto sample = train::sample_rows(train.rows(), plan.sample, plan.seed);
+    sample_ = train::select_rows(train.inputs, sample.rows);
+    others_ = train::select_rows(train.inputs, sample.others);
+  }
   if (!options_.blocks()) return;
   for (const auto& block : train::random_blocks(train.rows(), options_.descent.batch, plan.seed))
     blocks_.push_back(train::select_rows(train.inputs, block));
@@ -56,8 +63,9 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
   const bool of_operator = options_.operator_spectrum && S_asked;
   if (options_.operator_spectrum && !of_operator)
     training.operator_spectrum = operator_spectrum(nullptr, {}, w_0);
+  if (with_S && plan_.sample > 0) sets[0].P = on_parameters(w_0, true);
   with_S = with_S && S_asked;
-  if (!with_S && traced == 0 && !of_operator) return;
+  if (options_.on_parameters() || (!with_S && traced == 0 && !of_operator)) return;
   for (std::size_t b = 0; b < sets.size(); ++b) {
     const Index n = sets[b].n;
     const Index k = !S_asked           ? traced
@@ -78,37 +86,71 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
     if (with_S)
       sets[b].S =
           comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, spectrum); });
-    if (traced > 0) {
-      auto ratio = spectrum.ratio();  // 1 without S
-      for (double& s : ratio) s *= jacobian_scale();
-      directions_ = comm::together(
-          grid_.all(), [&] { return train::Directions<T>(found, options_.directions, ratio); });
-    }
+    if (traced > 0) prepare_directions(solved);
   }
 }
 
+/// The eigenvalues of S in J J^T S = n (scale K) S; NaN where K is not the network's kernel.
 template <class T>
-msk::Preconditioner<T> TrainingPairs<T>::again(std::size_t set, std::span<const T> w) {
+std::vector<double> TrainingPairs<T>::ratios(const msk::ModifiedSpectrum& spectrum) const {
+  auto ratio = spectrum.ratio();  // 1 without S
+  for (double& s : ratio) s *= plan_.tangent ? jacobian_scale() : NAN;
+  return ratio;
+}
+
+template <class T>
+void TrainingPairs<T>::prepare_directions(const Pairs& solved) {
+  directions_ = comm::together(grid_.all(), [&] {
+    return train::Directions<T>(solved.pairs, options_.directions, ratios(solved.cut.spectrum));
+  });
+}
+
+template <class T>
+void TrainingPairs<T>::renew(std::vector<train::RowSet<T>>& sets, std::size_t set,
+                             std::span<const T> w) {
+  if (options_.on_parameters()) {
+    sets[set].P = on_parameters(w, false);
+    return;
+  }
   const auto kernel = training_kernel<T>(options_, plan_.kernel, network_, w);
   const auto& X = inputs(set);
   const auto solved =
       pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
-  return comm::together(grid_.all(),
-                        [&] { return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum); });
+  sets[set].S = comm::together(grid_.all(), [&] {
+    return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum);
+  });
+  if (!options_.directions.empty())
+    directions_.set_rates(X.rows(), solved.pairs.values, ratios(solved.cut.spectrum));
 }
 
 template <class T>
-msk::CutPairs<spectral::TopPairs> TrainingPairs<T>::pairs(const gram::Source& kernel,
-                                                          const RowBlock<double>& X, Index k) {
-  using Pairs = spectral::TopPairs;
+typename TrainingPairs<T>::Pairs TrainingPairs<T>::cut(const msk::SpectrumMap& g, Index top,
+                                                       Index k, Index n, PairSolver& solve,
+                                                       double scale) const {
+  using Positivity = msk::SpectrumMap::Positivity;
+  const auto cut = msk::cut_options<double>(
+      top, n, options_.preconditioned() ? Positivity::positive : Positivity::nonnegative);
+  const msk::SolveOptions how{.pairs = k, .tolerance = solve.tolerance()};
+  return msk::solve_and_cut<spectral::TopPairs>(
+      g, cut, how, [&](Index wanted, double tolerance, const spectral::TopPairs* before) {
+        auto pairs = solve(wanted, tolerance, before);
+        for (double& lambda : pairs.values) lambda *= scale;
+        pairs.next *= scale;
+        return pairs;
+      });
+}
+
+template <class T>
+typename TrainingPairs<T>::Pairs TrainingPairs<T>::pairs(const gram::Source& kernel,
+                                                         const RowBlock<double>& X, Index k) {
   using Positivity = msk::SpectrumMap::Positivity;
   const Index n = X.rows();
   const bool S_asked = options_.preconditioned();
   const auto g = msk::SpectrumMap::parse(S_asked ? options_.g : "identity");
   const Index top = !S_asked ? k : options_.top < 0 ? n : std::min(options_.top, n);
-  const auto cut =
-      msk::cut_options<double>(top, n, S_asked ? Positivity::positive : Positivity::nonnegative);
   if (!options_.spectrum.empty()) {
+    const auto options =
+        msk::cut_options<double>(top, n, S_asked ? Positivity::positive : Positivity::nonnegative);
     auto stored = spectral::by_rows(
         read<double>(options_.spectrum, kernel, train_, grid_, plan_.nb, monitor_));
     if (stored.k() < k)  // the file has changed since the plan was made
@@ -116,16 +158,13 @@ msk::CutPairs<spectral::TopPairs> TrainingPairs<T>::pairs(const gram::Source& ke
                        stored.k(), k);
     const msk::SolveOptions how{.most = stored.k(),
                                 .where = options_.spectrum.text() + " holds no more"};
-    return msk::solve_and_cut<Pairs>(
-        g, cut, how, [&](Index, double, const Pairs*) { return std::move(stored); });
+    return msk::solve_and_cut<spectral::TopPairs>(
+        g, options, how,
+        [&](Index, double, const spectral::TopPairs*) { return std::move(stored); });
   }
   PairSolver solve(plan_.pairs, options_.method, kernel, X, grid_, plan_.nb_asked, plan_.seed,
                    monitor_);
-  const msk::SolveOptions how{.pairs = k, .tolerance = solve.tolerance()};
-  auto found = msk::solve_and_cut<Pairs>(g, cut, how,
-                                         [&](Index wanted, double tolerance, const Pairs* before) {
-                                           return solve(wanted, tolerance, before);
-                                         });
+  auto found = cut(g, top, k, n, solve);
   ++solved_;
   return found;
 }

@@ -13,6 +13,14 @@ void check_fit(const net::Network& network, const data::Split& sets, std::size_t
 /// Bytes for activations of the test rows, which are evaluated in batches.
 inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
 
+/// The modes of K_0 that g changes.
+struct ParameterModes {
+  explicit ParameterModes(const msk::ModifiedSpectrum& spectrum);
+
+  std::vector<Index> columns{};                  ///< among the pairs
+  std::vector<double> coefficients{}, lambda{};  ///< g_i/lambda_i - 1; of K_0
+};
+
 /// The row sets that steps use, and their S: K -> eigenpairs -> g -> S. Borrows its arguments. All
 /// calls are collective unless marked local.
 template <class T>
@@ -27,8 +35,9 @@ class TrainingPairs {
   /// directions, and the bounds of the rate.
   void prepare(std::vector<train::RowSet<T>>& sets, bool with_S, std::span<const T> w_0,
                Training<T>& training);
-  /// The S of one set, computed again from the network's kernel at w.
-  msk::Preconditioner<T> again(std::size_t set, std::span<const T> w);
+  /// Computes the S of one set again, from the network's kernel at w, and the rates of the
+  /// directions.
+  void renew(std::vector<train::RowSet<T>>& sets, std::size_t set, std::span<const T> w);
 
   const train::Directions<T>& directions() const { return directions_; }
   /// How often K's pairs were computed, for a set of rows each time. Local.
@@ -38,10 +47,23 @@ class TrainingPairs {
   const dist::RowBlock<double>& inputs(std::size_t set) const {
     return blocks_.empty() ? train_.inputs : blocks_[set];
   }
+  using Pairs = msk::CutPairs<spectral::TopPairs>;
   /// At least `k` pairs of K = (1/n) [k(x_i, x_j)], and g on the first `top` of them, or on more
   /// where `top` cuts an eigenspace; without S, g is the identity.
-  msk::CutPairs<spectral::TopPairs> pairs(const gram::Source& kernel,
-                                          const dist::RowBlock<double>& X, Index k);
+  Pairs pairs(const gram::Source& kernel, const dist::RowBlock<double>& X, Index k);
+  /// K's pairs by `solve`, whose values are multiplied by `scale`, and g on them.
+  Pairs cut(const msk::SpectrumMap& g, Index top, Index k, Index n, PairSolver& solve,
+            double scale = 1) const;
+  // training_parameters.cpp
+  /// S on the parameters at w, or with S = I the bound of the rate alone.
+  train::ParameterPreconditioner<T> on_parameters(std::span<const T> w, bool report);
+  Pairs sampled_pairs(const std::vector<double>& parameters);
+  train::PairRows<T> pair_rows(const std::vector<double>& parameters,
+                               const spectral::TopPairs& pairs, const ParameterModes& modes,
+                               double& beta) const;
+  Index batch_rows() const;  ///< of a step
+  void prepare_directions(const Pairs& solved);
+  std::vector<double> ratios(const msk::ModifiedSpectrum& spectrum) const;
   /// The factor s in J J^T = s n K.
   double jacobian_scale() const;
   /// Updates bound_from and bound_to of `training` by the set of this spectrum.
@@ -57,6 +79,7 @@ class TrainingPairs {
   const dist::ProcessGrid& grid_;
   Monitor& monitor_;
   std::vector<dist::RowBlock<double>> blocks_;
+  dist::RowBlock<double> sample_, others_;  ///< of S on the parameters (train::RowSample)
   train::Directions<T> directions_;
   Index solved_ = 0;
 };

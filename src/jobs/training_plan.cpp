@@ -45,7 +45,11 @@ void TrainingOptions::validate() const {
   if (descent.checkpoint_every > 0 && checkpoint.empty())
     throw InputError("`checkpoint_every`: needs `checkpoint`");
   if (descent.residual_refresh > 0 && (descent.batch == 0 || blocks()))
-    throw InputError("`residual_refresh`: needs `batch`, with `stochastic` rows");
+    throw InputError("`residual_refresh`: needs `batch`, without `stochastic` block");
+  if (sample < 0) throw InputError("`sample` {}: give at least 1 row", sample);
+  if (sample > 0 && !on_parameters() && !plain_batches())
+    throw InputError("`sample`: needs `batch` with `stochastic` parameters, or without S");
+  if (on_parameters()) validate_on_parameters();
   if (descent.refresh > 0 && !spectrum.empty())
     throw InputError(
         "`refresh`: computes the pairs of S again, but `spectrum` gives those of the start alone");
@@ -65,10 +69,29 @@ void TrainingOptions::validate() const {
   if (resume && checkpoint.empty()) throw InputError("`resume`: needs `checkpoint`");
 }
 
+void TrainingOptions::validate_on_parameters() const {
+  if (precondition == Precondition::kernel)
+    throw InputError(
+        "`precondition` kernel: S on the parameters, of `batch`, takes the pairs of the network's "
+        "own K_0 = J J^T/n: those of another kernel do not give its directions J^T v_i; give "
+        "`precondition` empirical, or `stochastic` rows or block");
+  if (!spectrum.empty())
+    throw InputError(
+        "`spectrum`: S on the parameters, of `batch`, takes pairs that are computed from the "
+        "network; leave it out, or give `stochastic` rows");
+  if (!directions.empty())
+    throw InputError(
+        "`directions`: S on the parameters, of `batch`, has none of all rows: leave them out, or "
+        "give `stochastic` rows");
+  if (operator_spectrum)
+    throw InputError("`operator_spectrum`: needs an S on residuals: leave `batch` out");
+}
+
 std::string TrainingOptions::text() const {
   if (!preconditioned()) return "none: gradient descent";
   std::string text = fmt::format("{}, g = {}", name(precondition), g);
   text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
+  if (descent.batch > 0) text += ", stochastic " + train::name(descent.stochastic);
   if (descent.refresh > 0)
     text += fmt::format(", refreshed every {}", counted(descent.refresh, "step"));
   return text;
@@ -93,14 +116,16 @@ TrainingOptions TrainingOptions::validated(Index n, Index given) const {
   if (options.descent.batch > n)
     throw InputError("`batch` {}: there are n = {} training rows", options.descent.batch, n);
   const Index rows = options.blocks() ? n / ceil_div(n, options.descent.batch) : n;
-  if (options.top > rows)
+  if (options.sample > n)
+    throw InputError("`sample` {}: there are n = {} training rows", options.sample, n);
+  if (options.top > rows && !options.on_parameters())
     throw InputError("`top` {}: give 1 ... {} eigenpairs, the rows of {}", options.top, rows,
                      options.blocks() ? "the smallest block" : "the training set");
   if (!options.directions.empty() && options.directions.back() > n)
     throw InputError("`directions` {}: there are n = {} eigenvectors", options.directions.back(),
                      n);
   if (options.directions.empty() && options.default_directions && options.preconditioned() &&
-      !options.blocks())
+      !options.blocks() && !options.on_parameters())
     options.directions = usual_directions(options.top < 0 ? n : options.top);
   return options;
 }
@@ -125,6 +150,7 @@ io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& se
                   {"`precondition`", name(options.precondition)},
                   {"`rate`", o.rate > 0 ? number(o.rate) : "auto x " + number(o.safety)},
                   {"`weight_decay`", number(o.weight_decay)},
+                  {"`decay_to`", train::name(o.decay_to)},
                   {"`momentum`", number(o.momentum)},
                   {"`batch`", whole(o.batch)}};
   if (options.preconditioned()) {
@@ -137,8 +163,9 @@ io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& se
     id.emplace_back("`refresh`", whole(o.refresh));
   }
   if (o.batch > 0) {
-    id.emplace_back("`stochastic`", options.blocks() ? "block" : "rows");
+    id.emplace_back("`stochastic`", train::name(o.stochastic));
     id.emplace_back("`residual_refresh`", whole(o.residual_refresh));
+    id.emplace_back("`sample`", whole(plan.sample));
   }
   id.emplace_back("test rows", sets.test ? hash_text(sets.test->hash) : "none");
   id.emplace_back("test targets", sets.test ? hash_text(sets.test->target_hash) : "none");
@@ -156,8 +183,9 @@ struct RowSets {
   Index top = 0, k = 0;       ///< modes of each S; pairs for it and the directions
 };
 
-RowSets row_sets(const TrainingOptions& options, Index n) {
-  RowSets sets{.rows = n};
+/// `pair_rows`: rows and outputs of which the pairs of S on the parameters are computed.
+RowSets row_sets(const TrainingOptions& options, Index n, Index pair_rows = 0) {
+  RowSets sets{.rows = options.on_parameters() ? pair_rows : n};
   if (options.blocks())
     sets = {.count = ceil_div(n, options.descent.batch), .rows = options.descent.batch};
   if (options.preconditioned())
@@ -171,11 +199,12 @@ struct Held {
   double data = 0;     ///< the training and test rows
   double always = 0;   ///< beside K: the rows, their copies block by block, and weights
   double descent = 0;  ///< at the peak of the steps
+  double entries = 0;  ///< of a psi (train::most_entries()); 0 without S on the parameters
 };
 
 template <class T>
 Held held_bytes(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
-                const RowSets& of_S, int ranks) {
+                std::span<const T> w_0, const RowSets& of_S, int ranks) {
   const auto real = [](Index count) { return static_cast<double>(count); };
   const Index n = sets.train.rows(), m = sets.test.has_value() ? sets.test->rows() : 0;
   const double p = real(network.parameters()), width = real(network.inputs() + network.outputs());
@@ -188,22 +217,34 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
   held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel;  // w and w_0
   // w, w_0, and w in double for the result.
-  held.descent = held.data + copies + train::row_set_bytes<T>(network, ceil_div(n, ranks), of_S.k) +
-                 2 * sizeof(T) * p + of_kernel + 8 * p + test +
-                 train::descend_bytes<T>(network, ceil_div(of_S.rows, ranks), n, of_S.top,
-                                         plan.options.descent, plan.activation_bytes);
+  held.descent = held.data + copies + train::row_set_bytes<T>(network, ceil_div(n, ranks),
+                                                              plan.options.on_parameters() ? 0 : of_S.k) +
+                 2 * sizeof(T) * p + of_kernel + 8 * p + test;
+  const bool on_parameters = plan.options.on_parameters();
+  const Index rows = plan.options.blocks() ? of_S.rows : n;
+  held.descent += train::descend_bytes<T>(network, ceil_div(rows, ranks), n,
+                                          on_parameters ? 0 : of_S.top, plan.options.descent,
+                                          plan.activation_bytes);
+  if (!on_parameters) return held;
+  held.entries = train::most_entries(network, train::equal_copies<T>(network, w_0), ranks);
+  held.descent += train::parameter_bytes<T>(held.entries, of_S.top);
   return held;
 }
 
 /// Sizes of the K of one S, with what is held beside it.
-gram::Sizes kernel_sizes(const TrainingPlan& plan, const RowSets& of_S, Index d, const Held& held,
-                         dist::GridShape shape) {
+gram::Sizes kernel_sizes(const TrainingPlan& plan, const net::Network& network,
+                         const RowSets& of_S, Index d, const Held& held, dist::GridShape shape) {
   gram::Sizes sizes{.n = of_S.rows,
                     .d = d,
                     .shape = shape,
                     .nb = plan.nb,
                     .kernel = gram::kernel_of(plan.kernel)};
-  sizes.held = held.always - sizes.data_bytes();
+  if (plan.options.on_parameters()) {  // the rows and outputs of the sample, beside the data
+    sizes.d += network.outputs() > 1 ? network.outputs() : 0;
+    sizes.held = held.always;
+  } else {
+    sizes.held = held.always - sizes.data_bytes();
+  }
   return sizes;
 }
 
@@ -255,6 +296,22 @@ plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, 
   return stage;
 }
 
+/// Psi and beta of S on the parameters. Notes the flops.
+template <class T>
+plan::Stage psi_stage(TrainingPlan& plan, const net::Network& network, const RowSets& of_S,
+                      const Held& held, double ranks, const plan::Machine& machine) {
+  const auto cost = train::parameter_cost<T>(network, held.entries, plan.sample, of_S.top, ranks);
+  plan.flops.pairs += cost.flops;
+  return {.name = "psi",
+          .method = counted(of_S.top, "direction"),
+          .bytes = held.always + train::parameter_bytes<T>(held.entries, of_S.top) +
+                   train::parameter_workspace_bytes<T>(
+                       network, ceil_div(plan.sample, static_cast<Index>(ranks)), of_S.top,
+                       plan.activation_bytes),
+          .flops = cost.flops,
+          .seconds = machine.seconds(cost)};
+}
+
 /// |K_t - K_0| at every record: K_0 stays, and the K_t of all rows is assembled beside it and what
 /// the steps hold. Notes the flops of one matrix.
 template <class T>
@@ -268,7 +325,7 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
   sizes.held = held.descent + 8 * static_cast<double>(w_0.size()) - sizes.data_bytes();
   auto stage = plan::assemble(resources.machine, sizes);
   plan.flops.change = stage.flops;
-  const Index matrices = 1 + plan.options.descent.records();
+  const Index matrices = 1 + plan.options.descent.records(n);
   stage.name = "K_t";
   stage.method = "at most " + counted(matrices, "matrix", "matrices");
   stage.bytes += sizes.share_bytes();
@@ -279,13 +336,18 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
 
 /// The steps, and the measurements of their rates; notes the flops of both. The caller sets `bytes`.
 template <class T>
-plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index n, Index refreshes,
-                          double ranks, const plan::Machine& machine) {
+plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index n,
+                          const RowSets& of_S, const Held& held, Index refreshes, double ranks,
+                          const plan::Machine& machine) {
   const auto& o = plan.options.descent;
-  const Index rows = o.batch > 0 ? o.batch : n, modes = row_sets(plan.options, n).top;
+  const Index rows = o.batch > 0 ? o.batch : n;
+  const Index modes = plan.options.on_parameters() ? 0 : row_sets(plan.options, n).top;
   // Measured with each S.
-  const Index products = o.rate > 0 ? 0 : (1 + refreshes) * train::kUsualProducts;
-  const auto step = train::step_cost<T>(network, rows, modes, ranks);
+  const bool measured = o.rate == 0 && plan.sample == 0;
+  const Index products = measured ? (1 + refreshes) * train::kUsualProducts : 0;
+  auto step = train::step_cost<T>(network, rows, modes, ranks);
+  if (held.entries > 0)
+    step += train::parameter_step_cost<T>(held.entries, of_S.top, ranks);
   const auto rate = train::rate_cost<T>(network, n, ranks);
   plan.flops.step = step.flops;
   plan.flops.rate_product = rate.flops;
@@ -307,6 +369,34 @@ void check_given_pairs(const TrainingOptions& options, Index n, Index given) {
                          : " and `directions` up to that");
 }
 
+/// The rows of which S on the parameters, or the rate of plain batches, is computed.
+void choose_sample(TrainingPlan& plan, const net::Network& network, Index n) {
+  const auto& options = plan.options;
+  const bool S = options.on_parameters();
+  if (!S && !options.plain_batches()) return;
+  const Index c = network.outputs(), top = std::max<Index>(0, options.top);
+  const Index numbers = S ? std::max(kPairNumbers, 4 * top) : kRateNumbers;
+  plan.sample = options.sample > 0 ? options.sample : std::min(n, ceil_div(numbers, c));
+  if (S && top > plan.sample * c)
+    throw InputError("`top` {}: the pairs are computed of {}, {} in all: give 1 ... {}, or a larger "
+                     "`sample`",
+                     top, counted(plan.sample, "row") + " x " + counted(c, "output"),
+                     plan.sample * c, plan.sample * c);
+}
+
+/// Whether the kernel of S is the network's own, or the limit of it.
+bool is_tangent(const TrainingPlan& plan, const net::Network& network) {
+  if (plan.options.precondition == Precondition::empirical) return true;
+  try {
+    const auto limit = kernel::make({.kind = kernel::Kind::ntk,
+                                     .architecture = network.architecture(),
+                                     .parametrization = network.parametrization()});
+    return plan.kernel.text() == limit->text();
+  } catch (const InputError&) {  // the architecture has no such limit
+    return false;
+  }
+}
+
 /// Decides how the pairs are computed, and adds the stages. `given`: pairs in options.spectrum.
 template <class T>
 void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Split& sets,
@@ -316,16 +406,19 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   const auto& machine = resources.machine;
   const Index n = sets.train.rows(), d = sets.train.dimension();
   const int ranks = resources.shape.rows * resources.shape.cols;
-  const auto of_S = row_sets(options, n);
-  const auto held = held_bytes<T>(plan, network, sets, of_S, ranks);
+  const auto of_S = row_sets(options, n, plan.sample * network.outputs());
+  const auto held = held_bytes<T>(plan, network, sets, w_0, of_S, ranks);
   plan.nb = resources.block_of(of_S.rows);
   plan.solves = of_S.k > 0 && options.spectrum.empty();
-  const auto sizes = kernel_sizes(plan, of_S, d, held, resources.shape);
+  const auto sizes = kernel_sizes(plan, network, of_S, d, held, resources.shape);
   std::vector<plan::Stage> of_each;  // of the sets
   if (plan.solves) {
     plan.pairs = pair_strategy(plan, sizes, of_S.k, held, resources);
     of_each = pair_stages(plan, sizes, of_S.k, machine);
     for (const auto& stage : of_each) plan.flops.pairs += stage.flops;
+    if (options.on_parameters())
+      of_each.push_back(
+          psi_stage<T>(plan, network, of_S, held, static_cast<double>(ranks), machine));
   }
   if (!options.spectrum.empty()) {
     const double copy = 8 * static_cast<double>(n) * static_cast<double>(given) / ranks;
@@ -334,7 +427,8 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   }
   const Index refreshes =
       options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
-  auto train = descent_stage<T>(plan, network, n, refreshes, static_cast<double>(ranks), machine);
+  auto train = descent_stage<T>(plan, network, n, of_S, held, refreshes,
+                                static_cast<double>(ranks), machine);
   train.bytes = held.descent;
 
   const std::string narrower =
@@ -395,6 +489,8 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
         "`stochastic` block: takes K of the rows of each block, which needs a kernel function, not "
         "{}",
         plan.kernel.text());
+  choose_sample(plan, network, sets.train.rows());
+  plan.tangent = is_tangent(plan, network);
   check_given_pairs(plan.options, sets.train.rows(), given);
   plan_stages<T>(plan, network, sets, w_0, given, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;

@@ -30,14 +30,8 @@ void Batches<T>::forward(MatrixView<const T> X, MatrixView<const T> Y, MatrixVie
 const std::vector<Index>& EpochOrder::of(Index epoch) {
   if (epoch == epoch_) return order_;
   epoch_ = epoch;
-  std::iota(order_.begin(), order_.end(), Index{0});
-  const Random random(seed_, Stream::batches);
-  const auto size = static_cast<Index>(order_.size());
-  for (Index i = size - 1; i > 0; --i) {  // Fisher-Yates
-    const double u = random.uniform(static_cast<std::uint64_t>(epoch * size + i));
-    const Index j = std::min(i, static_cast<Index>(u * static_cast<double>(i + 1)));
-    std::swap(order_[static_cast<std::size_t>(i)], order_[static_cast<std::size_t>(j)]);
-  }
+  random_order(order_, Random(seed_, Stream::batches),
+               static_cast<std::uint64_t>(epoch * std::ssize(order_)));
   return order_;
 }
 

@@ -21,7 +21,7 @@ using io::Hdf5File;
 using io::require_same;
 using io::write_identity;
 
-constexpr Index kVersion = 1;
+constexpr Index kVersion = 2;
 constexpr Index kMostSteps = Index{1} << 53;
 
 template <class T>
@@ -35,6 +35,7 @@ void each_count(S& state, F&& f) {
   f("rejected", state.rejected);
   f("s_version", state.s_version);
   f("anchor_step", state.anchor_step);
+  f("stalled", state.stalled);
 }
 
 template <class S, class F>
@@ -76,6 +77,7 @@ Table table(const State<T>& state) {
     put(fmt::format("/state/{}", name), {static_cast<double>(x)});
   });
   each_number(state, [&](const char* name, double x) { put(fmt::format("/state/{}", name), {x}); });
+  put("/state/rates", state.rates);
   put("/state/decay", state.decay);
   put("/state/start", state.start);
   put("/state/projection", state.projection);
@@ -110,6 +112,7 @@ void read_table(const Hdf5File& file, State<T>& state) {
     x = count(of_state(name), file.read_number(of_state(name)));
   });
   each_number(state, [&](const char* name, double& x) { x = file.read_number(of_state(name)); });
+  state.rates = file.read_vector("/state/rates");
   state.decay = file.read_vector("/state/decay");
   state.start = file.read_vector("/state/start");
   state.projection = file.read_vector("/state/projection");
@@ -239,7 +242,8 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
 
 template <class T>
 void read_checkpoint(const comm::Communicator& comm, const std::string& path,
-                     const Identity& identity, State<T>& state, std::vector<RowSet<T>>& sets) {
+                     const Identity& identity, const net::Network& network, State<T>& state,
+                     std::vector<RowSet<T>>& sets) {
   const auto file = Hdf5File::open(comm, path, io::Origin::mercer);
   check_version(file);
   check_identity(file, identity);
@@ -260,7 +264,7 @@ void read_checkpoint(const comm::Communicator& comm, const std::string& path,
   const auto found = hash_of(comm, state, sets);
   if (found != wanted)
     throw InputError("{}: is damaged: its hash is {}, {} was written", path, found, wanted);
-  read_preconditioners(comm, path, file.text_attribute("/", "checkpoint_S"), sets);
+  read_preconditioners(comm, path, file.text_attribute("/", "checkpoint_S"), network, sets);
 }
 
 #define MERCER_INSTANTIATE(T)                                                                      \
@@ -268,7 +272,7 @@ void read_checkpoint(const comm::Communicator& comm, const std::string& path,
                                     const Identity&, const State<T>&,                              \
                                     const std::vector<RowSet<T>>&, const Identity&);               \
   template void read_checkpoint<T>(const comm::Communicator&, const std::string&, const Identity&, \
-                                   State<T>&, std::vector<RowSet<T>>&);
+                                   const net::Network&, State<T>&, std::vector<RowSet<T>>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

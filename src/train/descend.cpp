@@ -25,9 +25,10 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
     throw InputError("a velocity of {} entries for {} parameters", state.velocity.size(), p);
   if (!state.anchor.empty() && state.anchor.size() != p)
     throw InputError("an anchor of {} entries for {} parameters", state.anchor.size(), p);
-  if (!state.decay.empty() && state.decay.size() != directions.which().size())
-    throw InputError("a state of {} directions in a run of {}", state.decay.size(),
-                     directions.which().size());
+  for (const auto* of : {&state.decay, &state.rates})
+    if (!of->empty() && of->size() != directions.which().size())
+      throw InputError("a state of {} directions in a run of {}", of->size(),
+                       directions.which().size());
   const auto traced = directions.which().size();
   for (const Record& record : state.history)
     if (record.directions.size() != traced || record.predicted.size() != traced)
@@ -42,6 +43,9 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
                      projected);
   if (sets.size() > 1 && !directions.empty())
     throw InputError("directions belong to one set of rows, not to {} blocks", sets.size());
+  for (const auto& set : sets)
+    if (!set.P.identity() && (sets.size() > 1 || !set.S.identity()))
+      throw InputError("S on the parameters is of one set of rows, without an S on residuals");
   comm::together(comm, [&] {
     for (const auto& set : sets) {
       if (set.n < 1) throw InputError("there are no rows to train on");
@@ -56,6 +60,12 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
                          set.S.vectors().cols());
     }
   });
+}
+
+/// The network, where its gradient is summed in halves because an S on the parameters is applied.
+template <class T>
+const net::Network* halves_of(const std::vector<RowSet<T>>& sets, const net::Network& network) {
+  return sets[0].P.identity() ? nullptr : &network;
 }
 
 template <class T>
@@ -92,9 +102,14 @@ void Options::validate() const {
   whole("checkpoint_every", checkpoint_every);
 }
 
-Index Options::records() const {
+Index Options::pieces(Index n) const {
+  return batch > 0 && batch < n ? ceil_div(n, batch) : 1;
+}
+
+Index Options::records(Index n) const {
   Index count = 1;  // that of the end
-  for (Index step = 0; step < steps; ++step) count += record_due(step, record_every) ? 1 : 0;
+  for (Index step = 0; step < steps; ++step)
+    count += record_due(step, record_every, pieces(n)) ? 1 : 0;
   return count;
 }
 
@@ -106,6 +121,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
     : comm_(comm),
       w_0_(w_0),
       directions_(directions),
+      in_halves_(!sets[0].P.identity()),
       evaluator_(network, most_rows(sets), memory),
       run_{comm, network, evaluator_, memory, sets, state, options, hooks},
       sets_(sets),
@@ -113,12 +129,12 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
       options_(options),
       hooks_(hooks),
       g_(state.w.size()),
-      sum_(comm, g_, {.overlap = options.overlap}),
+      sum_(comm, g_, {.overlap = options.overlap, .in_halves = halves_of(sets, network)}),
       batches_(make_batches(run_)),
       earlier_seconds_(state.seconds) {
   const bool safe = options.safeguard && options.rate == 0 && options.momentum == 0;
-  guarded_ = safe && batches_->pieces() == 1;
-  watched_ = safe && batches_->pieces() > 1 && sets.size() == 1;
+  guarded_ = safe && batches_->pieces() == 1 && !in_halves_;
+  watched_ = safe && !guarded_ && sets.size() == 1;
   if (guarded_) base_.resize(g_.size());
   if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
   recent_seconds_.reserve(kRecent);
@@ -150,6 +166,7 @@ Outcome Descent<T>::run() {
 template <class T>
 void Descent<T>::start() {
   if (state_.rate == 0) set_rate();
+  if (state_.rates.empty()) state_.rates = directions_.rates();
   renew_preconditioner();  // if the run was stopped just before a refresh
 }
 
@@ -164,14 +181,21 @@ template <class T>
 void Descent<T>::back_propagate() {
   const auto seed = batches_->seed();
   batches_->evaluator().gradient(state_.w, batches_->X(), seed, g_, true, sum_.watch());
-  sum_.finish();
+  if (in_halves_) {
+    sum_.reduce();
+    sets_[0].P.apply(comm_, g_);
+    sum_.gather();
+  } else {
+    sum_.finish();
+  }
   ++state_.step;
   if (!guarded_) return;
-  const auto L = static_cast<T>(options_.weight_decay);
+  const double L = options_.weight_decay;
   before_ = objective();
   rounding_ = rounding();
   slope_ = running_sum(g_.size(), [&](std::size_t i) {
-    const auto x = static_cast<double>(g_[i] + L * state_.w[i]);
+    const double x = static_cast<double>(g_[i]) +
+                     (L > 0 ? L * (static_cast<double>(state_.w[i]) - center(i)) : 0);
     return x * x;
   });
   std::swap(base_, state_.w);
@@ -180,7 +204,17 @@ void Descent<T>::back_propagate() {
 
 template <class T>
 void Descent<T>::update() {
-  const auto eta = static_cast<T>(state_.rate), L = static_cast<T>(options_.weight_decay);
+  if (options_.weight_decay == 0) return move([](std::size_t, T) { return T{0}; });
+  const auto L = static_cast<T>(decay_of_step());
+  if (options_.decay_to == DecayTo::zero) return move([L](std::size_t, T w) { return L * w; });
+  move([L, w_0 = w_0_.data()](std::size_t i, T w) { return L * (w - w_0[i]); });
+}
+
+/// w <- w - eta (g + decay(i, w_i)), or the same with momentum.
+template <class T>
+template <class Decay>
+void Descent<T>::move(Decay&& decay) {
+  const auto eta = static_cast<T>(state_.rate);
   const std::size_t p = g_.size();
   T* w = state_.w.data();
   const T* g = g_.data();
@@ -188,12 +222,12 @@ void Descent<T>::update() {
     const auto M = static_cast<T>(options_.momentum);
     T* v = state_.velocity.data();
     for (std::size_t i = 0; i < p; ++i) {
-      v[i] = M * v[i] - eta * (g[i] + L * w[i]);
+      v[i] = M * v[i] - eta * (g[i] + decay(i, w[i]));
       w[i] += v[i];
     }
   } else {
     const T* base = guarded_ ? base_.data() : w;
-    for (std::size_t i = 0; i < p; ++i) w[i] = base[i] - eta * (g[i] + L * base[i]);
+    for (std::size_t i = 0; i < p; ++i) w[i] = base[i] - eta * (g[i] + decay(i, base[i]));
   }
 }
 
@@ -201,14 +235,24 @@ void Descent<T>::update() {
 template <class T>
 void Descent<T>::renew_preconditioner() {
   if (options_.refresh == 0 || state_.s_version >= state_.step / options_.refresh) return;
-  for (std::size_t s = 0; s < sets_.size(); ++s) sets_[s].S = hooks_.preconditioner(s, state_.w);
+  for (std::size_t s = 0; s < sets_.size(); ++s) hooks_.preconditioner(s, state_.w);
   state_.s_version = state_.step / options_.refresh;
-  if (options_.rate == 0) set_rate();
+  // What rejected epochs left of the automatic rate stays.
+  const double share = watched_ && state_.bound > 0 ? state_.rate / state_.bound : 1;
+  if (options_.rate == 0) {
+    set_rate();
+    state_.rate *= share;
+  }
   comm::together(comm_, [&] { batches_->prepare(); });
   batches_->evaluate_all();
   batches_->keep_all();
   evaluate();
   state_.anchor.clear();  // its value was that of the old S
+  state_.rates = directions_.rates();
+  if (!directions_.empty()) {  // predictions start again from here
+    state_.start = directions_.measure(comm_, batches_->residual());
+    state_.decay.assign(state_.start.size(), 1.0);
+  }
   judge_epoch();
 }
 

@@ -7,6 +7,22 @@
 
 namespace mercer::train {
 
+std::string name(Stochastic stochastic) {
+  switch (stochastic) {
+    case Stochastic::parameters:
+      return "parameters";
+    case Stochastic::rows:
+      return "rows";
+    case Stochastic::block:
+      return "block";
+  }
+  return "";
+}
+
+std::string name(DecayTo decay_to) {
+  return decay_to == DecayTo::start ? "start" : "zero";
+}
+
 std::string name(StopReason stop_reason) {
   switch (stop_reason) {
     case StopReason::converged:
@@ -38,17 +54,16 @@ void Descent<T>::check_divergence() const {
   if (finite && (r <= kDivergence * r_0 || r_0 == 0)) return;
   const std::string grown =
       finite ? fmt::format("|r| = {:.3g} |r_0|", r / r_0) : std::string("|r| is not finite");
-  const double limit = state_.lambda_max > 0 ? 2 * (1 + options_.momentum) / state_.lambda_max : 0;
+  const auto limit = limit_of_rate();
   std::string why = "no limit was measured";
-  if (limit > 0)
-    why = fmt::format("{} the limit {:.3g} = {}/lambda_max measured {}",
-                      state_.rate > limit ? "beyond"
-                      : options_.batch > 0
+  if (limit.rate > 0)
+    why = fmt::format("{} the limit {:.3g} = {} measured {}",
+                      state_.rate > limit.rate ? "beyond"
+                      : options_.batch > 0 && !sets_[0].S.identity()
                           ? "noise of the batches grows in the modes that S damps (`stochastic` "
-                            "block or a larger `batch` avoids it), below"
+                            "parameters damps it), below"
                           : "the network has left the linear regime below",
-                      limit, 2 * (1 + options_.momentum),
-                      state_.s_version > 0 ? "with the last S" : "at the start");
+                      limit.rate, limit.text, state_.s_version > 0 ? "with the last S" : "at the start");
   throw RunError("diverged at step {} ({}): `rate` {:.3g}: {}; give a smaller `rate` or `safety`",
                  state_.step, grown, state_.rate, why);
 }
@@ -86,8 +101,15 @@ std::optional<StopReason> Descent<T>::ended() {
   check_divergence();
   const auto end = stop_reason();
   const bool interrupted = end == StopReason::interrupted;
-  if (end && !interrupted && batches_->pieces() > 1) totals_ = batches_->evaluate_all();
-  if (!interrupted && (end || record_due(state_.step, options_.record_every))) record();
+  const bool records =
+      !interrupted && (end || record_due(state_.step, options_.record_every, batches_->pieces()));
+  if (records && !totals_.exact) {
+    totals_ = batches_->evaluate_all();
+    record();
+    if (!end) evaluate();  // what the next step needs
+  } else if (records) {
+    record();
+  }
   const bool due =
       options_.checkpoint_every > 0 && steps_ > 0 && state_.step % options_.checkpoint_every == 0;
   if (hooks_.checkpoint && (due || interrupted || end == StopReason::out_of_time))
@@ -99,7 +121,7 @@ std::optional<StopReason> Descent<T>::ended() {
 template <class T>
 std::vector<double> Descent<T>::directions() {
   auto along = directions_.measure(comm_, batches_->residual());
-  if (state_.step == 0) {
+  if (state_.decay.empty()) {  // the start of the run
     state_.start = along;
     state_.decay.assign(along.size(), 1.0);
   }

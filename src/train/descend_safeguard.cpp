@@ -28,10 +28,36 @@ double Descent<T>::measure_lambda_max(int most) {
 }
 
 template <class T>
+const BatchBound* Descent<T>::batch_bound() const {
+  const auto& bound = sets_[0].P.bound();
+  const bool stochastic = sets_.size() == 1 && (batches_->pieces() > 1 || in_halves_);
+  return stochastic && sets_[0].S.identity() && bound.known() ? &bound : nullptr;
+}
+
+template <class T>
+typename Descent<T>::Limit Descent<T>::limit_of_rate() const {
+  const double factor = 2 * (1 + options_.momentum);
+  if (const auto* bound = batch_bound())
+    return {factor / (1 / bound->rate(batch_rows()) + decay_of_step()),
+            fmt::format("{}/(beta + (B - 1) lambda), beta {:.4g}, B {}, lambda {:.4g}", factor,
+                        bound->beta, batch_rows(), bound->tail)};
+  if (!(state_.lambda_max > 0)) return {};
+  return {factor / (state_.lambda_max + options_.weight_decay),
+          fmt::format("{}/lambda_max of J J^T S", factor)};
+}
+
+template <class T>
 void Descent<T>::set_rate() {
   if (options_.rate > 0) {
     state_.rate = options_.rate;
     if (options_.steps >= kStepsThatDeserveAWarning) warn_of_rate();
+    return;
+  }
+  if (const auto* bound = batch_bound()) {
+    state_.bound = options_.safety / (1 / bound->rate(batch_rows()) + decay_of_step());
+    if (!(state_.bound > 0))
+      throw RunError("no rate can be measured: beta = {} (BatchBound)", bound->beta);
+    state_.rate = state_.bound;
     return;
   }
   state_.lambda_max = measure_lambda_max(kProductsOfABound);
@@ -45,21 +71,29 @@ void Descent<T>::set_rate() {
 
 template <class T>
 void Descent<T>::warn_of_rate() {
-  state_.lambda_max = measure_lambda_max(kProductsOfAWarning);
-  const double limit = 2 * (1 + options_.momentum) / state_.lambda_max;
-  if (state_.rate > limit)
+  const bool batches = batches_->pieces() > 1 && sets_.size() == 1;
+  if (batch_bound() == nullptr) {
+    if (batches && sets_[0].S.identity()) return;  // their limit is above that of all rows
+    state_.lambda_max = measure_lambda_max(kProductsOfAWarning);
+  }
+  const auto limit = limit_of_rate();
+  if (limit.rate > 0 && state_.rate > limit.rate)
     say(fmt::format(
-        "`rate` {:.3g} is beyond {:.3g} = {}/lambda_max of J J^T S at the start: expect it "
-        "to diverge; `rate` auto takes {:.3g}",
-        state_.rate, limit, 2 * (1 + options_.momentum),
-        options_.safety / (state_.lambda_max + options_.weight_decay)));
+        "`rate` {:.3g} is beyond {:.3g} = {} at the start: expect it to diverge; `rate` auto takes "
+        "{:.3g}",
+        state_.rate, limit.rate, limit.text,
+        options_.safety * limit.rate / (2 * (1 + options_.momentum))));
 }
 
-/// The objective that steps decrease: Phi + L |w|^2, twice the loss.
+/// The objective that steps decrease: Phi + L |w - w_0|^2, twice the loss.
 template <class T>
 double Descent<T>::objective() const {
   const double L = options_.weight_decay;
-  return totals_.weighted + (L > 0 ? L * square_sum(std::span<const T>(state_.w)) : 0);
+  if (L == 0) return totals_.weighted;
+  return totals_.weighted + L * running_sum(state_.w.size(), [&](std::size_t i) {
+           const double x = static_cast<double>(state_.w[i]) - center(i);
+           return x * x;
+         });
 }
 
 /// Estimated rounding error of a difference of two objectives. Outputs of size 1 + |r_0|/sqrt(n c)
@@ -112,43 +146,57 @@ bool Descent<T>::accepted() {
     }
     tried_ = false;
   }
-  const auto& rates = directions_.rates();
   const double share = 1.0 / static_cast<double>(batches_->pieces());
   for (std::size_t i = 0; i < state_.decay.size(); ++i)
-    state_.decay[i] *= 1 - share * eta * rates[i];
+    state_.decay[i] *= 1 - share * eta * state_.rates[i];
   return true;
 }
 
-/// The safeguard of `rows`: tests the objective where r of all rows was evaluated, or where |r|
+/// The safeguard by epochs: tests the objective where r of all rows was evaluated, or where |r|
 /// exceeded kDivergence |r_0|.
 template <class T>
 void Descent<T>::judge_epoch() {
   if (!watched_) return;
   const double r_0 = state_.first_residual, most = r_0 * Safeguard::kLargestResidual;
-  const bool first = state_.anchor.empty();
   const bool blown = !(totals_.square <= kDivergence * kDivergence * r_0 * r_0);
-  if (!first && !blown && (!totals_.exact || state_.step <= state_.anchor_step)) return;
-  const double value = objective();
+  if (!state_.anchor.empty() && !blown && (!totals_.exact || state_.step <= state_.anchor_step))
+    return;
   const bool within = totals_.square <= most * most || options_.weight_decay > 0;
-  const bool good = !blown && within && value <= state_.anchor_value + rounding();
+  judge_value(objective(), blown || !within);
+}
+
+template <class T>
+void Descent<T>::judge_value(double value, bool blown) {
+  const bool first = state_.anchor.empty();
+  const bool least = first || value <= state_.anchor_value + rounding();
+  const bool on_residuals = !sets_[0].S.identity();
+  const double most = state_.anchor_value * (on_residuals ? 1 : Safeguard::kMostRise);
   const bool floor = !(state_.rate > Safeguard::kFloor * state_.bound);
-  if (!first && !good && !floor) return take_back_epoch();
-  if (!first && good) state_.rate = std::min(state_.bound, Safeguard::kEpochGrowth * state_.rate);
-  state_.anchor = state_.w;
-  state_.anchor_value = value;
+  const bool risen = blown || !(least || value <= most);  // true for NaN
+  if (!first && risen && !floor) return take_back_epoch();
   state_.anchor_step = state_.step;
+  if (least || risen) {  // at the floor w goes on from where it is
+    if (!first && !risen)
+      state_.rate = std::min(state_.bound, Safeguard::kEpochGrowth * state_.rate);
+    state_.anchor = state_.w;
+    state_.anchor_value = value;
+    state_.stalled = 0;
+  } else if (++state_.stalled >= Safeguard::kStalledEpochs) {
+    state_.rate = std::max(Safeguard::kFloor * state_.bound, Safeguard::kShrink * state_.rate);
+    state_.stalled = 0;
+  }
 }
 
 template <class T>
 void Descent<T>::take_back_epoch() {
   ++state_.rejected;
   state_.rate *= Safeguard::kShrink;
+  state_.stalled = 0;
   if (!left_linear_regime_) {
     left_linear_regime_ = true;
-    say(fmt::format(
-        "the noise of the batches is too large at step {}: the safeguard returns to the last w "
-        "that was good on all rows and lowers the rate to {:.3g}",
-        state_.step, state_.rate));
+    say(fmt::format("the objective has grown at step {}: the safeguard returns to the best w and "
+                    "lowers the rate to {:.3g}",
+                    state_.step, state_.rate));
   }
   state_.w = state_.anchor;
   state_.anchor_step = state_.step;

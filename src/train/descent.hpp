@@ -29,14 +29,33 @@ class Descent {
   void evaluate();
   void back_propagate();
   void update();
+  template <class Decay>
+  void move(Decay&& decay);
   void renew_preconditioner();
 
   // descend_safeguard.cpp: the rate
   void set_rate();
   double measure_lambda_max(int most);
   void warn_of_rate();
+  /// The rate beyond which the linear model diverges, and what it is made of; 0: not known.
+  struct Limit {
+    double rate = 0;
+    std::string text{};
+  };
+  Limit limit_of_rate() const;
+  /// The bound of stochastic steps; null for full batches, blocks, and where it is not known.
+  const BatchBound* batch_bound() const;
+  Index batch_rows() const { return ceil_div(run_.n(), batches_->pieces()); }
+  /// L of one step.
+  double decay_of_step() const {
+    return options_.weight_decay / static_cast<double>(batches_->pieces());
+  }
+  double center(std::size_t i) const {
+    return options_.decay_to == DecayTo::start ? static_cast<double>(w_0_[i]) : 0;
+  }
   bool accepted();
   void judge_epoch();
+  void judge_value(double value, bool blown);
   void take_back_epoch();
   double objective() const;
   double rounding() const;
@@ -58,6 +77,7 @@ class Descent {
   const comm::Communicator& comm_;
   std::span<const T> w_0_;
   const Directions<T>& directions_;
+  const bool in_halves_;  // S is on the parameters: P is applied between the halves of the sum
   net::Evaluator<T> evaluator_;
   Run<T> run_;
   std::vector<RowSet<T>>& sets_;
@@ -72,7 +92,7 @@ class Descent {
   Totals totals_;
 
   bool guarded_ = false;  // full batches: line search in each step
-  bool watched_ = false;  // `rows`: the objective is tested in each epoch
+  bool watched_ = false;  // batches of random rows, P: the objective is tested in each epoch
   bool tried_ = false;    // safeguard: w is a trial point that was not accepted yet
   double before_ = 0;     // objective at base_
   double rounding_ = 0;   // of a difference of objectives

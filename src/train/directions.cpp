@@ -1,6 +1,7 @@
 #include "mercer/train/directions.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/dist/rows.hpp"
@@ -27,6 +28,17 @@ std::vector<Index> Directions<T>::choose(Index n, std::span<const double> lambda
     rates_.push_back(static_cast<double>(n) * lambda[at] * (ratio.empty() ? 1 : ratio[at]));
   }
   return columns;
+}
+
+template <class T>
+void Directions<T>::set_rates(Index n, std::span<const double> lambda,
+                              std::span<const double> ratio) {
+  for (std::size_t i = 0; i < which_.size(); ++i) {
+    const auto at = static_cast<std::size_t>(which_[i] - 1);
+    const bool known = at < lambda.size() && at < ratio.size();
+    rates_[i] = known ? static_cast<double>(n) * lambda[at] * ratio[at]
+                      : std::numeric_limits<double>::quiet_NaN();
+  }
 }
 
 template <class T>

@@ -16,6 +16,11 @@ struct Safeguard {
   /// Times |r_0|: S^(1/2) damps the top modes, along which r could grow while the objective falls.
   static constexpr double kLargestResidual = 2;
 
+  // Of epochs, without an S on residuals: noise may raise the objective to kMostRise times its
+  // least value; so many epochs without a new least value shrink the rate.
+  static constexpr double kMostRise = 4;
+  static constexpr int kStalledEpochs = 5;
+
   /// `promised`: the bound of the linear model for the decrease of the objective; `reached`: the
   /// decrease; `rounding`: its possible rounding error. NaN is rejected.
   static Verdict judge(double promised, double reached, double rounding) {

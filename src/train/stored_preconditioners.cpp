@@ -9,6 +9,7 @@
 #include "mercer/comm/together.hpp"
 #include "mercer/io/hdf5.hpp"
 #include "mercer/io/temporary.hpp"
+#include "mercer/dist/redistribute.hpp"
 #include "mercer/spectral/stored.hpp"
 
 namespace mercer::train {
@@ -24,6 +25,17 @@ std::string group(std::size_t set) {
   return fmt::format("/set{}", set);
 }
 
+const std::string kParameters = "/parameters";
+
+std::string psi_name(Index i) {
+  return fmt::format("{}/psi{}", kParameters, i);
+}
+
+template <class T>
+std::vector<double> bound_of(const ParameterPreconditioner<T>& P) {
+  return {P.bound().beta, P.bound().tail, P.layout().mirrored ? 1.0 : 0.0};
+}
+
 template <class T>
 std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>& sets) {
   Fingerprint hash;
@@ -34,7 +46,59 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
              std::span<const T>(V.data, static_cast<std::size_t>(V.rows * V.cols)));
     hash.add_replicated<double>(comm, group(s) + "/coefficients", S.coefficients());
   }
+  const auto& P = sets[0].P;
+  if (!P.bound().known()) return hash_text(hash.total(comm));
+  for (Index i = 0; i < P.k(); ++i) {
+    const T* psi = P.Psi().column(i);
+    for (const auto& part : P.layout().parts) {
+      hash.add(psi_name(i), part.begin, std::span<const T>(psi, static_cast<std::size_t>(part.count)));
+      psi += part.count;
+    }
+  }
+  hash.add_replicated<double>(comm, kParameters + "/coefficients", P.coefficients());
+  hash.add_replicated<double>(comm, kParameters + "/bound", bound_of(P));
   return hash_text(hash.total(comm));
+}
+
+/// This rank's part of a vector that every rank holds.
+template <class T>
+MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
+  const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
+  return {values.data() + parts.begin(comm.rank()), 1, parts.size(comm.rank()), 1};
+}
+
+template <class T>
+void write_parameters(const comm::Communicator& comm, io::Hdf5File& file,
+                      const ParameterPreconditioner<T>& P) {
+  for (Index i = 0; i < P.k(); ++i) {
+    const auto psi = P.gathered(comm, i);
+    file.write<T>(psi_name(i), P.layout().size, own_part(comm, psi));
+  }
+  file.write(kParameters + "/coefficients", P.coefficients());
+  file.write(kParameters + "/bound", bound_of(P));
+}
+
+/// The inverse; the layout is that of this run's ranks. Throws InputError where the sizes are not
+/// those of `network`.
+template <class T>
+ParameterPreconditioner<T> read_parameters(const comm::Communicator& comm,
+                                           const io::Hdf5File& file, const net::Network& network) {
+  auto c = file.read_vector(kParameters + "/coefficients");
+  const auto bound = file.read_vector(kParameters + "/bound");
+  if (bound.size() != 3)
+    throw InputError("{}: {}/bound holds {} numbers, not 3", file.path(), kParameters,
+                     bound.size());
+  const BatchBound of_steps{bound[0], bound[1]};
+  if (c.empty()) return ParameterPreconditioner<T>(of_steps);
+  auto layout = parameter_layout<T>(comm, network, bound[2] != 0);
+  const auto k = static_cast<Index>(c.size());
+  auto Psi = comm::together(comm, [&] { return Matrix<T>(layout.entries(), k); });
+  for (Index i = 0; i < k; ++i) {
+    const auto psi = dist::all_rows(file.read_rows<T>(psi_name(i), layout.size, 1));
+    T* to = Psi.column(i);
+    for (const auto& part : layout.parts) to = std::copy_n(psi.data() + part.begin, part.count, to);
+  }
+  return {std::move(layout), std::move(Psi), std::move(c), of_steps};
 }
 
 /// Whether `file` is a complete file of S whose attribute `hash` is this. Collective.
@@ -51,7 +115,10 @@ bool is_stored(const comm::Communicator& comm, const std::string& file, const st
 template <class T>
 std::string write_preconditioners(const comm::Communicator& comm, const std::string& path,
                                   const std::vector<RowSet<T>>& sets) {
-  if (std::ranges::all_of(sets, [](const RowSet<T>& set) { return set.S.identity(); })) return "";
+  if (std::ranges::all_of(sets, [](const RowSet<T>& set) {
+        return set.S.identity() && set.P.identity() && !set.P.bound().known();
+      }))
+    return "";
   const std::string hash = hash_of(comm, sets), target = side_file(path, hash);
   if (is_stored(comm, target, hash)) return hash;
   auto file = io::Hdf5File::create(comm, target);
@@ -62,14 +129,19 @@ std::string write_preconditioners(const comm::Communicator& comm, const std::str
     file.write<T>(group(s) + "/vectors", sets[s].n, S.vectors().view());
     file.write(group(s) + "/coefficients", S.coefficients());
   }
+  if (sets[0].P.bound().known()) write_parameters(comm, file, sets[0].P);
   file.finish();
   return hash;
 }
 
 template <class T>
 void read_preconditioners(const comm::Communicator& comm, const std::string& path,
-                          const std::string& hash, std::vector<RowSet<T>>& sets) {
-  for (auto& set : sets) set.S = {};
+                          const std::string& hash, const net::Network& network,
+                          std::vector<RowSet<T>>& sets) {
+  for (auto& set : sets) {
+    set.S = {};
+    set.P = {};
+  }
   if (hash.empty()) return;
   const std::string source = side_file(path, hash);
   comm::together(comm, [&] {
@@ -85,6 +157,8 @@ void read_preconditioners(const comm::Communicator& comm, const std::string& pat
     sets[s].S = msk::Preconditioner<T>(
         file.read_rows<T>(group(s) + "/vectors", sets[s].n, k).release(), std::move(c));
   }
+  if (file.contains(kParameters + "/bound"))
+    sets[0].P = read_parameters<T>(comm, file, network);
   const std::string found = hash_of(comm, sets);
   if (found != hash)
     throw InputError("{}: is not the S of {}: its hash is {}, not {}", source, path, found, hash);
@@ -124,7 +198,8 @@ void remove_leftovers(const comm::Communicator& comm, const std::string& path, b
   template std::string write_preconditioners<T>(const comm::Communicator&, const std::string&, \
                                                 const std::vector<RowSet<T>>&);                \
   template void read_preconditioners<T>(const comm::Communicator&, const std::string&,         \
-                                        const std::string&, std::vector<RowSet<T>>&);
+                                        const std::string&, const net::Network&,               \
+                                        std::vector<RowSet<T>>&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

@@ -8,8 +8,10 @@
 namespace mercer::train {
 
 /// Writes the S of the sets to PATH.S-<hash of their bits>, unless that file is there, and returns
-/// the hash as text; "" where every S is the identity. Datasets: /setI/vectors (n x k, by rows) and
-/// /setI/coefficients (k). Collective.
+/// the hash as text; "" where every S is the identity and has no bound. Datasets: /setI/vectors
+/// (n x k, by rows) and /setI/coefficients (k); of S on the parameters /parameters/psi0, psi1, ...
+/// (p numbers each, p/2 where mirrored), /parameters/coefficients and /parameters/bound (beta,
+/// tail, 1 where mirrored). Collective.
 template <class T>
 std::string write_preconditioners(const comm::Communicator& comm, const std::string& path,
                                   const std::vector<RowSet<T>>& sets);
@@ -18,7 +20,8 @@ std::string write_preconditioners(const comm::Communicator& comm, const std::str
 /// file is missing or its contents have another hash. Collective.
 template <class T>
 void read_preconditioners(const comm::Communicator& comm, const std::string& path,
-                          const std::string& hash, std::vector<RowSet<T>>& sets);
+                          const std::string& hash, const net::Network& network,
+                          std::vector<RowSet<T>>& sets);
 
 /// Removes the temporary files that killed runs left beside PATH (io/temporary.hpp), and, if
 /// `unused`, every S but the one of `hash`: files of such a name are read first and removed only if

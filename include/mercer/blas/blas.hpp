@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,19 @@ enum class Trans : char { no = 'N', yes = 'T' };
 template <class T>
 void gemm(Trans ta, Trans tb, T alpha, MatrixView<const T> A, MatrixView<const T> B, T beta,
           MatrixView<T> C);
+
+/// y <- alpha op(A) x + beta y (?gemv); x and y are contiguous. 2 A.rows A.cols flops, A is read
+/// once. With beta = 0, y need not be initialised. Throws RunError where the lengths do not fit.
+template <class T>
+void gemv(Trans trans, T alpha, MatrixView<const T> A, std::span<const T> x, T beta,
+          std::span<T> y);
+
+/// A <- R with the upper triangular R of A = R^T R (?potrf); the lower triangle of A is not read
+/// and becomes zero. Returns false where A is not positive definite to rounding.
+bool cholesky(MatrixView<double> A);
+/// X <- X R^-1 for an upper triangular R (?trsm). X.rows R.rows^2 flops.
+template <class T>
+void solve_right(MatrixView<const T> R, MatrixView<T> X);
 
 /// All eigenpairs of a symmetric matrix by divide and conquer (?syevd): A (n x n, lower triangle)
 /// is overwritten by the eigenvectors; the eigenvalues come back in ascending order. At most about

@@ -17,10 +17,25 @@ namespace mercer::comm {
 /// MPI_Iallreduce in place is a binomial tree: up to 2 n log2 P elements, summed on one rank.)
 /// Only these calls make progress. bytes_sent() counts n elements, as for all_reduce(). T = double,
 /// float.
+///
+/// Spread::later: test() does not start the second round. Between sum_parts() and wait() each rank
+/// may change the sums of its own part, part_of(); wait() sends them to the others as they are then.
+enum class Spread { at_once, later };
+
+/// First index and number of the part of n values that `rank` of `ranks` sums. Pure.
+struct Part {
+  Index begin = 0, count = 0;
+};
+constexpr Part part_of(Index n, int rank, int ranks) {
+  const Index begin = n * rank / ranks;
+  return {begin, n * (rank + 1) / ranks - begin};
+}
+
 template <class T>
 class StartedSums {
  public:
-  explicit StartedSums(const Communicator& comm) : comm_(comm) {}
+  explicit StartedSums(const Communicator& comm, Spread spread = Spread::at_once)
+      : comm_(comm), spread_(spread) {}
   /// wait(), where sums are open: then collective.
   ~StartedSums();
   StartedSums(const StartedSums&) = delete;
@@ -33,6 +48,8 @@ class StartedSums {
   void start(std::span<T> values);
   /// Advances the open sums without waiting. Local.
   void test();
+  /// Completes the first round: this rank's part of each open sum then holds the sum. Collective.
+  void sum_parts();
   /// Completes all open sums. Collective.
   void wait();
 
@@ -41,13 +58,16 @@ class StartedSums {
     std::span<T> values;
     RawVector<T> received;  ///< this rank's part as the other ranks have it
     std::vector<MPI_Request> requests;
+    bool summed = false;     ///< the first round is complete
     bool spreading = false;  ///< second round: the summed parts are on their way to all
   };
   std::span<T> part(const Sum& sum, int rank) const;
   int tag(const Sum& sum) const;
+  void add_received(Sum& sum);
   void spread(Sum& sum);
 
   Communicator comm_;
+  Spread spread_;
   std::vector<Sum> sums_;
   std::size_t open_ = 0;  ///< sums_[0, open_) are under way
 };

@@ -22,13 +22,23 @@ namespace mercer::jobs {
 enum class Precondition { none, kernel, empirical };
 std::string name(Precondition precondition);
 
+/// Rows and outputs, s c, of which the pairs of K_0 are computed for S on the parameters, and
+/// lambda_1 and beta for the rate of plain batches, unless the options say otherwise: all where
+/// there are no more.
+inline constexpr Index kPairNumbers = 4096, kRateNumbers = 2048;
+
 struct TrainingOptions {
   Precondition precondition = Precondition::none;
-  Index top = -1;          ///< number of eigenvalues that g acts on; -1: all, or all given pairs
+  /// Number of eigenvalues that g acts on; -1: all, or all given pairs. With S on the parameters of
+  /// K_0 = J J^T/n, which has n c eigenvalues.
+  Index top = -1;
   std::string g = "flat";  ///< text of a msk::SpectrumMap
   spectral::Method method = spectral::Method::automatic;  ///< for the pairs
   gram::Storage storage = gram::Storage::automatic;       ///< of K in products
   GivenPairs spectrum{};                                  ///< pairs of the same rows and kernel
+  /// S on the parameters: random rows of which the pairs of K_0 are computed; 0: chosen, as many as
+  /// have kPairNumbers outputs.
+  Index sample = 0;
 
   /// Numbers i, from 1, of eigenvectors v_i along which the residual is recorded.
   std::vector<Index> directions{};
@@ -45,6 +55,13 @@ struct TrainingOptions {
   bool blocks() const {
     return descent.batch > 0 && descent.stochastic == train::Stochastic::block;
   }
+  /// Whether S acts on the parameters (train::ParameterPreconditioner).
+  bool on_parameters() const {
+    return preconditioned() && descent.batch > 0 &&
+           descent.stochastic == train::Stochastic::parameters;
+  }
+  /// Whether steps are plain ones on batches of random rows, with the rate of train::BatchBound.
+  bool plain_batches() const { return !preconditioned() && descent.batch > 0 && !blocks(); }
   /// Throws InputError for impossible options; without S also for `top`, `g` and `spectrum`, which
   /// would have no effect. Local.
   void validate() const;
@@ -54,10 +71,14 @@ struct TrainingOptions {
   TrainingOptions validated(Index n, Index given = 0) const;
   /// Whether K of the training rows or its pairs are computed, operator_spectrum apart. Local.
   bool computes_kernel() const {
-    return trace_kernel || ((preconditioned() || !directions.empty()) && spectrum.empty());
+    return trace_kernel || plain_batches() ||
+           ((preconditioned() || !directions.empty()) && spectrum.empty());
   }
   /// S in one line, for reports.
   std::string text() const;
+
+ private:
+  void validate_on_parameters() const;
 };
 
 /// Flops of the parts of a training, of all ranks together. A run counts each as often as it was
@@ -80,6 +101,12 @@ struct TrainingPlan {
   std::vector<std::string> notes{};
   SpectrumStrategy pairs{};  ///< for the pairs of S, or of the directions alone
   bool solves = false;       ///< pairs are computed
+  /// Rows of which the pairs of K_0 are computed for S on the parameters, or lambda_1 and beta for
+  /// the rate of plain batches.
+  Index sample = 0;
+  /// Whether the kernel is the network's own, or its limit: only then linear theory predicts
+  /// residuals and rates.
+  bool tangent = false;
   Index nb = 0;              ///< block size for the kernel matrix of one S
   Index nb_asked = 0;        ///< Resources::nb; 0: chosen
   std::uint64_t seed = 0;
@@ -103,8 +130,9 @@ TrainingPlan plan(const TrainingOptions& options, const net::Network& network,
                   double load_seconds = 0);
 
 /// The kernel whose K gives S and the directions: `kernel`, or with Precondition::empirical the
-/// tangent kernel of the network at w. plan() calls it; for those who need it before. `kernel` may
-/// be that tangent kernel already. Borrows nothing. Local. Memory: w in double.
+/// tangent kernel of the network at w (for S on the parameters that of rows and outputs,
+/// net::Outputs::full). plan() calls it; for those who need it before. `kernel` may be that tangent
+/// kernel already. Borrows nothing. Local. Memory: w in double.
 template <class T>
 gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
                              const net::Network& network, std::span<const T> w);

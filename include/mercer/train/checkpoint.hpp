@@ -33,13 +33,15 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
                       const Identity& identity, const State<T>& state,
                       const std::vector<RowSet<T>>& sets, const Identity& settings = {});
 
-/// Reads the checkpoint at `path` into `state` and into the S of each set; n, first and Y of the
+/// Reads the checkpoint at `path` into `state` and into the S of each set, on residuals or on the
+/// parameters of `network`; n, first and Y of the
 /// sets must be set before. The number of ranks may differ. Throws InputError where the checkpoint
 /// is missing, truncated, damaged (by its hashes), of another version or of another problem (naming
 /// the first difference with both values), or where the file of S is missing or has another hash;
 /// do not use `state` and `sets` then. Collective. Memory: S and two times w.
 template <class T>
 void read_checkpoint(const comm::Communicator& comm, const std::string& path,
-                     const Identity& identity, State<T>& state, std::vector<RowSet<T>>& sets);
+                     const Identity& identity, const net::Network& network, State<T>& state,
+                     std::vector<RowSet<T>>& sets);
 
 }  // namespace mercer::train

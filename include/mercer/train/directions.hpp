@@ -30,8 +30,11 @@ class Directions {
 
   bool empty() const { return which_.empty(); }
   const std::vector<Index>& which() const { return which_; }
-  /// n lambda_i s_i: a step of rate eta multiplies v_i^T r by 1 - eta times this.
+  /// n lambda_i s_i: a step of rate eta multiplies v_i^T r by 1 - eta times this. NaN: not known.
   const std::vector<double>& rates() const { return rates_; }
+  /// Rates of another S, whose pairs are `lambda` (at least as many as which().back()) and `ratio`;
+  /// those of fewer pairs are NaN. The v_i stay. Local.
+  void set_rates(Index n, std::span<const double> lambda, std::span<const double> ratio);
   /// |v_i^T r| (2-norm over the outputs) for the residuals R, c x m of this rank's rows. 2 c m
   /// flops for each direction. Collective.
   std::vector<double> measure(const comm::Communicator& comm, MatrixView<const T> R) const;

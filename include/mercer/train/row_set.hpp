@@ -4,13 +4,16 @@
 #include <span>
 #include <vector>
 
+#include "mercer/base/random.hpp"
 #include "mercer/dist/row_block.hpp"
 #include "mercer/msk/preconditioner.hpp"
+#include "mercer/train/parameter_preconditioner.hpp"
 
 namespace mercer::train {
 
 /// Rows that one step can use: this rank's part of n rows (dist::RowPartition), in the precision of
-/// training, and the S of their kernel matrix.
+/// training, and the S of their kernel matrix: on residuals (S) or, for Stochastic::parameters, on
+/// the parameters (P). One of the two is the identity.
 template <class T>
 struct RowSet {
   Index n = 0;      ///< over all ranks
@@ -18,6 +21,7 @@ struct RowSet {
   Matrix<T> X;      ///< d x m
   Matrix<T> Y;      ///< c x m
   msk::Preconditioner<T> S;
+  ParameterPreconditioner<T> P = {};
 
   Index rows() const { return X.cols(); }
 };
@@ -26,9 +30,20 @@ struct RowSet {
 template <class T>
 RowSet<T> row_set(const dist::RowBlock<double>& X, const dist::RowBlock<double>& Y);
 
-/// The substream of Stream::batches that random_blocks() draws from; the order of batches takes
-/// substream 0.
-inline constexpr std::uint32_t kBlocksSubstream = 1;
+/// The substreams of Stream::batches that random_blocks() and sample_rows() draw from; the order of
+/// batches takes substream 0.
+inline constexpr std::uint32_t kBlocksSubstream = 1, kSampleSubstream = 2;
+
+/// `count` random rows of 0 ... n-1, ascending; and as many others, or all others where they are
+/// fewer. The same for every number of ranks. Local, O(n). Pure.
+struct RowSample {
+  std::vector<Index> rows, others;
+};
+RowSample sample_rows(Index n, Index count, std::uint64_t seed);
+
+/// order <- a random permutation of 0 ... order.size()-1, by the numbers first, first + 1, ... of
+/// `random`. Local, O(n).
+void random_order(std::span<Index> order, const Random& random, std::uint64_t first = 0);
 
 /// Fixed random blocks of at most `batch` rows: a random permutation of 0 ... n-1, cut into
 /// ceil(n/batch) pieces whose sizes differ by at most one, each sorted. The same for every number
