@@ -187,8 +187,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   const auto& options = plan.options;
   plan.stages.require_memory();
   require_new_checkpoint(comm, {.path = options.checkpoint, .resume = options.resume});
-  if (plan.solves && !options.on_parameters())
-    check_range(plan.kernel, sets.train.inputs, monitor);
+  if (plan.solves && !options.on_parameters()) check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;
   state.w = w_0;
@@ -213,8 +212,8 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
       record.kernel_change = kernel_change->measure({w.begin(), w.end()});
   };
   if (options.descent.refresh > 0)
-    hooks.preconditioner = [&](std::size_t set, std::span<const T> w) {
-      pairs.renew(rows, set, w);
+    hooks.preconditioner = [&](train::RowSet<T>& set, std::size_t number, std::span<const T> w) {
+      pairs.renew(set, number, w);
     };
   bool kept = false;
   if (!options.checkpoint.empty())

@@ -106,19 +106,17 @@ void TrainingPairs<T>::prepare_directions(const Pairs& solved) {
 }
 
 template <class T>
-void TrainingPairs<T>::renew(std::vector<train::RowSet<T>>& sets, std::size_t set,
-                             std::span<const T> w) {
+void TrainingPairs<T>::renew(train::RowSet<T>& set, std::size_t number, std::span<const T> w) {
   if (options_.on_parameters()) {
-    sets[set].P = on_parameters(w, false);
+    set.P = on_parameters(w, false);
     return;
   }
   const auto kernel = training_kernel<T>(options_, plan_.kernel, network_, w);
-  const auto& X = inputs(set);
+  const auto& X = inputs(number);
   const auto solved =
       pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
-  sets[set].S = comm::together(grid_.all(), [&] {
-    return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum);
-  });
+  set.S = comm::together(grid_.all(),
+                         [&] { return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum); });
   if (!options_.directions.empty())
     directions_.set_rates(X.rows(), solved.pairs.values, ratios(solved.cut.spectrum));
 }

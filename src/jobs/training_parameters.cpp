@@ -22,9 +22,9 @@ std::size_t at(Index i) {
 
 /// The entries (row, output) of a sample that belong to this rank, and the rows that they are of.
 struct OwnEntries {
-  Index first = 0, count = 0;      ///< of the s c entries, entry = row c + output
-  std::vector<Index> rows{};       ///< of the sample, ascending
-  Index skipped = 0;               ///< entries of rows.front() before `first`
+  Index first = 0, count = 0;  ///< of the s c entries, entry = row c + output
+  std::vector<Index> rows{};   ///< of the sample, ascending
+  Index skipped = 0;           ///< entries of rows.front() before `first`
 
   OwnEntries(const comm::Communicator& comm, Index sample, Index outputs) {
     const dist::RowPartition part{sample * outputs, comm.size()};
@@ -80,8 +80,9 @@ double tail_of(const msk::ModifiedSpectrum& spectrum) {
 /// Throws InputError where more eigenvalues are asked for than K_0 has.
 void check_rank(const TrainingOptions& options, const msk::Cut& cut) {
   if (options.top < 0 || cut.spectrum.left_out == 0) return;
-  throw InputError("`top` {}: K_0 has only {} above {:.0e} lambda_1: give at most that", options.top,
-                   counted(cut.k - cut.spectrum.left_out, "eigenvalue"), cut.spectrum.tolerance);
+  throw InputError("`top` {}: K_0 has only {} above {:.0e} lambda_1: give at most that",
+                   options.top, counted(cut.k - cut.spectrum.left_out, "eigenvalue"),
+                   cut.spectrum.tolerance);
 }
 
 }  // namespace
@@ -107,8 +108,8 @@ typename TrainingPairs<T>::Pairs TrainingPairs<T>::sampled_pairs(
   const bool S_asked = options_.on_parameters();
   const auto kernel = gram::Source::function(net::empirical_kernel(
       network_, parameters, c > 1 ? net::Outputs::full : net::Outputs::trace));
-  const auto X = c > 1 ? net::seeded_rows(sample_, c)
-                       : comm::together(comm, [&] { return sample_.copy(); });
+  const auto X =
+      c > 1 ? net::seeded_rows(sample_, c) : comm::together(comm, [&] { return sample_.copy(); });
   const auto g = msk::SpectrumMap::parse(S_asked ? options_.g : "identity");
   const Index top = !S_asked ? 1 : options_.top < 0 ? N : std::min(options_.top, N);
   PairSolver solve(S_asked ? plan_.pairs : SpectrumStrategy{}, options_.method, kernel, X, grid_,
@@ -173,12 +174,12 @@ train::ParameterPreconditioner<T> TrainingPairs<T>::on_parameters(std::span<cons
                                               more, plan_.activation_bytes);
   });
   if (report)
-    monitor_.log("batches",
-                 fmt::format("{} of {}{}: beta {:.4g}, lambda {:.4g}, rate {:.4g} of batches of {}",
-                             S_asked ? "S on the parameters, from K_0" : "lambda_1 of K_0",
-                             counted(s, "row"), c > 1 ? fmt::format(" x {} outputs", c) : "",
-                             P.bound().beta, P.bound().tail, P.bound().rate(batch),
-                             counted(batch, "row")));
+    monitor_.log(
+        "batches",
+        fmt::format("{} of {}{}: beta {:.4g}, lambda {:.4g}, rate {:.4g} of batches of {}",
+                    S_asked ? "S on the parameters, from K_0" : "lambda_1 of K_0",
+                    counted(s, "row"), c > 1 ? fmt::format(" x {} outputs", c) : "", P.bound().beta,
+                    P.bound().tail, P.bound().rate(batch), counted(batch, "row")));
   return P;
 }
 

@@ -37,7 +37,7 @@ class TrainingPairs {
                Training<T>& training);
   /// Computes the S of one set again, from the network's kernel at w, and the rates of the
   /// directions.
-  void renew(std::vector<train::RowSet<T>>& sets, std::size_t set, std::span<const T> w);
+  void renew(train::RowSet<T>& set, std::size_t number, std::span<const T> w);
 
   const train::Directions<T>& directions() const { return directions_; }
   /// How often K's pairs were computed, for a set of rows each time. Local.

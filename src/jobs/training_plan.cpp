@@ -217,14 +217,15 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
   held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel;  // w and w_0
   // w, w_0, and w in double for the result.
-  held.descent = held.data + copies + train::row_set_bytes<T>(network, ceil_div(n, ranks),
-                                                              plan.options.on_parameters() ? 0 : of_S.k) +
+  held.descent = held.data + copies +
+                 train::row_set_bytes<T>(network, ceil_div(n, ranks),
+                                         plan.options.on_parameters() ? 0 : of_S.k) +
                  2 * sizeof(T) * p + of_kernel + 8 * p + test;
   const bool on_parameters = plan.options.on_parameters();
   const Index rows = plan.options.blocks() ? of_S.rows : n;
-  held.descent += train::descend_bytes<T>(network, ceil_div(rows, ranks), n,
-                                          on_parameters ? 0 : of_S.top, plan.options.descent,
-                                          plan.activation_bytes);
+  held.descent +=
+      train::descend_bytes<T>(network, ceil_div(rows, ranks), n, on_parameters ? 0 : of_S.top,
+                              plan.options.descent, plan.activation_bytes);
   if (!on_parameters) return held;
   held.entries = train::most_entries(network, train::equal_copies<T>(network, w_0), ranks);
   held.descent += train::parameter_bytes<T>(held.entries, of_S.top);
@@ -232,8 +233,8 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
 }
 
 /// Sizes of the K of one S, with what is held beside it.
-gram::Sizes kernel_sizes(const TrainingPlan& plan, const net::Network& network,
-                         const RowSets& of_S, Index d, const Held& held, dist::GridShape shape) {
+gram::Sizes kernel_sizes(const TrainingPlan& plan, const net::Network& network, const RowSets& of_S,
+                         Index d, const Held& held, dist::GridShape shape) {
   gram::Sizes sizes{.n = of_S.rows,
                     .d = d,
                     .shape = shape,
@@ -346,8 +347,7 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
   const bool measured = o.rate == 0 && plan.sample == 0;
   const Index products = measured ? (1 + refreshes) * train::kUsualProducts : 0;
   auto step = train::step_cost<T>(network, rows, modes, ranks);
-  if (held.entries > 0)
-    step += train::parameter_step_cost<T>(held.entries, of_S.top, ranks);
+  if (held.entries > 0) step += train::parameter_step_cost<T>(held.entries, of_S.top, ranks);
   const auto rate = train::rate_cost<T>(network, n, ranks);
   plan.flops.step = step.flops;
   plan.flops.rate_product = rate.flops;
@@ -378,10 +378,11 @@ void choose_sample(TrainingPlan& plan, const net::Network& network, Index n) {
   const Index numbers = S ? std::max(kPairNumbers, 4 * top) : kRateNumbers;
   plan.sample = options.sample > 0 ? options.sample : std::min(n, ceil_div(numbers, c));
   if (S && top > plan.sample * c)
-    throw InputError("`top` {}: the pairs are computed of {}, {} in all: give 1 ... {}, or a larger "
-                     "`sample`",
-                     top, counted(plan.sample, "row") + " x " + counted(c, "output"),
-                     plan.sample * c, plan.sample * c);
+    throw InputError(
+        "`top` {}: the pairs are computed of {}, {} in all: give 1 ... {}, or a larger "
+        "`sample`",
+        top, counted(plan.sample, "row") + " x " + counted(c, "output"), plan.sample * c,
+        plan.sample * c);
 }
 
 /// Whether the kernel of S is the network's own, or the limit of it.
@@ -427,8 +428,8 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   }
   const Index refreshes =
       options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
-  auto train = descent_stage<T>(plan, network, n, of_S, held, refreshes,
-                                static_cast<double>(ranks), machine);
+  auto train = descent_stage<T>(plan, network, n, of_S, held, refreshes, static_cast<double>(ranks),
+                                machine);
   train.bytes = held.descent;
 
   const std::string narrower =

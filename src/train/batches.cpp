@@ -101,7 +101,9 @@ class Blocks : public Batches<T> {
     }
     const Index step = run_.state.step;
     const auto b = order_.of(step / pieces())[static_cast<std::size_t>(step % pieces())];
-    return look_at(static_cast<std::size_t>(b), run_.state.squares);
+    auto totals = look_at(static_cast<std::size_t>(b), run_.state.squares);
+    totals.exact = false;
+    return totals;
   }
   Totals evaluate_all() final {
     Totals totals;

@@ -37,8 +37,8 @@ Cost parameter_step_cost(double entries, Index k, double ranks) {
 template <class T>
 Cost parameter_cost(const net::Network& network, double entries, Index rows, Index k,
                     double ranks) {
-  const Cost one = net::derivatives_cost<T>(network, rows, ranks) +
-                   gradient_sum_cost<T>(network, ranks);
+  const Cost one =
+      net::derivatives_cost<T>(network, rows, ranks) + gradient_sum_cost<T>(network, ranks);
   const double squares = 3 * entries * real(k) * real(k) * ranks;
   return real(k) * one + net::gemm_cost<T>(squares, ranks);
 }

@@ -235,7 +235,7 @@ void Descent<T>::move(Decay&& decay) {
 template <class T>
 void Descent<T>::renew_preconditioner() {
   if (options_.refresh == 0 || state_.s_version >= state_.step / options_.refresh) return;
-  for (std::size_t s = 0; s < sets_.size(); ++s) hooks_.preconditioner(s, state_.w);
+  for (std::size_t s = 0; s < sets_.size(); ++s) hooks_.preconditioner(sets_[s], s, state_.w);
   state_.s_version = state_.step / options_.refresh;
   // What rejected epochs left of the automatic rate stays.
   const double share = watched_ && state_.bound > 0 ? state_.rate / state_.bound : 1;

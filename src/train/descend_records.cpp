@@ -63,7 +63,8 @@ void Descent<T>::check_divergence() const {
                           ? "noise of the batches grows in the modes that S damps (`stochastic` "
                             "parameters damps it), below"
                           : "the network has left the linear regime below",
-                      limit.rate, limit.text, state_.s_version > 0 ? "with the last S" : "at the start");
+                      limit.rate, limit.text,
+                      state_.s_version > 0 ? "with the last S" : "at the start");
   throw RunError("diverged at step {} ({}): `rate` {:.3g}: {}; give a smaller `rate` or `safety`",
                  state_.step, grown, state_.rate, why);
 }

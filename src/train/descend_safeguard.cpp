@@ -91,9 +91,9 @@ double Descent<T>::objective() const {
   const double L = options_.weight_decay;
   if (L == 0) return totals_.weighted;
   return totals_.weighted + L * running_sum(state_.w.size(), [&](std::size_t i) {
-           const double x = static_cast<double>(state_.w[i]) - center(i);
-           return x * x;
-         });
+                              const double x = static_cast<double>(state_.w[i]) - center(i);
+                              return x * x;
+                            });
 }
 
 /// Estimated rounding error of a difference of two objectives. Outputs of size 1 + |r_0|/sqrt(n c)
@@ -194,7 +194,8 @@ void Descent<T>::take_back_epoch() {
   state_.stalled = 0;
   if (!left_linear_regime_) {
     left_linear_regime_ = true;
-    say(fmt::format("the objective has grown at step {}: the safeguard returns to the best w and "
+    say(
+        fmt::format("the objective has grown at step {}: the safeguard returns to the best w and "
                     "lowers the rate to {:.3g}",
                     state_.step, state_.rate));
   }

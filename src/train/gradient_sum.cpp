@@ -91,9 +91,8 @@ void GradientSum<T>::finish() {
 template <class T>
 void GradientSum<T>::reduce() {
   const Timer timer;
-  if (!overlaps())
-    each_layer(*options_.in_halves,
-               [this](Index first, Index count) { announced(first, count); });
+  if (started_ == 0 && buckets_.empty())  // the pass was not watched
+    each_layer(*options_.in_halves, [this](Index first, Index count) { announced(first, count); });
   buckets_.flush([this](Index begin, Index end) { start(begin, end); });
   sums_.sum_parts();
   check_started(std::exchange(started_, 0));

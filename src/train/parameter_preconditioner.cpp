@@ -111,8 +111,7 @@ void ParameterPreconditioner<T>::apply(const comm::Communicator& comm, std::span
 }
 
 template <class T>
-std::vector<T> ParameterPreconditioner<T>::gathered(const comm::Communicator& comm,
-                                                    Index i) const {
+std::vector<T> ParameterPreconditioner<T>::gathered(const comm::Communicator& comm, Index i) const {
   auto psi = comm::together(comm, [&] { return std::vector<T>(at(layout_.size), T{0}); });
   const T* from = Psi_.column(i);
   for (const auto& part : layout_.parts) {
@@ -243,13 +242,13 @@ ParameterPreconditioner<T> parameter_preconditioner(const comm::Communicator& co
   return {std::move(layout), std::move(Psi), std::move(coefficients), bound};
 }
 
-#define MERCER_INSTANTIATE(T)                                                                     \
-  template class ParameterPreconditioner<T>;                                                      \
-  template ParameterPreconditioner<T>::Layout parameter_layout<T>(                                \
-      const comm::Communicator&, const net::Network&, bool);                                      \
-  template bool equal_copies<T>(const net::Network&, std::span<const T>);                         \
-  template ParameterPreconditioner<T> parameter_preconditioner<T>(                                \
-      const comm::Communicator&, const net::Network&, std::span<const T>, const PairRows<T>&,     \
+#define MERCER_INSTANTIATE(T)                                                                 \
+  template class ParameterPreconditioner<T>;                                                  \
+  template ParameterPreconditioner<T>::Layout parameter_layout<T>(const comm::Communicator&,  \
+                                                                  const net::Network&, bool); \
+  template bool equal_copies<T>(const net::Network&, std::span<const T>);                     \
+  template ParameterPreconditioner<T> parameter_preconditioner<T>(                            \
+      const comm::Communicator&, const net::Network&, std::span<const T>, const PairRows<T>&, \
       std::vector<double>, BatchBound, const BoundRows<T>&, double);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

@@ -7,9 +7,9 @@
 #include "fingerprint.hpp"
 #include "mercer/base/hash.hpp"
 #include "mercer/comm/together.hpp"
+#include "mercer/dist/redistribute.hpp"
 #include "mercer/io/hdf5.hpp"
 #include "mercer/io/temporary.hpp"
-#include "mercer/dist/redistribute.hpp"
 #include "mercer/spectral/stored.hpp"
 
 namespace mercer::train {
@@ -51,7 +51,8 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
   for (Index i = 0; i < P.k(); ++i) {
     const T* psi = P.Psi().column(i);
     for (const auto& part : P.layout().parts) {
-      hash.add(psi_name(i), part.begin, std::span<const T>(psi, static_cast<std::size_t>(part.count)));
+      hash.add(psi_name(i), part.begin,
+               std::span<const T>(psi, static_cast<std::size_t>(part.count)));
       psi += part.count;
     }
   }
@@ -81,8 +82,8 @@ void write_parameters(const comm::Communicator& comm, io::Hdf5File& file,
 /// The inverse; the layout is that of this run's ranks. Throws InputError where the sizes are not
 /// those of `network`.
 template <class T>
-ParameterPreconditioner<T> read_parameters(const comm::Communicator& comm,
-                                           const io::Hdf5File& file, const net::Network& network) {
+ParameterPreconditioner<T> read_parameters(const comm::Communicator& comm, const io::Hdf5File& file,
+                                           const net::Network& network) {
   auto c = file.read_vector(kParameters + "/coefficients");
   const auto bound = file.read_vector(kParameters + "/bound");
   if (bound.size() != 3)
@@ -157,8 +158,7 @@ void read_preconditioners(const comm::Communicator& comm, const std::string& pat
     sets[s].S = msk::Preconditioner<T>(
         file.read_rows<T>(group(s) + "/vectors", sets[s].n, k).release(), std::move(c));
   }
-  if (file.contains(kParameters + "/bound"))
-    sets[0].P = read_parameters<T>(comm, file, network);
+  if (file.contains(kParameters + "/bound")) sets[0].P = read_parameters<T>(comm, file, network);
   const std::string found = hash_of(comm, sets);
   if (found != hash)
     throw InputError("{}: is not the S of {}: its hash is {}, not {}", source, path, found, hash);

@@ -301,7 +301,7 @@ class Damaged(Files):
                     same = values is not None and file[name].size == 0 and values.size == 0
                 if not same:
                     self.edited("descent", self.replaced(name, values), [])
-        for name, value in (("checkpoint_version", 2), ("checkpoint_hash", "0"), ("checkpoint_S", "../../x"), ("checkpoint_precision", "float16")):
+        for name, value in (("checkpoint_version", 1), ("checkpoint_hash", "0"), ("checkpoint_S", "../../x"), ("checkpoint_precision", "float16")):
             self.edited("descent", self.attribute(name, value), [])
 
 

@@ -234,7 +234,9 @@ void use_descent(const io::Hdf5File& file, const Base& base) {
   sets[0].X = Matrix<double>(3, 40);
   sets[0].Y = Matrix<double>(1, 40);
   train::State<double> state;
-  train::read_checkpoint(world(), file.path(), identity, state, sets);
+  const net::Network network(arch::parse("dense(4) relu dense(1)"), 3, net::Parametrization::ntk,
+                             net::Start::antisymmetric);
+  train::read_checkpoint(world(), file.path(), identity, network, state, sets);
 }
 
 void use_spectrum(const io::Hdf5File& file, const dist::ProcessGrid& grid) {

@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "mercer/blas/blas.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "mercer/train/descend.hpp"
+#include "mercer/train/parameter_preconditioner.hpp"
 #include "mercer/train/rate.hpp"
 #include "support/oracles.hpp"
 
@@ -145,6 +147,70 @@ inline void precondition_by_inverse(DenseProblem& problem) {
     for (Index j = 0; j < problem.n; ++j) problem.V(v, j) = vectors(j, v);
     problem.coefficients.push_back(1 / lambda[static_cast<std::size_t>(v)] - 1);
   }
+}
+
+/// The top k pairs of K_0 = J J^T/n at w_0 on one rank: V is (n c) x k, row a + j c for output a of
+/// row j; g is flat at lambda_(k+1).
+struct OwnPairs {
+  Matrix<double> J;  ///< p x (n c), as DenseProblem::jacobian()
+  Matrix<double> V;
+  std::vector<double> lambda, coefficients;
+  double next = 0;
+
+  OwnPairs(const DenseProblem& problem, Index k) : J(problem.jacobian(problem.w)) {
+    auto vectors = product(J, J, true);
+    const auto n = static_cast<double>(problem.n);
+    const auto values = blas::syevd(vectors.view());  // ascending
+    const Index entries = problem.entries();
+    V = Matrix<double>(entries, k);
+    next = values[static_cast<std::size_t>(entries - 1 - k)] / n;
+    for (Index i = 0; i < k; ++i) {
+      lambda.push_back(values[static_cast<std::size_t>(entries - 1 - i)] / n);
+      coefficients.push_back(next / lambda.back() - 1);
+      std::copy_n(vectors.column(entries - 1 - i), entries, V.column(i));
+    }
+  }
+  /// max over rows and outputs of j.(P j).
+  double beta(const DenseProblem& problem) const {
+    double largest = 0;
+    for (Index e = 0; e < problem.entries(); ++e) {
+      double square = 0;
+      for (Index i = 0; i < J.rows(); ++i) square += J(i, e) * J(i, e);
+      for (Index i = 0; i < V.cols(); ++i)
+        square += coefficients[static_cast<std::size_t>(i)] * static_cast<double>(problem.n) *
+                  lambda[static_cast<std::size_t>(i)] * V(e, i) * V(e, i);
+      largest = std::max(largest, square);
+    }
+    return largest;
+  }
+};
+
+/// S on the parameters by those pairs.
+template <class T = double>
+train::ParameterPreconditioner<T> on_parameters(const comm::Communicator& comm,
+                                                const DenseProblem& problem,
+                                                const OwnPairs& pairs) {
+  const dist::RowPartition part{problem.n, comm.size()};
+  const Index c = problem.outputs(), first = part.begin(comm.rank()), m = part.size(comm.rank());
+  train::PairRows<T> rows{.X = problem.part<T>(comm).X, .V = Matrix<T>(c * m, pairs.V.cols())};
+  for (Index i = 0; i < pairs.V.cols(); ++i) {
+    rows.norm.push_back(
+        std::sqrt(static_cast<double>(problem.n) * pairs.lambda[static_cast<std::size_t>(i)]));
+    for (Index e = 0; e < c * m; ++e) rows.V(e, i) = static_cast<T>(pairs.V(c * first + e, i));
+  }
+  const std::vector<T> w(problem.w.begin(), problem.w.end());
+  const train::BoundRows<T> none{Matrix<T>(problem.X.rows(), 0), Matrix<double>(c, 0)};
+  return train::parameter_preconditioner<T>(comm, problem.network, w, rows, pairs.coefficients,
+                                            {pairs.beta(problem), pairs.next}, none);
+}
+
+/// The sets of `problem`, with S on the parameters, k modes, in place of its own S.
+inline std::vector<train::RowSet<double>> parameter_sets(const comm::Communicator& comm,
+                                                         const DenseProblem& problem, Index k) {
+  auto sets = problem.parts(comm);
+  sets[0].S = {};
+  sets[0].P = on_parameters(comm, problem, OwnPairs(problem, k));
+  return sets;
 }
 
 template <class T>

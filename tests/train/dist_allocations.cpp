@@ -23,6 +23,18 @@ TEST(Allocations, AreNotMadeInAStep) {
     EXPECT_GT(few, 10);
     EXPECT_EQ(allocations(options, 60), few);
   }
+  const auto with_P = [&](Index steps) {
+    const auto problem = test::odd_problem();
+    auto sets = test::parameter_sets(world, problem, 4);
+    auto state = test::start<double>(problem);
+    Options options = rows;
+    options.steps = steps;
+    options.record_every = 1'000'000;
+    const long long before = ::allocations;
+    descend<double>(world, problem.network, sets, state, problem.w, options, {}, {});
+    return ::allocations - before;
+  };
+  EXPECT_EQ(with_P(60), with_P(25));
 }
 
 }  // namespace

@@ -24,6 +24,9 @@ const Identity kIdentity{{"architecture", "dense(64) relu dense(3)"},
                          {"lr", "auto"},
                          {"note", ""}};
 
+const net::Network kNetwork(arch::parse("dense(40) relu dense(3)"), 2, net::Parametrization::ntk,
+                            net::Start::antisymmetric);
+
 template <class T>
 T number(Index i, Index seed) {
   return static_cast<T>(std::sin(static_cast<double>(i * 37 + seed)) / 3);
@@ -61,6 +64,8 @@ State<T> example(const std::vector<RowSet<T>>& sets, bool stochastic) {
   state.rejected = 4;
   state.s_version = 2;
   state.seconds = odd_double(4);
+  state.stalled = 3;
+  for (Index i = 0; i < 5; ++i) state.rates.push_back(odd_double(i + 4));
   for (Index i = 0; i < 5; ++i) state.decay.push_back(odd_double(i));
   for (Index i = 0; i < 5; ++i) state.start.push_back(odd_double(i + 1));
   for (Index i = 0; i < 11; ++i) state.projection.push_back(odd_double(i + 2));
@@ -110,6 +115,26 @@ std::vector<RowSet<T>> example_sets(const comm::Communicator& comm, Index k, Ind
   return sets;
 }
 
+/// The same rows with S on the parameters, k modes, in the first set; k = 0: only its bound.
+template <class T>
+std::vector<RowSet<T>> parameter_example(const comm::Communicator& comm, Index k, bool mirrored) {
+  auto sets = example_sets<T>(comm, 0);
+  const BatchBound bound{.beta = 1.0 / 3, .tail = 1.0 / 7};
+  sets[0].P = ParameterPreconditioner<T>(bound);
+  if (k == 0) return sets;
+  auto layout = parameter_layout<T>(comm, kNetwork, mirrored);
+  Matrix<T> Psi(layout.entries(), k);
+  std::vector<double> c;
+  for (Index i = 0; i < k; ++i) {
+    c.push_back(odd_double(i + 4));
+    T* to = Psi.column(i);
+    for (const auto& part : layout.parts)
+      for (Index e = 0; e < part.count; ++e) *to++ = number<T>(part.begin + e, i);
+  }
+  sets[0].P = {std::move(layout), std::move(Psi), std::move(c), bound};
+  return sets;
+}
+
 /// The bits of whatever a state and its sets hold on this rank, one after the other.
 template <class T>
 std::string bits(const State<T>& state, const std::vector<RowSet<T>>& sets) {
@@ -124,11 +149,13 @@ std::string bits(const State<T>& state, const std::vector<RowSet<T>>& sets) {
     all += std::to_string(M.rows()) + "x";
     put(M.data(), static_cast<std::size_t>(M.size()));
   };
-  vector(std::vector<Index>{state.step, state.rejected, state.s_version});
+  vector(std::vector<Index>{state.step, state.rejected, state.s_version, state.stalled});
   vector(std::vector<double>{state.rate, state.bound, state.lambda_max, state.first_residual,
                              state.seconds});
   for (const auto* v : {&state.w, &state.velocity}) vector(*v);
-  for (const auto* v : {&state.decay, &state.start, &state.projection, &state.squares}) vector(*v);
+  for (const auto* v :
+       {&state.rates, &state.decay, &state.start, &state.projection, &state.squares})
+    vector(*v);
   for (const auto& r : state.residual) matrix(r);
   for (const Record& r : state.history) {
     vector(std::vector<Index>{r.step});
@@ -140,6 +167,9 @@ std::string bits(const State<T>& state, const std::vector<RowSet<T>>& sets) {
   for (const auto& set : sets) {
     matrix(set.S.vectors());
     vector(set.S.coefficients());
+    matrix(set.P.Psi());
+    vector(set.P.coefficients());
+    vector(std::vector<double>{set.P.bound().beta, set.P.bound().tail});
   }
   return all;
 }
@@ -177,7 +207,7 @@ class CheckpointTest : public testing::Test {
   std::string error(const Identity& identity, std::vector<RowSet<T>> sets) {
     try {
       State<T> state;
-      read_checkpoint(world, path, identity, state, sets);
+      read_checkpoint(world, path, identity, kNetwork, state, sets);
     } catch (const InputError& e) {
       return e.what();
     }
@@ -196,7 +226,7 @@ class CheckpointTest : public testing::Test {
   bool reads_back(const State<T>& state, const std::vector<RowSet<T>>& sets) {
     State<T> found;
     auto found_sets = example_sets<T>(world, 1, 99);
-    read_checkpoint(world, path, kIdentity, found, found_sets);
+    read_checkpoint(world, path, kIdentity, kNetwork, found, found_sets);
     return world.all_reduce(bits(found, found_sets) == bits(state, sets) ? 1 : 0, comm::Op::min) ==
            1;
   }
@@ -223,7 +253,7 @@ TYPED_TEST(CheckpointTest, ANewRunsStateIsReadAsItWasWritten) {
   std::vector<RowSet<T>> none;
   State<T> state, found = example<T>(example_sets<T>(this->world, 1), true);
   write_checkpoint(this->world, this->path, {}, state, none);
-  read_checkpoint(this->world, this->path, {}, found, none);
+  read_checkpoint(this->world, this->path, {}, kNetwork, found, none);
   EXPECT_EQ(bits(found, none), bits(state, none));
 }
 
@@ -246,9 +276,26 @@ TYPED_TEST(CheckpointTest, IsReadOnAnotherNumberOfRanks) {
   if (!in_part) return;
   State<T> found;
   auto found_sets = example_sets<T>(part, 0);
-  read_checkpoint(part, this->path, kIdentity, found, found_sets);
+  read_checkpoint(part, this->path, kIdentity, kNetwork, found, found_sets);
   const auto expected = example_sets<T>(part, 5);
   EXPECT_EQ(bits(found, found_sets), bits(example<T>(expected, true), expected));
+}
+
+TYPED_TEST(CheckpointTest, OfSOnTheParametersIsReadToTheBitOnAnyNumberOfRanks) {
+  using T = TypeParam;
+  const int half = (this->world.size() + 1) / 2;
+  const auto part = this->world.split(this->world.rank() < half ? 0 : 1, this->world.rank());
+  for (const bool mirrored : {false, true})
+    for (const Index k : {0, 5}) {
+      if (this->world.rank() < half) {
+        const auto sets = parameter_example<T>(part, k, mirrored);
+        write_checkpoint(part, this->path, kIdentity, example<T>(sets, true), sets);
+      }
+      this->world.barrier();
+      const auto sets = parameter_example<T>(this->world, k, mirrored);
+      EXPECT_TRUE(this->reads_back(example<T>(sets, true), sets)) << k << mirrored;
+      EXPECT_EQ(this->files().size(), 2u);
+    }
 }
 
 TYPED_TEST(CheckpointTest, KeepsOneSBesideItAndWritesItOnlyWhenItIsNew) {
@@ -314,10 +361,10 @@ TYPED_TEST(CheckpointTest, OfAnotherPrecisionIsRefused) {
 
 TYPED_TEST(CheckpointTest, WrittenByAnotherVersionOrProgramIsRefused) {
   auto file = io::Hdf5File::create(this->world, this->path);
-  file.attribute("/", "checkpoint_version", Index{2});
+  file.attribute("/", "checkpoint_version", Index{1});
   file.finish();
   EXPECT_EQ(this->error(),
-            this->path + ": is a checkpoint of version 2, this program reads version 1");
+            this->path + ": is a checkpoint of version 1, this program reads version 2");
   file = io::Hdf5File::create(this->world, this->path);
   file.attribute("/", "kernel", std::string("gaussian"));
   file.finish();

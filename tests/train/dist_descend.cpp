@@ -235,12 +235,13 @@ TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
       test::dense_problem("dense(7) tanh dense(1)", 11, 3, 1, {}, 1, net::Start::gaussian);
   const ScalarTwin twin{3, 7, std::sqrt(2.0), 0.5};
   for (const double momentum : {0.0, 0.8})
-    for (const double decay : {0.0, 0.3}) {
+    for (const double decay : {0.0, 0.3, -0.3}) {  // negative: towards zero
       Options options;
+      options.decay_to = decay < 0 ? DecayTo::zero : DecayTo::start;
       options.steps = 15;
       options.rate = 0.02;
       options.momentum = momentum;
-      options.weight_decay = decay;
+      options.weight_decay = std::abs(decay);
       const auto trained = test::train_on(world, problem, options);
 
       auto w = problem.w;
@@ -252,7 +253,8 @@ TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
           twin.output(w, problem.X.column(j), &g, r);
         }
         for (std::size_t i = 0; i < w.size(); ++i) {
-          v[i] = momentum * v[i] - options.rate * (g[i] + decay * w[i]);
+          const double center = decay < 0 ? 0 : problem.w[i];
+          v[i] = momentum * v[i] - options.rate * (g[i] + std::abs(decay) * (w[i] - center));
           w[i] += v[i];
         }
       }

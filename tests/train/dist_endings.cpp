@@ -194,13 +194,13 @@ TEST_F(EndingTest, AFreshSIsTakenWhenItIsDueAndTheRateMeasuredAgain) {
   Index step = 0;
   Hooks<double> hooks;
   hooks.progress = [&](const State<double>& state) { step = state.step; };
-  hooks.preconditioner = [&](std::size_t set, std::span<const double> w) {
-    EXPECT_EQ(set, 0u);
+  hooks.preconditioner = [&](RowSet<double>& set, std::size_t number, std::span<const double> w) {
+    EXPECT_EQ(number, 0u);
     EXPECT_EQ(w.size(), problem.w.size());
     asked_at.push_back(step);
     // Fewer modes: an S of another size.
     const auto part = test::odd_problem(test::flattening(3)).part(world);
-    return msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
+    set.S = msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
   };
   const auto trained = test::train_on(world, problem, options, hooks);
   EXPECT_EQ(asked_at, (std::vector<Index>{4, 8}));

@@ -116,6 +116,48 @@ TYPED_TEST(GradientSumTest, TheTestsNumbersDoDependOnTheOrderOfTheSum) {
   EXPECT_GT(differ, kSize / 20);
 }
 
+TYPED_TEST(GradientSumTest, InHalvesItIsTheSameSumAndLetsEachRankChangeItsParts) {
+  using T = TypeParam;
+  for (const auto start : {net::Start::antisymmetric, net::Start::gaussian})
+    for (const bool overlap : {true, false})
+      for (const Index bucket : {97, 1000, 1 << 20}) {
+        const net::Network network(arch::parse("dense(40) relu dense(31) relu dense(2)"), 17,
+                                   net::Parametrization::ntk, start);
+        const auto p = static_cast<std::size_t>(network.parameters());
+        std::vector<T> g(p), whole(p);
+        GradientSum<T> sum(this->world, g,
+                           {.bucket = bucket, .overlap = overlap, .in_halves = &network});
+        const auto parts = own_parts(network, this->world.rank(), this->world.size(), bucket);
+        for (std::size_t i = 0; i < p; ++i)
+          whole[i] = part<T>(this->world.rank(), static_cast<Index>(i));
+        const auto mine = whole;
+        this->world.all_reduce(std::span<T>(whole), comm::Op::sum);
+        for (int step = 0; step < 2; ++step) {
+          g = mine;
+          const auto watch = sum.watch();
+          for (Index copy = network.copies() - 1; copy >= 0 && watch.finished; --copy)
+            for (auto l = network.layers().rbegin(); l != network.layers().rend(); ++l) {
+              watch.finished(copy * network.parameters_of_copy() + l->weights,
+                             l->biases + l->fan_out - l->weights);
+              watch.poll();
+            }
+          sum.reduce();
+          Index own = 0;
+          for (const auto& range : parts) {
+            own += range.count;
+            for (Index i = range.begin; i < range.begin + range.count; ++i)
+              g[static_cast<std::size_t>(i)] *= T{-2};
+          }
+          EXPECT_EQ(this->world.all_reduce(own, comm::Op::sum), static_cast<Index>(p));
+          sum.gather();
+          const double tolerance = std::is_same_v<T, double> ? 1e-12 : 6e-3;
+          for (std::size_t i = 0; i < p; ++i)
+            ASSERT_NEAR(static_cast<double>(g[i]), -2 * static_cast<double>(whole[i]), tolerance)
+                << i;
+        }
+      }
+}
+
 TYPED_TEST(GradientSumTest, WithoutOverlapItIsOneReductionAtTheEnd) {
   using T = TypeParam;
   auto g = mine<T>(this->world);

@@ -40,7 +40,8 @@ struct Course {
 };
 
 /// The state and S through a file.
-void write_and_read(const comm::Communicator& comm, State<double>& state, Sets& sets, Sets fresh) {
+void write_and_read(const comm::Communicator& comm, const net::Network& network,
+                    State<double>& state, Sets& sets, Sets fresh) {
   namespace fs = std::filesystem;
   const auto directory = fs::path(comm.broadcast(
       (fs::temp_directory_path() / fmt::format("mercer-resumed-{}", getpid())).string(), 0));
@@ -49,7 +50,7 @@ void write_and_read(const comm::Communicator& comm, State<double>& state, Sets& 
   const Identity identity{{"course", "of the test"}};
   write_checkpoint(comm, directory / "c.h5", identity, state, sets);
   State<double> read;
-  read_checkpoint(comm, directory / "c.h5", identity, read, fresh);
+  read_checkpoint(comm, directory / "c.h5", identity, network, read, fresh);
   state = std::move(read);
   sets = std::move(fresh);
   comm.barrier();
@@ -71,7 +72,7 @@ void expect_resumable(const comm::Communicator& comm, const Course& course, Inde
       course.run(comm, sets, test::start<double>(course.problem), by_signal ? 20 : first, signal);
   EXPECT_EQ(state.step, first);
   EXPECT_NE(state.w, whole.w);
-  if (through_file) write_and_read(comm, state, sets, course.sets());
+  if (through_file) write_and_read(comm, course.problem.network, state, sets, course.sets());
   state = course.run(comm, sets, std::move(state), 20);
   EXPECT_EQ(state.step, 20);
   EXPECT_EQ(state.w, whole.w);
@@ -118,13 +119,31 @@ TEST_F(ResumedTest, ARunThatWasStoppedGoesOnAsIfItHadNot) {
     courses.push_back({fmt::format("fresh S, batch {}", batch), problem, rows_of(problem)});
     courses.back().options.refresh = 6;
     courses.back().options.batch = batch;
-    courses.back().hooks.preconditioner = [&](std::size_t, std::span<const double> w) {
+    courses.back().hooks.preconditioner = [&](RowSet<double>& set, std::size_t,
+                                              std::span<const double> w) {
       const auto other =
           test::odd_problem(test::flattening(3 + static_cast<Index>(w[0] > problem.w[0])));
       const auto part = other.part(world);
-      return msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
+      set.S = msk::Preconditioner<double>(part.S.vectors().copy(), part.S.coefficients());
     };
   }
+
+  for (const double momentum : {0.0, 0.5}) {
+    courses.push_back(
+        {"S on the parameters", problem, [&] { return test::parameter_sets(world, problem, 5); }});
+    courses.back().options.batch = 5;
+    courses.back().options.momentum = momentum;
+  }
+  courses.push_back({"a fresh S on the parameters", problem,
+                     [&] { return test::parameter_sets(world, problem, 5); }});
+  courses.back().options.batch = 5;
+  courses.back().options.refresh = 6;
+  courses.back().hooks.preconditioner = [&](RowSet<double>& set, std::size_t,
+                                            std::span<const double> w) {
+    auto now = test::odd_problem({});
+    now.w.assign(w.begin(), w.end());
+    set.P = test::on_parameters(world, now, test::OwnPairs(now, 4));
+  };
 
   auto rows = courses[3].sets();
   EXPECT_GT(courses[3].run(world, rows, test::start<double>(hard), 20).rejected, 0);

@@ -32,7 +32,7 @@ struct TrainingOptions {
   /// Number of eigenvalues that g acts on; -1: all, or all given pairs. With S on the parameters of
   /// K_0 = J J^T/n, which has n c eigenvalues.
   Index top = -1;
-  std::string g = "flat";  ///< text of a msk::SpectrumMap
+  std::string g = "flat";                                 ///< text of a msk::SpectrumMap
   spectral::Method method = spectral::Method::automatic;  ///< for the pairs
   gram::Storage storage = gram::Storage::automatic;       ///< of K in products
   GivenPairs spectrum{};                                  ///< pairs of the same rows and kernel
@@ -107,8 +107,8 @@ struct TrainingPlan {
   /// Whether the kernel is the network's own, or its limit: only then linear theory predicts
   /// residuals and rates.
   bool tangent = false;
-  Index nb = 0;              ///< block size for the kernel matrix of one S
-  Index nb_asked = 0;        ///< Resources::nb; 0: chosen
+  Index nb = 0;        ///< block size for the kernel matrix of one S
+  Index nb_asked = 0;  ///< Resources::nb; 0: chosen
   std::uint64_t seed = 0;
   bool single = false;          ///< T is float
   double activation_bytes = 0;  ///< a rank

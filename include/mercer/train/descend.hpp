@@ -31,13 +31,13 @@ enum class DecayTo { start, zero };
 std::string name(DecayTo decay_to);
 
 struct Options {
-  Index steps = 1000;       ///< in all, those before a resumption included
-  double rate = 0;          ///< eta; 0: automatic, safety/(lambda_max(J J^T S) + L), measured
-  double safety = 1;        ///< of the automatic rate; below 2
-  bool safeguard = true;    ///< line search; only with the automatic rate and no momentum
-  double tolerance = 0;     ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
-  double loss = 0;          ///< stop at mean r^2 <= loss; 0: never
-  double max_seconds = 0;   ///< of this call, by the clock of rank 0; 0: no limit
+  Index steps = 1000;      ///< in all, those before a resumption included
+  double rate = 0;         ///< eta; 0: automatic, safety/(lambda_max(J J^T S) + L), measured
+  double safety = 1;       ///< of the automatic rate; below 2
+  bool safeguard = true;   ///< line search; only with the automatic rate and no momentum
+  double tolerance = 0;    ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
+  double loss = 0;         ///< stop at mean r^2 <= loss; 0: never
+  double max_seconds = 0;  ///< of this call, by the clock of rank 0; 0: no limit
   /// L: w <- w - eta (J^T S r + L (w - w_0)); a step on one of b batches of an epoch takes L/b.
   double weight_decay = 0;
   DecayTo decay_to = DecayTo::start;
@@ -124,9 +124,9 @@ struct Outcome {
 /// alike and may be collective.
 template <class T>
 struct Hooks {
-  /// Computes the S of the set number `set` again, at the parameters w, into sets[set].S or .P;
-  /// required by Options::refresh.
-  std::function<void(std::size_t set, std::span<const T> w)> preconditioner = {};
+  /// Computes the S of a set, which is the one of this number, again at the parameters w: into
+  /// set.S or set.P, whichever the set has. Required by Options::refresh.
+  std::function<void(RowSet<T>& set, std::size_t number, std::span<const T> w)> preconditioner = {};
   /// Completes a record (test loss, |K_t - K_0|).
   std::function<void(std::span<const T> w, Record&)> observe = {};
   /// Writes a checkpoint: every Options::checkpoint_every steps, and when the run is interrupted or

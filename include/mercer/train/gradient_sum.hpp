@@ -40,6 +40,8 @@ class GradientBuckets {
     begin_ = end_ = 0;
   }
 
+  bool empty() const { return begin_ == end_; }  ///< nothing is left to flush
+
  private:
   Index size_, seam_;
   Index begin_ = 0, end_ = 0;  ///< added, not yet started

@@ -102,17 +102,17 @@ double most_entries(const net::Network& network, bool mirrored, int ranks);
 /// The rows of J whose top pairs are known, as a rank holds them.
 template <class T>
 struct PairRows {
-  Matrix<T> X;              ///< d x m
-  Matrix<T> V;              ///< (c m) x k: v_i of the outputs of these rows, 0 where another rank
-                            ///< has them
-  std::vector<double> norm;  ///< |J^T v_i| = sqrt(n lambda_i)
+  Matrix<T> X;               ///< d x m
+  Matrix<T> V;               ///< (c m) x k: v_i of the outputs of these rows, 0 where another rank
+                             ///< has them
+  std::vector<double> norm = {};  ///< |J^T v_i| = sqrt(n lambda_i)
 };
 
 /// Rows at which beta is measured beside those of the pairs.
 template <class T>
 struct BoundRows {
-  Matrix<T> X;               ///< d x q
-  Matrix<double> diagonal;   ///< c x q: |j|^2 of each row of J
+  Matrix<T> X;              ///< d x q
+  Matrix<double> diagonal;  ///< c x q: |j|^2 of each row of J
 };
 
 /// P from the pairs, k backward passes over their rows, one after the other, each with a sum of p
