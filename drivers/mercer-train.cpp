@@ -17,9 +17,11 @@ template <class T>
 void say_rates(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
                Session& session) {
   const auto& state = training.state;
-  std::string text = state.lambda_max > 0 ? fmt::format("1/lambda_max(J J^T S) = {:.6g}, measured",
-                                                        1 / state.lambda_max)
-                                          : "not measured";
+  std::string text = "given";
+  if (state.lambda_max > 0)
+    text = fmt::format("1/lambda_max(J J^T S) = {:.6g}, measured", 1 / state.lambda_max);
+  else if (state.bound > 0)
+    text = fmt::format("{:.6g}, by beta and lambda of K_0", state.bound);
   const double from = training.bound_from, to = training.bound_to;
   const std::string product = plan.options.preconditioned() ? "K S" : "K";
   if (to > from)

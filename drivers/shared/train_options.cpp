@@ -85,6 +85,9 @@ void TrainLine::add_preconditioner(CommandLine& line) {
     "solver of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: "
     "from matrix-vector products, K is never assembled: right for few pairs and where K does not "
     "fit. auto: of those that fit, the one that Mercer's model predicts to be fastest");
+  s("joint-outputs", po::bool_switch(&options.joint_outputs),
+    "empirical, full batches: S of the (n c) x (n c) kernel of all rows and outputs; otherwise "
+    "that of the mean over the outputs acts on each output by itself");
   storage_.add(s_group, options.storage);
   s("refresh", po::value(&options.descent.refresh)->value_name("T")->default_value(0, "never"),
     "empirical: compute S again every T steps");
@@ -116,14 +119,17 @@ void TrainLine::add_descent(CommandLine& line) {
           "stop after T seconds of training");
   descent("batch", po::value(&o.batch)->value_name("B")->default_value(0, "all"),
           "rows in a step, over all ranks");
-  descent("stochastic", po::value(&stochastic_)->value_name("parameters|rows|block"),
-          "how --batch uses S. parameters (the default): S on the parameters, w <- w - eta (I - "
-          "sum_i (1 - g_i/lambda_i) psi_i psi_i^T) J_B^T r_B, psi_i = J^T v_i/sqrt(n lambda_i): it "
-          "damps the noise of batches and needs K numbers for each parameter; --lr auto is "
-          "1/(beta + (B - 1) lambda_(k+1)). rows: the batch's rows of S r, with stale residuals of "
-          "the other rows: batches excite the modes that S damps, and --safety must be far below "
-          "1. block: fixed random blocks of B rows, each with the S of its own kernel block: for "
-          "S = K^-1 of few rows. Without S all are stochastic gradient descent");
+  descent(
+      "stochastic", po::value(&stochastic_)->value_name("parameters|rows|block"),
+      "how --batch uses S. parameters (the default): S on the parameters, w <- w - eta (I - "
+      "sum_i (1 - g_i/lambda_i) psi_i psi_i^T) J_B^T r_B, psi_i = J^T v_i/sqrt(n lambda_i): it "
+      "damps the noise of batches and needs K numbers for each parameter; --lr auto is "
+      "1/(beta + (B - 1) lambda_(k+1)). rows: the batch's rows of S r, with stale residuals of "
+      "the other rows: batches excite the modes that S damps, and --safety must be far below "
+      "1. block: random blocks of B rows, each with the S of its own kernel block: for S = K^-1 "
+      "of few rows. Without S all are stochastic gradient descent");
+  descent("new-blocks", po::bool_switch(&options.new_blocks),
+          "block: draw the blocks anew in each epoch, and compute the S of each");
   descent("sample", po::value(&options.sample)->value_name("N")->default_value(0, "chosen"),
           "parameters: random rows whose kernel gives the pairs, beta and lambda (all where rows x "
           "outputs is at most 4096)");

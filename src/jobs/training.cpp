@@ -187,13 +187,16 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   const auto& options = plan.options;
   plan.stages.require_memory();
   require_new_checkpoint(comm, {.path = options.checkpoint, .resume = options.resume});
-  if (plan.solves && !options.on_parameters()) check_range(plan.kernel, sets.train.inputs, monitor);
+  if (plan.solves && !options.on_parameters() && !options.joint_outputs)
+    check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;
   auto& state = training.state;
   state.w = w_0;
   TrainingPairs<T> pairs(plan, network, sets.train, grid, monitor);
   auto rows = pairs.rows();
   if (options.resume) resume(plan, comm, network, state, rows, monitor);
+  if (const Index epoch = state.step / std::ssize(rows); options.new_blocks && epoch > 0)
+    pairs.draw_blocks(rows, epoch);
   pairs.prepare(rows, !options.resume, w_0, training);
   training.first_step = state.step;
 
@@ -214,6 +217,10 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   if (options.descent.refresh > 0)
     hooks.preconditioner = [&](train::RowSet<T>& set, std::size_t number, std::span<const T> w) {
       pairs.renew(set, number, w);
+    };
+  if (options.new_blocks)
+    hooks.blocks = [&](std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w) {
+      pairs.draw_blocks(sets, epoch, w);
     };
   bool kept = false;
   if (!options.checkpoint.empty())

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "mercer/base/error.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/dist/rows.hpp"
 #include "mercer/msk/modified_kernel.hpp"
 #include "mercer/net/empirical.hpp"
 #include "training_parts.hpp"
@@ -16,7 +18,7 @@ template <class T>
 gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
                              const net::Network& network, std::span<const T> w) {
   if (options.precondition != Precondition::empirical) return kernel;
-  const bool full = options.on_parameters() && network.outputs() > 1;
+  const bool full = (options.on_parameters() || options.joint_outputs) && network.outputs() > 1;
   auto own = gram::Source::function(net::empirical_kernel(
       network, {w.begin(), w.end()}, full ? net::Outputs::full : net::Outputs::trace));
   return kernel.text() == own.text() ? kernel : own;  // the same w need not be there twice
@@ -37,6 +39,7 @@ TrainingPairs<T>::TrainingPairs(const TrainingPlan& plan, const net::Network& ne
     sample_ = train::select_rows(train.inputs, sample.rows);
     others_ = train::select_rows(train.inputs, sample.others);
   }
+  if (joint()) seeded_ = net::seeded_rows(train.inputs, network.outputs());
   if (!options_.blocks()) return;
   for (const auto& block : train::random_blocks(train.rows(), options_.descent.batch, plan.seed))
     blocks_.push_back(train::select_rows(train.inputs, block));
@@ -47,12 +50,38 @@ std::vector<train::RowSet<T>> TrainingPairs<T>::rows() const {
   std::vector<train::RowSet<T>> sets;
   if (!options_.blocks()) {
     sets.push_back(train::row_set<T>(train_.inputs, train_.targets));
+    sets[0].joint = joint();
     return sets;
   }
   const auto blocks = train::random_blocks(train_.rows(), options_.descent.batch, plan_.seed);
   for (std::size_t b = 0; b < blocks.size(); ++b)
     sets.push_back(train::row_set<T>(blocks_[b], train::select_rows(train_.targets, blocks[b])));
   return sets;
+}
+
+template <class T>
+void TrainingPairs<T>::draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch) {
+  const auto blocks =
+      train::random_blocks(train_.rows(), options_.descent.batch, plan_.seed, epoch);
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    blocks_[b] = train::select_rows(train_.inputs, blocks[b]);
+    auto S = std::move(sets[b].S);
+    sets[b] = train::row_set<T>(blocks_[b], train::select_rows(train_.targets, blocks[b]));
+    sets[b].S = std::move(S);
+  }
+}
+
+template <class T>
+void TrainingPairs<T>::draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch,
+                                   std::span<const T> w) {
+  draw_blocks(sets, epoch);
+  const bool at_w = options_.descent.refresh > 0;
+  const auto kernel = at_w ? training_kernel<T>(options_, plan_.kernel, network_, w) : plan_.kernel;
+  for (std::size_t b = 0; b < sets.size(); ++b) {
+    const Index n = blocks_[b].rows();
+    sets[b].S =
+        on_residuals(pairs(kernel, blocks_[b], options_.top < 0 ? n : std::min(options_.top, n)));
+  }
 }
 
 template <class T>
@@ -66,8 +95,14 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
   if (with_S && plan_.sample > 0) sets[0].P = on_parameters(w_0, true);
   with_S = with_S && S_asked;
   if (options_.on_parameters() || (!with_S && traced == 0 && !of_operator)) return;
+  if (!plan_.tangent)
+    monitor_.log(
+        "theory",
+        fmt::format("{} is not the tangent kernel of this network, nor its limit: there is "
+                    "no prediction of |v_i^T r| and of the rate",
+                    plan_.kernel.text()));
   for (std::size_t b = 0; b < sets.size(); ++b) {
-    const Index n = sets[b].n;
+    const Index n = inputs(b).rows();
     const Index k = !S_asked           ? traced
                     : options_.top < 0 ? n
                                        : std::min(n, std::max(options_.top, traced));
@@ -75,7 +110,7 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
     const auto& found = solved.pairs;
     const auto& cut = solved.cut;
     const auto& spectrum = cut.spectrum;
-    note_bound(spectrum, n, training);
+    if (plan_.tangent) note_bound(spectrum, n, training);
     if (S_asked && b == 0)
       report_cut(monitor_, msk::SpectrumMap::parse(options_.g), cut, n,
                  sets.size() > 1 ? " of each block" : "");
@@ -83,11 +118,35 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
       for (const auto& line : cut.notes())
         monitor_.log("g", fmt::format("block {}: {}", b + 1, line));
     if (of_operator) training.operator_spectrum = operator_spectrum(&found, spectrum, w_0);
-    if (with_S)
-      sets[b].S =
-          comm::together(grid_.all(), [&] { return msk::Preconditioner<T>(found, spectrum); });
+    if (with_S) sets[b].S = on_residuals(solved);
     if (traced > 0) prepare_directions(solved);
   }
+}
+
+/// S by rows of the data set; where it is of all outputs together, the vectors of rows and outputs
+/// are redistributed once.
+template <class T>
+msk::Preconditioner<T> TrainingPairs<T>::on_residuals(const Pairs& solved) const {
+  const auto& comm = grid_.all();
+  const auto& [found, cut] = solved;
+  if (!joint())
+    return comm::together(
+        comm, [&found = found, &cut = cut] { return msk::Preconditioner<T>(found, cut.spectrum); });
+  const Index c = network_.outputs(), first = c * train_.inputs.first_row();
+  std::vector<Index> entries(static_cast<std::size_t>(c * train_.inputs.local_rows()));
+  std::iota(entries.begin(), entries.end(), first);
+  const auto rows = comm::together(comm, [&comm, &found = found] {
+    return dist::to_row_block(comm, found.n, found.vectors.view());
+  });
+  const auto mine = dist::fetch_rows<double>(rows, entries);  // k x (c m)
+  const ParameterModes modes(cut.spectrum);
+  return comm::together(comm, [&] {
+    Matrix<T> V(std::ssize(modes.columns), mine.cols());
+    for (Index j = 0; j < V.cols(); ++j)
+      for (Index i = 0; i < V.rows(); ++i)
+        V(i, j) = static_cast<T>(mine(modes.columns[static_cast<std::size_t>(i)], j));
+    return msk::Preconditioner<T>(std::move(V), modes.coefficients);
+  });
 }
 
 /// The eigenvalues of S in J J^T S = n (scale K) S; NaN where K is not the network's kernel.
@@ -115,8 +174,7 @@ void TrainingPairs<T>::renew(train::RowSet<T>& set, std::size_t number, std::spa
   const auto& X = inputs(number);
   const auto solved =
       pairs(kernel, X, options_.top < 0 ? X.rows() : std::min(options_.top, X.rows()));
-  set.S = comm::together(grid_.all(),
-                         [&] { return msk::Preconditioner<T>(solved.pairs, solved.cut.spectrum); });
+  set.S = on_residuals(solved);
   if (!options_.directions.empty())
     directions_.set_rates(X.rows(), solved.pairs.values, ratios(solved.cut.spectrum));
 }
@@ -162,7 +220,8 @@ typename TrainingPairs<T>::Pairs TrainingPairs<T>::pairs(const gram::Source& ker
   }
   PairSolver solve(plan_.pairs, options_.method, kernel, X, grid_, plan_.nb_asked, plan_.seed,
                    monitor_);
-  auto found = cut(g, top, k, n, solve);
+  // K of n c rows and outputs is divided by n c, K_0 = J J^T/n by n.
+  auto found = cut(g, top, k, n, solve, joint() ? static_cast<double>(network_.outputs()) : 1);
   ++solved_;
   return found;
 }

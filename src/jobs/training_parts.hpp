@@ -35,6 +35,10 @@ class TrainingPairs {
   /// directions, and the bounds of the rate.
   void prepare(std::vector<train::RowSet<T>>& sets, bool with_S, std::span<const T> w_0,
                Training<T>& training);
+  /// `block`: replaces the rows of all sets by those of `epoch`, and computes their S.
+  void draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w);
+  /// The same without S, for a checkpoint that brings it.
+  void draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch);
   /// Computes the S of one set again, from the network's kernel at w, and the rates of the
   /// directions.
   void renew(train::RowSet<T>& set, std::size_t number, std::span<const T> w);
@@ -45,6 +49,7 @@ class TrainingPairs {
 
  private:
   const dist::RowBlock<double>& inputs(std::size_t set) const {
+    if (joint()) return seeded_;
     return blocks_.empty() ? train_.inputs : blocks_[set];
   }
   using Pairs = msk::CutPairs<spectral::TopPairs>;
@@ -62,6 +67,8 @@ class TrainingPairs {
                                const spectral::TopPairs& pairs, const ParameterModes& modes,
                                double& beta) const;
   Index batch_rows() const;  ///< of a step
+  bool joint() const { return options_.joint_outputs && network_.outputs() > 1; }
+  msk::Preconditioner<T> on_residuals(const Pairs& solved) const;
   void prepare_directions(const Pairs& solved);
   std::vector<double> ratios(const msk::ModifiedSpectrum& spectrum) const;
   /// The factor s in J J^T = s n K.
@@ -79,6 +86,7 @@ class TrainingPairs {
   const dist::ProcessGrid& grid_;
   Monitor& monitor_;
   std::vector<dist::RowBlock<double>> blocks_;
+  dist::RowBlock<double> seeded_;  ///< of all rows and outputs, for an S of all outputs together
   dist::RowBlock<double> sample_, others_;  ///< of S on the parameters (train::RowSample)
   train::Directions<T> directions_;
   Index solved_ = 0;

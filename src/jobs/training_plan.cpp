@@ -49,7 +49,10 @@ void TrainingOptions::validate() const {
   if (sample < 0) throw InputError("`sample` {}: give at least 1 row", sample);
   if (sample > 0 && !on_parameters() && !plain_batches())
     throw InputError("`sample`: needs `batch` with `stochastic` parameters, or without S");
+  if (new_blocks && !blocks())
+    throw InputError("`new_blocks`: needs `batch` with `stochastic` block");
   if (on_parameters()) validate_on_parameters();
+  if (joint_outputs) validate_joint();
   if (descent.refresh > 0 && !spectrum.empty())
     throw InputError(
         "`refresh`: computes the pairs of S again, but `spectrum` gives those of the start alone");
@@ -87,11 +90,29 @@ void TrainingOptions::validate_on_parameters() const {
     throw InputError("`operator_spectrum`: needs an S on residuals: leave `batch` out");
 }
 
+void TrainingOptions::validate_joint() const {
+  if (precondition != Precondition::empirical)
+    throw InputError(
+        "`joint_outputs`: needs `precondition` empirical: other kernels have no entries of pairs "
+        "of "
+        "outputs");
+  if (descent.batch > 0)
+    throw InputError(
+        "`joint_outputs`: is for full batches; the S of `batch` with `stochastic` parameters is of "
+        "all outputs anyway");
+  if (!spectrum.empty() || !directions.empty() || operator_spectrum)
+    throw InputError(
+        "`joint_outputs`: its pairs are of rows and outputs: leave `spectrum`, `directions` and "
+        "`operator_spectrum` out");
+}
+
 std::string TrainingOptions::text() const {
   if (!preconditioned()) return "none: gradient descent";
   std::string text = fmt::format("{}, g = {}", name(precondition), g);
   text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
   if (descent.batch > 0) text += ", stochastic " + train::name(descent.stochastic);
+  if (joint_outputs) text += ", of all outputs together";
+  if (new_blocks) text += ", new blocks in each epoch";
   if (descent.refresh > 0)
     text += fmt::format(", refreshed every {}", counted(descent.refresh, "step"));
   return text;
@@ -118,14 +139,14 @@ TrainingOptions TrainingOptions::validated(Index n, Index given) const {
   const Index rows = options.blocks() ? n / ceil_div(n, options.descent.batch) : n;
   if (options.sample > n)
     throw InputError("`sample` {}: there are n = {} training rows", options.sample, n);
-  if (options.top > rows && !options.on_parameters())
+  if (options.top > rows && !options.on_parameters() && !joint_outputs)
     throw InputError("`top` {}: give 1 ... {} eigenpairs, the rows of {}", options.top, rows,
                      options.blocks() ? "the smallest block" : "the training set");
   if (!options.directions.empty() && options.directions.back() > n)
     throw InputError("`directions` {}: there are n = {} eigenvectors", options.directions.back(),
                      n);
   if (options.directions.empty() && options.default_directions && options.preconditioned() &&
-      !options.blocks() && !options.on_parameters())
+      !options.blocks() && !options.on_parameters() && !joint_outputs)
     options.directions = usual_directions(options.top < 0 ? n : options.top);
   return options;
 }
@@ -161,11 +182,13 @@ io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& se
     id.emplace_back("table of `g`", contents_of_table(comm, options.g));
     id.emplace_back("pairs of `spectrum`", options.spectrum.contents(comm));
     id.emplace_back("`refresh`", whole(o.refresh));
+    id.emplace_back("`joint_outputs`", options.joint_outputs ? "on" : "off");
   }
   if (o.batch > 0) {
     id.emplace_back("`stochastic`", train::name(o.stochastic));
     id.emplace_back("`residual_refresh`", whole(o.residual_refresh));
     id.emplace_back("`sample`", whole(plan.sample));
+    id.emplace_back("`new_blocks`", options.new_blocks ? "on" : "off");
   }
   id.emplace_back("test rows", sets.test ? hash_text(sets.test->hash) : "none");
   id.emplace_back("test targets", sets.test ? hash_text(sets.test->target_hash) : "none");
@@ -181,11 +204,14 @@ io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& se
 struct RowSets {
   Index count = 1, rows = 0;  ///< their number, and the rows of the largest
   Index top = 0, k = 0;       ///< modes of each S; pairs for it and the directions
+  Index outputs = 0;          ///< where the rows are those of rows and outputs: c
 };
 
-/// `pair_rows`: rows and outputs of which the pairs of S on the parameters are computed.
-RowSets row_sets(const TrainingOptions& options, Index n, Index pair_rows = 0) {
-  RowSets sets{.rows = options.on_parameters() ? pair_rows : n};
+RowSets row_sets(const TrainingPlan& plan, Index n, Index c) {
+  const auto& options = plan.options;
+  RowSets sets{.rows = n};
+  if (options.on_parameters()) sets = {.rows = plan.sample * c, .outputs = c};
+  if (options.joint_outputs) sets = {.rows = n * c, .outputs = c};
   if (options.blocks())
     sets = {.count = ceil_div(n, options.descent.batch), .rows = options.descent.batch};
   if (options.preconditioned())
@@ -215,13 +241,16 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
             : 0;
   Held held{.data = 8 * real(n + m) * width / ranks};
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
-  held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel;  // w and w_0
+  const bool on_parameters = plan.options.on_parameters(), joint = plan.options.joint_outputs;
+  const double sampled = 2 * 8 * real(plan.sample) * width / ranks;
+  held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel + sampled;  // w and w_0
+  // Modes of S on residuals, for each row.
+  const Index modes = on_parameters ? 0 : joint ? of_S.k * network.outputs() : of_S.k;
+  const double seeded = joint ? 8 * real(of_S.rows) * width / ranks : 0;
   // w, w_0, and w in double for the result.
-  held.descent = held.data + copies +
-                 train::row_set_bytes<T>(network, ceil_div(n, ranks),
-                                         plan.options.on_parameters() ? 0 : of_S.k) +
-                 2 * sizeof(T) * p + of_kernel + 8 * p + test;
-  const bool on_parameters = plan.options.on_parameters();
+  held.descent = held.data + copies + sampled + seeded +
+                 train::row_set_bytes<T>(network, ceil_div(n, ranks), modes) + 2 * sizeof(T) * p +
+                 of_kernel + 8 * p + test;
   const Index rows = plan.options.blocks() ? of_S.rows : n;
   held.descent +=
       train::descend_bytes<T>(network, ceil_div(rows, ranks), n, on_parameters ? 0 : of_S.top,
@@ -233,15 +262,15 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
 }
 
 /// Sizes of the K of one S, with what is held beside it.
-gram::Sizes kernel_sizes(const TrainingPlan& plan, const net::Network& network, const RowSets& of_S,
-                         Index d, const Held& held, dist::GridShape shape) {
+gram::Sizes kernel_sizes(const TrainingPlan& plan, const RowSets& of_S, Index d, const Held& held,
+                         dist::GridShape shape) {
   gram::Sizes sizes{.n = of_S.rows,
                     .d = d,
                     .shape = shape,
                     .nb = plan.nb,
                     .kernel = gram::kernel_of(plan.kernel)};
-  if (plan.options.on_parameters()) {  // the rows and outputs of the sample, beside the data
-    sizes.d += network.outputs() > 1 ? network.outputs() : 0;
+  if (of_S.outputs > 0) {  // their rows are beside the data
+    sizes.d += of_S.outputs > 1 ? of_S.outputs : 0;
     sizes.held = held.always;
   } else {
     sizes.held = held.always - sizes.data_bytes();
@@ -256,7 +285,7 @@ SpectrumStrategy pair_strategy(const TrainingPlan& plan, gram::Sizes sizes, Inde
   const SpectrumOptions asked{.top = k, .method = options.method, .storage = options.storage};
   asked.validate();
   asked.validate(plan.kernel);
-  if (options.descent.refresh > 0) sizes.held += held.descent - held.data;
+  if (options.descent.refresh > 0 || options.new_blocks) sizes.held += held.descent - held.data;
   return choose(asked, plan.kernel, sizes, k, resources);
 }
 
@@ -342,7 +371,7 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
                           const plan::Machine& machine) {
   const auto& o = plan.options.descent;
   const Index rows = o.batch > 0 ? o.batch : n;
-  const Index modes = plan.options.on_parameters() ? 0 : row_sets(plan.options, n).top;
+  const Index modes = plan.options.on_parameters() ? 0 : of_S.top;
   // Measured with each S.
   const bool measured = o.rate == 0 && plan.sample == 0;
   const Index products = measured ? (1 + refreshes) * train::kUsualProducts : 0;
@@ -359,8 +388,9 @@ plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index
 }
 
 /// Throws InputError where S or the directions need more pairs than the `given` ones. Local.
-void check_given_pairs(const TrainingOptions& options, Index n, Index given) {
-  const Index needed = row_sets(options, n).k;
+void check_given_pairs(const TrainingPlan& plan, Index n, Index given) {
+  const auto& options = plan.options;
+  const Index needed = row_sets(plan, n, 1).k;
   if (given > 0 && needed > given)  // read() says what is missing at 0
     throw InputError("{}: holds {} eigenpairs, but {} are needed: give `top` {}{}",
                      options.spectrum.text(), given, needed, given,
@@ -407,11 +437,11 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   const auto& machine = resources.machine;
   const Index n = sets.train.rows(), d = sets.train.dimension();
   const int ranks = resources.shape.rows * resources.shape.cols;
-  const auto of_S = row_sets(options, n, plan.sample * network.outputs());
+  const auto of_S = row_sets(plan, n, network.outputs());
   const auto held = held_bytes<T>(plan, network, sets, w_0, of_S, ranks);
   plan.nb = resources.block_of(of_S.rows);
   plan.solves = of_S.k > 0 && options.spectrum.empty();
-  const auto sizes = kernel_sizes(plan, network, of_S, d, held, resources.shape);
+  const auto sizes = kernel_sizes(plan, of_S, d, held, resources.shape);
   std::vector<plan::Stage> of_each;  // of the sets
   if (plan.solves) {
     plan.pairs = pair_strategy(plan, sizes, of_S.k, held, resources);
@@ -426,8 +456,10 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     of_each.push_back(
         {.name = "pairs", .method = "given", .bytes = held.always + kCopiesByRows * copy});
   }
-  const Index refreshes =
+  Index refreshes =
       options.descent.refresh > 0 ? options.descent.steps / options.descent.refresh : 0;
+  if (options.new_blocks)
+    refreshes += std::max<Index>(0, ceil_div(options.descent.steps, of_S.count) - 1);
   auto train = descent_stage<T>(plan, network, n, of_S, held, refreshes, static_cast<double>(ranks),
                                 machine);
   train.bytes = held.descent;
@@ -447,7 +479,7 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     train.flops += static_cast<double>(refreshes) * stage.flops;
     plan.stages.stage(stage);
   }
-  if (options.descent.refresh > 0) train.bytes += refresh_bytes;
+  if (options.descent.refresh > 0 || options.new_blocks) train.bytes += refresh_bytes;
   if (options.trace_kernel) {
     const auto stage = change_stage<T>(plan, network, w_0, sizes, n, held, resources);
     const double K_0 = 8 * static_cast<double>(n) * static_cast<double>(n) / ranks;
@@ -491,8 +523,12 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
         "{}",
         plan.kernel.text());
   choose_sample(plan, network, sets.train.rows());
+  const Index most = sets.train.rows() * network.outputs();
+  if (plan.options.joint_outputs && plan.options.top > most)
+    throw InputError("`top` {}: give 1 ... {} eigenpairs, the rows times the outputs",
+                     plan.options.top, most);
   plan.tangent = is_tangent(plan, network);
-  check_given_pairs(plan.options, sets.train.rows(), given);
+  check_given_pairs(plan, sets.train.rows(), given);
   plan_stages<T>(plan, network, sets, w_0, given, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;
   const auto& o = plan.options.descent;

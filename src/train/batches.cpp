@@ -6,13 +6,14 @@
 
 #include "batches_rows.hpp"
 #include "mercer/base/random.hpp"
+#include "mercer/comm/together.hpp"
 #include "sums.hpp"
 
 namespace mercer::train {
 
 template <class T>
-Totals SmallSum::reduce(const Run<T>& run, Index k, double square) {
-  const auto at = static_cast<std::size_t>(run.outputs() * k);
+Totals SmallSum::reduce(const Run<T>& run, Index numbers, double square) {
+  const auto at = static_cast<std::size_t>(numbers);
   values_[at] = square;
   values_[at + 1] = run.comm.root() ? run.clock.seconds() : 0;
   values_[at + 2] = run.hooks.interrupted && run.hooks.interrupted() ? 1 : 0;
@@ -45,22 +46,23 @@ class FullBatch : public Batches<T> {
   explicit FullBatch(Run<T>& run) : Batches<T>(run), R_(run.outputs(), set().rows()) { prepare(); }
 
   void prepare() final {
-    small_.reserve(run_.outputs(), set().S.k());
-    set().S.reserve(run_.outputs());
+    small_.reserve(set().outputs_of_S(), set().S.k());
+    set().S.reserve(set().outputs_of_S());
   }
   Totals evaluate() final {
     const auto& S = set().S;
-    const auto P = small_.P(run_.outputs(), S.k());
+    const auto P = small_.P(set().outputs_of_S(), S.k());
     this->forward(set().X.view(), set().Y.view(), R_.view());
-    S.project(R_.view(), P);
-    Totals totals = small_.reduce(run_, S.k(), square_sum(entries<T>(R_.view())));
+    S.project(set().for_S(MatrixView<const T>(R_.view())), P);
+    Totals totals = small_.reduce(run_, P.rows * S.k(), square_sum(entries<T>(R_.view())));
     totals.weighted += S.excess(P);
     return totals;
   }
   Totals evaluate_all() final { return evaluate(); }
   MatrixView<const T> X() const final { return run_.sets[0].X.view(); }
   MatrixView<const T> seed() final {
-    set().S.add(R_.view(), small_.P(run_.outputs(), set().S.k()), R_.view());
+    const auto R = set().for_S(R_.view());
+    set().S.add(R, small_.P(R.rows, set().S.k()), R);
     return R_.view();
   }
   MatrixView<const T> residual() const final { return R_.view(); }
@@ -79,6 +81,7 @@ class Blocks : public Batches<T> {
  public:
   explicit Blocks(Run<T>& run)
       : Batches<T>(run), order_(static_cast<Index>(run.sets.size()), run.options.seed) {
+    epoch_ = run.state.step / pieces();
     Index most = 0;
     for (const auto& set : run.sets) most = std::max(most, set.rows());
     R_ = Matrix<T>(run.outputs(), most);
@@ -99,8 +102,15 @@ class Blocks : public Batches<T> {
       evaluate_all();
       keep_all();
     }
-    const Index step = run_.state.step;
-    const auto b = order_.of(step / pieces())[static_cast<std::size_t>(step % pieces())];
+    const Index step = run_.state.step, epoch = step / pieces();
+    if (run_.hooks.blocks && epoch > epoch_) {
+      run_.hooks.blocks(run_.sets, epoch, run_.state.w);
+      comm::together(run_.comm, [&] { prepare(); });
+      evaluate_all();
+      keep_all();
+    }
+    epoch_ = epoch;
+    const auto b = order_.of(epoch)[static_cast<std::size_t>(step % pieces())];
     auto totals = look_at(static_cast<std::size_t>(b), run_.state.squares);
     totals.exact = false;
     return totals;
@@ -130,7 +140,7 @@ class Blocks : public Batches<T> {
     const auto P = small_.P(run_.outputs(), set.S.k());
     this->forward(set.X.view(), set.Y.view(), R());
     set.S.project(R(), P);
-    Totals totals = small_.reduce(run_, set.S.k(), square_sum(entries<T>(R())));
+    Totals totals = small_.reduce(run_, P.rows * set.S.k(), square_sum(entries<T>(R())));
     squares[2 * b] = totals.square;
     squares[2 * b + 1] = totals.square + set.S.excess(P);
     totals.square = totals.weighted = 0;
@@ -142,6 +152,7 @@ class Blocks : public Batches<T> {
   }
 
   EpochOrder order_;
+  Index epoch_ = 0;  // that the sets belong to
   std::size_t at_ = 0;
   Matrix<T> R_;  // c x (rows of the largest set)
   std::vector<double> found_;

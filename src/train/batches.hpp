@@ -50,10 +50,10 @@ class SmallSum {
   MatrixView<double> P(Index outputs, Index k) {
     return {values_.data(), outputs, k, outputs > 0 ? outputs : 1};
   }
-  /// Sums this rank's P and `square` = |r|^2 over the ranks. Collective. `weighted` is set to
-  /// |r|^2; the caller adds S's part.
+  /// Sums this rank's P, of so many numbers, and `square` = |r|^2 over the ranks. Collective.
+  /// `weighted` is set to |r|^2; the caller adds S's part.
   template <class T>
-  Totals reduce(const Run<T>& run, Index k, double square);
+  Totals reduce(const Run<T>& run, Index numbers, double square);
 
  private:
   std::vector<double> values_;

@@ -48,7 +48,7 @@ Totals RowBatches<T>::evaluate_all() {
   const auto P = small_.P(run_.outputs(), S.k());
   this->forward(set().X.view(), set().Y.view(), all_.view());
   S.project(all_.view(), P);
-  Totals totals = small_.reduce(run_, S.k(), square_sum(entries<T>(all_.view())));
+  Totals totals = small_.reduce(run_, P.rows * S.k(), square_sum(entries<T>(all_.view())));
   totals.weighted += S.excess(P);
   std::copy_n(P.data, projection_.size(), projection_.begin());
   all_evaluated_ = true;
@@ -109,7 +109,7 @@ Totals RowBatches<T>::evaluate() {
   const Index k = set().S.k();
   const auto P = small_.P(run_.outputs(), k);
   if (k > 0) msk::project_rows<T>(used(difference_), used(V_), small_T_.data(), P);
-  Totals totals = small_.reduce(run_, k, square_sum(entries<T>(state.residual[0].view())));
+  Totals totals = small_.reduce(run_, P.rows * k, square_sum(entries<T>(state.residual[0].view())));
   for (std::size_t i = 0; i < state.projection.size(); ++i) state.projection[i] += P.data[i];
   totals.weighted += set().S.excess(projection());
   totals.exact = all;

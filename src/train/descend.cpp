@@ -15,7 +15,7 @@ namespace {
 template <class T>
 void check_sizes(const comm::Communicator& comm, const net::Network& network,
                  const std::vector<RowSet<T>>& sets, const State<T>& state, std::span<const T> w_0,
-                 const Directions<T>& directions) {
+                 Index rows_of_step, const Directions<T>& directions) {
   const auto p = static_cast<std::size_t>(network.parameters());
   if (sets.empty()) throw InputError("there are no rows to train on");
   if (state.w.size() != p || w_0.size() != p)
@@ -55,9 +55,12 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
       if (set.Y.rows() != network.outputs())
         throw InputError("the network has {} outputs, the targets {} columns", network.outputs(),
                          set.Y.rows());
-      if (set.Y.cols() != set.rows() || (!set.S.identity() && set.S.vectors().cols() != set.rows()))
+      const Index of_S = set.joint ? set.rows() * set.Y.rows() : set.rows();
+      if (set.Y.cols() != set.rows() || (!set.S.identity() && set.S.vectors().cols() != of_S))
         throw InputError("{} rows of inputs, {} of targets and {} of S", set.rows(), set.Y.cols(),
                          set.S.vectors().cols());
+      if (set.joint && (sets.size() > 1 || set.n > rows_of_step))
+        throw InputError("an S of all outputs together is of full batches only");
     }
   });
 }
@@ -262,7 +265,8 @@ Outcome descend(const comm::Communicator& comm, const net::Network& network,
                 const Options& options, const Directions<T>& directions, const Hooks<T>& hooks,
                 double memory) {
   options.validate();
-  check_sizes(comm, network, sets, state, w_0, directions);
+  const Index rows_of_step = options.batch > 0 ? options.batch : std::numeric_limits<Index>::max();
+  check_sizes(comm, network, sets, state, w_0, rows_of_step, directions);
   if (options.refresh > 0 && !hooks.preconditioner)
     throw InputError("`refresh` {}: needs the hook that computes S", options.refresh);
   auto descent = comm::together(comm, [&] {

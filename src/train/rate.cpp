@@ -36,27 +36,28 @@ template <class T>
 struct Vectors {
   Matrix<T> u, before, z;
   std::vector<T> g;
-  std::vector<double> small;  // P = V^T u, c x k, then |u|^2
+  Index outputs;              // of S
+  std::vector<double> small;  // P = V^T u, outputs x k, then |u|^2
 
-  Vectors(Index outputs, Index rows, Index k, std::size_t parameters)
-      : u(outputs, rows),
-        before(outputs, rows, T{0}),
-        z(outputs, rows),
+  Vectors(const RowSet<T>& rows, std::size_t parameters)
+      : u(rows.Y.rows(), rows.rows()),
+        before(u.rows(), u.cols(), T{0}),
+        z(u.rows(), u.cols()),
         g(parameters),
-        small(static_cast<std::size_t>(outputs * k + 1)) {}
+        outputs(rows.outputs_of_S()),
+        small(static_cast<std::size_t>(outputs * rows.S.k() + 1)) {}
   MatrixView<double> P() {
-    const Index c = u.rows();
-    return {small.data(), c, static_cast<Index>(small.size() - 1) / c, std::max<Index>(1, c)};
+    return {small.data(), outputs, static_cast<Index>(small.size() - 1) / outputs, outputs};
   }
 };
 
 /// P = V^T u and |u|^2 over all ranks; returns (u.(S u))^(1/2).
 template <class T>
-double norm_in_S(const comm::Communicator& comm, const msk::Preconditioner<T>& S, Vectors<T>& v) {
-  S.project(v.u.view(), v.P());
+double norm_in_S(const comm::Communicator& comm, const RowSet<T>& rows, Vectors<T>& v) {
+  rows.S.project(rows.for_S(MatrixView<const T>(v.u.view())), v.P());
   v.small.back() = square_sum(entries<T>(v.u.view()));
   comm.all_reduce(std::span<double>(v.small), comm::Op::sum);
-  return std::sqrt(std::max(0.0, v.small.back() + S.excess(v.P())));
+  return std::sqrt(std::max(0.0, v.small.back() + rows.S.excess(v.P())));
 }
 
 /// u and P divided by u's norm.
@@ -73,8 +74,8 @@ template <class T>
 Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& evaluator,
                          std::span<const T> w, const RowSet<T>& rows, std::uint64_t seed,
                          double tolerance, int most) {
-  const Index c = rows.Y.rows(), m = rows.rows();
-  auto v = comm::together(comm, [&] { return Vectors<T>(c, m, rows.S.k(), w.size()); });
+  const Index c = rows.Y.rows();
+  auto v = comm::together(comm, [&] { return Vectors<T>(rows, w.size()); });
   const Random random(seed, Stream::probe);
   for (Index i = 0; i < v.u.size(); ++i)
     v.u.data()[i] = static_cast<T>(random.normal(static_cast<std::uint64_t>(rows.first * c + i)));
@@ -82,11 +83,11 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
   evaluator.outputs(w, rows.X.view(), v.z.view());  // keeps the activations
   Bound bound;
   std::vector<double> alpha, beta;
-  double norm = norm_in_S(comm, rows.S, v);
+  double norm = norm_in_S(comm, rows, v);
   double change_before = 1;
   while (norm > 0 && bound.products < most) {
     normalise(v, norm);
-    rows.S.add(v.u.view(), v.P(), v.z.view());
+    rows.S.add(rows.for_S(MatrixView<const T>(v.u.view())), v.P(), rows.for_S(v.z.view()));
     evaluator.gradient(w, rows.X.view(), v.z.view(), v.g, true);
     comm.all_reduce(std::span<T>(v.g), comm::Op::sum);
     alpha.push_back(square_sum(std::span<const T>(v.g)));  // u.(S J J^T S u)
@@ -107,7 +108,7 @@ Bound largest_eigenvalue(const comm::Communicator& comm, net::Evaluator<T>& eval
                                           alpha.back() * static_cast<double>(v.u.data()[i]) -
                                           last * static_cast<double>(v.before.data()[i]));
     std::swap(v.u, v.before);
-    norm = norm_in_S(comm, rows.S, v);
+    norm = norm_in_S(comm, rows, v);
     // The rest of u is rounding: the Krylov space is exhausted.
     if (!(norm > 10 * std::numeric_limits<T>::epsilon() * bound.lambda_max)) break;
     beta.push_back(norm);

@@ -23,7 +23,7 @@ template <class T>
 RowSet<T> row_set(const dist::RowBlock<double>& X, const dist::RowBlock<double>& Y) {
   if (X.rows() != Y.rows())
     throw InputError("{} rows of inputs, but {} rows of targets", X.rows(), Y.rows());
-  return {X.rows(), X.first_row(), converted<T>(X), converted<T>(Y), {}, {}};
+  return {X.rows(), X.first_row(), converted<T>(X), converted<T>(Y), {}, {}, false};
 }
 
 void random_order(std::span<Index> order, const Random& random, std::uint64_t first) {
@@ -45,10 +45,12 @@ RowSample sample_rows(Index n, Index count, std::uint64_t seed) {
   return sample;
 }
 
-std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed) {
+std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed,
+                                              Index epoch) {
   if (batch < 1) throw InputError("a batch of {} rows: at least 1 is needed", batch);
   std::vector<Index> order(static_cast<std::size_t>(n));
-  random_order(order, Random(seed, Stream::batches, kBlocksSubstream));
+  random_order(order, Random(seed, Stream::batches, kBlocksSubstream),
+               static_cast<std::uint64_t>(epoch * n));
   const dist::RowPartition parts{n, to_int(std::max<Index>(1, ceil_div(n, batch)), "blocks")};
   std::vector<std::vector<Index>> blocks;
   for (int b = 0; b < parts.nprocs && n > 0; ++b) {

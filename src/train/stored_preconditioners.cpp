@@ -25,6 +25,12 @@ std::string group(std::size_t set) {
   return fmt::format("/set{}", set);
 }
 
+/// Numbers of V that belong to one row of the data set: k, or k for each output.
+template <class T>
+Index numbers_of_row(const RowSet<T>& set, Index k) {
+  return set.joint ? k * set.Y.rows() : k;
+}
+
 const std::string kParameters = "/parameters";
 
 std::string psi_name(Index i) {
@@ -42,7 +48,7 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
   for (std::size_t s = 0; s < sets.size(); ++s) {
     const auto& S = sets[s].S;
     const auto V = S.vectors().view();
-    hash.add(group(s) + "/vectors", sets[s].first * S.k(),
+    hash.add(group(s) + "/vectors", sets[s].first * numbers_of_row(sets[s], S.k()),
              std::span<const T>(V.data, static_cast<std::size_t>(V.rows * V.cols)));
     hash.add_replicated<double>(comm, group(s) + "/coefficients", S.coefficients());
   }
@@ -127,7 +133,9 @@ std::string write_preconditioners(const comm::Communicator& comm, const std::str
   for (std::size_t s = 0; s < sets.size(); ++s) {
     const auto& S = sets[s].S;
     if (S.identity()) continue;
-    file.write<T>(group(s) + "/vectors", sets[s].n, S.vectors().view());
+    const Index numbers = numbers_of_row(sets[s], S.k());
+    const MatrixView<const T> V{S.vectors().data(), numbers, sets[s].rows(), numbers};
+    file.write<T>(group(s) + "/vectors", sets[s].n, V);
     file.write(group(s) + "/coefficients", S.coefficients());
   }
   if (sets[0].P.bound().known()) write_parameters(comm, file, sets[0].P);
@@ -155,8 +163,11 @@ void read_preconditioners(const comm::Communicator& comm, const std::string& pat
     if (!file.contains(group(s) + "/vectors")) continue;
     auto c = file.read_vector(group(s) + "/coefficients");
     const auto k = static_cast<Index>(c.size());
-    sets[s].S = msk::Preconditioner<T>(
-        file.read_rows<T>(group(s) + "/vectors", sets[s].n, k).release(), std::move(c));
+    const auto rows =
+        file.read_rows<T>(group(s) + "/vectors", sets[s].n, numbers_of_row(sets[s], k));
+    Matrix<T> V(k, sets[s].joint ? sets[s].rows() * sets[s].Y.rows() : sets[s].rows());
+    std::ranges::copy(rows.values(), V.data());
+    sets[s].S = msk::Preconditioner<T>(std::move(V), std::move(c));
   }
   if (file.contains(kParameters + "/bound")) sets[0].P = read_parameters<T>(comm, file, network);
   const std::string found = hash_of(comm, sets);

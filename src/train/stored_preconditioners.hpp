@@ -9,7 +9,7 @@ namespace mercer::train {
 
 /// Writes the S of the sets to PATH.S-<hash of their bits>, unless that file is there, and returns
 /// the hash as text; "" where every S is the identity and has no bound. Datasets: /setI/vectors
-/// (n x k, by rows) and /setI/coefficients (k); of S on the parameters /parameters/psi0, psi1, ...
+/// (n x k, by rows; n x (c k) where S is of all outputs together) and /setI/coefficients (k); of S on the parameters /parameters/psi0, psi1, ...
 /// (p numbers each, p/2 where mirrored), /parameters/coefficients and /parameters/bound (beta,
 /// tail, 1 where mirrored). Collective.
 template <class T>

@@ -36,6 +36,11 @@ struct TrainingOptions {
   spectral::Method method = spectral::Method::automatic;  ///< for the pairs
   gram::Storage storage = gram::Storage::automatic;       ///< of K in products
   GivenPairs spectrum{};                                  ///< pairs of the same rows and kernel
+  bool new_blocks = false;  ///< `block`: blocks drawn anew in each epoch, each with a new S
+  /// S of all outputs together: of the (n c) x (n c) kernel of rows and outputs, with
+  /// Precondition::empirical and full batches. Otherwise S is that of the trace kernel (the mean
+  /// over the outputs), on each output by itself. (S on the parameters is always of all outputs.)
+  bool joint_outputs = false;
   /// S on the parameters: random rows of which the pairs of K_0 are computed; 0: chosen, as many as
   /// have kPairNumbers outputs.
   Index sample = 0;
@@ -79,6 +84,7 @@ struct TrainingOptions {
 
  private:
   void validate_on_parameters() const;
+  void validate_joint() const;
 };
 
 /// Flops of the parts of a training, of all ranks together. A run counts each as often as it was

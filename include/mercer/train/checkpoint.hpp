@@ -34,7 +34,7 @@ void write_checkpoint(const comm::Communicator& comm, const std::string& path,
                       const std::vector<RowSet<T>>& sets, const Identity& settings = {});
 
 /// Reads the checkpoint at `path` into `state` and into the S of each set, on residuals or on the
-/// parameters of `network`; n, first and Y of the
+/// parameters of `network`; n, first, Y and joint of the
 /// sets must be set before. The number of ranks may differ. Throws InputError where the checkpoint
 /// is missing, truncated, damaged (by its hashes), of another version or of another problem (naming
 /// the first difference with both values), or where the file of S is missing or has another hash;

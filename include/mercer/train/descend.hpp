@@ -19,8 +19,8 @@ namespace mercer::train {
 /// rows: w <- w - eta J_B^T (S r)_B with the S of all rows and the stale residual (its last
 /// evaluation) of the rows outside B. The batch's noise in the modes that S damps is not damped:
 /// it needs rates far below the automatic one.
-/// block: fixed random blocks of rows, each with the S of its own kernel matrix. Where S is to be
-/// K^-1 of few rows.
+/// block: random blocks of rows, each with the S of its own kernel matrix, fixed or drawn anew in
+/// each epoch (Hooks::blocks: random block Gauss-Seidel). Where S is to be K^-1 of few rows.
 enum class Stochastic { parameters, rows, block };
 std::string name(Stochastic stochastic);
 
@@ -127,6 +127,9 @@ struct Hooks {
   /// Computes the S of a set, which is the one of this number, again at the parameters w: into
   /// set.S or set.P, whichever the set has. Required by Options::refresh.
   std::function<void(RowSet<T>& set, std::size_t number, std::span<const T> w)> preconditioner = {};
+  /// `block`: replaces the rows and the S of all sets by those of the epoch, which begins at the
+  /// parameters w; the sizes stay. Empty: the blocks are the same in every epoch.
+  std::function<void(std::vector<RowSet<T>>& sets, Index epoch, std::span<const T> w)> blocks = {};
   /// Completes a record (test loss, |K_t - K_0|).
   std::function<void(std::span<const T> w, Record&)> observe = {};
   /// Writes a checkpoint: every Options::checkpoint_every steps, and when the run is interrupted or
@@ -184,6 +187,9 @@ struct Hooks {
 /// up to the automatic rate; five epochs without one halve it. (`block` needs none: its steps are
 /// contractions in w up to that rate.) With batches a run that would stop by its stale residual
 /// first evaluates that of all rows.
+///
+/// Blocks that are drawn anew are taken from the second epoch on; r of all rows is evaluated with
+/// them, and the rate stays. In a resumed run the sets must hold the rows of epoch state.step/b.
 ///
 /// Throws RunError where the run diverges (r is not finite or grew a thousandfold), saying what to
 /// change, or where J J^T S = 0 gives no automatic rate; InputError for bad options and sizes that

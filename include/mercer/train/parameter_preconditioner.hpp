@@ -102,9 +102,9 @@ double most_entries(const net::Network& network, bool mirrored, int ranks);
 /// The rows of J whose top pairs are known, as a rank holds them.
 template <class T>
 struct PairRows {
-  Matrix<T> X;               ///< d x m
-  Matrix<T> V;               ///< (c m) x k: v_i of the outputs of these rows, 0 where another rank
-                             ///< has them
+  Matrix<T> X;  ///< d x m
+  Matrix<T> V;  ///< (c m) x k: v_i of the outputs of these rows, 0 where another rank
+                ///< has them
   std::vector<double> norm = {};  ///< |J^T v_i| = sqrt(n lambda_i)
 };
 

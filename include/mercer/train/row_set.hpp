@@ -22,8 +22,17 @@ struct RowSet {
   Matrix<T> Y;      ///< c x m
   msk::Preconditioner<T> S;
   ParameterPreconditioner<T> P = {};
+  /// S acts on the n c residuals of rows and outputs as one vector, entry row c + output: its
+  /// vectors are k x (c m). Otherwise on each output by itself.
+  bool joint = false;
 
   Index rows() const { return X.cols(); }
+  /// Residuals (c x m, contiguous) as S takes them: c x m, or where joint 1 x (c m). Local.
+  template <class U>
+  MatrixView<U> for_S(MatrixView<U> R) const {
+    return joint ? MatrixView<U>{R.data, 1, R.rows * R.cols, 1} : R;
+  }
+  Index outputs_of_S() const { return joint ? 1 : Y.rows(); }
 };
 
 /// The rows of a data set, with S = I. Local. Throws InputError where X and Y differ in rows.
@@ -45,10 +54,11 @@ RowSample sample_rows(Index n, Index count, std::uint64_t seed);
 /// `random`. Local, O(n).
 void random_order(std::span<Index> order, const Random& random, std::uint64_t first = 0);
 
-/// Fixed random blocks of at most `batch` rows: a random permutation of 0 ... n-1, cut into
-/// ceil(n/batch) pieces whose sizes differ by at most one, each sorted. The same for every number
-/// of ranks. Local, O(n log batch). Throws InputError for a batch below 1.
-std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed);
+/// Random blocks of at most `batch` rows: a random permutation of 0 ... n-1, cut into ceil(n/batch)
+/// pieces whose sizes differ by at most one, each sorted; another one for each `epoch`. The same
+/// for every number of ranks. Local, O(n log batch). Throws InputError for a batch below 1.
+std::vector<std::vector<Index>> random_blocks(Index n, Index batch, std::uint64_t seed,
+                                              Index epoch = 0);
 /// Rows `wanted` (global indices, the same list on all ranks) of X, redistributed. Collective.
 dist::RowBlock<double> select_rows(const dist::RowBlock<double>& X, std::span<const Index> wanted);
 
