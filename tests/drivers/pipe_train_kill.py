@@ -1,5 +1,6 @@
 """Ranks of mercer-train killed at random moments: mpirun ends, no file is broken, and --resume gives the
-parameters of an undisturbed run to the bit. MERCER_KILLS runs, 3 unless told otherwise."""
+parameters of an undisturbed run to the bit, with full batches and with S on the parameters in turn. MERCER_KILLS runs,
+4 unless told otherwise."""
 
 import os
 import random
@@ -12,9 +13,11 @@ import h5py
 
 from support import BIN, MPIEXEC, PipeTest, parameters
 
-KILLS = int(os.environ.get("MERCER_KILLS", "3"))
+KILLS = int(os.environ.get("MERCER_KILLS", "4"))
 JOB = ("--train", "circle:n=512,freq=5", "--test", "circle:n=64,freq=5", "--arch", "dense(512) relu dense(512) relu dense(1)",
-       "--bias-std", "1", "--top", "20", "--steps", "300", "--safety", "0.5")
+       "--bias-std", "1", "--top", "20", "--safety", "0.5")
+FULL = (*JOB, "--steps", "300")
+BATCHES = (*JOB, "--steps", "1200", "--batch", "128", "--refresh", "400")
 
 
 class Kill(PipeTest):
@@ -25,15 +28,17 @@ class Kill(PipeTest):
             self.assertEqual(a[name].tobytes(), b[name].tobytes(), name)
 
     def test_a_killed_rank_breaks_nothing_and_the_run_goes_on_to_the_same_bits(self):
-        start = time.monotonic()
-        self.succeed("mercer-train", *JOB, "--out", self.path("whole.h5"))
-        duration = time.monotonic() - start
-        whole = parameters(self.path("whole.h5"))
+        undisturbed = []
+        for kind in (FULL, BATCHES):
+            start = time.monotonic()
+            self.succeed("mercer-train", *kind, "--out", self.path("whole.h5"))
+            undisturbed.append((kind, time.monotonic() - start, parameters(self.path("whole.h5"))))
         draw = random.Random(20261121)
         resumed = 0
         for kill in range(KILLS):
+            kind, duration, whole = undisturbed[kill % 2]
             out, checkpoint = self.path(f"{kill}.h5"), self.path(f"{kill}.checkpoint.h5")
-            job = (*JOB, "--out", out, "--checkpoint", checkpoint, "--checkpoint-every", "7")
+            job = (*kind, "--out", out, "--checkpoint", checkpoint, "--checkpoint-every", "7")
             process = subprocess.Popen([MPIEXEC, "-n", "2", os.path.join(BIN, "mercer-train"), *job],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(draw.uniform(0.15, 1.0) * duration)

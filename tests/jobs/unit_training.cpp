@@ -231,6 +231,7 @@ TEST_F(TrainingJob, PlanStatesFlopsAndBytesOfTheDescent) {
   // A given rate is not measured; batches count their rows alone.
   options.descent.rate = 0.1;
   options.descent.batch = 16;
+  options.descent.stochastic = train::Stochastic::rows;
   const auto batches = planned(options, sets, {.shape = {1, 2}});
   EXPECT_DOUBLE_EQ(stage(batches, "train")["flops"], steps * step / 4);
 }
@@ -238,6 +239,7 @@ TEST_F(TrainingJob, PlanStatesFlopsAndBytesOfTheDescent) {
 TEST_F(TrainingJob, PlanOfBatchesHasTheSOfAllRows) {
   auto options = with_S(-1);
   options.descent.batch = 16;
+  options.descent.stochastic = train::Stochastic::rows;
   options.descent.steps = 10;
   options.descent.rate = 0.1;
   const double step = train::step_cost<double>(network, 16, n, 2).flops;
@@ -247,6 +249,73 @@ TEST_F(TrainingJob, PlanOfBatchesHasTheSOfAllRows) {
   const double own = train::step_cost<double>(network, 16, 16, 2).flops;
   EXPECT_DOUBLE_EQ(stage(planned(options, sets_of(), {.shape = {1, 2}}), "train")["flops"],
                    10 * own);
+}
+
+TEST_F(TrainingJob, PlanOfSOnTheParametersHoldsPsiAndNoVectorsOfRows) {
+  const double p = 2 * (3 * 16 + 16 * 2 + 18), P = 2, k = 20;
+  TrainingOptions options{.precondition = Precondition::empirical, .top = 20};
+  options.descent.batch = 16;
+  options.descent.steps = 10;
+  const auto sets = sets_of();
+  const auto plan = planned(options, sets, {.shape = {1, 2}});
+  EXPECT_EQ(plan.sample, n);
+  EXPECT_TRUE(plan.solves);
+  EXPECT_NE(plan.kernel.text().find("full"), std::string::npos);
+  const double entries = train::most_entries(network, true, 2);
+  EXPECT_NEAR(entries, p / 2 / P, 3);
+  // Beside a run without S: Psi, the kernel's w, and buffers of k numbers.
+  const auto plain = planned({.descent = options.descent}, sets, {.shape = {1, 2}});
+  const double more = stage(plan, "train")["bytes"].get<double>() -
+                      stage(plain, "train")["bytes"].get<double>();
+  EXPECT_NEAR(more, 8 * entries * (k + 1) + 16 * k + 8 * p, 1e-9 * more);
+  const double step = train::step_cost<double>(network, 16, 0, 2).flops;
+  EXPECT_DOUBLE_EQ(plan.flops.step, step + 4 * entries * k * P);
+  EXPECT_GT(stage(plan, "psi")["flops"], 0);
+}
+
+TEST_F(TrainingJob, PlanChoosesTheSampleOfRows) {
+  TrainingOptions options{.precondition = Precondition::empirical, .top = 20};
+  options.descent.batch = 16;
+  const auto many = sets_of(8000);
+  EXPECT_EQ(planned(options, many).sample, kPairNumbers / c);
+  options.sample = 300;
+  EXPECT_EQ(planned(options, many).sample, 300);
+  options.sample = 9;
+  EXPECT_THROW(planned(options, many), InputError);  // 18 pairs, not 20
+  options = {.descent = options.descent};
+  EXPECT_EQ(planned(options, many).sample, kRateNumbers / c);
+  EXPECT_EQ(planned(options, sets_of()).sample, n);
+  options.descent.batch = 0;
+  EXPECT_EQ(planned(options, many).sample, 0);
+}
+
+TEST(TrainingOptionsOf, SOnTheParametersAndOfAllOutputsAreRefusedWhereTheyCannotBe) {
+  const auto refusal = [](const TrainingOptions& options) {
+    return test::error<InputError>([&] { options.validate(); });
+  };
+  TrainingOptions options{.precondition = Precondition::kernel, .top = 10};
+  options.descent.batch = 16;
+  EXPECT_EQ(refusal(options).find("`precondition` kernel"), 0u);
+  options.precondition = Precondition::empirical;
+  EXPECT_EQ(refusal(options), "");
+  options.directions = {1};
+  EXPECT_EQ(refusal(options).find("`directions`"), 0u);
+  options.directions = {};
+  options.spectrum.file = "S.h5";
+  EXPECT_EQ(refusal(options).find("`spectrum`"), 0u);
+  options.spectrum.file = "";
+  options.joint_outputs = true;
+  EXPECT_EQ(refusal(options).find("`joint_outputs`"), 0u);
+  options.descent.batch = 0;
+  EXPECT_EQ(refusal(options), "");
+  options.precondition = Precondition::kernel;
+  EXPECT_EQ(refusal(options).find("`joint_outputs`"), 0u);
+  options.joint_outputs = false;
+  options.sample = 5;
+  EXPECT_EQ(refusal(options).find("`sample`"), 0u);
+  options.sample = 0;
+  options.new_blocks = true;
+  EXPECT_EQ(refusal(options).find("`new_blocks`"), 0u);
 }
 
 TEST_F(TrainingJob, PlanHoldsTheTwoMatricesOfATracedKernel) {
