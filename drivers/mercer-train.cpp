@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mercer/base/text.hpp"
+#include "mercer/jobs/advice.hpp"
 #include "mercer/jobs/pictures.hpp"
 #include "mercer/net/empirical.hpp"
 #include "shared/data_notes.hpp"
@@ -114,6 +115,24 @@ bool check(const jobs::Training<T>& training, const net::Network& network,
   return check.good();
 }
 
+int report_advice(const jobs::Advice& advice, Session& session) {
+  session.say("\nlinear theory on {} of {} rows, times of this machine",
+              advice.rows == advice.of ? "all" : std::to_string(advice.rows), advice.of);
+  for (const auto& line : advice.lines()) session.say("{}", line);
+  auto& result = session.record().result;
+  for (const auto& top : advice.tops)
+    result["advice"].push_back({{"top", top.k},
+                                {"spread", top.spread},
+                                {"lr", top.rate},
+                                {"steps", top.steps},
+                                {"reached", top.reached},
+                                {"seconds_S", top.seconds_S},
+                                {"seconds_step", top.seconds_step},
+                                {"bytes", top.bytes}});
+  if (advice.any) result["top_advised"] = advice.tops[advice.best].k;
+  return session.finish(true);
+}
+
 template <class T>
 int training(const TrainLine& job, const CommandLine& line, const gram::Source& analytic,
              Session& session) {
@@ -132,6 +151,11 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   session.say("S       {}", options.text());
   const auto resources = options.computes_kernel() ? session.resources(kernel, d)
                                                    : session.resources(session.machine());
+  if (job.advise) {
+    const auto advice = jobs::advise<T>(options, network, analytic, sets, w_0,
+                                        session.resources(kernel, d), session.grid(), session);
+    return report_advice(advice, session);
+  }
   const auto plan =
       jobs::plan<T>(options, network, kernel, sets, w_0, resources, comm, session.took("load"));
   session.log("kernel", plan.notes);

@@ -85,6 +85,9 @@ void TrainLine::add_preconditioner(CommandLine& line) {
     "solver of the pairs. elpa1, elpa2, scalapack, lapack: direct, from the assembled K. krylov: "
     "from matrix-vector products, K is never assembled: right for few pairs and where K does not "
     "fit. auto: of those that fit, the one that Mercer's model predicts to be fastest");
+  s("advise", po::bool_switch(&advise),
+    "do not train: for several --top, the steps that linear theory needs to --tol or --loss, and "
+    "times and memory of S and of a step");
   s("joint-outputs", po::bool_switch(&options.joint_outputs),
     "empirical, full batches: S of the (n c) x (n c) kernel of all rows and outputs; otherwise "
     "that of the mean over the outputs acts on each output by itself");
@@ -189,6 +192,8 @@ void TrainLine::read(const CommandLine& line) {
   if (line.given("directions") && directions_ != "none")
     options.directions = parse_directions(directions_);
   options.default_directions = directions_.empty();
+  for (const char* option : {"out", "plot", "csv", "checkpoint", "dry-run", "check"})
+    if (advise && line.given(option)) throw InputError("--{}: is not for --advise", option);
   require(line, "checkpoint-every", "--checkpoint FILE", !options.checkpoint.empty());
   options.validate();
 }

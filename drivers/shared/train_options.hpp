@@ -16,6 +16,7 @@ struct TrainLine {
   data::Options preparation;
   std::string csv;  ///< file for the records as a table; empty: none
   jobs::TrainingOptions options;
+  bool advise = false;  ///< predict the steps and times of several `top` instead of training
 
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.
