@@ -265,8 +265,8 @@ TEST_F(TrainingJob, PlanOfSOnTheParametersHoldsPsiAndNoVectorsOfRows) {
   EXPECT_NEAR(entries, p / 2 / P, 3);
   // Beside a run without S: Psi, the kernel's w, and buffers of k numbers.
   const auto plain = planned({.descent = options.descent}, sets, {.shape = {1, 2}});
-  const double more = stage(plan, "train")["bytes"].get<double>() -
-                      stage(plain, "train")["bytes"].get<double>();
+  const double more =
+      stage(plan, "train")["bytes"].get<double>() - stage(plain, "train")["bytes"].get<double>();
   EXPECT_NEAR(more, 8 * entries * (k + 1) + 16 * k + 8 * p, 1e-9 * more);
   const double step = train::step_cost<double>(network, 16, 0, 2).flops;
   EXPECT_DOUBLE_EQ(plan.flops.step, step + 4 * entries * k * P);
