@@ -221,25 +221,21 @@ train::BatchBound bound_of(const Model& model, const std::vector<double>& gamma)
   return {model.comm.all_reduce(beta, comm::Op::max), *std::ranges::max_element(gamma)};
 }
 
-/// The eigenvalues of K_0 S for an S of K_0 itself.
-std::vector<double> modified(const Model& model, const std::string& g, Index k) {
-  if (k == 0) return model.lambda;
+/// The eigenvalues of K_0 S for an S of K_0 itself, k > 0.
+msk::ModifiedSpectrum modified(const Model& model, const std::string& g, Index k) {
   const auto options = msk::cut_options<double>(k, model.N, msk::SpectrumMap::Positivity::positive);
   return msk::cut_spectrum(msk::SpectrumMap::parse(g), model.lambda, model.lambda.back(), {},
                            options)
-      .spectrum.g;
-}
-
-double eigenvalue_after(const std::vector<double>& lambda, Index k) {
-  return lambda[std::min(at(k), lambda.size() - 1)];
+      .spectrum;
 }
 
 /// An S of K_0 itself, or S = I.
 void predict(const Model& model, const TrainingOptions& options, Index n, AdvisedTop& top) {
   const auto& o = options.descent;
-  const auto gamma = modified(model, options.g, top.k);
+  auto spectrum = top.k > 0 ? modified(model, options.g, top.k) : msk::ModifiedSpectrum{};
+  const auto gamma = top.k > 0 ? std::move(spectrum.g) : model.lambda;
   const double largest = *std::ranges::max_element(gamma);
-  top.spread = largest / eigenvalue_after(model.lambda, top.k);
+  top.spread = top.k > 0 ? largest / spectrum.next : 1;
   Index steps = 0;
   const auto factors = [&](double step) {
     std::vector<double> result;
@@ -275,7 +271,7 @@ void predict(const Model& model, const TrainingOptions& options, const net::Netw
   const double largest =
       train::largest_eigenvalue<T>(model.comm, evaluator, w_0, rows, o.seed).lambda_max /
       real(model.s);
-  top.spread = largest / eigenvalue_after(pairs.values, top.k);
+  top.spread = largest / cut.spectrum.next;
   top.rate = o.rate > 0 ? o.rate : o.safety / (real(n) * largest);
   const gram::MatrixOperator<double> K(*model.K_0);
   auto r = model.R.copy();
