@@ -6,7 +6,6 @@
 #include "mercer/jobs/matrix.hpp"
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
-#include "shared/data_notes.hpp"
 #include "shared/session.hpp"
 
 namespace mercer::drivers {
@@ -69,13 +68,10 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
 
   const auto K = jobs::assemble<T>(plan, kernel, sets, session.grid(), session);
   const bool ok = !job.common.check || check(K, kernel, sets, session);
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      jobs::write(file, K);
-      write_outputs(file, network, sets);
-      file.finish();
-    });
+  session.write_result([&](io::Hdf5File& file) {
+    jobs::write(file, K);
+    write_outputs(file, network, sets);
+  });
   return session.finish(ok);
 }
 

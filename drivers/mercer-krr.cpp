@@ -3,7 +3,6 @@
 
 #include "mercer/base/text.hpp"
 #include "mercer/jobs/pictures.hpp"
-#include "shared/data_notes.hpp"
 #include "shared/entry_check.hpp"
 #include "shared/ridge_options.hpp"
 #include "shared/ridge_output.hpp"
@@ -50,15 +49,11 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
   session.record().flops += along.flops;
   const bool ok = (!job.common.check || check(plan, fit, sets.train, session)) && fit.converged();
   const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      jobs::write(file, fit, along.errors, preparation);
-      if (test != nullptr) jobs::write_predictions(file, *test, preparation, along.best);
-      jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), preparation),
-                  job.reference);
-      file.finish();
-    });
+  session.write_result([&](io::Hdf5File& file) {
+    jobs::write(file, fit, along.errors, preparation);
+    if (test != nullptr) jobs::write_predictions(file, *test, preparation, along.best);
+    jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), preparation), job.reference);
+  });
   if (!job.common.plot.empty())
     session.draw(jobs::picture(fit.spectrum, along.errors, along.best, test, preparation));
   return session.finish(ok);
@@ -68,14 +63,11 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
 void write(const RidgeLine& job, const jobs::RidgeErrors& errors, const data::Dataset& test,
            const data::Preparation& preparation, const jobs::Predictions& predictions,
            const msk::ModifiedSpectrum& spectrum, Session& session) {
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      file.write("/ridge", std::vector<double>{errors.ridge});
-      jobs::write_errors(file, "/score", {errors}, preparation);
-      jobs::write_predictions(file, test, preparation, predictions);
-      file.finish();
-    });
+  session.write_result([&](io::Hdf5File& file) {
+    file.write("/ridge", std::vector<double>{errors.ridge});
+    jobs::write_errors(file, "/score", {errors}, preparation);
+    jobs::write_predictions(file, test, preparation, predictions);
+  });
   if (!job.common.plot.empty())
     session.draw(jobs::picture(spectrum, {errors}, predictions, &test, preparation));
 }
@@ -126,8 +118,8 @@ jobs::RidgeModel stored_model(const RidgeLine& job, const CommandLine& line,
           "--kernel {}: --model {} was fitted with a matrix from a file: give "
           "file:K.h5,CROSS.h5, where CROSS.h5 holds k(test, train)",
           model.kernel.text(), job.model);
-  } else {
-    line.expect_no_kernel(job.model);
+  } else if (line.given("kernel")) {
+    throw InputError("--kernel: is part of the stored model {}: leave it out", job.model);
   }
   const data::Options none;
   for (const auto& [option, stored] :
@@ -142,9 +134,6 @@ jobs::RidgeModel stored_model(const RidgeLine& job, const CommandLine& line,
 
 /// The record tells how the model was made, not the defaults of options that were not given.
 void note_model(const jobs::RidgeModel& model, report::Record& record) {
-  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std", "bandwidth",
-                             "parameters", "model-rows"})
-    record.config.erase(option);
   for (const auto& [name, value] : jobs::settings_of(model.reading))
     if (name != "seed" && !value.empty() && value != "-1") record.config[name] = value;
   record.config["kernel"] = model.kernel.text();

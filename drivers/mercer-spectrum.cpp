@@ -1,7 +1,6 @@
 // The eigenpairs of a kernel matrix: data -> K -> eigenpairs, with measured residuals.
 
 #include "mercer/jobs/pictures.hpp"
-#include "shared/data_notes.hpp"
 #include "shared/entry_check.hpp"
 #include "shared/spectrum_options.hpp"
 #include "shared/spectrum_output.hpp"
@@ -29,12 +28,7 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
 
   print_spectrum(session, spectrum);
   note_spectrum(session, spectrum);
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      jobs::write(file, spectrum);
-      file.finish();
-    });
+  session.write_result([&](io::Hdf5File& file) { jobs::write(file, spectrum); });
   if (!job.common.plot.empty())
     session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
                                spectrum.pairs.residuals_exact));

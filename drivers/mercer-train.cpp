@@ -5,9 +5,9 @@
 
 #include "mercer/base/text.hpp"
 #include "mercer/jobs/advice.hpp"
+#include "mercer/jobs/network_model.hpp"
 #include "mercer/jobs/pictures.hpp"
 #include "mercer/net/empirical.hpp"
-#include "shared/data_notes.hpp"
 #include "shared/train_options.hpp"
 #include "shared/train_output.hpp"
 
@@ -99,7 +99,7 @@ jobs::Predictions report_test(const jobs::Training<T>& training, const net::Netw
     result["units"]["loss_test"] = result["units"]["loss_train"];
   }
   note_errors(session, {.scores = predictions.scores}, sets.preparation);
-  print_test(session, sets, predictions);
+  print_test(session, *sets.test, sets.preparation, predictions);
   return predictions;
 }
 
@@ -142,7 +142,7 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   const Index given = job.options.spectrum.count(comm, sets.train.rows());
   const auto options = job.options.validated(sets.train.rows(), given);
   const auto network = job.network(line, sets.train);
-  auto w_0 = job.start<T>(network, comm);
+  auto w_0 = job.start<T>(network, sets.preparation, session);
   const auto kernel = jobs::training_kernel<T>(options, analytic, network, w_0);
   const Index n = sets.train.rows(), d = sets.train.dimension();
   session.begin(n, d, session.block_of(n), kernel.text(), sets.train.hash);
@@ -170,16 +170,38 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   if (sets.test.has_value()) predictions = report_test(training, network, sets, session);
   const bool ok = !job.common.check || check(training, network, sets.train, session);
   const auto& history = training.state.history;
-  if (!job.common.out.empty())
-    session.phase("write", [&] {
-      auto file = session.create_result();
-      jobs::write(file, plan, training, network, sets, predictions);
-      file.finish();
-    });
+  session.write_result(
+      [&](io::Hdf5File& file) { jobs::write(file, plan, training, network, sets, predictions); });
   if (!job.csv.empty()) jobs::write_csv(comm, job.csv, history);
   if (!job.common.plot.empty())
     session.draw(jobs::picture(history, plan.options.directions, sets.preparation));
   return session.finish(ok);
+}
+
+/// Predictions of a stored network for new rows.
+int predict_from_model(const TrainLine& job, Session& session) {
+  const auto& comm = session.comm();
+  const auto model =
+      jobs::read_network_model(io::Hdf5File::open(comm, job.model), job.common.single_precision);
+  const auto test = session.phase(
+      "load", [&] { return jobs::load_new_rows(model, job.test, job.preparation, comm); });
+  session.begin(model.n, model.network.inputs(), 0, "none", model.rows_hash);
+  session.say("network {}, {} parameters", model.network.text(), model.network.parameters());
+  session.say("data    {}", model.text());
+  say_test_notes(session, test);
+  const auto resources = session.resources(session.machine());
+  if (session.stop_at_plan(
+          jobs::plan_prediction(model, test.rows(), resources, session.took("load"))))
+    return 0;
+  const auto predictions = jobs::predict(model, test, session);
+  session.record().method = "stored network";
+  const jobs::RidgeErrors errors{.scores = predictions.scores};
+  note_errors(session, errors, model.preparation);
+  print_test(session, test, model.preparation, predictions);
+  session.write_result([&](io::Hdf5File& file) { jobs::write(file, model, test, predictions); });
+  if (!job.common.plot.empty())
+    session.draw(jobs::picture({}, {errors}, predictions, &test, model.preparation));
+  return session.finish();
 }
 
 }  // namespace
@@ -190,7 +212,9 @@ int main(int argc, char** argv) {
   return run(argc, argv, "mercer-train", [&](const mercer::comm::Communicator& comm) {
     TrainLine job;
     CommandLine line(
-        "mercer-train", "--train SPEC --arch TEXT [--test SPEC] [--top K --g NAME] [options]",
+        "mercer-train",
+        "--train SPEC --arch TEXT [--test SPEC] [--top K --g NAME] [options]   |   --model T.h5 "
+        "--test SPEC",
         "Trains a wide network by preconditioned gradient descent, w <- w - eta J^T S r: training\n"
         "follows K S instead of K and learns high frequencies as fast as low ones.\n"
         "--precision is that of the network; K and its eigenpairs are computed in double.");
@@ -200,6 +224,11 @@ int main(int argc, char** argv) {
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
     job.preparation.seed = job.common.seed;
+    if (!job.model.empty()) {
+      job.expect_no_training(line);
+      Session session(line, job.common, comm);
+      return predict_from_model(job, session);
+    }
     job.read(line);
     const auto analytic = line.kernel_source(comm);
     line.expect_no_cross(analytic);

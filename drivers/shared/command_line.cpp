@@ -317,6 +317,18 @@ std::vector<std::pair<std::string, std::string>> CommandLine::settings() const {
   return result;
 }
 
+void CommandLine::expect_only(const std::string& allowed, const std::string& why) {
+  const auto all = fmt::format(
+      " {} config out json plot quiet progress nb grid threads memory-limit dry-run machine ranks "
+      "nodes ranks-per-node latency network-bandwidth ",
+      allowed);
+  for (auto at = values_.begin(); at != values_.end();) {
+    const bool taken = all.find(" " + at->first + " ") != std::string::npos;
+    if (!taken && given(at->first)) throw InputError("--{}: {}", at->first, why);
+    at = taken ? std::next(at) : values_.erase(at);
+  }
+}
+
 std::vector<io::NamedFile> CommandLine::file_options() const {
   std::vector<io::NamedFile> result;
   for (const auto& g : groups_)

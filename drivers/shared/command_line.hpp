@@ -73,9 +73,9 @@ class CommandLine {
   /// files differ. Collective.
   bool parse(int argc, char** argv, const comm::Communicator& comm);
 
-  /// Throws InputError where an option of the kernel was given: the stored `model` has its kernel.
-  /// Local.
-  void expect_no_kernel(const std::string& model) const;
+  /// Throws InputError, "--OPTION: WHY", for an option that was given and is neither in `allowed`,
+  /// words, nor one of add_common() that every job takes. settings() then has no others. Local.
+  void expect_only(const std::string& allowed, const std::string& why);
 
   /// Throws InputError where --kernel file: names a k(test, train), which only predictions of
   /// mercer-krr need. Local.
@@ -89,8 +89,9 @@ class CommandLine {
   gram::Source kernel_source(const comm::Communicator& comm) const;
   /// Network and weights of --kernel empirical, from the file of --parameters; a deviation that it
   /// does not state is that of the option. Throws InputError: no --parameters, a file that cannot
-  /// be used, or an --arch, --depth, --activation, --weight-std or --bias-std that contradicts it.
-  /// Collective.
+  /// be used, or an --arch, --depth, --activation, --weight-std or --bias-std that contradicts it;
+  /// a preparation of inputs that the file states goes into the options of add_data(), and what was
+  /// given there must not contradict it (data::take_inputs()). Collective.
   net::StoredNetwork stored_network(const comm::Communicator& comm) const;
   bool empirical_kernel() const { return kernel_.kind == "empirical"; }
   bool given(const std::string& option) const {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mercer/base/text.hpp"
+#include "mercer/data/preparation_file.hpp"
 #include "mercer/net/empirical.hpp"
 #include "shared/command_line.hpp"
 
@@ -50,13 +51,6 @@ void CommandLine::check_kernel() const {
   for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std"})
     if (given(option))
       throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
-}
-
-void CommandLine::expect_no_kernel(const std::string& model) const {
-  for (const char* option : {"kernel", "parameters", "arch", "depth", "activation", "weight-std",
-                             "bias-std", "bandwidth"})
-    if (given(option))
-      throw InputError("--{}: is part of the stored model {}: leave it out", option, model);
 }
 
 void CommandLine::expect_no_cross(const gram::Source& kernel) const {
@@ -128,7 +122,8 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   const auto& path = kernel_.parameters;
   if (path.empty())
     throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
-  auto stored = net::read_network(io::Hdf5File::open(comm, path), scales());
+  const auto file = io::Hdf5File::open(comm, path);
+  auto stored = net::read_network(file, scales());
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
     throw InputError("--{}: is {} here but {} in --parameters {}: leave it out", option, typed,
@@ -147,6 +142,9 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   const auto typed = arch::parse(theirs.text(), scales());
   scale("weight-std", typed.weight_std, theirs.weight_std);
   scale("bias-std", typed.bias_std, theirs.bias_std);
+  if (const auto p = data::find_preparation(file); p && data_ != nullptr)
+    data::take_inputs(*data_, *p, "--parameters " + path,
+                      {given("scale"), given("standardize"), given("unit-norm")});
   return stored;
 }
 

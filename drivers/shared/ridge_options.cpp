@@ -137,20 +137,11 @@ void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
   o.validate(kernel);
 }
 
-void RidgeLine::expect_no_fit(const CommandLine& line) const {
-  for (const char* option : {"ridge", "ridge-relative", "top", "g", "predict", "solver", "spectrum",
-                             "storage", "preconditioner", "rank", "cg-tol", "max-iterations",
-                             "checkpoint", "precision", "check", "model-rows"})
-    if (line.given(option))
-      throw InputError("--{}: is for a fit, but --model {} is fitted already: leave it out", option,
-                       model);
-  for (const char* option :
-       {"split", "index", "limit", "scale", "standardize", "unit-norm", "one-hot"})
-    if (line.given(option))
-      throw InputError(
-          "--{}: says how training rows are read and prepared, which --model {} knows: leave it "
-          "out",
-          option, model);
+void RidgeLine::expect_no_fit(CommandLine& line) const {
+  line.expect_only("model train test limit-test target header kernel seed",
+                   fmt::format("is for a fit, but --model {} is fitted, and states its kernel and "
+                               "how rows are read and prepared: leave it out",
+                               model));
   if (preparation.csv_target == "none")
     throw InputError(
         "--target none: --model {} knows its targets, which test rows may lack: leave it out",

@@ -18,7 +18,7 @@ struct RidgeLine {
   /// Checks what was typed and fills `options`. Throws InputError. Local.
   void read(const CommandLine& line, const gram::Source& kernel);
   /// Throws InputError for options that a prediction from the stored `model` would ignore. Local.
-  void expect_no_fit(const CommandLine& line) const;
+  void expect_no_fit(CommandLine& line) const;
 
  private:
   void read_ridges();

@@ -248,4 +248,19 @@ int Session::finish(bool ok) {
   return ok ? 0 : 1;
 }
 
+void say_notes(Session& session, const data::Dataset& train) {
+  for (const auto& note : train.notes) session.say("data    {}", note);
+  for (const auto& warning : train.warnings) session.warn(warning);
+}
+
+void say_test_notes(Session& session, const data::Dataset& test) {
+  for (const auto& note : test.notes) session.say("test    {}", note);
+  for (const auto& warning : test.warnings) session.warn(warning);
+}
+
+void say_notes(Session& session, const data::Split& sets) {
+  say_notes(session, sets.train);
+  if (sets.test) say_test_notes(session, *sets.test);
+}
+
 }  // namespace mercer::drivers

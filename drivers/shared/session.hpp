@@ -100,6 +100,16 @@ class Session final : public jobs::Monitor {
   void draw(const std::vector<report::Plot>& panels);
   /// Creates --out, which must have been given, with the attributes of every result. Collective.
   io::Hdf5File create_result();
+  /// Creates --out, where it is given, and completes it with what `body` writes. Phase: write.
+  /// Collective.
+  template <class Body>
+  void write_result(Body&& body) {
+    if (options_.out.empty()) return;
+    const Phase scope(*this, "write");
+    auto file = create_result();
+    body(file);
+    file.finish();
+  }
   /// Writes the JSON record and prints the last lines, time and memory. Returns the exit code: 0,
   /// or 1 where not `ok`. Collective.
   int finish(bool ok = true);
@@ -128,5 +138,11 @@ class Session final : public jobs::Monitor {
   double baseline_ = 0;
   Timer clock_;
 };
+
+/// Prints the notes of the sets (what was read as what), one line each, and their warnings. `test`:
+/// of a test set alone, new rows for a stored model.
+void say_notes(Session& session, const data::Dataset& train);
+void say_notes(Session& session, const data::Split& sets);
+void say_test_notes(Session& session, const data::Dataset& test);
 
 }  // namespace mercer::drivers

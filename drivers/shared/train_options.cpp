@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mercer/base/text.hpp"
+#include "mercer/data/preparation_file.hpp"
 #include "mercer/net/parameters.hpp"
 
 namespace mercer::drivers {
@@ -61,6 +62,9 @@ void TrainLine::add_network(CommandLine& line) {
           "order 1 at any width");
   network("init-parameters", po::value(&init_parameters_)->value_name("W.h5"),
           "start from these weights: /parameters of a result, or of another program");
+  network("model", po::value(&model)->value_name("T.h5"),
+          "do not train: predict --test from this result or from weights of another program. Rows "
+          "are prepared as the file states; where it states nothing, they are taken as they are");
 }
 
 void TrainLine::add_preconditioner(CommandLine& line) {
@@ -198,6 +202,14 @@ void TrainLine::read(const CommandLine& line) {
   options.validate();
 }
 
+void TrainLine::expect_no_training(CommandLine& line) const {
+  line.expect_only("model test limit-test target header index seed precision",
+                   fmt::format("is for a training, but --model {} is trained, and states how rows "
+                               "are prepared: leave it out",
+                               model));
+  if (test.empty()) throw InputError("--test: give the rows that --model {} is to predict", model);
+}
+
 void TrainLine::read_preconditioner(const CommandLine& line) {
   const bool asked = line.given("top") || line.given("g") || line.given("spectrum");
   const bool own = line.given("batch") && (stochastic_.empty() || stochastic_ == "parameters") &&
@@ -284,15 +296,20 @@ net::Network TrainLine::network(const CommandLine& line, const data::Dataset& tr
 }
 
 template <class T>
-std::vector<T> TrainLine::start(const net::Network& network, const comm::Communicator& comm) const {
+std::vector<T> TrainLine::start(const net::Network& network, const data::Preparation& preparation,
+                                Session& session) const {
   if (init_parameters_.empty()) return network.initial<T>(common.seed);
-  const auto w = net::read_parameters(io::Hdf5File::open(comm, init_parameters_), network);
+  const auto file = io::Hdf5File::open(session.comm(), init_parameters_);
+  const auto w = net::read_parameters(file, network);
+  if (const auto there = data::find_preparation(file))
+    if (const auto text = data::difference(*there, preparation); !text.empty())
+      session.warn(fmt::format("--init-parameters {}: {}", init_parameters_, text));
   return {w.begin(), w.end()};
 }
 
-template std::vector<double> TrainLine::start<double>(const net::Network&,
-                                                      const comm::Communicator&) const;
-template std::vector<float> TrainLine::start<float>(const net::Network&,
-                                                    const comm::Communicator&) const;
+template std::vector<double> TrainLine::start(const net::Network&, const data::Preparation&,
+                                              Session&) const;
+template std::vector<float> TrainLine::start(const net::Network&, const data::Preparation&,
+                                             Session&) const;
 
 }  // namespace mercer::drivers

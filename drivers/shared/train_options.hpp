@@ -5,6 +5,7 @@
 
 #include "mercer/jobs/training.hpp"
 #include "mercer/net/network.hpp"
+#include "shared/session.hpp"
 #include "shared/spectrum_options.hpp"
 
 namespace mercer::drivers {
@@ -13,6 +14,7 @@ namespace mercer::drivers {
 struct TrainLine {
   CommonOptions common;
   std::string train, test;
+  std::string model;  ///< a stored network to predict from
   data::Options preparation;
   std::string csv;  ///< file for the records as a table; empty: none
   jobs::TrainingOptions options;
@@ -21,14 +23,18 @@ struct TrainLine {
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.
   void read(const CommandLine& line);
+  /// Throws InputError for options that a prediction from `model` would ignore. Local.
+  void expect_no_training(CommandLine& line) const;
   /// The network of --arch, or of --depth and --width with one output for each column of the
   /// targets. Throws InputError: missing widths, or a number of outputs that is not the number of
   /// target columns. Local.
   net::Network network(const CommandLine& line, const data::Dataset& train) const;
-  /// w_0: drawn from --seed, or read from --init-parameters. Equal on all ranks. Throws InputError
-  /// for a file that does not fit the network. Collective.
+  /// w_0: drawn from --seed, or read from --init-parameters, with a warning where that file states
+  /// another preparation. Equal on all ranks. Throws InputError for a file that does not fit the
+  /// network. Collective.
   template <class T>
-  std::vector<T> start(const net::Network& network, const comm::Communicator& comm) const;
+  std::vector<T> start(const net::Network& network, const data::Preparation& preparation,
+                       Session& session) const;
 
  private:
   void add_network(CommandLine& line);

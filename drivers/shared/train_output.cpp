@@ -27,19 +27,11 @@ void print_history(Session& session, const std::vector<Record>& history,
   }
 }
 
-void print_test(Session& session, const data::Split& sets, const jobs::Predictions& predictions) {
-  const jobs::Scores& scores = predictions.scores;
-  if (scores.known()) {
-    std::string text =
-        fmt::format("test    rmse {:.6g} in {}", *scores.rmse, jobs::unit_of(sets.preparation));
-    if (scores.rmse_standardized.has_value())
-      text +=
-          fmt::format(" ({:.6g} in deviations of the training targets)", *scores.rmse_standardized);
-    if (std::isfinite(*scores.r2)) text += fmt::format(", R^2 {:.6f}", *scores.r2);
-    if (scores.accuracy.has_value()) text += fmt::format(", accuracy {:.4f}", *scores.accuracy);
-    session.say("{}", text);
-  }
-  print_predictions(session, *sets.test, predictions);
+void print_test(Session& session, const data::Dataset& test, const data::Preparation& preparation,
+                const jobs::Predictions& predictions) {
+  if (predictions.scores.known())
+    session.say("test    {}", jobs::text(predictions.scores, preparation));
+  print_predictions(session, test, predictions);
 }
 
 }  // namespace mercer::drivers

@@ -11,8 +11,8 @@ namespace mercer::drivers {
 /// Prints about twenty of the records as a table.
 void print_history(Session& session, const std::vector<train::Record>& history,
                    const data::Preparation& preparation);
-/// Prints the test scores: rmse in the targets' own units and, where they were standardised, in
-/// training deviations too; then what print_predictions() prints.
-void print_test(Session& session, const data::Split& sets, const jobs::Predictions& predictions);
+/// Prints the test scores (jobs::text()), then what print_predictions() prints.
+void print_test(Session& session, const data::Dataset& test, const data::Preparation& preparation,
+                const jobs::Predictions& predictions);
 
 }  // namespace mercer::drivers

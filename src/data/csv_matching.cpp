@@ -131,7 +131,7 @@ std::string shape_of(const std::string& name, Index columns, CsvColumns::First f
       "in neither";
   const Index d = training.dimension, targets = targets_of(training);
   const std::string theirs =
-      training.train.empty() ? "the training set" : "the training set " + training.train;
+      training.train.empty() ? "the model" : "the training set " + training.train;
   if (index_in_one(training, found, layout))
     throw InputError("{}; {}: {}", shape_of(path, layout.columns, layout.first),
                      shape_of(theirs, training.csv.columns, training.csv.first), kIndex);
@@ -163,8 +163,9 @@ void match_by_position(const std::string& path, const Request& request, CsvLayou
   } else if (found == d + targets) {
     place_targets(path, request, left, layout);
   } else if (found == d) {
-    layout.notes.push_back(fmt::format(
-        "has {} columns, as many as the training set has inputs: rows without targets", found));
+    layout.notes.push_back(
+        fmt::format("has {} columns, as many as the {} has inputs: rows without targets", found,
+                    training.train.empty() ? "model" : "training set"));
   }
   auto taken = layout.targets;
   if (layout.index_column >= 0) taken.push_back(layout.index_column);

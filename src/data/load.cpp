@@ -137,12 +137,14 @@ void finish(Dataset& set, const Preparation& preparation, bool prepare_targets) 
 }
 
 void expect_fit(const Dataset& test, const Preparation& preparation, Index target_columns) {
+  // Without a training set, new rows are those of a model that another program made.
+  const bool model = preparation.train.empty();
   if (test.dimension() != preparation.dimension)
-    throw InputError("{}: has {} inputs a row, the training set has {}", test.spec,
-                     test.dimension(), preparation.dimension);
+    throw InputError("{}: has {} inputs a row, the {} {}", test.spec, test.dimension(),
+                     model ? "model takes" : "training set has", preparation.dimension);
   if (test.outputs() > 0 && test.outputs() != target_columns)
-    throw InputError("{}: has {} targets a row, the training set has {}", test.spec, test.outputs(),
-                     target_columns);
+    throw InputError("{}: has {} targets a row, the {} {}", test.spec, test.outputs(),
+                     model ? "model has outputs for" : "training set has", target_columns);
 }
 
 Request request_of(const Options& options, std::uint32_t role) {
@@ -208,19 +210,38 @@ void note_constants(Dataset& train, const Moments& moments, const std::vector<st
                                     shortened(moments.constant, names)));
 }
 
-/// The training rows' means and deviations; notes constant columns. Collective.
-Standardization standardization_of(Dataset& train, bool targets) {
-  Standardization s;
-  auto inputs = column_moments(train.inputs);
-  note_constants(train, inputs, train.input_names, "input");
-  s.input_mean = std::move(inputs.mean);
-  s.input_deviation = std::move(inputs.deviation);
-  if (!targets) return s;
+/// Inputs are to be prepared as options.inputs_as says: sets all of it in `p` and notes it. Throws
+/// InputError for rows of another dimension. Local.
+void prepare_inputs_as(Dataset& train, const Options& options, Preparation& p) {
+  const Preparation& as = *options.inputs_as;
+  if (as.dimension != train.dimension())
+    throw InputError("{}: has {} inputs a row, but {} is for rows of {} inputs", train.spec,
+                     train.dimension(), options.inputs_from, as.dimension);
+  p.scale = train.reading.scale = as.scale;
+  p.unit_norm = train.reading.unit_norm = as.unit_norm;
+  p.standardization.input_mean = as.standardization.input_mean;
+  p.standardization.input_deviation = as.standardization.input_deviation;
+  train.reading.standardize = !as.standardization.input_mean.empty();
+  if (const auto text = input_text(as); !text.empty())
+    train.notes.push_back(
+        fmt::format("inputs are prepared as {} states: {}", options.inputs_from, text));
+}
+
+/// Sets the means and deviations of the training rows in `p`; those of inputs are there already
+/// where options.inputs_as says them. Notes constant columns. Collective.
+void find_moments(Dataset& train, const Options& options, Preparation& p) {
+  Standardization& s = p.standardization;
+  if (!options.inputs_as) {
+    auto inputs = column_moments(train.inputs);
+    note_constants(train, inputs, train.input_names, "input");
+    s.input_mean = std::move(inputs.mean);
+    s.input_deviation = std::move(inputs.deviation);
+  }
+  if (!options.targets_required || p.one_hot) return;
   auto outputs = column_moments(train.targets);
   note_constants(train, outputs, train.target_names, "target");
   s.target_mean = std::move(outputs.mean);
   s.target_deviation = std::move(outputs.deviation);
-  return s;
 }
 
 }  // namespace
@@ -233,6 +254,21 @@ void Options::validate() const {
   if (!split.empty()) parse_mask_spec(split);
   if (csv_header != "yes" && csv_header != "no" && csv_header != "auto")
     throw InputError("`header` {}: give yes, no or auto", csv_header);
+}
+
+void take_inputs(Options& options, const Preparation& there, const std::string& from,
+                 InputFields set) {
+  const bool standardized = !there.standardization.input_mean.empty();
+  const auto text = input_text(there);
+  for (const auto& [field, differs] :
+       {std::pair{"scale", set.scale && options.scale != there.scale},
+        {"standardize", set.standardize && options.standardize != standardized},
+        {"unit_norm", set.unit_norm && options.unit_norm != there.unit_norm}})
+    if (differs)
+      throw InputError("`{}`: contradicts {}, whose inputs were {}: leave it out", field, from,
+                       text.empty() ? "taken as they are" : text);
+  options.inputs_as = std::make_shared<const Preparation>(there);
+  options.inputs_from = from;
 }
 
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
@@ -260,6 +296,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   else
     drop_unknown_targets(train);
   Preparation& p = split.preparation = preparation_of(train, stored.contents, options);
+  if (options.inputs_as) prepare_inputs_as(train, options, p);
   label(train, stored.contents, p.classes);
   if (options.targets_required && !p.one_hot && train.outputs() > 0)
     if (auto note = classes_forgotten(train.targets); !note.empty())
@@ -285,8 +322,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
 
   scale(train, p.scale);
   if (split.test) scale(*split.test, p.scale);
-  if (options.standardize)
-    p.standardization = standardization_of(train, options.targets_required && !p.one_hot);
+  if (options.standardize) find_moments(train, options, p);
   finish(train, p, options.targets_required);
   if (split.test) finish(*split.test, p, options.targets_required);
   return split;

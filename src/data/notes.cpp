@@ -64,6 +64,41 @@ std::string reading(const Preparation& preparation, Index rows) {
                       preparation.target_names, rows, rows);
 }
 
+std::string input_text(const Preparation& p) {
+  std::vector<std::string> parts;
+  if (p.scale != 1) parts.push_back(fmt::format("multiplied by {}", p.scale));
+  if (!p.standardization.input_mean.empty()) parts.emplace_back("standardized");
+  if (p.unit_norm) parts.emplace_back("divided by their norms");
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string difference(const Preparation& there, const Preparation& here) {
+  constexpr const char* kUnchanged = "taken as they are";
+  const auto inputs = [](const Preparation& p) {
+    const auto text = input_text(p);
+    return text.empty() ? kUnchanged : text;
+  };
+  const auto targets = [](const Preparation& p) {
+    if (p.one_hot) return "one-hot";
+    return p.standardization.target_mean.empty() ? kUnchanged : "standardized";
+  };
+  const auto& a = there.standardization;
+  const auto& b = here.standardization;
+  std::vector<std::string> parts;
+  if (inputs(there) != inputs(here))
+    parts.push_back(fmt::format("inputs are {} there and {} here", inputs(there), inputs(here)));
+  else if (a.input_mean != b.input_mean || a.input_deviation != b.input_deviation)
+    parts.emplace_back("inputs are standardized with other means and deviations");
+  if (std::string(targets(there)) != targets(here))
+    parts.push_back(fmt::format("targets are {} there and {} here", targets(there), targets(here)));
+  else if (a.target_mean != b.target_mean || a.target_deviation != b.target_deviation)
+    parts.emplace_back("targets are standardized with other means and deviations");
+  else if (there.one_hot && there.classes != here.classes)
+    parts.push_back(fmt::format("the classes are {} there and {} here",
+                                shortened(there.classes.names), shortened(here.classes.names)));
+  return fmt::format("{}", fmt::join(parts, "; "));
+}
+
 std::string classes_forgotten(const dist::RowBlock<double>& targets) {
   const auto& comm = targets.comm();
   std::vector<double> values;  // distinct ones; with more than kMostForgotten these are no classes

@@ -188,4 +188,12 @@ Preparation read_preparation(const io::Hdf5File& file) {
   return p;
 }
 
+std::optional<Preparation> find_preparation(const io::Hdf5File& file) {
+  bool any = file.contains("/preparation");
+  for (const char* name : {"scale", "unit_norm", "one_hot", "dimension", "outputs", "classes"})
+    any = file.has_attribute("/", std::string("preparation_") + name) || any;
+  if (!any) return std::nullopt;
+  return read_preparation(file);
+}
+
 }  // namespace mercer::data

@@ -321,6 +321,9 @@ void load_rows(RidgeModel& model, const std::string& spec, const data::Options& 
   auto reading = model.reading;
   reading.targets_required = false;
   reading.memory_limit = options.memory_limit;
+  // The rows' own means, or those of the file whose preparation they were given.
+  reading.inputs_as = std::make_shared<const data::Preparation>(model.preparation);
+  reading.inputs_from = "`model` " + model.file;
   auto split = [&] {
     try {
       return data::load(from, "", reading, comm);

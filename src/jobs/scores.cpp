@@ -143,6 +143,17 @@ std::string unit_of(const data::Preparation& preparation) {
              : "the target's own unit";
 }
 
+std::string text(const Scores& scores, const data::Preparation& preparation) {
+  if (!scores.known()) return "";
+  auto text = fmt::format("rmse {:.6g} in {}", *scores.rmse, unit_of(preparation));
+  if (scores.rmse_standardized.has_value())
+    text +=
+        fmt::format(" ({:.6g} in deviations of the training targets)", *scores.rmse_standardized);
+  if (std::isfinite(*scores.r2)) text += fmt::format(", R^2 {:.6f}", *scores.r2);
+  if (scores.accuracy.has_value()) text += fmt::format(", accuracy {:.4f}", *scores.accuracy);
+  return text;
+}
+
 std::string prepared_unit(const data::Preparation& preparation) {
   return preparation.standardization.target_deviation.empty()
              ? unit_of(preparation)

@@ -7,6 +7,7 @@
 #include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/net/cost.hpp"
 #include "mercer/net/parameters.hpp"
 
 namespace mercer::net {
@@ -336,6 +337,14 @@ dist::RowBlock<double> outputs(const Network& network, std::span<const double> w
           .outputs(w, X.transposed(), F.transposed());
     return F;
   });
+}
+
+Cost outputs_cost(const Network& network, Index rows, int ranks) {
+  const Index own = ceil_div(rows, ranks);
+  auto cost = gemm_cost<double>(network.forward_flops() * static_cast<double>(rows), ranks);
+  cost.bytes = 8 * static_cast<double>(network.parameters() + own * network.outputs()) +
+               Evaluator<double>::bytes(network, own, kPassBytes);
+  return cost;
 }
 
 }  // namespace mercer::net

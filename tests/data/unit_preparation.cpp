@@ -208,6 +208,92 @@ TEST(LoadInputs, HasTheHashOfTheTrainingSetAndLeavesTargetsAlone) {
   EXPECT_EQ(data::load_inputs(path, options, world()).hash, alone.hash);
 }
 
+TEST(InputsAs, PreparesInputsByAnotherSetsNumbersAndTargetsByItsOwn) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  const data::Options own{.limit = 11, .scale = 3, .standardize = true, .unit_norm = true};
+  const auto there = data::load(path, "", own, world());
+  data::Options options;
+  data::take_inputs(options, there.preparation, "W.h5", {});
+  const auto& s = there.preparation.standardization;
+  const auto expected = data::load_test(path, there.preparation, {}, world());
+  for (bool standardize : {false, true}) {
+    options.standardize = standardize;
+    const auto split = data::load(path, path, options, world());
+    EXPECT_EQ(split.train.hash, expected.hash);
+    EXPECT_EQ(split.test->hash, expected.hash);
+    EXPECT_EQ(data::load_inputs(path, options, world()).hash, expected.hash);
+    EXPECT_EQ(split.preparation.standardization.input_mean, s.input_mean);
+    EXPECT_EQ(split.preparation.standardization.input_deviation, s.input_deviation);
+    EXPECT_EQ(split.preparation.scale, 3);
+    EXPECT_TRUE(split.preparation.unit_norm);
+    // The mean of all rows, not of the first 11.
+    ASSERT_EQ(split.preparation.standardization.target_mean.size(), standardize ? 1U : 0U);
+    if (standardize) {
+      const Column c = moments(kRows, target);
+      EXPECT_NEAR(split.preparation.standardization.target_mean[0], static_cast<double>(c.mean),
+                  1e-12 * 100);
+    }
+    // New rows of a model, and a set that is read again as `reading` says.
+    EXPECT_EQ(data::load_test(path, split.preparation, {}, world()).hash, expected.hash);
+    EXPECT_EQ(data::load(path, "", split.train.reading, world()).train.hash, expected.hash);
+    EXPECT_EQ(split.train.reading.scale, 3);
+    EXPECT_TRUE(split.train.reading.standardize && split.train.reading.unit_norm);
+    ASSERT_FALSE(split.train.notes.empty());
+    test::expect_words(split.train.notes.back(),
+                       {"prepared as W.h5 states", "multiplied by 3, standardized"});
+  }
+}
+
+TEST(InputsAs, RefusesFieldsThatContradictItAndRowsOfAnotherDimension) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv");
+  const auto there = data::load(path, "", {.scale = 3, .standardize = true}, world()).preparation;
+  const auto refused = [&](data::Options options, data::InputFields set) {
+    return test::input_error([&] { data::take_inputs(options, there, "W.h5", set); });
+  };
+  EXPECT_EQ(refused({.scale = 3, .standardize = true},
+                    {.scale = true, .standardize = true, .unit_norm = true}),
+            "");
+  EXPECT_EQ(refused({.scale = 2}, {}), "");  // not what a user has set
+  test::expect_words(refused({.scale = 1}, {.scale = true}), {"`scale`", "W.h5", "by 3"});
+  test::expect_words(refused({}, {.standardize = true}), {"`standardize`", "W.h5"});
+  test::expect_words(refused({.unit_norm = true}, {.unit_norm = true}), {"`unit_norm`", "W.h5"});
+  data::Options options;
+  data::take_inputs(options, there, "W.h5", {});
+  const auto narrow = folder.write("narrow.csv", "1,2,3\n4,5,6\n");
+  test::expect_words(test::input_error([&] { data::load(narrow, "", options, world()); }),
+                     {"narrow.csv", "2 inputs", "W.h5", "3 inputs"});
+}
+
+TEST(Difference, NamesWhatMakesOtherInputsOrTargets) {
+  TemporaryFolder folder;
+  const auto path = table(folder, "x.csv"), labels = folder.write("l.csv", "1,2,0\n3,5,2\n4,4,1\n"),
+             others = folder.write("o.csv", "1,2,0\n3,5,3\n4,4,1\n");
+  const auto of = [&](const std::string& spec, const data::Options& options) {
+    return data::load(spec, "", options, world()).preparation;
+  };
+  const auto plain = of(path, {}), standard = of(path, {.standardize = true}),
+             fewer = of(path, {.limit = 9, .standardize = true}),
+             normed = of(path, {.unit_norm = true}), classes = of(labels, {.one_hot = true});
+  EXPECT_EQ(data::difference(plain, of(path, {.limit = 9})), "");
+  EXPECT_EQ(data::difference(standard, standard), "");
+  EXPECT_EQ(data::difference(classes, classes), "");
+  EXPECT_EQ(data::difference(plain, normed),
+            "inputs are taken as they are there and divided by their norms here");
+  EXPECT_EQ(data::difference(standard, plain),
+            "inputs are standardized there and taken as they are here; targets are standardized "
+            "there and taken as they are here");
+  EXPECT_EQ(
+      data::difference(standard, fewer),
+      "inputs are standardized with other means and deviations; targets are standardized with "
+      "other means and deviations");
+  test::expect_words(data::difference(classes, of(labels, {})), {"one-hot there"});
+  EXPECT_EQ(data::difference(classes, of(others, {.one_hot = true})),
+            "the classes are 0, 1, 2 there and 0, 1, 3 here");
+  EXPECT_EQ(data::input_text(plain), "");
+}
+
 TEST(Hash, ChangesWithAValueTheOrderAndTheShape) {
   TemporaryFolder folder;
   data::Options options;

@@ -83,6 +83,7 @@ class Files(PipeTest):
             ("mercer-krr", "--model", "job5.h5", "--test", "npy:Z.npy"),
             ("mercer-train", *train, *test, "--arch", "dense(16) relu dense(1)", "--top", "5", "--steps", "5", "--trace-kernel"),
             ("mercer-train", *classes, "--arch", "dense(16) relu dense(3)", "--steps", "5", "--init", "gaussian"),
+            ("mercer-train", "--model", "job14.h5", "--test", "csv:test.csv"),
         ]
         self.succeed("mercer-train", *train, "--arch", "dense(8) relu dense(1)", "--steps", "2", "--out", "T.h5", cwd=self.directory)
         unlisted, seen = {}, 0

@@ -85,6 +85,7 @@ class Overwriting(PipeTest):
                              "--split": (mask, (*train, *ARCH, "--split", f"{mask}:0")),
                              "--init-parameters": (weights, (*train, *ARCH, "--init-parameters", weights)),
                              "--parameters": (weights, (*train, *ARCH, *empirical, "--top", "3")),
+                             "--model": (weights, ("--model", weights, "--test", f"csv:{t}")),
                              "--spectrum": (trained, (*train, *ARCH, "--spectrum", trained)),
                              "--g": (g, (*train, *ARCH, "--top", "3", "--g", f"table:{g}")), **common((*train, *ARCH))},
         }

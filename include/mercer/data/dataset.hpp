@@ -3,6 +3,7 @@
 #include <cmath>
 #include <compare>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "mercer/dist/row_block.hpp"
 
 namespace mercer::data {
+
+struct Preparation;
 
 /// How a set is cut out and prepared, applied in the order of the members: split, limits, scale,
 /// standardize, unit_norm, one_hot.
@@ -49,6 +52,11 @@ struct Options {
   /// Whether a training set, or a row of it, without targets is an error. If not, targets are left
   /// as they are read, neither standardised nor one-hot, and targets that are names are left out.
   bool targets_required = true;
+  /// Where set, inputs are prepared with the numbers of this preparation (of a stored network's
+  /// training rows, say), whatever `scale`, `standardize` and `unit_norm` are; targets as these
+  /// options say. `inputs_from` says in notes and errors where it is from: "W.h5".
+  std::shared_ptr<const Preparation> inputs_as = {};
+  std::string inputs_from = {};
 
   /// Throws InputError for limits of 0 or below -1, for scales that are 0, NaN or infinite, for a
   /// split that names no file or an empty column, and for other values of csv_header. Local.
@@ -129,7 +137,9 @@ struct Dataset {
   std::vector<std::string> warnings;
   std::optional<ImageShape> image;  ///< where the format tells it
   std::string spec;                 ///< the SPEC as given
-  Options reading{};                ///< of a training set: the options as given to load()
+  /// Of a training set: the options as given to load(); with inputs_as its scale, standardize and
+  /// unit_norm say how inputs were prepared.
+  Options reading{};
   /// hash_rows() of the prepared inputs, on which alone the kernel matrix depends, and of the
   /// prepared targets.
   std::uint64_t hash = 0;
@@ -159,6 +169,22 @@ struct Preparation {
   Standardization standardization;
   friend bool operator==(const Preparation&, const Preparation&) = default;
 };
+
+/// What is done to inputs: "multiplied by 0.5, standardized, divided by their norms"; empty where
+/// they are taken as they are. Local.
+std::string input_text(const Preparation& preparation);
+/// In words, how preparations of one row differ: "inputs are standardized there and taken as they
+/// are here"; empty where both give the same inputs and targets. Local.
+std::string difference(const Preparation& there, const Preparation& here);
+
+/// Which fields a user has set.
+struct InputFields {
+  bool scale = false, standardize = false, unit_norm = false;
+};
+/// Sets inputs_as and inputs_from: inputs are prepared as `there` says, which is from `from`. Throws
+/// InputError where one of the fields that are `set` says otherwise. Local.
+void take_inputs(Options& options, const Preparation& there, const std::string& from,
+                 InputFields set);
 
 /// Dataset::spec of rows that are in no file (of_rows()).
 inline constexpr const char* kRowsInMemory = "rows in memory";
@@ -214,7 +240,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
            const comm::Communicator& comm);
 
 /// One set whose targets, if it has any, do not matter: for kernels and spectra. Standardises by
-/// its own rows; `limit` applies, and of a split the training rows are taken. For a second set that
+/// its own rows, or as options.inputs_as says; `limit` applies, and of a split the training rows are taken. For a second set that
 /// is prepared as the first (with other points where it is synthetic) use load() with
 /// targets_required = false. Collective. Throws as load(), and InputError for limit_test.
 Dataset load_inputs(const std::string& spec, const Options& options,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "mercer/data/dataset.hpp"
 #include "mercer/io/hdf5.hpp"
 
@@ -13,5 +15,7 @@ namespace mercer::data {
 /// file's communicator.
 void write(io::Hdf5File& file, const Preparation& preparation);
 Preparation read_preparation(const io::Hdf5File& file);
+/// The same; empty where the file holds no part of a preparation, as one of another program.
+std::optional<Preparation> find_preparation(const io::Hdf5File& file);
 
 }  // namespace mercer::data

@@ -42,6 +42,10 @@ Predictions evaluate(dist::RowBlock<double> values, const data::Dataset& rows,
 /// outputs". Local.
 std::string unit_of(const data::Preparation& preparation);
 
+/// The scores in one line, "rmse 0.12 in the target's own unit, R^2 0.98, accuracy 0.9"; empty where
+/// none is known. Local.
+std::string text(const Scores& scores, const data::Preparation& preparation);
+
 /// The unit of losses and estimated scores, that of the prepared targets: "deviations of the
 /// training targets" where they were standardised, else unit_of(). Local.
 std::string prepared_unit(const data::Preparation& preparation);

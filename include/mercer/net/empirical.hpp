@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "mercer/base/cost.hpp"
 #include "mercer/dist/row_block.hpp"
 #include "mercer/kernel/kernel.hpp"
 #include "mercer/net/network.hpp"
@@ -51,5 +52,8 @@ dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index output
 /// where X does not have the network's inputs.
 dist::RowBlock<double> outputs(const Network& network, std::span<const double> w,
                                const dist::RowBlock<double>& X);
+/// Its cost for `rows` rows over so many ranks: Network::forward_flops() a row; the bytes are those
+/// of w, of one pass and of f. Pure and local.
+Cost outputs_cost(const Network& network, Index rows, int ranks);
 
 }  // namespace mercer::net
