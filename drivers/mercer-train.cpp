@@ -149,13 +149,13 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   say_notes(session, sets);
   session.say("network {}, {} parameters", network.text(), network.parameters());
   session.say("S       {}", options.text());
-  const auto resources = options.computes_kernel() ? session.resources(kernel, d)
-                                                   : session.resources(session.machine());
-  if (job.advise) {
-    const auto advice = jobs::advise<T>(options, network, analytic, sets, w_0,
-                                        session.resources(kernel, d), session.grid(), session);
-    return report_advice(advice, session);
-  }
+  const auto resources = options.computes_kernel() || job.advise
+                             ? session.resources(kernel, jobs::kernel_columns(options, network))
+                             : session.resources(session.machine());
+  if (job.advise)
+    return report_advice(
+        jobs::advise<T>(options, network, analytic, sets, w_0, resources, session.grid(), session),
+        session);
   const auto plan =
       jobs::plan<T>(options, network, kernel, sets, w_0, resources, comm, session.took("load"));
   session.log("kernel", plan.notes);

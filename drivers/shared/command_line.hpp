@@ -40,6 +40,7 @@ struct CommonOptions {
   double memory_limit = 0;  ///< bytes a rank; 0: what the machine leaves to each
   bool check = false;
   bool dry_run = false;
+  bool times = false;    ///< predict times by the measured rates of this machine, as dry_run does
   std::string machine;   ///< a file of machine rates for the plan's times
   TargetOptions target;  ///< the ranks and the network that --dry-run plans for
 };

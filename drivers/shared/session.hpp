@@ -115,7 +115,9 @@ class Session final : public jobs::Monitor {
   int finish(bool ok = true);
 
  private:
-  bool plans_time() const { return options_.dry_run || !options_.machine.empty(); }
+  bool plans_time() const {
+    return options_.dry_run || options_.times || !options_.machine.empty();
+  }
   Machine machine(const kernel::Kernel* kernel, Index d);
 
   comm::Communicator comm_;

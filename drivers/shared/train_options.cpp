@@ -193,6 +193,7 @@ void TrainLine::read(const CommandLine& line) {
   read_preconditioner(line);
   read_descent(line);
   options.descent.seed = common.seed;
+  common.times = advise;
   if (line.given("directions") && directions_ != "none")
     options.directions = parse_directions(directions_);
   options.default_directions = directions_.empty();

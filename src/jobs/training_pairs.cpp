@@ -14,11 +14,16 @@ namespace mercer::jobs {
 
 using dist::RowBlock;
 
+Index kernel_columns(const TrainingOptions& options, const net::Network& network) {
+  const bool full = options.on_parameters() || options.joint_outputs;
+  return network.inputs() + (full && network.outputs() > 1 ? network.outputs() : 0);
+}
+
 template <class T>
 gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
                              const net::Network& network, std::span<const T> w) {
   if (options.precondition != Precondition::empirical) return kernel;
-  const bool full = (options.on_parameters() || options.joint_outputs) && network.outputs() > 1;
+  const bool full = kernel_columns(options, network) > network.inputs();
   auto own = gram::Source::function(net::empirical_kernel(
       network, {w.begin(), w.end()}, full ? net::Outputs::full : net::Outputs::trace));
   return kernel.text() == own.text() ? kernel : own;  // the same w need not be there twice

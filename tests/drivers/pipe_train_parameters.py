@@ -108,6 +108,32 @@ class Parameters(PipeTest):
             self.assertTrue(np.all(predicted[step + 1] > predicted[step]), predicted)
         self.assertLessEqual(np.abs(measured[4:] - predicted[4:]).max(), 2e-3 * measured[0].max())
 
+    def test_advice_predicts_steps_and_names_a_top(self):
+        circle = ("--train", CIRCLE, "--depth", "1", "--width", "4096", "--bias-std", "1", "--tol", "0.05", "--steps", "400")
+        for more in (("--precondition", "empirical", "--top", "15"), ("--top", "15"), ("--batch", "32", "--top", "15")):
+            with self.subTest(more):
+                advice = self.result(*circle, *more, "--advise")
+                tops = {top["top"]: top for top in advice["advice"]}
+                self.assertLessEqual({0, 10, 15, 20, 50, 100}, set(tops))
+                self.assertFalse(tops[0]["reached"])
+                self.assertTrue(tops[advice["top_advised"]]["reached"])
+                taken = self.result(*circle, *more)
+                self.assertTrue(tops[15]["reached"] and taken["converged"])
+                close = max(4 if "--batch" in more else 1, 0.3 * taken["steps"])  # of batches: an epoch
+                self.assertLessEqual(abs(tops[15]["steps"] - taken["steps"]), close)
+        refuse = lambda words, *more: self.refuse(words, "mercer-train", *circle, *more, "--advise", ranks=0)
+        refuse(["--momentum"], "--momentum", "0.5")
+        refuse(["--weight-decay"], "--weight-decay", "0.5")
+        refuse(["block"], "--batch", "32", "--stochastic", "block")
+        refuse(["--out"], "--out", self.path("r.h5"))
+        self.refuse(["--tol", "--loss"], "mercer-train", "--train", CIRCLE, *WIDE, "--advise", ranks=0)
+
+    def test_plans_of_several_outputs_measure_their_own_kernel(self):
+        for more in (("--batch", "20", "--top", "10"), ("--precondition", "empirical", "--joint-outputs", "--top", "10"), ("--batch", "20")):
+            said = self.succeed("mercer-train", "--train", self.two, *TWO, *more, "--dry-run").out
+            self.assertIn("train", said)
+            self.assertEqual("psi" in said, more == ("--batch", "20", "--top", "10"), said)
+
     def test_bad_input(self):
         refuse = lambda words, *more: self.refuse(words, "mercer-train", "--train", self.two, *TWO, "--steps", "3", *more, ranks=0)
         refuse(["--top 181", "180"], "--batch", "20", "--top", "181")

@@ -143,6 +143,10 @@ template <class T>
 gram::Source training_kernel(const TrainingOptions& options, const gram::Source& kernel,
                              const net::Network& network, std::span<const T> w);
 
+/// Columns of the rows that training_kernel() takes: the inputs, or with rows of rows and outputs
+/// (net::seeded_rows()) the inputs and outputs. Local.
+Index kernel_columns(const TrainingOptions& options, const net::Network& network);
+
 /// lambda_max and lambda_min of K_0 S.
 struct Extremes {
   double smallest = 0, largest = 0;
