@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <functional>
 #include <type_traits>
 
 #include "mercer/base/error.hpp"
@@ -14,142 +13,6 @@
 #include "training_parts.hpp"
 
 namespace mercer::jobs {
-
-std::string name(Precondition precondition) {
-  switch (precondition) {
-    case Precondition::kernel:
-      return "kernel";
-    case Precondition::empirical:
-      return "empirical";
-    default:
-      return "none";
-  }
-}
-
-void TrainingOptions::validate() const {
-  descent.validate();
-  spectrum.validate();
-  if (preconditioned()) msk::SpectrumMap::parse(g);  // throws before any work
-  if (top == 0 || top < -1) throw InputError("`top` {}: give at least 1 eigenpair", top);
-  if (!preconditioned() && (top != -1 || g != "flat" || !spectrum.empty()))
-    throw InputError("`precondition` none: takes no `top`, `g` or `spectrum`");
-  if (descent.refresh > 0 && precondition != Precondition::empirical)
-    throw InputError(
-        "`refresh`: needs `precondition` empirical: the analytic kernel never changes");
-  const bool pairs = spectrum.empty() && (preconditioned() || !directions.empty());
-  if (!pairs && (method != spectral::Method::automatic || storage != gram::Storage::automatic))
-    throw InputError(
-        "`{}`: needs `top`, `g` or `directions`, and no `spectrum`: only then are pairs of K "
-        "computed",
-        storage != gram::Storage::automatic ? "storage" : "method");
-  if (descent.checkpoint_every > 0 && checkpoint.empty())
-    throw InputError("`checkpoint_every`: needs `checkpoint`");
-  if (descent.residual_refresh > 0 && (descent.batch == 0 || blocks()))
-    throw InputError("`residual_refresh`: needs `batch`, without `stochastic` block");
-  if (sample < 0) throw InputError("`sample` {}: give at least 1 row", sample);
-  if (sample > 0 && !on_parameters() && !plain_batches())
-    throw InputError("`sample`: needs `batch` with `stochastic` parameters, or without S");
-  if (new_blocks && !blocks())
-    throw InputError("`new_blocks`: needs `batch` with `stochastic` block");
-  if (on_parameters()) validate_on_parameters();
-  if (joint_outputs) validate_joint();
-  if (descent.refresh > 0 && !spectrum.empty())
-    throw InputError(
-        "`refresh`: computes the pairs of S again, but `spectrum` gives those of the start alone");
-  if (blocks() && !spectrum.empty())
-    throw InputError(
-        "`spectrum`: holds eigenpairs of all rows, but `stochastic` block has an S for each block");
-  if (blocks() && !directions.empty())
-    throw InputError(
-        "`directions`: need one K of all rows, but `stochastic` block has one for each block");
-  if (blocks() && operator_spectrum)
-    throw InputError(
-        "`operator_spectrum`: needs one S of all rows, but `stochastic` block has one for each "
-        "block");
-  if (!std::ranges::is_sorted(directions, std::less_equal<>()) ||
-      (!directions.empty() && directions.front() < 1))
-    throw InputError("`directions`: give the numbers of eigenvectors, from 1, ascending");
-  if (resume && checkpoint.empty()) throw InputError("`resume`: needs `checkpoint`");
-}
-
-void TrainingOptions::validate_on_parameters() const {
-  if (precondition == Precondition::kernel)
-    throw InputError(
-        "`precondition` kernel: S on the parameters, of `batch`, takes the pairs of the network's "
-        "own K_0 = J J^T/n: those of another kernel do not give its directions J^T v_i; give "
-        "`precondition` empirical, or `stochastic` rows or block");
-  if (!spectrum.empty())
-    throw InputError(
-        "`spectrum`: S on the parameters, of `batch`, takes pairs that are computed from the "
-        "network; leave it out, or give `stochastic` rows");
-  if (!directions.empty())
-    throw InputError(
-        "`directions`: S on the parameters, of `batch`, has none of all rows: leave them out, or "
-        "give `stochastic` rows");
-  if (operator_spectrum)
-    throw InputError("`operator_spectrum`: needs an S on residuals: leave `batch` out");
-}
-
-void TrainingOptions::validate_joint() const {
-  if (precondition != Precondition::empirical)
-    throw InputError(
-        "`joint_outputs`: needs `precondition` empirical: other kernels have no entries of pairs "
-        "of "
-        "outputs");
-  if (descent.batch > 0)
-    throw InputError(
-        "`joint_outputs`: is for full batches; the S of `batch` with `stochastic` parameters is of "
-        "all outputs anyway");
-  if (!spectrum.empty() || !directions.empty() || operator_spectrum)
-    throw InputError(
-        "`joint_outputs`: its pairs are of rows and outputs: leave `spectrum`, `directions` and "
-        "`operator_spectrum` out");
-}
-
-std::string TrainingOptions::text() const {
-  if (!preconditioned()) return "none: gradient descent";
-  std::string text = fmt::format("{}, g = {}", name(precondition), g);
-  text += top < 0 ? ", all eigenvalues" : fmt::format(", top {}", top);
-  if (descent.batch > 0) text += ", stochastic " + train::name(descent.stochastic);
-  if (joint_outputs) text += ", of all outputs together";
-  if (new_blocks) text += ", new blocks in each epoch";
-  if (descent.refresh > 0)
-    text += fmt::format(", refreshed every {}", counted(descent.refresh, "step"));
-  return text;
-}
-
-namespace {
-
-/// 1 ... 8, then 16, 32, 64, ... up to k.
-std::vector<Index> usual_directions(Index k) {
-  std::vector<Index> which;
-  for (Index i = 1; i <= std::min<Index>(k, 8); ++i) which.push_back(i);
-  for (Index i = 16; i <= k; i *= 2) which.push_back(i);
-  return which;
-}
-
-}  // namespace
-
-TrainingOptions TrainingOptions::validated(Index n, Index given) const {
-  validate();
-  TrainingOptions options = *this;
-  if (options.top < 0 && given > 0) options.top = std::min(n, given);
-  if (options.descent.batch > n)
-    throw InputError("`batch` {}: there are n = {} training rows", options.descent.batch, n);
-  const Index rows = options.blocks() ? n / ceil_div(n, options.descent.batch) : n;
-  if (options.sample > n)
-    throw InputError("`sample` {}: there are n = {} training rows", options.sample, n);
-  if (options.top > rows && !options.on_parameters() && !joint_outputs)
-    throw InputError("`top` {}: give 1 ... {} eigenpairs, the rows of {}", options.top, rows,
-                     options.blocks() ? "the smallest block" : "the training set");
-  if (!options.directions.empty() && options.directions.back() > n)
-    throw InputError("`directions` {}: there are n = {} eigenvectors", options.directions.back(),
-                     n);
-  if (options.directions.empty() && options.default_directions && options.preconditioned() &&
-      !options.blocks() && !options.on_parameters() && !joint_outputs)
-    options.directions = usual_directions(options.top < 0 ? n : options.top);
-  return options;
-}
 
 namespace {
 
@@ -326,6 +189,12 @@ plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, 
   return stage;
 }
 
+/// Bytes that the squares of the rows of J take, in pieces of 512 of them.
+double squares_bytes(const kernel::Kernel& kernel, Index columns) {
+  return 512.0 * static_cast<double>(kernel.bytes_per_row(columns)) +
+         static_cast<double>(kernel.scratch_bytes());
+}
+
 /// Psi and beta of S on the parameters. Notes the flops.
 template <class T>
 plan::Stage psi_stage(TrainingPlan& plan, const net::Network& network, const RowSets& of_S,
@@ -337,9 +206,31 @@ plan::Stage psi_stage(TrainingPlan& plan, const net::Network& network, const Row
           .bytes = held.always + train::parameter_bytes<T>(held.entries, of_S.top) +
                    train::parameter_workspace_bytes<T>(
                        network, ceil_div(plan.sample, static_cast<Index>(ranks)), of_S.top,
-                       plan.activation_bytes),
+                       plan.activation_bytes) +
+                   squares_bytes(plan.kernel.kernel(), kernel_columns(plan.options, network)),
           .flops = cost.flops,
           .seconds = machine.seconds(cost)};
+}
+
+/// lambda_1 and beta of K_0 for the rate of plain batches.
+template <class T>
+plan::Stage rate_stage(const TrainingPlan& plan, const net::Network& network,
+                       std::span<const T> w_0, const Held& held, const Resources& resources) {
+  const Index c = network.outputs(), columns = network.inputs() + (c > 1 ? c : 0);
+  const auto own = net::empirical_kernel(network, {w_0.begin(), w_0.end()},
+                                         c > 1 ? net::Outputs::full : net::Outputs::trace);
+  gram::Sizes sizes{.n = plan.sample * c, .d = columns, .shape = resources.shape, .kernel = own};
+  sizes.nb = resources.block_of(sizes.n);
+  sizes.held = held.always + 8 * static_cast<double>(w_0.size());
+  const auto assembled = plan::assemble(resources.machine, sizes);
+  const auto method = spectral::choose(sizes.n, 1, true, sizes.shape, false).method;
+  auto stage = plan::eigensolve(resources.machine, sizes, method, 1);
+  stage.name = "rate";
+  stage.method = fmt::format("lambda_1 of {}", counted(plan.sample, "row"));
+  stage.bytes = std::max({stage.bytes, assembled.bytes, sizes.held + squares_bytes(*own, columns)});
+  stage.flops += assembled.flops;
+  stage.seconds += assembled.seconds;
+  return stage;
 }
 
 /// |K_t - K_0| at every record: K_0 stays, and the K_t of all rows is assembled beside it and what
@@ -450,6 +341,10 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     if (options.on_parameters())
       of_each.push_back(
           psi_stage<T>(plan, network, of_S, held, static_cast<double>(ranks), machine));
+  }
+  if (options.plain_batches()) {
+    of_each.push_back(rate_stage<T>(plan, network, w_0, held, resources));
+    plan.flops.once += of_each.back().flops;
   }
   if (!options.spectrum.empty()) {
     const double copy = 8 * static_cast<double>(n) * static_cast<double>(given) / ranks;

@@ -51,7 +51,8 @@ double parameter_bytes(double entries, Index k) {
 template <class T>
 double parameter_workspace_bytes(const net::Network& network, Index rows, Index k, double memory) {
   const double m = real(rows), c = real(network.outputs()), d = real(network.inputs());
-  return sizeof(T) * (real(network.parameters()) + m * (2 * d + 2 * c + c * real(k))) +
+  // J^T v_i, and MPI's copy of it in the sum.
+  return sizeof(T) * (2 * real(network.parameters()) + m * (2 * d + 2 * c + c * real(k))) +
          2 * 8 * m * c + 2 * net::Evaluator<T>::bytes(network, rows, memory / 2);
 }
 
