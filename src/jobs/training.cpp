@@ -150,6 +150,19 @@ bool keep(const TrainingPlan& plan, const comm::Communicator& comm, const train:
                         checkpoint));
 }
 
+/// Throws InputError unless the plan is for this network, these rows and parameters, and T.
+template <class T>
+void check_planned(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                   std::span<const T> w_0) {
+  if (plan.single != std::is_same_v<T, float>)
+    throw InputError("the plan is for a network in {} precision",
+                     plan.single ? "single" : "double");
+  check_fit(network, sets, w_0.size());
+  require_planned(plan.rows_hash, sets.train);
+  if (plan.network != network.text() || plan.start_hash != net::hash<T>(w_0))
+    throw InputError("the plan is for another network, or for other initial parameters");
+}
+
 /// `solved`: how often K's pairs were computed.
 template <class T>
 double counted_flops(const TrainingFlops& flops, const Training<T>& training, Index solved) {
@@ -176,13 +189,7 @@ void check_fit(const net::Network& network, const data::Split& sets, std::size_t
 template <class T>
 Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
                   std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor) {
-  if (plan.single != std::is_same_v<T, float>)
-    throw InputError("the plan is for a network in {} precision",
-                     plan.single ? "single" : "double");
-  check_fit(network, sets, w_0.size());
-  require_planned(plan.rows_hash, sets.train);
-  if (plan.network != network.text() || plan.start_hash != net::hash<T>(w_0))
-    throw InputError("the plan is for another network, or for other initial parameters");
+  check_planned<T>(plan, network, sets, w_0);
   const auto& comm = grid.all();
   const auto& options = plan.options;
   plan.stages.require_memory();
@@ -214,14 +221,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
     if (kernel_change.has_value())
       record.kernel_change = kernel_change->measure({w.begin(), w.end()});
   };
-  if (options.descent.refresh > 0)
-    hooks.preconditioner = [&](train::RowSet<T>& set, std::size_t number, std::span<const T> w) {
-      pairs.renew(set, number, w);
-    };
-  if (options.new_blocks)
-    hooks.blocks = [&](std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w) {
-      pairs.draw_blocks(sets, epoch, w);
-    };
+  pairs.add_to(hooks);
   bool kept = false;
   if (!options.checkpoint.empty())
     hooks.checkpoint = [&, warn = CheckpointWarning()](const train::State<T>& now) mutable {

@@ -65,6 +65,18 @@ std::vector<train::RowSet<T>> TrainingPairs<T>::rows() const {
 }
 
 template <class T>
+void TrainingPairs<T>::add_to(train::Hooks<T>& hooks) {
+  if (options_.descent.refresh > 0)
+    hooks.preconditioner = [this](train::RowSet<T>& set, std::size_t number, std::span<const T> w) {
+      renew(set, number, w);
+    };
+  if (options_.new_blocks)
+    hooks.blocks = [this](std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w) {
+      draw_blocks(sets, epoch, w);
+    };
+}
+
+template <class T>
 void TrainingPairs<T>::draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch) {
   const auto blocks =
       train::random_blocks(train_.rows(), options_.descent.batch, plan_.seed, epoch);

@@ -35,19 +35,22 @@ class TrainingPairs {
   /// directions, and the bounds of the rate.
   void prepare(std::vector<train::RowSet<T>>& sets, bool with_S, std::span<const T> w_0,
                Training<T>& training);
-  /// `block`: replaces the rows of all sets by those of `epoch`, and computes their S.
-  void draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w);
-  /// The same without S, for a checkpoint that brings it.
+  /// `block`: replaces the rows of all sets by those of `epoch`; a checkpoint brings their S.
   void draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch);
-  /// Computes the S of one set again, from the network's kernel at w, and the rates of the
-  /// directions.
-  void renew(train::RowSet<T>& set, std::size_t number, std::span<const T> w);
+  /// The hooks that compute S again or draw new blocks, where the options ask for them; they refer
+  /// to this object. Local.
+  void add_to(train::Hooks<T>& hooks);
 
   const train::Directions<T>& directions() const { return directions_; }
   /// How often K's pairs were computed, for a set of rows each time. Local.
   Index solved() const { return solved_; }
 
  private:
+  /// New blocks, and their S.
+  void draw_blocks(std::vector<train::RowSet<T>>& sets, Index epoch, std::span<const T> w);
+  /// Computes the S of one set again, from the network's kernel at w, and the rates of the
+  /// directions.
+  void renew(train::RowSet<T>& set, std::size_t number, std::span<const T> w);
   const dist::RowBlock<double>& inputs(std::size_t set) const {
     if (joint()) return seeded_;
     return blocks_.empty() ? train_.inputs : blocks_[set];
