@@ -319,6 +319,27 @@ bool is_tangent(const TrainingPlan& plan, const net::Network& network) {
   }
 }
 
+/// The stages of one S, or of the rate of plain batches; decides how its pairs are computed.
+template <class T>
+std::vector<plan::Stage> stages_of_S(TrainingPlan& plan, const net::Network& network,
+                                     std::span<const T> w_0, const RowSets& of_S,
+                                     const gram::Sizes& sizes, const Held& held,
+                                     const Resources& resources) {
+  std::vector<plan::Stage> stages;
+  if (plan.solves) {
+    plan.pairs = pair_strategy(plan, sizes, of_S.k, held, resources);
+    stages = pair_stages(plan, sizes, of_S.k, resources.machine);
+    for (const auto& stage : stages) plan.flops.pairs += stage.flops;
+    if (plan.options.on_parameters())
+      stages.push_back(psi_stage<T>(plan, network, of_S, held, sizes.ranks(), resources.machine));
+  }
+  if (plan.options.plain_batches()) {
+    stages.push_back(rate_stage<T>(plan, network, w_0, held, resources));
+    plan.flops.once += stages.back().flops;
+  }
+  return stages;
+}
+
 /// Decides how the pairs are computed, and adds the stages. `given`: pairs in options.spectrum.
 template <class T>
 void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Split& sets,
@@ -333,19 +354,7 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   plan.nb = resources.block_of(of_S.rows);
   plan.solves = of_S.k > 0 && options.spectrum.empty();
   const auto sizes = kernel_sizes(plan, of_S, d, held, resources.shape);
-  std::vector<plan::Stage> of_each;  // of the sets
-  if (plan.solves) {
-    plan.pairs = pair_strategy(plan, sizes, of_S.k, held, resources);
-    of_each = pair_stages(plan, sizes, of_S.k, machine);
-    for (const auto& stage : of_each) plan.flops.pairs += stage.flops;
-    if (options.on_parameters())
-      of_each.push_back(
-          psi_stage<T>(plan, network, of_S, held, static_cast<double>(ranks), machine));
-  }
-  if (options.plain_batches()) {
-    of_each.push_back(rate_stage<T>(plan, network, w_0, held, resources));
-    plan.flops.once += of_each.back().flops;
-  }
+  auto of_each = stages_of_S<T>(plan, network, w_0, of_S, sizes, held, resources);
   if (!options.spectrum.empty()) {
     const double copy = 8 * static_cast<double>(n) * static_cast<double>(given) / ranks;
     of_each.push_back(
