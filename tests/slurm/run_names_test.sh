@@ -59,7 +59,7 @@ for name in "${names[@]}"; do
   shown=$(printf '%q' "$name")
   ((rc == 0)) || cat figure1.log
   check "figure1.sbatch --out $shown ends well" test "$rc" -eq 0
-  for file in iterations.csv iterations.svg curves.svg; do
+  for file in iterations.csv figure1.svg iterations.svg curves.svg; do
     check "and leaves $file there" test -s "./$name/$file"
   done
   check "and runs nothing of its name" nothing_ran
@@ -114,7 +114,7 @@ chmod +x "$work/bin/gnuplot"
 rc=0
 bash "$home/jobscripts/figure1.sbatch" --small --out failing >failing.log 2>&1 || rc=$?
 check "a failing gnuplot is a warning" test "$rc" -eq 0
-check "that says so" grep -q "warning: gnuplot did not draw iterations.svg" failing.log
+check "that says so" grep -q "warning: gnuplot did not draw figure1.svg" failing.log
 check "beside the numbers" test -s failing/iterations.csv
 
 ((failures == 0))
