@@ -50,7 +50,7 @@ done
 echo "K_g: the first $top eigenvalues of K set to $g, the largest. The ridge is strong, to show what g does;"
 echo "with a ridge chosen for it (--ridge loo) K does well here too. Results and pictures: $out/*.h5, $out/*.svg"
 
-# A small version of the paper's Figure 1: iterations of gradient descent against frequency.
-echo "== training: a wide network by gradient descent (S = I) and preconditioned with S of K and of its own kernel K_0"
+# A small version of the paper's Figure 1: iterations of gradient descent, stochastic and full batch, against frequency.
+echo "== training: a wide network by gradient descent (S = I) and preconditioned, in batches and with all rows"
 rm -rf "$out/figure1"
 bash jobscripts/figure1.sbatch --small --out "$out/figure1"
