@@ -159,8 +159,8 @@ void Descent<T>::judge_epoch() {
   if (!watched_) return;
   const double r_0 = state_.first_residual, most = r_0 * Safeguard::kLargestResidual;
   const bool blown = !(totals_.square <= kDivergence * kDivergence * r_0 * r_0);
-  if (!state_.anchor.empty() && !blown && (!totals_.exact || state_.step <= state_.anchor_step))
-    return;
+  const Index next = state_.anchor_step + (sets_[0].S.identity() ? batches_->pieces() : 1);
+  if (!state_.anchor.empty() && !blown && (!totals_.exact || state_.step < next)) return;
   const bool within = totals_.square <= most * most || options_.weight_decay > 0;
   judge_value(objective(), blown || !within);
 }
@@ -180,6 +180,8 @@ void Descent<T>::judge_value(double value, bool blown) {
       state_.rate = std::min(state_.bound, Safeguard::kEpochGrowth * state_.rate);
     state_.anchor = state_.w;
     state_.anchor_value = value;
+    state_.stalled = 0;
+  } else if (value <= state_.anchor_value * Safeguard::kNoise) {
     state_.stalled = 0;
   } else if (++state_.stalled >= Safeguard::kStalledEpochs) {
     state_.rate = std::max(Safeguard::kFloor * state_.bound, Safeguard::kShrink * state_.rate);

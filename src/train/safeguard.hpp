@@ -16,9 +16,9 @@ struct Safeguard {
   /// Times |r_0|: S^(1/2) damps the top modes, along which r could grow while the objective falls.
   static constexpr double kLargestResidual = 2;
 
-  // Of epochs, without an S on residuals: noise may raise the objective to kMostRise times its
-  // least value; so many epochs without a new least value shrink the rate.
-  static constexpr double kMostRise = 4;
+  // Of epochs, without an S on residuals: the noise of batches may raise the objective to kMostRise
+  // times its least value; so many epochs in turn above kNoise times that shrink the rate.
+  static constexpr double kMostRise = 4, kNoise = 1.5;
   static constexpr int kStalledEpochs = 5;
 
   /// `promised`: the bound of the linear model for the decrease of the objective; `reached`: the

@@ -102,7 +102,7 @@ struct State {
   std::vector<T> anchor;            ///< safeguard by epochs: w to return to
   double anchor_value = 0;          ///< objective there (Phi, or with decay Phi + L |w - w_0|^2)
   Index anchor_step = -1;           ///< step at which the safeguard last tested the objective
-  Index stalled = 0;                ///< epochs since the objective was least, or eta was halved
+  Index stalled = 0;                ///< epochs in turn whose objective was far above the least
   std::vector<double> squares;      ///< `block`: |r|^2 and r.(S r) of each set, stale
   double seconds = 0;               ///< of training so far
   std::vector<Record> history;
@@ -180,11 +180,11 @@ struct Hooks {
 /// J^T S r times |B|/n on average, but single batches also move r along the top modes, which S
 /// damps, by a noise that lambda_max does not bound.
 ///
-/// Safeguard by epochs, where r of all rows is evaluated: with S on residuals an epoch that
+/// Safeguard by epochs, where r of all rows is evaluated, at most once an epoch: with S on residuals an epoch that
 /// increased the objective is taken back, otherwise one that brought it above four times its least
 /// value; also one with |r| > 2 |r_0| (without weight decay), or |r| > 1000 |r_0| in between. w
 /// then returns to the best point, and eta is halved. A new least value lets eta grow by a tenth,
-/// up to the automatic rate; five epochs without one halve it. (`block` needs none: its steps are
+/// up to the automatic rate; five epochs in turn above 1.5 times it halve it. (`block` needs none: its steps are
 /// contractions in w up to that rate.) With batches a run that would stop by its stale residual
 /// first evaluates that of all rows.
 ///
