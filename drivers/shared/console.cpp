@@ -26,9 +26,8 @@ bool is_field(std::string_view word) {
       "latency limit limit_test loss machine max_iterations max_seconds memory_limit method "
       "model momentum nb network_bandwidth nodes one_hot operator_spectrum out plot precision "
       "new_blocks joint_outputs precondition preconditioner predict rank ranks ranks_per_node rate "
-      "record_every refresh "
-      "relative residual_refresh resume ridge ridges safeguard sample safety scale seed single "
-      "solver "
+      "record_every refresh relative residual_refresh resume ridge ridges safeguard sample safety "
+      "scale seed single solver advise "
       "spectrum split standardize start steps stochastic storage target test tolerance top "
       "trace_kernel train transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;

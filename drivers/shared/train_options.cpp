@@ -139,7 +139,7 @@ void TrainLine::add_descent(CommandLine& line) {
           "block: draw the blocks anew in each epoch, and compute the S of each");
   descent("sample", po::value(&options.sample)->value_name("N")->default_value(0, "chosen"),
           "parameters: random rows whose kernel gives the pairs, beta and lambda (all where rows x "
-          "outputs is at most 4096)");
+          "outputs is at most 4096; without S, for the rate alone, 2048)");
   descent("residual-refresh",
           po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
           "parameters, rows: evaluate the residual of all rows every E steps");

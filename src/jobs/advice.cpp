@@ -85,14 +85,14 @@ Matrix<double> residual(const net::Network& network, const std::vector<double>& 
   const auto& comm = X.comm();
   auto F = net::outputs(network, w, X);
   for (std::size_t i = 0; i < F.values().size(); ++i) F.values()[i] -= Y.values()[i];
-  const Index c = F.cols(), s = F.rows();
+  const Index s = F.rows();
   const dist::RowPartition part{N, comm.size()};
   const Index first = part.begin(comm.rank()), count = part.size(comm.rank());
   if (N == s) return dist::to_columns(F);
   const auto all = dist::all_rows(F);  // s c numbers
   Matrix<double> R(count, 1);
   std::copy_n(all.data() + first, count, R.data());
-  return c > 0 ? std::move(R) : Matrix<double>();
+  return R;
 }
 
 /// Assembles K_0 of the rows and decomposes it.

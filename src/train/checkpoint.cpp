@@ -151,13 +151,6 @@ void read_table(const Hdf5File& file, State<T>& state) {
   }
 }
 
-/// This rank's part of a vector that every rank holds.
-template <class T>
-MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
-  const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
-  return {values.data() + parts.begin(comm.rank()), 1, parts.size(comm.rank()), 1};
-}
-
 std::string residual_name(std::size_t set) {
   return fmt::format("/state/residual{}", set);
 }

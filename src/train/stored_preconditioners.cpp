@@ -67,13 +67,6 @@ std::string hash_of(const comm::Communicator& comm, const std::vector<RowSet<T>>
   return hash_text(hash.total(comm));
 }
 
-/// This rank's part of a vector that every rank holds.
-template <class T>
-MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
-  const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
-  return {values.data() + parts.begin(comm.rank()), 1, parts.size(comm.rank()), 1};
-}
-
 template <class T>
 void write_parameters(const comm::Communicator& comm, io::Hdf5File& file,
                       const ParameterPreconditioner<T>& P) {

@@ -7,6 +7,13 @@
 
 namespace mercer::train {
 
+/// This rank's part of a vector that every rank holds, as a dataset of rows is written. Local.
+template <class T>
+MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T>& values) {
+  const dist::RowPartition parts{static_cast<Index>(values.size()), comm.size()};
+  return {values.data() + parts.begin(comm.rank()), 1, parts.size(comm.rank()), 1};
+}
+
 /// Writes the S of the sets to PATH.S-<hash of their bits>, unless that file is there, and returns
 /// the hash as text; "" where every S is the identity and has no bound. Datasets: /setI/vectors
 /// (n x k, by rows; n x (c k) where S is of all outputs together) and /setI/coefficients (k); of S on the parameters /parameters/psi0, psi1, ...

@@ -30,6 +30,14 @@ DenseProblem linear_problem(net::Start start) {
   return test::dense_problem("dense(1)", 23, 12, 1, {}, 1, start);
 }
 
+/// The S of one output on residuals, of the same pairs.
+void take_for_residuals(const OwnPairs& pairs, DenseProblem& problem) {
+  problem.coefficients = pairs.coefficients;
+  problem.V = Matrix<double>(pairs.V.cols(), problem.n);
+  for (Index i = 0; i < pairs.V.cols(); ++i)
+    for (Index j = 0; j < problem.n; ++j) problem.V(i, j) = pairs.V(j, i);
+}
+
 double norm(std::span<const double> x) {
   double sum = 0;
   for (const double value : x) sum += value * value;
@@ -104,10 +112,7 @@ TEST_F(ParameterTest, OnAllRowsAStepIsThatOfSOnResiduals) {
   // One output: the same S on residuals.
   auto problem = test::dense_problem("dense(16) tanh dense(9) relu dense(1)", 23, 3, 1, {});
   const OwnPairs pairs(problem, 6);
-  problem.coefficients = pairs.coefficients;
-  problem.V = Matrix<double>(6, problem.n);
-  for (Index i = 0; i < 6; ++i)
-    for (Index j = 0; j < problem.n; ++j) problem.V(i, j) = pairs.V(j, i);
+  take_for_residuals(pairs, problem);
   Options options;
   options.steps = 1;
   options.rate = 0.02;
@@ -122,10 +127,7 @@ TEST_F(ParameterTest, OnALinearNetworkTwentyStepsAreThoseOfSOnResiduals) {
   for (const auto start : {net::Start::antisymmetric, net::Start::gaussian}) {
     auto problem = linear_problem(start);
     const OwnPairs pairs(problem, 5);
-    problem.coefficients = pairs.coefficients;
-    problem.V = Matrix<double>(5, problem.n);
-    for (Index i = 0; i < 5; ++i)
-      for (Index j = 0; j < problem.n; ++j) problem.V(i, j) = pairs.V(j, i);
+    take_for_residuals(pairs, problem);
     Options options;
     options.steps = 20;
     options.rate = 0.5 / (static_cast<double>(problem.n) * pairs.next);
@@ -285,10 +287,7 @@ TEST_F(ParameterTest, WeightDecayToTheStartEndsAtRidgeRegressionOnBatchesToo) {
   auto problem = linear_problem(net::Start::gaussian);
   const OwnPairs pairs(problem, 5);
   const double L = 3;
-  problem.coefficients = pairs.coefficients;
-  problem.V = Matrix<double>(5, problem.n);
-  for (Index i = 0; i < 5; ++i)
-    for (Index j = 0; j < problem.n; ++j) problem.V(i, j) = pairs.V(j, i);
+  take_for_residuals(pairs, problem);
   const auto with_S = ridge(problem, pairs.J, problem.S(), L);
   Options options;
   options.weight_decay = L;

@@ -26,7 +26,7 @@ void gemv(Trans trans, T alpha, MatrixView<const T> A, std::span<const T> x, T b
           std::span<T> y);
 
 /// A <- R with the upper triangular R of A = R^T R (?potrf); the lower triangle of A is not read
-/// and becomes zero. Returns false where A is not positive definite to rounding.
+/// and becomes zero. n^3/3 flops. Returns false where A is not positive definite to rounding.
 bool cholesky(MatrixView<double> A);
 /// X <- X R^-1 for an upper triangular R (?trsm). X.rows R.rows^2 flops.
 template <class T>

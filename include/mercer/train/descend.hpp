@@ -34,7 +34,7 @@ struct Options {
   Index steps = 1000;      ///< in all, those before a resumption included
   double rate = 0;         ///< eta; 0: automatic, safety/(lambda_max(J J^T S) + L), measured
   double safety = 1;       ///< of the automatic rate; below 2
-  bool safeguard = true;   ///< line search; only with the automatic rate and no momentum
+  bool safeguard = true;   ///< with the automatic rate and no momentum: see descend()
   double tolerance = 0;    ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
   double loss = 0;         ///< stop at mean r^2 <= loss; 0: never
   double max_seconds = 0;  ///< of this call, by the clock of rank 0; 0: no limit
@@ -180,13 +180,13 @@ struct Hooks {
 /// J^T S r times |B|/n on average, but single batches also move r along the top modes, which S
 /// damps, by a noise that lambda_max does not bound.
 ///
-/// Safeguard by epochs, where r of all rows is evaluated, at most once an epoch: with S on residuals an epoch that
-/// increased the objective is taken back, otherwise one that brought it above four times its least
-/// value; also one with |r| > 2 |r_0| (without weight decay), or |r| > 1000 |r_0| in between. w
-/// then returns to the best point, and eta is halved. A new least value lets eta grow by a tenth,
-/// up to the automatic rate; five epochs in turn above 1.5 times it halve it. (`block` needs none: its steps are
-/// contractions in w up to that rate.) With batches a run that would stop by its stale residual
-/// first evaluates that of all rows.
+/// Safeguard by epochs, where r of all rows is evaluated, at most once an epoch: with S on
+/// residuals an epoch that increased the objective is taken back, otherwise one that brought it
+/// above four times its least value; also one with |r| > 2 |r_0| (without weight decay), or |r| >
+/// 1000 |r_0| in between. w then returns to the best point, and eta is halved. A new least value
+/// lets eta grow by a tenth, up to the automatic rate; five epochs in turn above 1.5 times it halve
+/// it. (`block` needs none: its steps are contractions in w up to that rate.) With batches a run
+/// that would stop by its stale residual first evaluates that of all rows.
 ///
 /// Blocks that are drawn anew are taken from the second epoch on; r of all rows is evaluated with
 /// them, and the rate stays. In a resumed run the sets must hold the rows of epoch state.step/b.

@@ -69,7 +69,7 @@ class GradientSum {
   struct Options {
     Index bucket = 1 << 18;  ///< elements, up to 2^27: layers are joined or cut to this size
     bool overlap = true;     ///< false: nothing is started before finish() or reduce()
-    /// Where not null: reduce() and gather() in place of finish(). The network whose gradient it is.
+    /// Not null: reduce() and gather() in place of finish(). The network whose gradient it is.
     const net::Network* in_halves = nullptr;
   };
   /// For the gradient g (p entries, the same p on every rank), which must outlive this object. One

@@ -20,7 +20,7 @@ namespace mercer::train {
 ///
 /// because A_x A_x^T <= beta for every row x (for c outputs a c x c matrix, taken by its diagonal).
 /// So |e'| decreases on average at every rate below twice rate(B), fastest at rate(B): Ma and
-/// Belkin, "Kernel machines that adapt to GPUs for effective large batch training" (2019), sec. 3.
+/// Belkin, "Kernel machines that adapt to GPUs for effective large batch training" (2019).
 /// `beta` alone bounds single rows, `tail` the mean: with B = 1 the rate is 1/beta, and for large B
 /// it tends to that of a full batch, 1/(n tail). (beta is at least sum_(i<=k) g_i, the mean of
 /// v_ji^2 n g_i over j: at B = n the rate can be half of 1/(n tail).)
