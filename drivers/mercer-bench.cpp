@@ -248,44 +248,36 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
   return finish(session, bench::conjugate_gradients(on, options, kernel.kernel(), set));
 }
 
-template <class T>
-int train(const BenchLine& job, const std::vector<std::pair<std::string, Index>>& networks, Index d,
-          Index top, Session& session) {
-  auto rows = bench::Json::array();
-  for (const auto& [text, n] : networks) {
-    const net::Network network(arch::parse(text), d, net::Parametrization::ntk,
-                               net::Start::gaussian);
-    auto plan = session.plan();
-    plan.stage({.name = "train",
-                .method = "one step",
-                .bytes = bench::bytes<T>(job.on(session), network, n, top),
-                .flops = network.gradient_flops() * static_cast<double>(n)});
-    if (session.stop_at_plan(plan)) return 0;
-    rows.push_back(bench::training_step<T>(job.on(session), network, n, top));
-  }
-  return finish(session, std::move(rows));
-}
-
 int train(int argc, char** argv, const comm::Communicator& comm) {
-  Index n = 8192, d = 784, top = 200;
+  bench::TrainBench options;
   BenchLine job("train [options]", "A step of gradient descent, with S and without, beside sgemm.");
   job.line.add_kernel(kDepth, true);
-  job.add()("n", po::value(&n)->default_value(n), "rows")("d", po::value(&d)->default_value(d),
-                                                          "their dimension")(
-      "top", po::value(&top)->default_value(top), "modes of S");
+  job.add()("n", po::value(&options.n)->default_value(options.n), "rows")(
+      "d", po::value(&options.d)->default_value(options.d), "their dimension")(
+      "top", po::value(&options.top)->default_value(options.top), "modes of S on residuals")(
+      "batch", po::value(&options.batch)->default_value(options.batch),
+      "rows of a step with S on the parameters")(
+      "top-parameters", po::value(&options.top_parameters)->default_value(options.top_parameters),
+      "modes of that S");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
-  at_least("--n", n, 1), at_least("--d", d, 1), at_least("--top", top, 1);
+  at_least("--n", options.n, 1), at_least("--d", options.d, 1), at_least("--top", options.top, 1);
+  at_least("--batch", options.batch, 1), at_least("--top-parameters", options.top_parameters, 1);
   at_least("--repeat", job.repeat, 1);
-  if (!job.line.given("precision")) job.common.single_precision = true;
-  std::vector<std::pair<std::string, Index>> networks{
-      {"dense(1024) relu dense(1024) relu dense(10)", n},
-      {"dense(256) relu dense(256) relu dense(10)", job.line.given("n") ? n : 1024}};
-  if (job.line.given("arch")) networks = {{job.line.architecture().text(), n}};
+  options.single = job.common.single_precision || !job.line.given("precision");
+  job.common.single_precision = options.single;
+  if (job.line.given("arch")) options.networks = {job.line.architecture().text()};
+  if (job.line.given("n")) options.n_small = options.n;
   Session session(job.line, job.common, comm);
-  session.begin(networks.front().second, d, 0, "none", 0);
-  return job.common.single_precision ? train<float>(job, networks, d, top, session)
-                                     : train<double>(job, networks, d, top, session);
+  session.begin(options.n, options.d, 0, "none", 0);
+  const auto on = job.on(session);
+  auto plan = session.plan();
+  plan.stage({.name = "train",
+              .method = "one step",
+              .bytes = bench::bytes(on, options),
+              .flops = bench::flops(options)});
+  if (session.stop_at_plan(plan)) return 0;
+  return finish(session, bench::training(on, options));
 }
 
 /// The options of `mercer-bench plan`, as typed.

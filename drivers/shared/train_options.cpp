@@ -108,7 +108,7 @@ void TrainLine::add_descent(CommandLine& line) {
   descent(
       "lr", po::value(&rate_)->value_name("auto|X")->default_value("auto"),
       "eta; auto: 1/lambda_max(J J^T S), measured on the network by Lanczos' recursion, again with "
-      "each new S");
+      "each new S; with --batch (1 - M)/(beta + (B - 1) lambda), M of --momentum, as the log says");
   descent("safety", po::value(&o.safety)->value_name("F")->default_value(1.0, "1"),
           "multiplies --lr auto by F < 2");
   descent(

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,11 @@ double seconds(const comm::Communicator& comm, const std::function<void()>& body
 /// of stages are compared with. Collective.
 template <class T>
 double gemm_peak(const comm::Communicator& comm);
+
+/// Bytes a second that a rank reads of `values`, all ranks at once, the best of three passes: the
+/// upper bound for products with a matrix that fits no cache. Collective.
+template <class T>
+double read_rate(const comm::Communicator& comm, std::span<const T> values);
 
 /// Assembly of K for n points in d dimensions, beside p?syrk of an n x d matrix and dgemm.
 Json assembly(const Bench& bench, const kernel::Kernel& kernel, Index n, Index d);
@@ -94,12 +100,24 @@ double bytes(const Bench& bench, const CgBench& options, const kernel::Kernel& k
 Json conjugate_gradients(const Bench& bench, const CgBench& options, const kernel::Kernel& kernel,
                          const data::Dataset& set);
 
-/// A full-batch step of gradient descent on n random rows: plain, with an S of `top` modes, and
-/// without overlap of the gradient's sum, beside ?gemm's peak and the step's own GEMMs.
-template <class T>
-double bytes(const Bench& bench, const net::Network& network, Index n, Index top);
-template <class T>
-Json training_step(const Bench& bench, const net::Network& network, Index n, Index top);
+/// Steps of gradient descent on random rows.
+struct TrainBench {
+  std::vector<std::string> networks{"dense(1024) relu dense(1024) relu dense(10)",
+                                    "dense(256) relu dense(256) relu dense(10)"};
+  Index n = 8192, n_small = 1024;           ///< rows of the first network, and of others
+  Index d = 784, top = 200;                 ///< modes of S on residuals
+  Index batch = 1024, top_parameters = 50;  ///< a step with S on the parameters
+  bool single = true;
+};
+/// Bytes of the largest of the steps below; flops of a full-batch step of the first network.
+double bytes(const Bench& bench, const TrainBench& options);
+double flops(const TrainBench& options);
+/// A full-batch step of each network, gaussian start: plain, with an S of `top` modes on residuals,
+/// and without overlap of the gradient's sum, beside ?gemm's peak and the step's own GEMMs.
+/// Then a step of the first network on `batch` rows with S on the parameters, from both starts,
+/// beside the plain step and the time that Psi takes to be read twice, by read_rate() of Psi
+/// itself, measured in turn with the steps: a row of each.
+Json training(const Bench& bench, const TrainBench& options);
 
 /// Time and memory of every method for every n, as the plan forecasts them.
 struct ForecastBench {

@@ -3,9 +3,8 @@
 #include <cmath>
 
 #include "bench/bench.hpp"
-#include "mercer/base/random.hpp"
+#include "bench/training.hpp"
 #include "mercer/blas/blas.hpp"
-#include "mercer/train/descend.hpp"
 
 namespace mercer::bench {
 namespace {
@@ -13,24 +12,6 @@ namespace {
 /// The variants of a step, timed in turn; `blocking`: plain, with the sum after the backward pass.
 enum Way : std::size_t { plain, preconditioned, blocking };
 constexpr std::size_t kWays = 3;
-
-/// Steps of a run, 5 to 100: about 2e11 flops of a rank, so that small networks are timed well too.
-Index steps_of(double flops) {
-  return std::clamp<Index>(static_cast<Index>(2e11 / flops), 5, 100);
-}
-
-/// This rank's columns of a Gaussian matrix, the same for every number of ranks.
-template <class T>
-Matrix<T> gaussian(const dist::RowPartition& partition, int rank, Index height, Stream stream,
-                   double scale) {
-  Matrix<T> A(height, partition.size(rank));
-  const Random random(0, stream);
-  for (Index j = 0; j < A.cols(); ++j)
-    for (Index i = 0; i < height; ++i)
-      A(i, j) = static_cast<T>(scale * random.normal(static_cast<std::uint64_t>(
-                                           (partition.begin(rank) + j) * height + i)));
-  return A;
-}
 
 /// The GEMMs of a step on this rank's rows, in the order of a step, and nothing else, in batches of
 /// as many rows as an Evaluator takes at once: about the least time of a step (an Evaluator
@@ -101,12 +82,7 @@ template <class T>
 StepTimes measure(const Bench& bench, const net::Network& network, Index n, Index k) {
   const auto& comm = bench.comm();
   const dist::RowPartition partition{n, comm.size()};
-  const Index d = network.inputs(), c = network.outputs();
-  std::vector<train::RowSet<T>> rows(1);
-  rows[0].n = n;
-  rows[0].first = partition.begin(comm.rank());
-  rows[0].X = gaussian<T>(partition, comm.rank(), d, Stream::data_inputs, 1);
-  rows[0].Y = gaussian<T>(partition, comm.rank(), c, Stream::data_targets, 1);
+  auto rows = random_rows<T>(comm, network, n);
   const auto w_0 = network.initial<T>(bench.seed);
   const double flops = network.gradient_flops() * static_cast<double>(n) / comm.size();
   const Index steps = steps_of(flops);
@@ -124,10 +100,7 @@ StepTimes measure(const Bench& bench, const net::Network& network, Index n, Inde
                      std::vector<double>(static_cast<std::size_t>(k), -0.5)};
       train::State<T> state;
       state.w = w_0;
-      train::Options options;
-      options.steps = options.record_every = steps;
-      options.rate = 1e-12;
-      options.safeguard = false;
+      auto options = timed_steps(steps);
       options.overlap = way != blocking;
       last[way] = train::descend<T>(comm, network, rows, state, w_0, options, {}, {});
       times[way].push_back(comm.all_reduce(last[way].seconds_per_step, comm::Op::max));
@@ -144,7 +117,7 @@ StepTimes measure(const Bench& bench, const net::Network& network, Index n, Inde
 }  // namespace
 
 template <class T>
-double bytes(const Bench& bench, const net::Network& network, Index n, Index top) {
+double step_bytes(const Bench& bench, const net::Network& network, Index n, Index top) {
   const Index own = ceil_div(n, bench.comm().size());
   const double c = static_cast<double>(network.outputs());
   return sizeof(T) *
@@ -202,8 +175,8 @@ Json training_step(const Bench& bench, const net::Network& network, Index n, Ind
               {"bytes_per_step_with_S", last[preconditioned].bytes_per_step}};
 }
 
-template double bytes<double>(const Bench&, const net::Network&, Index, Index);
-template double bytes<float>(const Bench&, const net::Network&, Index, Index);
+template double step_bytes<double>(const Bench&, const net::Network&, Index, Index);
+template double step_bytes<float>(const Bench&, const net::Network&, Index, Index);
 template Json training_step<double>(const Bench&, const net::Network&, Index, Index);
 template Json training_step<float>(const Bench&, const net::Network&, Index, Index);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <optional>
 
@@ -12,7 +13,7 @@
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/dist/rows.hpp"
 #include "mercer/net/empirical.hpp"
-#include "mercer/plan/stage.hpp"
+#include "mercer/plan/forecast.hpp"
 #include "mercer/train/rate.hpp"
 #include "training_parts.hpp"
 
@@ -59,6 +60,33 @@ std::vector<Index> numbers_of_modes(Index most, Index asked) {
   return ks;
 }
 
+/// The rows of the linear model, and of its K_0.
+struct ModelSize {
+  Index s = 0, N = 0;
+  bool full = false;  ///< K_0 of rows and outputs, N = s c
+};
+
+ModelSize size_of_model(const TrainingOptions& options, Index n, Index c) {
+  const bool full = options.descent.batch > 0 && c > 1;
+  const Index most = ceil_div(kPairNumbers, full ? c : 1);
+  const Index s = std::min(n, options.sample > 0 ? options.sample : most);
+  return {s, full ? s * c : s, full};
+}
+
+/// The network's kernel at w_0 as the model takes it.
+template <class T>
+std::shared_ptr<const kernel::Kernel> kernel_of_model(const net::Network& network,
+                                                      std::span<const T> w_0, bool full) {
+  return net::empirical_kernel(network, {w_0.begin(), w_0.end()},
+                               full ? net::Outputs::full : net::Outputs::trace);
+}
+
+/// With S where only `top` or `g` ask for one: that of K_0.
+TrainingOptions with_S(TrainingOptions options) {
+  if (!options.preconditioned()) options.precondition = Precondition::empirical;
+  return options;
+}
+
 /// The linear model on s rows: K_0 of N entries, rows or rows and outputs, with all of its pairs.
 struct Model {
   const comm::Communicator& comm;
@@ -101,18 +129,14 @@ Model make_model(const TrainingOptions& options, const net::Network& network,
                  const data::Dataset& train, std::span<const T> w_0, std::uint64_t seed,
                  const dist::ProcessGrid& grid, Monitor& monitor) {
   const Index n = train.rows(), c = network.outputs();
-  const bool full = options.descent.batch > 0 && c > 1;
-  const Index most = ceil_div(kPairNumbers, full ? c : 1);
-  const Index s = std::min(n, options.sample > 0 ? options.sample : most);
+  const auto [s, N, full] = size_of_model(options, n, c);
   const auto wanted = train::sample_rows(n, s, seed).rows;
   Model model{.comm = grid.all(), .X = train::select_rows(train.inputs, wanted)};
   model.s = s;
-  model.N = full ? s * c : s;
+  model.N = N;
   model.outputs = full ? 1 : c;
   model.all = s == n;
-  const std::vector<double> w(w_0.begin(), w_0.end());
-  const auto kernel =
-      net::empirical_kernel(network, w, full ? net::Outputs::full : net::Outputs::trace);
+  const auto kernel = kernel_of_model(network, w_0, full);
   const auto seeded = full ? net::seeded_rows(model.X, c) : RowBlock<double>();
   const auto& rows = full ? seeded : model.X;
   const Index nb = spectral::recommended_block(model.N, grid.shape());
@@ -132,7 +156,8 @@ Model make_model(const TrainingOptions& options, const net::Network& network,
       for (Index i = 0; i < V.rows(); ++i) V(i, j) = pairs.vectors(j, i);
     return V;
   });
-  model.R = residual(network, w, model.X, train::select_rows(train.targets, wanted), model.N);
+  model.R = residual(network, {w_0.begin(), w_0.end()}, model.X,
+                     train::select_rows(train.targets, wanted), model.N);
   model.along = Matrix<double>(model.N, model.outputs, 0.0);
   if (model.R.rows() > 0)
     blas::gemm<double>(blas::Trans::no, blas::Trans::no, 1.0, model.V.view(), model.R.view(), 0.0,
@@ -338,12 +363,49 @@ std::vector<std::string> Advice::lines() const {
 }
 
 template <class T>
+plan::Plan advice_plan(const TrainingOptions& asked, const net::Network& network,
+                       const data::Split& sets, std::span<const T> w_0, const Resources& resources,
+                       double load_seconds) {
+  check(asked);
+  const auto options = with_S(asked);
+  check_fit(network, sets, w_0.size());
+  const Index c = network.outputs(), m = sets.test.has_value() ? sets.test->rows() : 0;
+  const auto [s, N, full] = size_of_model(options, sets.train.rows(), c);
+  const auto K_0 = kernel_of_model(network, w_0, full);
+  gram::Sizes sizes{.n = N,
+                    .d = network.inputs() + (full ? c : 0),
+                    .shape = resources.shape,
+                    .nb = spectral::recommended_block(N, resources.shape),
+                    .kernel = K_0};
+  const double ranks = sizes.ranks(), p = real(network.parameters());
+  const double data = 8 * real((sets.train.rows() + m) * (network.inputs() + c)) / ranks;
+  const double matrix = 8 * real(N) * real(N) / ranks;  // V, K_0
+  sizes.held = data + (2 * sizeof(T) + 2 * 8) * p;      // w_0 as it is, and in double
+  auto assembly = plan::assemble(resources.machine, sizes);
+  const auto method = spectral::choose(N, N, true, sizes.shape, false).method;
+  auto solve = plan::eigensolve(resources.machine, sizes, method, N);
+  auto model = plan::Stage{.name = "advise", .bytes = sizes.held + 2 * matrix};
+  if (options.precondition == Precondition::kernel) {  // the same of the kernel of S, beside K_0, V
+    for (auto* stage : {&assembly, &solve}) {
+      stage->bytes += 2 * matrix;
+      stage->flops *= 2;
+      stage->seconds *= 2;
+    }
+    model.bytes += 2 * matrix;
+  }
+  auto plan = resources.plan();
+  plan.suggest("more ranks or a smaller `sample`", "");
+  plan.stage({.name = "load", .bytes = 2 * data, .seconds = load_seconds});
+  for (const auto& stage : {assembly, solve, model}) plan.stage(stage);
+  return plan;
+}
+
+template <class T>
 Advice advise(const TrainingOptions& asked, const net::Network& network, const gram::Source& kernel,
               const data::Split& sets, std::span<const T> w_0, const Resources& resources,
               const dist::ProcessGrid& grid, Monitor& monitor) {
   check(asked);
-  auto options = asked;
-  if (!options.preconditioned()) options.precondition = Precondition::empirical;
+  auto options = with_S(asked);
   options.descent.seed = resources.seed;
   check_fit(network, sets, w_0.size());
   const Index n = sets.train.rows();
@@ -374,9 +436,12 @@ Advice advise(const TrainingOptions& asked, const net::Network& network, const g
   return advice;
 }
 
-#define MERCER_INSTANTIATE(T)                                                                 \
-  template Advice advise<T>(const TrainingOptions&, const net::Network&, const gram::Source&, \
-                            const data::Split&, std::span<const T>, const Resources&,         \
+#define MERCER_INSTANTIATE(T)                                                                  \
+  template plan::Plan advice_plan<T>(const TrainingOptions&, const net::Network&,              \
+                                     const data::Split&, std::span<const T>, const Resources&, \
+                                     double);                                                  \
+  template Advice advise<T>(const TrainingOptions&, const net::Network&, const gram::Source&,  \
+                            const data::Split&, std::span<const T>, const Resources&,          \
                             const dist::ProcessGrid&, Monitor&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)

@@ -10,6 +10,22 @@ namespace mercer::jobs {
 /// Local.
 void check_fit(const net::Network& network, const data::Split& sets, std::size_t parameters);
 
+/// The sets of rows with an S each: all rows, or the blocks.
+struct RowSets {
+  Index count = 1, rows = 0;  ///< their number, and the rows of the largest
+  Index top = 0, k = 0;       ///< modes of each S; pairs for it and the directions
+  Index outputs = 0;          ///< where the rows are those of rows and outputs: c
+};
+/// Of n rows and c outputs. Local.
+RowSets row_sets(const TrainingPlan& plan, Index n, Index c);
+
+/// Decides how the pairs are computed, and adds the stages of the plan. `given`: pairs in
+/// options.spectrum. Local.
+template <class T>
+void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                 std::span<const T> w_0, Index given, const Resources& resources,
+                 double load_seconds);
+
 /// Bytes for activations of the test rows, which are evaluated in batches.
 inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
 

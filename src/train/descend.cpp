@@ -65,10 +65,11 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
   });
 }
 
-/// The network, where its gradient is summed in halves because an S on the parameters is applied.
+/// Whether an S on the parameters is applied, now or (one that is the identity at w_0) when it is
+/// computed again.
 template <class T>
-const net::Network* halves_of(const std::vector<RowSet<T>>& sets, const net::Network& network) {
-  return sets[0].P.identity() ? nullptr : &network;
+bool on_parameters(const RowSet<T>& set, const Options& options) {
+  return !set.P.identity() || (options.refresh > 0 && set.P.bound().known());
 }
 
 template <class T>
@@ -124,7 +125,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
     : comm_(comm),
       w_0_(w_0),
       directions_(directions),
-      in_halves_(!sets[0].P.identity()),
+      in_halves_(on_parameters(sets[0], options)),
       evaluator_(network, most_rows(sets), memory),
       run_{comm, network, evaluator_, memory, sets, state, options, hooks},
       sets_(sets),
@@ -132,7 +133,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
       options_(options),
       hooks_(hooks),
       g_(state.w.size()),
-      sum_(comm, g_, {.overlap = options.overlap, .in_halves = halves_of(sets, network)}),
+      sum_(comm, g_, {.overlap = options.overlap, .in_halves = in_halves_ ? &network : nullptr}),
       batches_(make_batches(run_)),
       earlier_seconds_(state.seconds) {
   const bool safe = options.safeguard && options.rate == 0 && options.momentum == 0;

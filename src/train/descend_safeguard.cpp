@@ -47,6 +47,14 @@ typename Descent<T>::Limit Descent<T>::limit_of_rate() const {
 }
 
 template <class T>
+double Descent<T>::automatic_rate() const {
+  if (const auto* bound = batch_bound())
+    return options_.safety * (1 - options_.momentum) /
+           (1 / bound->rate(batch_rows()) + decay_of_step());
+  return options_.safety / (state_.lambda_max + options_.weight_decay);
+}
+
+template <class T>
 void Descent<T>::set_rate() {
   if (options_.rate > 0) {
     state_.rate = options_.rate;
@@ -54,10 +62,9 @@ void Descent<T>::set_rate() {
     return;
   }
   if (const auto* bound = batch_bound()) {
-    state_.bound = options_.safety / (1 / bound->rate(batch_rows()) + decay_of_step());
+    state_.rate = state_.bound = automatic_rate();
     if (!(state_.bound > 0))
       throw RunError("no rate can be measured: beta = {} (BatchBound)", bound->beta);
-    state_.rate = state_.bound;
     return;
   }
   state_.lambda_max = measure_lambda_max(kProductsOfABound);
@@ -65,8 +72,7 @@ void Descent<T>::set_rate() {
     throw RunError(
         "no rate can be measured: J J^T S is zero, the outputs on the training rows do not depend "
         "on the parameters to first order; give `rate`, or start from other parameters");
-  state_.bound = options_.safety / (state_.lambda_max + options_.weight_decay);
-  state_.rate = state_.bound;
+  state_.rate = state_.bound = automatic_rate();
 }
 
 template <class T>
@@ -81,8 +87,7 @@ void Descent<T>::warn_of_rate() {
     say(fmt::format(
         "`rate` {:.3g} is beyond {:.3g} = {} at the start: expect it to diverge; `rate` auto takes "
         "{:.3g}",
-        state_.rate, limit.rate, limit.text,
-        options_.safety * limit.rate / (2 * (1 + options_.momentum))));
+        state_.rate, limit.rate, limit.text, automatic_rate()));
 }
 
 /// The objective that steps decrease: Phi + L |w - w_0|^2, twice the loss.

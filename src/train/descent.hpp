@@ -35,6 +35,7 @@ class Descent {
 
   // descend_safeguard.cpp: the rate
   void set_rate();
+  double automatic_rate() const;  // by the batch bound or lambda_max, which was measured
   double measure_lambda_max(int most);
   void warn_of_rate();
   /// The rate beyond which the linear model diverges, and what it is made of; 0: not known.

@@ -29,6 +29,13 @@ void each_piece(Index size, F&& f) {
   for (Index first = 0; first < size; first += kSumRows) f(first, std::min(kSumRows, size - first));
 }
 
+/// The same pieces from the last one to the first: what was read last may still be in a cache.
+template <class F>
+void each_piece_back(Index size, F&& f) {
+  for (Index i = ceil_div(size, kSumRows) - 1; i >= 0; --i)
+    f(i * kSumRows, std::min(kSumRows, size - i * kSumRows));
+}
+
 }  // namespace
 
 template <class T>
@@ -103,7 +110,7 @@ void ParameterPreconditioner<T>::apply(const comm::Communicator& comm, std::span
   comm.all_reduce(std::span<double>(products_), comm::Op::sum);
   for (std::size_t i = 0; i < products_.size(); ++i)
     small[i] = static_cast<T>(c_[i] * products_[i]);
-  each_piece(Psi_.rows(), [&](Index first, Index count) {
+  each_piece_back(Psi_.rows(), [&](Index first, Index count) {
     blas::gemv<T>(Trans::no, T{1}, Psi_.view().block(first, 0, count, k()), small, T{0},
                   x.subspan(at(first), at(count)));
   });

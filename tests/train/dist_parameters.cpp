@@ -219,6 +219,11 @@ TEST_F(ParameterTest, TheAutomaticRateIsThatOfTheBoundAndAFewTimesItDiverges) {
     EXPECT_NEAR(well.state.bound * (pairs.beta(problem) + (B - 1) * pairs.next), 1, 1e-9);
     EXPECT_EQ(well.state.rejected, 0);
     EXPECT_LT(well.state.history.back().residual, 0.01) << batch;
+    options.momentum = 0.9;  // a tenth of the rate, for as much noise
+    const auto heavy = train(world, problem, k, options);
+    EXPECT_NEAR(heavy.state.bound, 0.1 * well.state.bound, 1e-12 * well.state.bound);
+    EXPECT_LT(heavy.state.history.back().residual, 0.05) << batch;
+    options.momentum = 0;
     options.rate = 8 * well.state.bound;
     EXPECT_THROW(
         {
@@ -228,6 +233,41 @@ TEST_F(ParameterTest, TheAutomaticRateIsThatOfTheBoundAndAFewTimesItDiverges) {
         RunError)
         << batch;
   }
+}
+
+TEST_F(ParameterTest, AnSThatIsTheIdentityAtFirstIsAppliedOnceItIsComputedAgain) {
+  const auto problem = circle_problem(32);
+  const Index k = 12, pieces = 4;
+  Options options;
+  options.batch = problem.n / pieces;
+  options.steps = 2 * pieces;
+  const auto P = [&] { return std::move(test::parameter_sets(world, problem, k)[0].P); };
+  const BatchBound bound = P().bound();
+  options.rate = 0.01 * bound.rate(options.batch);  // with S = I too
+  const auto run = [&](bool with_S, Index refresh, Index steps, test::Trained trained) {
+    auto sets = test::parameter_sets(world, problem, k);
+    if (!with_S) sets[0].P = ParameterPreconditioner<double>(bound);
+    options.refresh = refresh;
+    options.steps = steps;
+    Hooks<double> hooks;
+    hooks.preconditioner = [&](RowSet<double>& set, std::size_t, std::span<const double>) {
+      set.P = P();
+    };
+    trained.outcome =
+        descend<double>(world, problem.network, sets, trained.state, problem.w, options, {}, hooks);
+    return trained;
+  };
+  const auto start = [&] { return test::Trained{test::start<double>(problem), {}}; };
+  const auto refreshed = run(false, pieces, 2 * pieces, start());
+  const auto both = run(true, 0, 2 * pieces, run(false, 0, pieces, start()));
+  const auto plain = run(false, 0, 2 * pieces, start());
+  double largest = 0, change = 0;
+  for (std::size_t i = 0; i < problem.w.size(); ++i) {
+    largest = std::max(largest, std::abs(refreshed.state.w[i] - both.state.w[i]));
+    change = std::max(change, std::abs(both.state.w[i] - plain.state.w[i]));
+  }
+  EXPECT_GT(change, 1e-6);
+  EXPECT_LE(largest, 1e-12 * change);
 }
 
 TEST_F(ParameterTest, TheSafeguardTakesBackEpochsThatTheRateSpoils) {

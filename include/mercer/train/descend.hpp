@@ -31,8 +31,10 @@ enum class DecayTo { start, zero };
 std::string name(DecayTo decay_to);
 
 struct Options {
-  Index steps = 1000;      ///< in all, those before a resumption included
-  double rate = 0;         ///< eta; 0: automatic, safety/(lambda_max(J J^T S) + L), measured
+  Index steps = 1000;  ///< in all, those before a resumption included
+  /// eta; 0: automatic, safety/(lambda_max(J J^T S) + L), measured; on batches with a BatchBound
+  /// safety (1 - momentum)/(1/rate(B) + L/b).
+  double rate = 0;
   double safety = 1;       ///< of the automatic rate; below 2
   bool safeguard = true;   ///< with the automatic rate and no momentum: see descend()
   double tolerance = 0;    ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never

@@ -22,7 +22,8 @@ namespace mercer::train {
 /// So |e'| decreases on average at every rate below twice rate(B), fastest at rate(B): Ma and
 /// Belkin, "Kernel machines that adapt to GPUs for effective large batch training" (2019).
 /// `beta` alone bounds single rows, `tail` the mean: with B = 1 the rate is 1/beta, and for large B
-/// it tends to that of a full batch, 1/(n tail). (beta is at least sum_(i<=k) g_i, the mean of
+/// it tends to that of a full batch, 1/(n tail). Momentum M makes the noise that of the rate
+/// eta/(1 - M): with it the automatic rate is (1 - M) rate(B). (beta is at least sum_(i<=k) g_i, the mean of
 /// v_ji^2 n g_i over j: at B = n the rate can be half of 1/(n tail).)
 struct BatchBound {
   double beta = 0;  ///< max over rows and outputs of j.(P j), j their row of J
