@@ -1,6 +1,7 @@
 #include "mercer/base/memory.hpp"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -111,6 +112,12 @@ std::int64_t peak_memory_bytes() {
 }
 std::int64_t resident_memory_bytes() {
   return status_field("VmRSS:");
+}
+
+void release_freed_memory() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
 }
 
 std::int64_t parse_bytes(std::string_view text) {

@@ -50,7 +50,9 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
   const bool on_parameters = plan.options.on_parameters(), joint = plan.options.joint_outputs;
   const double sampled = 2 * 8 * real(plan.sample) * width / ranks;
-  held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel + sampled;  // w and w_0
+  // w, w_0, and the rows of the steps, made before the pairs.
+  held.always = held.data + copies + 2 * sizeof(T) * p + of_kernel + sampled +
+                train::row_set_bytes<T>(network, ceil_div(n, ranks), 0);
   // Modes of S on residuals, for each row.
   const Index modes = on_parameters ? 0 : joint ? of_S.k * network.outputs() : of_S.k;
   const double seeded = joint ? 8 * real(of_S.rows) * width / ranks : 0;
@@ -92,7 +94,7 @@ SpectrumStrategy pair_strategy(const TrainingPlan& plan, gram::Sizes sizes, Inde
   const SpectrumOptions asked{.top = k, .method = options.method, .storage = options.storage};
   asked.validate();
   asked.validate(plan.kernel);
-  if (options.descent.refresh > 0 || options.new_blocks) sizes.held += held.descent - held.data;
+  if (options.descent.refresh > 0 || options.new_blocks) sizes.held += held.descent - held.always;
   return choose(asked, plan.kernel, sizes, k, resources);
 }
 

@@ -3,6 +3,18 @@
 #include <type_traits>
 
 namespace mercer::net {
+namespace {
+
+/// Biases, activations and their derivatives, at the rate of copies.
+template <class T>
+Cost unit_cost(const Network& network, Index rows, double ranks) {
+  Index units = 0;
+  for (const auto& layer : network.layers()) units += layer.fan_out;
+  return {.copied = sizeof(T) * kPassesOverUnits *
+                    static_cast<double>(network.copies() * units * rows) / ranks};
+}
+
+}  // namespace
 
 template <class T>
 Cost gemm_cost(double flops, double ranks) {
@@ -14,12 +26,14 @@ Cost gemm_cost(double flops, double ranks) {
 
 template <class T>
 Cost gradient_cost(const Network& network, Index rows, double ranks) {
-  return gemm_cost<T>(network.gradient_flops() * static_cast<double>(rows), ranks);
+  return gemm_cost<T>(network.gradient_flops() * static_cast<double>(rows), ranks) +
+         unit_cost<T>(network, rows, ranks);
 }
 
 template <class T>
 Cost derivatives_cost(const Network& network, Index rows, double ranks) {
-  return gemm_cost<T>(4 * network.forward_flops() * static_cast<double>(rows), ranks);
+  return gemm_cost<T>(4 * network.forward_flops() * static_cast<double>(rows), ranks) +
+         unit_cost<T>(network, rows, ranks);
 }
 
 #define MERCER_INSTANTIATE(T)                                    \

@@ -21,7 +21,9 @@ Cost gradient_sum_cost(const net::Network& network, double ranks) {
 
 template <class T>
 Cost step_cost(const net::Network& network, Index rows, Index k, double ranks) {
+  constexpr double kPasses = 4;  // the gradient is written and read, w read and written
   return net::gradient_cost<T>(network, rows, ranks) +
+         Cost{.copied = kPasses * sizeof(T) * real(network.parameters())} +
          net::gemm_cost<T>(4 * real(k * network.outputs()) * real(rows), ranks) +
          gradient_sum_cost<T>(network, ranks);
 }

@@ -314,7 +314,9 @@ TEST(Iterations, OfDescentAreStepsProductsAndSums) {
   expect_close(stage.flops, 100 * step + 15 * product);
   const double work = (100 * step + 15 * product) / (0.85 * P * m.gemm_single);
   const double sum = 2 * 0.75 * 4 * p;  // bytes that a rank sends in an all-reduce
-  expect_close(stage.seconds, work + 115 * (sum / m.bandwidth + 4 * m.latency));
+  // Each unit of each row 8 times, the gradient and w twice each in a step.
+  const double copied = 115 * 8 * 4 * 2 * 510 * n / P + 100 * 4 * 4 * p;
+  expect_close(stage.seconds, work + 115 * (sum / m.bandwidth + 4 * m.latency) + copied / m.memory);
   expect_close(stage.sent, 100 * sum);
 }
 

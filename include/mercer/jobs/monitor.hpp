@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "mercer/base/memory.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 
 namespace mercer::jobs {
@@ -44,10 +45,13 @@ class Monitor {
     return std::forward<Body>(body)();
   }
 
-  /// A phase that ends with the scope.
+  /// A phase that ends with the scope. What the phases before it freed is given back.
   class Phase {
    public:
-    Phase(Monitor& monitor, const std::string& name) : monitor_(monitor) { monitor_.begin(name); }
+    Phase(Monitor& monitor, const std::string& name) : monitor_(monitor) {
+      release_freed_memory();
+      monitor_.begin(name);
+    }
     ~Phase() { monitor_.end(); }
     Phase(const Phase&) = delete;
     Phase& operator=(const Phase&) = delete;

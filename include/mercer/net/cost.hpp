@@ -10,6 +10,9 @@ namespace mercer::net {
 /// `flops` of the GEMMs of a pass over all ranks, which reach 0.85 of gemm's rate.
 template <class T>
 Cost gemm_cost(double flops, double ranks);
+/// How often a step reads or writes the value of each unit in a row beside its GEMMs: forward bias
+/// and activation, backward the derivative. In networks of few inputs this is most of the time.
+inline constexpr double kPassesOverUnits = 8;
 /// Evaluator::outputs() and gradient() with kept activations: Network::gradient_flops() a row.
 template <class T>
 Cost gradient_cost(const Network& network, Index rows, double ranks);
