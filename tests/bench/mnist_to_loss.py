@@ -6,7 +6,8 @@ python3 tests/bench/mnist_to_loss.py FOLDER-OF-THE-PROGRAMS [WHAT...] --data FOL
 WHAT: S, S-momentum, plain, plain-momentum, torch (Debian's python3-torch, as many processes, gloo); all by default.
 784-1024-1024-10 in float32, batches of 1024 rows over all ranks, mean squared error of one-hot targets, rows of unit norm, one
 thread a rank. k is that of --advise. Each with five constant rates, up to the loss or twice the time of its best rate so far;
-the best one once more, up to --then. All rows are evaluated after an epoch, and where the last losses of all batches promise it; the time is that of the whole command.
+the best one once more, up to --then. All rows are evaluated after each epoch, and once the losses of the last epoch's batches
+are below the target on average. The time is that of the whole command.
 About 30 minutes on 2 cores."""
 
 import argparse
@@ -35,7 +36,8 @@ def mercer(*options, loss):
                                      for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")) for part in ("train", "t10k")}
     command = ["mpirun", "-n", str(ARGUMENTS.n), os.path.join(ARGUMENTS.folder, "mercer-train"), "--train", files["train"],
                "--test", files["t10k"], "--one-hot", "--unit-norm", "--precision", "single", "--arch", ARCH, "--batch", "1024",
-               "--weight-std", str(ARGUMENTS.weight_std), "--loss", str(loss), "--steps", str(200 * EPOCH), "--record-every", str(EPOCH), *map(str, options), "--json", "-"]
+               "--weight-std", str(ARGUMENTS.weight_std), "--loss", str(loss), "--steps", str(200 * EPOCH), "--record-every", str(EPOCH),
+               *map(str, options), "--json", "-"]
     start = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True)
     seconds = time.monotonic() - start

@@ -9,7 +9,7 @@ amplitude:   at amplitude 1, widths 1024 ... 65 536, without and with a fresh S 
 decay:       weight decay: distance to ridge regression over the width
 steps:       S on the parameters and on residuals after 20 full-batch steps: their distance over the width
 advise:      steps predicted by --advise beside those taken, and times, on circle, sphere and MNIST with 2000 rows;
-             large --weight-std make their training linear (--data: folder with mnist/)"""
+             a large --weight-std makes the last two nearly linear (--data: folder with mnist/)"""
 
 import argparse
 import json

@@ -42,18 +42,21 @@ struct Advice {
 /// have, where the rows are all; else their mean, 1 - eta B g_i for each mode. With an S of another
 /// kernel the steps are taken one by one with K_0.
 ///
-/// Phases: assemble, eigensolve, advise. Memory, by advice_plan(): K_0 and its eigenvectors. Cost: the
-/// eigendecomposition, and for each k at most options.descent.steps products with n^2 numbers.
+/// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition, and for each k at most options.descent.steps products with n^2 numbers.
 /// Throws InputError where neither a tolerance nor a loss says what is to be reached, and for
 /// momentum, weight decay, blocks, batches with an S on residuals, and given pairs, which the model
 /// does not know; otherwise as plan(). Collective.
 template <class T>
-plan::Plan advice_plan(const TrainingOptions& options, const net::Network& network,
-                       const data::Split& sets, std::span<const T> w_0, const Resources& resources,
-                       double load_seconds = 0);
-template <class T>
 Advice advise(const TrainingOptions& options, const net::Network& network,
               const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
               const Resources& resources, const dist::ProcessGrid& grid, Monitor& monitor);
+
+/// Memory and time of advise(), before it allocates anything: N x N matrices K_0 and V, N <=
+/// kPairNumbers where options.sample does not say otherwise, and with an S of another kernel as
+/// many for that one. `load_seconds`: what the data took. Throws InputError as advise(). Local.
+template <class T>
+plan::Plan advice_plan(const TrainingOptions& options, const net::Network& network,
+                       const data::Split& sets, std::span<const T> w_0, const Resources& resources,
+                       double load_seconds = 0);
 
 }  // namespace mercer::jobs
