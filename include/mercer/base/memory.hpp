@@ -10,8 +10,8 @@ namespace mercer {
 std::int64_t peak_memory_bytes();
 /// Resident memory of this process now, in bytes (VmRSS); 0 where unknown.
 std::int64_t resident_memory_bytes();
-/// Gives freed memory back to the machine. Otherwise glibc keeps freed blocks of up to 32 MiB, which
-/// count in the peak of later stages. Cost: a walk over the free blocks. Local.
+/// Gives freed memory back to the machine. Otherwise glibc keeps freed blocks of up to 32 MiB,
+/// which count in the peak of later stages. Cost: a walk over the free blocks. Local.
 void release_freed_memory();
 
 /// An amount of memory, and what limits it: "this machine", "the control group /job_7",

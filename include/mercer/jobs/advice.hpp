@@ -42,7 +42,8 @@ struct Advice {
 /// have, where the rows are all; else their mean, 1 - eta B g_i for each mode. With an S of another
 /// kernel the steps are taken one by one with K_0.
 ///
-/// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition, and for each k at most options.descent.steps products with n^2 numbers.
+/// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition, and
+/// for each k at most options.descent.steps products with n^2 numbers.
 /// Throws InputError where neither a tolerance nor a loss says what is to be reached, and for
 /// momentum, weight decay, blocks, batches with an S on residuals, and given pairs, which the model
 /// does not know; otherwise as plan(). Collective.
