@@ -126,6 +126,8 @@ class Parameters(PipeTest):
         refuse(["--weight-decay"], "--weight-decay", "0.5")
         refuse(["block"], "--batch", "32", "--stochastic", "block")
         refuse(["--out"], "--out", self.path("r.h5"))
+        self.refuse(["'eigensolve'", "--memory-limit", "--sample"], "mercer-train", "--train", "gaussian:n=4000,d=16", *WIDE, "--tol",
+                    "0.5", "--advise", "--memory-limit", "200M", ranks=0, code=3)
         self.refuse(["--tol", "--loss"], "mercer-train", "--train", CIRCLE, *WIDE, "--advise", ranks=0)
 
     def test_plans_of_several_outputs_measure_their_own_kernel(self):
