@@ -120,6 +120,7 @@ class CommandLine {
   void check_kernel() const;
   struct KernelOptions {
     std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image;
+    std::string train_layers = "all";
     Index depth = 1;
     double bias_std = 0, bandwidth = 1;
   };

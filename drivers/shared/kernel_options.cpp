@@ -26,7 +26,8 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "elsewhere");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
       "layers, e.g. \"dense res(relu dense) relu dense\"; an analytic kernel needs no "
-      "widths. Tokens: dense(w) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh "
+      "widths. Tokens: dense(w) dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu "
+      "sin(a,b,c) tanh "
       "softplus sigmoid res( )");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
@@ -36,6 +37,9 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "standard deviation of the weights, in every layer; auto: sqrt(1/E[rho(z)^2])");
   add("bias-std", po::value(&k.bias_std)->value_name("X")->default_value(0.0, "0"),
       "standard deviation of the biases, in every layer");
+  if (network)
+    add("train-layers", po::value(&k.train_layers)->value_name("first|all")->default_value("all"),
+        "first: every dense layer but the first is fixed, as dense(w,fixed) says of one");
   add("bandwidth", po::value(&k.bandwidth)->value_name("H")->default_value(1.0, "1"),
       "gaussian exp(-|x-z|^2/(2 H^2)), laplace exp(-|x-z|/H)");
 }
@@ -79,7 +83,11 @@ arch::Architecture CommandLine::architecture() const {
   const arch::Options a = scales();
   if (!k.arch.empty() && given("depth"))
     throw InputError("--arch and --depth both describe the network: give one of them");
-  return k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
+  if (k.train_layers != "first" && k.train_layers != "all")
+    throw InputError("--train-layers {}: give first or all", k.train_layers);
+  const auto all =
+      k.arch.empty() ? arch::fully_connected(k.depth, k.activation, a) : arch::parse(k.arch, a);
+  return k.train_layers == "first" ? all.first_trained() : all;
 }
 
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {

@@ -147,7 +147,9 @@ void TrainLine::add_descent(CommandLine& line) {
           "w <- w - eta (J^T S r + L (w - w_0)): training ends at kernel ridge regression with "
           "--ridge L/n");
   descent("decay-to", po::value(&decay_to_)->value_name("start|zero")->default_value("start"),
-          "zero: L w in place of L (w - w_0)");
+          "zero: L w in place of L (w - w_0); ridge regression too for the first layer of a ReLU "
+          "network "
+          "without biases (--train-layers first), until nothing is left of w_0");
   descent("momentum", po::value(&o.momentum)->value_name("M")->default_value(0.0, "0"),
           "of the heavy ball: v <- M v - eta J^T S r, w <- w + v");
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <span>
+
 namespace mercer::arch {
 
 namespace {
@@ -11,7 +13,9 @@ void print(const std::vector<Layer>& layers, std::string& text) {
     if (i > 0) text += ' ';
     const auto& what = layers[i].what;
     if (const auto* dense = std::get_if<Dense>(&what)) {
-      text += dense->width > 0 ? fmt::format("dense({})", dense->width) : "dense";
+      std::string list = dense->width > 0 ? std::to_string(dense->width) : "";
+      if (!dense->trained) list += list.empty() ? "fixed" : ",fixed";
+      text += list.empty() ? "dense" : "dense(" + list + ')';
     } else if (const auto* rho = std::get_if<Activation>(&what)) {
       text += rho->name;
     } else {
@@ -32,10 +36,12 @@ bool all_widths(const std::vector<Layer>& layers) {
   return true;
 }
 
-void drop_widths(std::vector<Layer>& layers) {
+/// Calls change(dense) for every dense layer, those of branches too.
+template <class Change>
+void each_dense(std::span<Layer> layers, const Change& change) {
   for (Layer& layer : layers) {
-    if (auto* dense = std::get_if<Dense>(&layer.what)) dense->width = 0;
-    if (auto* res = std::get_if<Residual>(&layer.what)) drop_widths(res->branch);
+    if (auto* dense = std::get_if<Dense>(&layer.what)) change(*dense);
+    if (auto* res = std::get_if<Residual>(&layer.what)) each_dense(res->branch, change);
   }
 }
 
@@ -53,7 +59,20 @@ bool Architecture::has_widths() const {
 
 Architecture Architecture::without_widths() const {
   Architecture result = *this;
-  drop_widths(result.layers);
+  each_dense(result.layers, [](Dense& dense) { dense.width = 0; });
+  return result;
+}
+
+Architecture Architecture::first_trained() const {
+  Architecture result = *this;
+  const auto later = std::span(result.layers).subspan(1);  // the first layer is dense
+  each_dense(later, [](Dense& dense) { dense.trained = false; });
+  return result;
+}
+
+Architecture Architecture::all_trained() const {
+  Architecture result = *this;
+  each_dense(result.layers, [](Dense& dense) { dense.trained = true; });
   return result;
 }
 

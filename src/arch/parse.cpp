@@ -46,6 +46,7 @@ class Parser {
       throw InputError("architecture \"{}\": no layers; e.g. dense relu dense", quoted_);
     if (!std::holds_alternative<Dense>(layers.back().what))
       fail(layers.back(), "an architecture ends in dense, its readout");
+    if (!trained_) fail(layers.back(), "every dense layer is fixed: at least one must be trained");
     return layers;
   }
 
@@ -90,14 +91,19 @@ class Parser {
 
   Dense dense(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
     Dense dense;
-    if (has_list_) {
-      if (parameters.size() != 1)
-        fail(layer, "dense takes one parameter, its width: dense(1024) or dense");
+    dense.trained = parameters.empty() || parameters.back() != "fixed";
+    const std::size_t widths = parameters.size() - (dense.trained ? 0 : 1);
+    if (widths > 1 || (has_list_ && parameters.empty()))
+      fail(layer,
+           "dense takes its width, and \"fixed\" where it is not trained: dense, dense(1024), "
+           "dense(fixed) or dense(1,fixed)");
+    if (widths == 1) {
       const std::string& p = parameters[0];
       const auto [end, error] = std::from_chars(p.data(), p.data() + p.size(), dense.width);
       if (error != std::errc() || end != p.data() + p.size() || dense.width < 1)
         fail(layer, "the width of dense must be a whole number of at least 1");
     }
+    trained_ = trained_ || dense.trained;
     state = {false, true, dense.width};
     return dense;
   }
@@ -249,6 +255,7 @@ class Parser {
   std::size_t next_ = 0;
   bool has_list_ = false;  ///< whether the last list() had parentheses
   Index nested_ = 0;       ///< res( ) that are open
+  bool trained_ = false;   ///< whether a dense layer is trained
 };
 
 /// Sets `weight_variance` to sigma_w^2 of weight_std_auto, on which all activations must agree.

@@ -163,8 +163,8 @@ class Recursion {
 
   void advance(const std::vector<arch::Layer>& layers, State& s) {
     for (const arch::Layer& layer : layers) {
-      if (std::holds_alternative<arch::Dense>(layer.what)) {
-        dense(s);
+      if (const auto* layer_of_units = std::get_if<arch::Dense>(&layer.what)) {
+        dense(layer_of_units->trained, s);
       } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
         const Dual x = dual_of(*rho, s.qx, s.qx, s.qx), z = dual_of(*rho, s.qz, s.qz, s.qz);
         const Dual both = dual_of(*rho, s.qx, s.K, s.qz);
@@ -184,14 +184,14 @@ class Recursion {
   }
 
  private:
-  void dense(State& s) {
+  void dense(bool trained, State& s) {
     const State before = s;
     s = {W2_ * s.qx + b2_, W2_ * s.K + b2_, W2_ * s.qz + b2_, 0, 0, 0};
     if (standard_) {
-      s.T = W2_ * (terms_.front() * before.K + before.T);
+      s.T = W2_ * ((trained ? terms_.front() : 0) * before.K + before.T);
       terms_ = terms_.subspan(1);
     } else {
-      s.T = s.K + W2_ * before.T;
+      s.T = (trained ? s.K : 0) + W2_ * before.T;
     }
   }
   Real W2_, b2_;

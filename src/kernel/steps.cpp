@@ -10,7 +10,7 @@ namespace mercer::kernel {
 namespace {
 
 /// K <- sigma_w^2 K + sigma_b^2; T <- K_new + sigma_w^2 T, or, in the standard parametrisation,
-/// T <- sigma_w^2 (term K_old + T).
+/// T <- sigma_w^2 (term K_old + T); of a fixed layer in both T <- sigma_w^2 T.
 class DenseStep : public Step {
  public:
   DenseStep(double weight_std, double bias_std, std::optional<double> weight_term)
@@ -48,10 +48,10 @@ class DenseStep : public Step {
  private:
   void apply_standard(const Segment& s, const RowView& rows, const RowView& row_j) const {
     const double term = *term_;
-    for (Index i = 0; i < s.n; ++i) s.tau[i] += term * s.c[i];
+    for (Index i = 0; s.tau && i < s.n; ++i) s.tau[i] += term * s.c[i];
     if (!(b_ > 0)) return;
     const Factor alpha = factor(rows, row_j, 0);
-    for (Index i = 0; i < s.n; ++i) s.tau[i] *= alpha.i[i] * alpha.j;
+    for (Index i = 0; s.tau && i < s.n; ++i) s.tau[i] *= alpha.i[i] * alpha.j;
     tile_loops().dense_bias({s.n, s.c, s.sigma, nullptr}, alpha, factor(rows, row_j, 1));
   }
   double W_, b_;
@@ -199,12 +199,13 @@ void append(const std::vector<arch::Layer>& layers, const arch::Architecture& ar
             bool mean, std::span<const double>& terms, Program& program,
             std::vector<const arch::Activation*>& activations) {
   for (const arch::Layer& layer : layers) {
-    if (std::holds_alternative<arch::Dense>(layer.what)) {
+    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
       std::optional<double> term;
       if (!terms.empty()) {
         term = terms.front();
         terms = terms.subspan(1);
       }
+      if (!dense->trained) term = 0;
       program.push_back(dense_step(architecture.weight_std, architecture.bias_std, term));
     } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
       activations.resize(program.size() + 1);
@@ -250,16 +251,17 @@ void append_names(const std::vector<arch::Layer>& layers, Index all, Index& dens
   }
 }
 
-/// Appends the fan-in of each dense layer of the sequence, 0 where the text gives no width; returns
-/// the width after the sequence.
-Index append_fan_in(const std::vector<arch::Layer>& layers, Index width,
-                    std::vector<Index>& fan_in) {
+/// Appends the fan-in of each dense layer of the sequence, 0 where the text gives no width, and
+/// whether it is trained; returns the width after the sequence.
+Index append_fan_in(const std::vector<arch::Layer>& layers, Index width, std::vector<Index>& fan_in,
+                    std::vector<bool>& trained) {
   for (const arch::Layer& layer : layers) {
     if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
       fan_in.push_back(width);
+      trained.push_back(dense->trained);
       width = dense->width;
     } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
-      const Index sum = append_fan_in(res->branch, width, fan_in);
+      const Index sum = append_fan_in(res->branch, width, fan_in, trained);
       if (width == 0) width = sum;
     }
   }
@@ -286,11 +288,18 @@ std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate
 
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture) {
   std::vector<Index> fan_in;
-  append_fan_in(architecture.layers, 0, fan_in);
+  std::vector<bool> trained;
+  append_fan_in(architecture.layers, 0, fan_in, trained);
   if (fan_in.size() < 2)
     throw InputError(
         "architecture \"{}\": in the standard parametrisation the kernel is a limit over the "
         "hidden width, but there is no hidden layer",
+        architecture.text());
+  if (std::find(trained.begin() + 1, trained.end(), true) == trained.end())
+    throw InputError(
+        "architecture \"{}\": in the standard parametrisation the first layer adds nothing to the "
+        "kernel of a wide network, and all others are fixed: train another layer, or use the NTK "
+        "parametrisation",
         architecture.text());
   const std::span<const Index> hidden(fan_in.begin() + 1, fan_in.end());
   const bool some = std::ranges::any_of(hidden, [](Index w) { return w > 0; });

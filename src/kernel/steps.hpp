@@ -93,8 +93,8 @@ std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate
 std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
 
 /// fan_in/(m sigma_w^2) of every dense layer, in the order of the text, m the width of the last
-/// hidden layer; 0 for the input layer. Throws InputError where there is no hidden layer, or where
-/// only some hidden widths are given.
+/// hidden layer; 0 for the input layer. Throws InputError where there is no hidden layer, where only
+/// some hidden widths are given, or where all layers but the first are fixed.
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture);
 
 /// Names of the steps of compile() for error messages: "dense layer 3 of 5", "the relu after dense

@@ -20,8 +20,8 @@ constexpr Index kTile = 256;                       // two scratch tiles of 512 K
 /// network, and the adjoints ("signals") of the last layer are the seeds: both copies share them.
 struct EmpiricalRows : kernel::Rows {
   Matrix<double> X;  ///< inputs; below them, for Outputs::full, the seeds
-  /// By copy and layer: A_l, fan_in x m, for all layers but the first; B_l, fan_out x m for each
-  /// seed, one below the other, for all layers but the last.
+  /// By copy and layer: A_l, fan_in x m, for all trained layers but the first; B_l, fan_out x m for
+  /// each seed, one below the other, for all trained layers but the last.
   std::array<std::vector<Matrix<double>>, 2> inputs, signals;
 
   Index size() const override { return X.cols(); }
@@ -51,6 +51,8 @@ class EmpiricalKernel : public kernel::Kernel {
     if (static_cast<Index>(parameters.size()) != network.parameters())
       throw InputError("{} parameters given, the network has {}", parameters.size(),
                        network.parameters());
+    for (std::size_t l = 0; l < layers().size(); ++l)
+      if (layers()[l].trained) trained_.push_back(l);
     text_ = fmt::format("empirical({}; {}; parameters={:016x})", network.text(),
                         full_ ? "full" : "trace", hash<double>(parameters));
     const Index p = network.parameters_of_copy();
@@ -91,7 +93,7 @@ class EmpiricalKernel : public kernel::Kernel {
     rows->X = std::move(X);
     for (std::size_t copy = 0; copy < copies_; ++copy)
       for (std::size_t l = 0; l < layers().size(); ++l) {
-        rows->inputs[copy].emplace_back(l == 0 ? 0 : layers()[l].fan_in, m);
+        rows->inputs[copy].emplace_back(input_rows(l), m);
         rows->signals[copy].emplace_back(signal_rows(l), m);
       }
     if (m == 0) return rows;
@@ -122,7 +124,7 @@ class EmpiricalKernel : public kernel::Kernel {
       };
       double sum = 0;
       for (std::size_t copy = 0; copy < copies_; ++copy)
-        for (std::size_t l = 0; l < layers().size(); ++l) {
+        for (const std::size_t l : trained_) {
           const double a = weight_factor(l) * squared(inputs(x, copy, l)) + bias_factor(l);
           sum += signals_are_one(l) ? a : a * signal_factor(l) * squared(signals(x, copy, l));
         }
@@ -133,8 +135,7 @@ class EmpiricalKernel : public kernel::Kernel {
   Index bytes_per_row(Index d) const override {
     check(d);
     Index doubles = 0;
-    for (std::size_t l = 0; l < layers().size(); ++l)
-      doubles += (l == 0 ? 0 : layers()[l].fan_in) + signal_rows(l);
+    for (std::size_t l = 0; l < layers().size(); ++l) doubles += input_rows(l) + signal_rows(l);
     return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
   }
 
@@ -158,8 +159,11 @@ class EmpiricalKernel : public kernel::Kernel {
   /// products is the product of D sqrt(sum_a w_a^2/c): one more output with these weights replaces
   /// all of them.
   bool folded(std::size_t l) const { return folds_ && l + 1 == last(); }
+  Index input_rows(std::size_t l) const {
+    return l == 0 || !layers()[l].trained ? 0 : layers()[l].fan_in;
+  }
   Index signal_rows(std::size_t l) const {
-    if (l == last()) return 0;
+    if (l == last() || !layers()[l].trained) return 0;
     return (full_ || folded(l) ? 1 : outputs_) * layers()[l].fan_out;
   }
   static Network one_copy(const Network& network, bool fold) {
@@ -235,11 +239,12 @@ class EmpiricalKernel : public kernel::Kernel {
       const auto w = std::span<const double>(w_).subspan(
           copy * static_cast<std::size_t>(network_.parameters()),
           static_cast<std::size_t>(network_.parameters()));
-      for (std::size_t l = 1; l < layers().size(); ++l)
-        A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+      for (const std::size_t l : trained_)
+        if (l > 0) A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
       bool kept = false;
       for (const Index a : seeds()) {
-        for (std::size_t l = 0; l < last(); ++l) {
+        for (const std::size_t l : trained_) {
+          if (l == last()) continue;
           const bool wanted = full_ || folded(l) == (a == outputs_);
           const Index at = folded(l) ? 0 : a * layers()[l].fan_out;
           B[l] = {};
@@ -270,7 +275,7 @@ class EmpiricalKernel : public kernel::Kernel {
     for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, 0.0);
     const double mean = 1 / static_cast<double>(copies_);
     for (std::size_t copy = 0; copy < copies_; ++copy)
-      for (std::size_t l = 0; l < layers().size(); ++l) {
+      for (const std::size_t l : trained_) {
         const double bias = mean * bias_factor(l);
         products(mean * weight_factor(l), inputs(x, copy, l), inputs(z, copy, l), A);
         if (!signals_are_one(l))
@@ -293,6 +298,7 @@ class EmpiricalKernel : public kernel::Kernel {
   Network network_;  ///< one copy; where it folds, with one output more
   std::vector<double> w_;
   std::size_t copies_ = 1;
+  std::vector<std::size_t> trained_;  ///< the layers that are trained
 };
 
 }  // namespace

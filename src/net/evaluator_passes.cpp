@@ -163,15 +163,18 @@ void Evaluator<T>::State::forward(const Batch& batch, const T* w, MatrixView<con
 
 /// The adjoints G of a dense layer's activated outputs become those of z = weight_scale W^T a +
 /// bias_scale b, for the columns of `piece`, which begins at column j of the batch; their sums are
-/// the gradient of the biases.
+/// the gradient of the biases. The gradient of a fixed layer is 0.
 template <class T>
 void Evaluator<T>::State::differentiate(const Step& step, const Batch& piece, Index j, T* g,
                                         bool begins) {
   const DenseLayer& d = layer(step);
   const auto G = slot(step.signal_out, units(step.out), j + piece.m);
-  if (g && begins && j == 0) std::fill_n(g + d.biases, d.fan_out, T(0));
+  if (g && begins && j == 0) {
+    const Index first = d.trained ? d.biases : d.weights;
+    std::fill_n(g + first, d.biases + d.fan_out - first, T(0));
+  }
   loop.slope_and_sums(slope_of(step, piece), G.rows, piece.m, G.ld, G.column(j),
-                      g && d.bias_scale != 0 ? g + d.biases : nullptr,
+                      g && d.trained && d.bias_scale != 0 ? g + d.biases : nullptr,
                       static_cast<T>(d.bias_scale));
 }
 
@@ -215,6 +218,7 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
     if (!signals.empty()) keep<T>(G, signals[static_cast<std::size_t>(step->layer)], batch.first);
     const auto A = input_of(*step, batch, X);
     const auto weights = [&](Index j, Index m, bool first) {
+      if (!d.trained) return;
       blas::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m),
                     A.block(0, j, A.rows, m), first ? T(0) : T(1), weights_of(d, g));
     };
@@ -263,10 +267,13 @@ void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
     }
     const DenseLayer& d = layer(step);
     const T scale = static_cast<T>(d.weight_scale);
-    blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0),
-                  out);
+    if (d.trained)
+      blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0),
+                    out);
+    else
+      for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, T(0));
     if (in.data) blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, w), in, T(1), out);
-    if (d.bias_scale != 0)
+    if (d.trained && d.bias_scale != 0)
       each_run<T>(out, out, [&](Index j, Index m) {
         loop.add_bias(out.rows, m, out.column(j), u + d.biases, static_cast<T>(d.bias_scale));
       });

@@ -39,7 +39,7 @@ Index append_layers(const std::vector<arch::Layer>& sequence, Index width, const
             "architecture \"{}\": \"{}\" at character {} has no width, which a network needs: "
             "dense(1024)",
             text, layer.token, layer.position + 1);
-      layers.push_back({.fan_in = width, .fan_out = dense->width});
+      layers.push_back({.fan_in = width, .fan_out = dense->width, .trained = dense->trained});
       width = dense->width;
     } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
       const Index sum = append_layers(res->branch, width, text, layers);
@@ -101,9 +101,27 @@ double Network::forward_flops() const {
 }
 
 double Network::gradient_flops() const {
-  const double first =
-      static_cast<double>(layers_.front().fan_in) * static_cast<double>(layers_.front().fan_out);
-  return 3 * forward_flops() - 2 * static_cast<double>(copies()) * first;
+  double products = 0;  // beside those of the forward pass: adjoints of inputs, and of weights
+  for (const DenseLayer& layer : layers_) {
+    const int each = (&layer == &layers_.front() ? 0 : 1) + (layer.trained ? 1 : 0);
+    products += each * static_cast<double>(layer.fan_in) * static_cast<double>(layer.fan_out);
+  }
+  return forward_flops() + 2 * static_cast<double>(copies()) * products;
+}
+
+std::vector<Range> Network::trained() const {
+  std::vector<Range> ranges;
+  for (Index copy = 0; copy < copies(); ++copy)
+    for (const DenseLayer& layer : layers_) {
+      if (!layer.trained) continue;
+      const Index first = copy * parameters_ + layer.weights;
+      const Index count = layer.biases + layer.fan_out - layer.weights;
+      if (!ranges.empty() && ranges.back().first + ranges.back().count == first)
+        ranges.back().count += count;
+      else
+        ranges.push_back({first, count});
+    }
+  return ranges;
 }
 
 template <class T>

@@ -210,8 +210,8 @@ StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_o
 
 std::vector<double> read_parameters(const io::Hdf5File& file, const Network& network) {
   const Description d = read_description(file);
-  const auto& architecture = network.architecture();
-  const std::string theirs = of_file(file, [&] { return parse(d).text(); });
+  const auto architecture = network.architecture().all_trained();
+  const std::string theirs = of_file(file, [&] { return parse(d).all_trained().text(); });
   const auto differ = [&](const std::string& what, const auto& in_file, const auto& here) {
     throw InputError("{}: its {} is {}, the network's is {}", file.path(), what, in_file, here);
   };

@@ -125,6 +125,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
     : comm_(comm),
       w_0_(w_0),
       directions_(directions),
+      trained_(network.trained()),
       in_halves_(on_parameters(sets[0], options)),
       evaluator_(network, most_rows(sets), memory),
       run_{comm, network, evaluator_, memory, sets, state, options, hooks},
@@ -139,7 +140,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
   const bool safe = options.safeguard && options.rate == 0 && options.momentum == 0;
   guarded_ = safe && batches_->pieces() == 1 && !in_halves_;
   watched_ = safe && !guarded_ && sets.size() == 1;
-  if (guarded_) base_.resize(g_.size());
+  if (guarded_) base_ = state.w;
   if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
   recent_seconds_.reserve(kRecent);
 }
@@ -197,7 +198,7 @@ void Descent<T>::back_propagate() {
   const double L = options_.weight_decay;
   before_ = objective();
   rounding_ = rounding();
-  slope_ = running_sum(g_.size(), [&](std::size_t i) {
+  slope_ = sum_over_trained([&](std::size_t i) {
     const double x = static_cast<double>(g_[i]) +
                      (L > 0 ? L * (static_cast<double>(state_.w[i]) - center(i)) : 0);
     return x * x;
@@ -214,24 +215,27 @@ void Descent<T>::update() {
   move([L, w_0 = w_0_.data()](std::size_t i, T w) { return L * (w - w_0[i]); });
 }
 
-/// w <- w - eta (g + decay(i, w_i)), or the same with momentum.
+/// w <- w - eta (g + decay(i, w_i)), or the same with momentum, for the layers that are trained.
 template <class T>
 template <class Decay>
 void Descent<T>::move(Decay&& decay) {
   const auto eta = static_cast<T>(state_.rate);
-  const std::size_t p = g_.size();
+  const auto each_trained = [&](const auto& step) {
+    for (const auto& [first, count] : trained_)
+      for (Index i = first; i < first + count; ++i) step(static_cast<std::size_t>(i));
+  };
   T* w = state_.w.data();
   const T* g = g_.data();
   if (options_.momentum > 0) {
     const auto M = static_cast<T>(options_.momentum);
     T* v = state_.velocity.data();
-    for (std::size_t i = 0; i < p; ++i) {
+    each_trained([=](std::size_t i) {
       v[i] = M * v[i] - eta * (g[i] + decay(i, w[i]));
       w[i] += v[i];
-    }
+    });
   } else {
     const T* base = guarded_ ? base_.data() : w;
-    for (std::size_t i = 0; i < p; ++i) w[i] = base[i] - eta * (g[i] + decay(i, base[i]));
+    each_trained([=](std::size_t i) { w[i] = base[i] - eta * (g[i] + decay(i, base[i])); });
   }
 }
 

@@ -95,7 +95,7 @@ template <class T>
 double Descent<T>::objective() const {
   const double L = options_.weight_decay;
   if (L == 0) return totals_.weighted;
-  return totals_.weighted + L * running_sum(state_.w.size(), [&](std::size_t i) {
+  return totals_.weighted + L * sum_over_trained([&](std::size_t i) {
                               const double x = static_cast<double>(state_.w[i]) - center(i);
                               return x * x;
                             });

@@ -8,6 +8,7 @@
 #include "batches.hpp"
 #include "mercer/train/gradient_sum.hpp"
 #include "safeguard.hpp"
+#include "sums.hpp"
 
 namespace mercer::train {
 
@@ -54,6 +55,15 @@ class Descent {
   double center(std::size_t i) const {
     return options_.decay_to == DecayTo::start ? static_cast<double>(w_0_[i]) : 0;
   }
+  /// Sum of f(i) over the parameters of the layers that are trained.
+  template <class F>
+  double sum_over_trained(const F& f) const {
+    double sum = 0;
+    for (const auto& [first, count] : trained_)
+      sum += running_sum(static_cast<std::size_t>(count), [&, at = static_cast<std::size_t>(first)](
+                                                              std::size_t i) { return f(at + i); });
+    return sum;
+  }
   bool accepted();
   void judge_epoch();
   void judge_value(double value, bool blown);
@@ -78,6 +88,7 @@ class Descent {
   const comm::Communicator& comm_;
   std::span<const T> w_0_;
   const Directions<T>& directions_;
+  const std::vector<net::Range> trained_;  // fixed layers neither move nor decay
   const bool in_halves_;  // S is on the parameters: P is applied between the halves of the sum
   net::Evaluator<T> evaluator_;
   Run<T> run_;

@@ -31,7 +31,9 @@ TEST(Architecture, PrintsItselfInCanonicalForm) {
        ""},  // a blank before the parenthesis is an error
       {"dense(8) res( relu dense(8) res(relu dense)) relu dense",
        "dense(8) res(relu dense(8) res(relu dense)) relu dense"},
-      {"dense relu res(dense relu) dense", "dense relu res(dense relu) dense"}};
+      {"dense relu res(dense relu) dense", "dense relu res(dense relu) dense"},
+      {"dense( 64 ) relu dense( 1 , fixed )", "dense(64) relu dense(1,fixed)"},
+      {"dense(fixed) relu dense", "dense(fixed) relu dense"}};
   for (const auto& [text, canonical] : cases) {
     if (*canonical == 0) {
       EXPECT_NE(message(text), "accepted");
@@ -64,6 +66,16 @@ TEST(Architecture, KnowsParametersWidthsAndDepth) {
   EXPECT_EQ(net.bias_std, 0);
 }
 
+TEST(Architecture, KnowsWhichLayersAreTrained) {
+  const Architecture net = parse("dense(4) res(relu dense(4,fixed)) relu dense(1)");
+  EXPECT_TRUE(std::get<Dense>(net.layers[0].what).trained);
+  const auto& branch = std::get<Residual>(net.layers[1].what).branch;
+  EXPECT_FALSE(std::get<Dense>(branch[1].what).trained);
+  EXPECT_EQ(net.without_widths().text(), "dense res(relu dense(fixed)) relu dense");
+  EXPECT_EQ(net.first_trained().text(), "dense(4) res(relu dense(4,fixed)) relu dense(1,fixed)");
+  EXPECT_EQ(net.all_trained().text(), "dense(4) res(relu dense(4)) relu dense(1)");
+}
+
 TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "no layers; e.g. dense relu dense"},
@@ -71,8 +83,12 @@ TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
       {"dense relx dense", "'relx' at character 7: unknown layer; known are dense(w), relu"},
       {"dense, relu", "',' at character 6: expected a layer"},
       {"dense Relu dense", "'Relu' at character 7: unknown layer"},
-      {"dense() relu dense", "'dense()' at character 1: dense takes one parameter, its width"},
-      {"dense(3,4) relu dense", "'dense(3,4)' at character 1: dense takes one parameter"},
+      {"dense() relu dense", "'dense()' at character 1: dense takes its width, and \"fixed\""},
+      {"dense(3,4) relu dense", "'dense(3,4)' at character 1: dense takes its width"},
+      {"dense(3,4,fixed) relu dense", "'dense(3,4,fixed)' at character 1: dense takes its width"},
+      {"dense(fixed,3) relu dense", "'dense(fixed,3)' at character 1: dense takes its width"},
+      {"dense(fixed) relu dense(1,fixed)",
+       "'dense(1,fixed)' at character 19: every dense layer is fixed"},
       {"dense(0) relu dense",
        "'dense(0)' at character 1: the width of dense must be a whole number"},
       {"dense(2.5) relu dense", "'dense(2.5)' at character 1: the width of dense must be a whole"},

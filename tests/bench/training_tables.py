@@ -109,9 +109,9 @@ def amplitude():
                                 for f in (1, 6, 12)))
 
 
-def circle_file(folder, n=48):
+def circle_file(folder, constant, n=48):
     t = np.random.default_rng(5).uniform(0, 2 * np.pi, n)
-    x, y = np.stack([np.cos(t), np.sin(t)], 1), np.sin(2 * t) + 0.5 * np.cos(5 * t)
+    x, y = np.stack([np.cos(t), np.sin(t)] + constant * [np.ones(n)], 1), np.sin(2 * t) + 0.5 * np.cos(5 * t)
     for name, values in (("x", x), ("y", y)):
         np.save(f"{folder}/{name}.npy", values)
     return f"npy:{folder}/x.npy,{folder}/y.npy", x, y
@@ -123,29 +123,33 @@ def read(path, name="/predictions"):
 
 
 def decay():
-    """|f - ridge| / |ridge| at the training points; the exponent is of the width, by least squares."""
+    """|f - ridge| / |ridge| at the training points; the exponent is of the width, by least squares. Decay to zero, of the first
+    layer without biases, with a constant appended to the inputs, ends at eta L t = 2: later too little is left of the start."""
     widths, L = (256, 1024, 4096, 16384), 0.5
     header("training", "limit", *widths, "exponent")
     with tempfile.TemporaryDirectory() as folder:
-        data, x, _ = circle_file(folder)
-        n, ridge = len(x), ("--ridge", L / len(x))
-        common = ("--train", data, "--test", data, "--out")
-        kinds = {
-            "S = I": ((), ("--depth", 1, "--bias-std", 1)),
-            "k = 12, S of K": (("--top", 12), ("--depth", 1, "--bias-std", 1, "--top", 12, "--g", "flat")),
-            "k = 12, S on the parameters, batch 12": (("--top", 12, "--batch", 12, "--safety", 0.2),
-                                                      ("--depth", 1, "--bias-std", 1, "--top", 12, "--g", "flat"))}
+        flat = (*WIDE, "--top", 12, "--g", "flat")
+        kinds = {"S = I": (WIDE, WIDE), "k = 12, S of K": (flat, flat),
+                 "k = 12, S on the parameters": ((*flat, "--batch", 48), flat),
+                 "S = I, first layer, to zero": (("--depth", 1, "--train-layers", "first", "--decay-to", "zero"),
+                                                 ("--arch", "dense relu dense(fixed)"))}
         for name, (training, limit) in kinds.items():
-            run("mercer-krr", *common, f"{folder}/krr.h5", *limit, *ridge)
+            data, x, _ = circle_file(folder, constant="zero" in name)
+            common = ("--train", data, "--test", data, "--out")
+            run("mercer-krr", *common, f"{folder}/krr.h5", *limit, "--ridge", L / len(x))
             expected, distances = read(f"{folder}/krr.h5"), []
             for width in widths:
                 each = []
                 for seed in range(5):
-                    run("mercer-train", *common, f"{folder}/t.h5", *WIDE, "--width", width, "--weight-decay", L, "--steps", 4000,
-                        "--seed", seed, *training)
+                    network = (*common, f"{folder}/t.h5", *training, "--width", width, "--seed", seed)
+                    ending = ("--steps", 4000)
+                    if "zero" in name:
+                        rate = run("mercer-train", *network, "--steps", 0)["lr"] / 2
+                        ending = ("--lr", rate, "--steps", round(2 / (L * rate)))
+                    run("mercer-train", *network, "--weight-decay", L, *ending)
                     each.append(np.linalg.norm(read(f"{folder}/t.h5") - expected) / np.linalg.norm(expected))
                 distances.append(np.median(each))
-            line(name, "ridge regression, L/n" if not training else "Lemma B.2", *(f"{d:.3g}" for d in distances),
+            line(name, "Lemma B.2" if "k =" in name else "ridge regression, L/n", *(f"{d:.3g}" for d in distances),
                  f"{np.polyfit(np.log(widths), np.log(distances), 1)[0]:.2f}")
 
 
@@ -176,15 +180,17 @@ def advise():
         if ARGUMENTS.data:
             problems["MNIST, n = 2000"] = ("--train", mnist_part(mnist, folder, 2000), "--one-hot", "--unit-norm", *WIDE, "--width", 2048,
                                           "--precision", "single", "--weight-std", 4)
-        header("data", "S", "k", "predicted steps", "steps", "ratio", "predicted s", "s", "named", "best")
+        header("data", "S", "k", "predicted steps", "steps", "ratio", "predicted s", "s")
         for name, options in problems.items():
+            if ARGUMENTS.problem not in name:
+                continue
             tolerance = ("--tol", 0.4 if "MNIST" in name else 0.05, "--steps", 20000)
             for s in ("kernel", "empirical"):
                 options_s = (*options, *tolerance, "--precondition", s)
                 advice = run("mercer-train", *options_s, "--advise")
-                rows, best = [], None
+                best = {}
                 for top in advice["advice"]:
-                    if top["top"] > 100:
+                    if top["top"] > 100 and top["top"] != advice.get("top_advised"):
                         continue
                     S = ("--precondition", "none") if top["top"] == 0 else ("--precondition", s, "--top", top["top"])
                     times = []
@@ -197,12 +203,14 @@ def advise():
                     if not times:
                         continue
                     seconds = statistics.median(times)
-                    rows.append((top, result["steps"], seconds))
-                    best = min(best or (seconds, top["top"]), (seconds, top["top"]))
-                for top, taken, seconds in rows:
-                    line(name, s, top["top"], top["steps"], taken, f"{top['steps'] / max(1, taken):.2f}",
-                         f"{top['seconds_S'] + top['steps'] * top['seconds_step']:.2f}", f"{seconds:.2f}", advice.get("top_advised"),
-                         best[1])
+                    taken = result["steps"] if result and result["converged"] else None
+                    if taken:
+                        best[top["top"]] = seconds
+                    line(name, s, top["top"], top["steps"], taken or "-", f"{top['steps'] / taken:.2f}" if taken else "-",
+                         f"{top['seconds_S'] + top['steps'] * top['seconds_step']:.2f}", f"{seconds:.2f}")
+                named, least = advice.get("top_advised"), min(best, key=best.get)
+                print(f"\n{name}, S of {s}: --advise names k = {named}: {best[named]:.2f} s; fastest k = {least}: {best[least]:.2f} s\n",
+                      flush=True)
 
 
 def mnist_part(mnist, folder, count):
@@ -226,6 +234,7 @@ parser.add_argument("folder")
 parser.add_argument("tables", nargs="+", choices=TABLES)
 parser.add_argument("--data")
 parser.add_argument("-n", default="2")
+parser.add_argument("--problem", default="", help="advise: only the problems whose name contains this")
 ARGUMENTS = parser.parse_args()
 for table in ARGUMENTS.tables:
     print(f"\n## {table}\n", flush=True)

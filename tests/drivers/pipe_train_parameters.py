@@ -91,6 +91,33 @@ class Parameters(PipeTest):
         self.assertLess(distances[1], distances[0] / 2, distances)
         self.assertLess(distances[2], distances[1] / 2, distances)
 
+    def test_decay_to_zero_of_the_first_layer_ends_at_ridge_regression(self):
+        """[L] (6): f is homogeneous of degree 1 in the first layer of a ReLU network without biases. Training ends at eta L t = 1:
+        what is left of the start, w_0/e, must outweigh what each unit learnt, of size width^(-1/2): it decides which units are on."""
+        draw = np.random.default_rng(5)
+        t = np.sort(draw.uniform(0, 2 * np.pi, 24))
+        x, y = np.stack([np.cos(t), np.sin(t), np.ones(24)], 1), np.sin(2 * t)
+        data = f"npy:{self.npy('c.npy', x)},{self.npy('t.npy', y)}"
+        L, krr = 0.1, self.path("krr.h5")
+        self.succeed("mercer-krr", "--train", data, "--test", data, "--arch", "dense relu dense(fixed)", "--ridge", str(L / 24), "--out",
+                     krr)
+        expected = read(krr, "/predictions").ravel()
+        distances = []
+        for width in (256, 2048, 16384):
+            out = self.path("w.h5")
+            network = ("--train", data, "--test", data, "--depth", "1", "--width", str(width), "--train-layers", "first")
+            rate = self.result(*network, "--steps", "0")["lr"] / 2
+            self.succeed("mercer-train", *network, "--weight-decay", str(L), "--decay-to", "zero", "--lr", str(rate),
+                         "--steps", str(round(1 / (L * rate))), "--out", out)
+            distances.append(np.linalg.norm(read(out, "/predictions").ravel() - expected) / np.linalg.norm(expected))
+        self.assertGreater(np.linalg.norm(expected - y) / np.linalg.norm(y), 0.05)  # the ridge matters
+        self.assertLess(distances[2], 0.02, distances)
+        self.assertLess(distances[1], distances[0] / 1.5, distances)
+        self.assertLess(distances[2], distances[1] / 1.5, distances)
+        start, end = self.path("s.h5"), parameters(out)
+        self.succeed("mercer-train", *network, "--steps", "0", "--out", start)
+        np.testing.assert_array_equal(end["layer1/W"], parameters(start)["layer1/W"])
+
     def test_there_is_no_prediction_from_another_kernel(self):
         for kernel, known in (("ntk", True), ("laplace", False)):
             out = self.path("r.h5")

@@ -105,7 +105,8 @@ INSTANTIATE_TEST_SUITE_P(
         "dense erf dense relu dense gelu dense relu dense sin(1,1,0.3) dense relu dense",
         "dense res(relu dense) res(relu dense erf dense) relu dense",
         "dense res(relu dense res(erf dense) relu dense) gelu dense",
-        "dense relu res(dense relu) dense",
+        "dense relu res(dense relu) dense", "dense relu dense(fixed)", "dense(fixed) gelu dense",
+        "dense relu dense(fixed) erf dense res(dense(fixed) relu dense) relu dense(fixed)",
         "dense relu res(dense gelu) res(dense relu) dense relu dense",
         "dense relu res(dense erf) dense relu dense",
         "dense sin(1,1,0.5) res(dense abrelu(1,-0.5) res(dense relu)) dense relu dense"));

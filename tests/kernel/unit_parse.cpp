@@ -17,7 +17,8 @@ TEST(KernelTexts, AreReadBack) {
   for (const Kind kind : {Kind::ntk, Kind::nngp})
     for (const char* layers :
          {"dense relu dense", "dense(7) leaky_relu(0.1) dense(3)",
-          "dense res(relu dense) relu dense", "dense erf dense sin(1,1,0) dense", "dense"})
+          "dense res(relu dense) relu dense", "dense erf dense sin(1,1,0) dense", "dense",
+          "dense relu dense(fixed)"})
       texts.push_back(
           text({.kind = kind,
                 .architecture = arch::parse(layers, {.weight_std = 1.1, .bias_std = 1.0 / 3})}));

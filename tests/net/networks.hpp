@@ -23,7 +23,8 @@ inline net::Network network_of(std::string_view text, Index inputs,
 }
 
 /// Every activation in two hidden layers, and residual connections of every shape: a branch that
-/// begins or ends with an activation, nested ones at the beginning and the end of a branch.
+/// begins or ends with an activation, nested ones at the beginning and the end of a branch; and
+/// layers that are not trained.
 inline std::vector<std::string> architectures() {
   std::vector<std::string> texts = {"dense(3)",
                                     "dense(6) res(relu dense(6)) relu dense(3)",
@@ -35,7 +36,10 @@ inline std::vector<std::string> architectures() {
                                     "dense(6) res(res(relu dense(6)) relu dense(6)) tanh dense(3)",
                                     "dense(6) relu res(res(dense(6)) dense(6)) dense(3)",
                                     "dense(6) res(dense(6) res(dense(6) leaky_relu(0.2))) dense(3)",
-                                    "dense(6) res(dense(6)) res(dense(6)) softplus dense(3)"};
+                                    "dense(6) res(dense(6)) res(dense(6)) softplus dense(3)",
+                                    "dense(7) relu dense(3,fixed)",
+                                    "dense(6,fixed) tanh dense(6) res(relu dense(6,fixed)) "
+                                    "relu dense(20,fixed) erf dense(3)"};
   for (const char* rho : {"relu", "leaky_relu(0.2)", "leaky_relu(-0.2)", "abrelu(-0.5,1.5)",
                           "abrelu(1.5,-0.5)", "abrelu(0.7,0)", "erf", "erf(0.8,1.7)", "gelu",
                           "sin(1.3,0.7,0.4)", "tanh", "softplus", "sigmoid"})

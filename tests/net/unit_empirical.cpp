@@ -124,7 +124,8 @@ TEST(EmpiricalKernel, TraceIsTheMeanOverOutputsOfTheFullOne) {
   for (const std::string text :
        {"dense(3)", "dense(30) relu dense(3)", "dense(20) dense(3)",
         "dense(30) tanh dense(20) gelu dense(3)", "dense(9) res(relu dense(9)) dense(3)",
-        "dense(9) relu res(dense(9) erf) dense(3)",
+        "dense(9) relu res(dense(9) erf) dense(3)", "dense(30) relu dense(3,fixed)",
+        "dense(9) tanh dense(8,fixed) relu dense(3)", "dense(9,fixed) erf dense(8) relu dense(3)",
         "dense(9) res(res(sin(1,1,0) dense(9)) softplus dense(9)) relu dense(3)"})
     for (const Start start : {Start::gaussian, Start::antisymmetric}) {
       const auto net = network(text, 4, {.bias_std = 0.4}, Parametrization::standard, start);
@@ -256,7 +257,8 @@ const arch::Options kScales{.weight_std = 1.3, .bias_std = 0.3};
 
 /// Both parametrisations; the standard one as (1/m) J J^T, where terms of order 1/m are left: those
 /// of the biases are the smaller, the larger the inputs.
-void expect_analytic_mean(const std::string& text, int draws, double scale = 1) {
+void expect_analytic_mean(const std::string& text, int draws, double scale = 1,
+                          bool in_standard_too = true) {
   const Index d = 3;
   auto X = normals(d, 4, 11);
   for (Index k = 0; k < X.size(); ++k) X.data()[k] *= scale;
@@ -264,6 +266,7 @@ void expect_analytic_mean(const std::string& text, int draws, double scale = 1) 
   const double error = difference(ntk, analytic(text, kScales, X, kernel::Parametrization::ntk));
   EXPECT_TRUE(error <= kLimit) << text << " " << error;
   testing::Test::RecordProperty("ntk", fmt::format("{:.4f}", error));
+  if (!in_standard_too) return;
 
   const auto net = network(text, d, kScales, Parametrization::standard);
   const double m = static_cast<double>(net.layers().back().fan_in);
@@ -289,15 +292,21 @@ TEST(WideNetworks, OfSeveralLayersHaveTheAnalyticTangentKernelInTheMean) {
   expect_analytic_mean("dense(512) tanh dense(384) relu dense(1)", 500);
 }
 
-TEST(WideNetworks, WithResidualConnectionsHaveTheAnalyticTangentKernelInTheMean) {
-  expect_analytic_mean("dense(768) res(relu dense(768)) relu dense(1)", 300, 3);
-}
-
 std::string standard_text(const std::string& architecture) {
   kernel::Options o;
   o.architecture = arch::parse(architecture);
   o.parametrization = kernel::Parametrization::standard;
   return kernel::make(o)->text();
+}
+
+TEST(WideNetworks, WithFixedLayersHaveTheirTangentKernelInTheMean) {
+  expect_analytic_mean("dense(8192) relu dense(1,fixed)", 40, 1, false);
+  EXPECT_THROW(standard_text("dense relu dense(fixed)"), InputError);  // it vanishes there
+  expect_analytic_mean("dense(8192,fixed) relu dense(1)", 40);
+}
+
+TEST(WideNetworks, WithResidualConnectionsHaveTheAnalyticTangentKernelInTheMean) {
+  expect_analytic_mean("dense(768) res(relu dense(768)) relu dense(1)", 300, 3);
 }
 
 TEST(StandardKernel, NamesItselfAndTheWidthsWhereTheyMatter) {

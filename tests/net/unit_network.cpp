@@ -82,6 +82,25 @@ TEST(Network, CountsTheFlopsOfARow) {
   EXPECT_EQ(network.gradient_flops(), 2 * 2 * (3 * (3 * 8 + 8 * 2) - 3 * 8));
 }
 
+TEST(Network, KnowsTheParametersThatAreTrained) {
+  const auto ranges = [](const char* text, Start start) {
+    std::vector<std::pair<Index, Index>> result;
+    for (const auto& [first, count] :
+         Network(parsed(text), 3, Parametrization::ntk, start).trained())
+      result.emplace_back(first, count);
+    return result;
+  };
+  using Pairs = std::vector<std::pair<Index, Index>>;
+  const Index hidden = 3 * 8 + 8, readout = 8 * 2 + 2, copy = hidden + readout;
+  EXPECT_EQ(ranges("dense(8) relu dense(2)", Start::antisymmetric), (Pairs{{0, 2 * copy}}));
+  EXPECT_EQ(ranges("dense(8) relu dense(2,fixed)", Start::antisymmetric),
+            (Pairs{{0, hidden}, {copy, hidden}}));
+  EXPECT_EQ(ranges("dense(8,fixed) relu dense(2)", Start::gaussian), (Pairs{{hidden, readout}}));
+  const Network fixed(parsed("dense(8,fixed) relu dense(2)"), 3, Parametrization::ntk,
+                      Start::gaussian);
+  EXPECT_EQ(fixed.gradient_flops(), 2 * (3 * 8 + 8 * 2) + 2 * (2 * 8 * 2));
+}
+
 TEST(Network, NamesTheLayerWithoutAWidth) {
   const std::string message = message_of(parsed("dense(8) res(relu dense) relu dense(2)"));
   EXPECT_NE(message.find("\"dense\" at character 19"), std::string::npos) << message;

@@ -130,11 +130,12 @@ inline void naive_layers(const std::vector<arch::Layer>& layers, const arch::Arc
   const Real80 W2 = static_cast<Real80>(net.weight_std) * net.weight_std;
   const Real80 b2 = static_cast<Real80>(net.bias_std) * net.bias_std;
   for (const arch::Layer& layer : layers) {
-    if (std::holds_alternative<arch::Dense>(layer.what)) {
+    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
+      const Real80 own = dense->trained ? 1 : 0;
       s = {W2 * s.q1 + b2, W2 * s.K + b2, W2 * s.q2 + b2, s.T11, s.T, s.T22, 0, 0};
-      s.T11 = s.q1 + W2 * s.T11;
-      s.T = s.K + W2 * s.T;
-      s.T22 = s.q2 + W2 * s.T22;
+      s.T11 = own * s.q1 + W2 * s.T11;
+      s.T = own * s.K + W2 * s.T;
+      s.T22 = own * s.q2 + W2 * s.T22;
     } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
       const NaiveDual one = naive_dual(*rho, s.q1, s.q1, s.q1),
                       both = naive_dual(*rho, s.q1, s.K, s.q2),

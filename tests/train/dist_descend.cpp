@@ -230,10 +230,11 @@ struct ScalarTwin {
   }
 };
 
-TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
-  const auto problem =
-      test::dense_problem("dense(7) tanh dense(1)", 11, 3, 1, {}, 1, net::Start::gaussian);
+/// With weight decay towards the start and towards zero, with and without momentum.
+void expect_the_plain_twin(const comm::Communicator& world, const char* architecture) {
+  const auto problem = test::dense_problem(architecture, 11, 3, 1, {}, 1, net::Start::gaussian);
   const ScalarTwin twin{3, 7, std::sqrt(2.0), 0.5};
+  const net::Range trained_range = problem.network.trained().front();
   for (const double momentum : {0.0, 0.8})
     for (const double decay : {0.0, 0.3, -0.3}) {  // negative: towards zero
       Options options;
@@ -252,7 +253,8 @@ TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
           const double r = twin.output(w, problem.X.column(j), nullptr, 0) - problem.Y(0, j);
           twin.output(w, problem.X.column(j), &g, r);
         }
-        for (std::size_t i = 0; i < w.size(); ++i) {
+        for (auto i = static_cast<std::size_t>(trained_range.first);
+             i < static_cast<std::size_t>(trained_range.first + trained_range.count); ++i) {
           const double center = decay < 0 ? 0 : problem.w[i];
           v[i] = momentum * v[i] - options.rate * (g[i] + std::abs(decay) * (w[i] - center));
           w[i] += v[i];
@@ -262,6 +264,31 @@ TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
           << momentum << " " << decay;
       EXPECT_EQ(trained.state.velocity.size(), momentum > 0 ? w.size() : 0);
     }
+}
+
+TEST_F(DescendTest, MomentumAndWeightDecayAreThoseOfAPlainTwin) {
+  expect_the_plain_twin(world, "dense(7) tanh dense(1)");
+}
+
+TEST_F(DescendTest, FixedLayersNeitherMoveNorDecay) {
+  expect_the_plain_twin(world, "dense(7) tanh dense(1,fixed)");
+  expect_the_plain_twin(world, "dense(7,fixed) tanh dense(1)");
+  // With the line search too, which keeps the parameters before a step apart.
+  const auto problem = test::dense_problem("dense(7) tanh dense(1,fixed)", 11, 3, 1, {});
+  Options options{.steps = 30, .weight_decay = 0.1, .decay_to = DecayTo::zero};
+  const auto w = test::train_on(world, problem, options).state.w;
+  const auto ranges = problem.network.trained();
+  Index moved = 0;
+  for (Index i = 0; i < std::ssize(w); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const bool free = std::ranges::any_of(
+        ranges, [i](const auto& r) { return i >= r.first && i < r.first + r.count; });
+    if (free)
+      moved += w[at] != problem.w[at] ? 1 : 0;
+    else
+      EXPECT_EQ(w[at], problem.w[at]) << i;
+  }
+  EXPECT_GT(moved, 40);
 }
 
 }  // namespace

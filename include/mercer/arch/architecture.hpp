@@ -10,9 +10,11 @@
 
 namespace mercer::arch {
 
-/// A dense layer, z as Parametrization says; width 0 where the text gives none.
+/// A dense layer, z as Parametrization says; width 0 where the text gives none. One that is not
+/// trained ("fixed") keeps its initial weights and biases and adds nothing to the tangent kernel.
 struct Dense {
   Index width = 0;
+  bool trained = true;
 };
 
 /// How a dense layer takes a to z. ntk: z = sigma_w/sqrt(fan_in) W a + sigma_b b, entries of W and
@@ -67,6 +69,11 @@ struct Architecture {
   bool has_widths() const;
   /// The same architecture with no width given.
   Architecture without_widths() const;
+  /// The same with all dense layers fixed but the first, as the networks of [L] are
+  /// (arXiv 2009.09829, Definition 3.5).
+  Architecture first_trained() const;
+  /// The same with no layer fixed.
+  Architecture all_trained() const;
   /// Hidden layers: the dense layers outside any res( ), less one.
   Index depth() const;
 };
@@ -74,13 +81,15 @@ struct Architecture {
 /// The most res( ) inside one another: functions that walk an architecture recurse as deep.
 inline constexpr Index kMostNested = 500;
 
-/// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense". Throws InputError that
+/// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense", "dense(64) relu
+/// dense(1,fixed)", "dense relu dense(fixed)". Throws InputError that
 /// quotes the text, points at the token and says what would be right: unknown token, wrong number
 /// of parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation
 /// on a state that is not Gaussian (before any dense, after an activation, or after a res( ) with
 /// an activation right before it or at its end), a res( ) before the first dense, one without a
 /// dense layer directly in it (skip and branch would be correlated), one that changes the width,
-/// more than kMostNested of them inside one another, an architecture that does not end in dense;
+/// more than kMostNested of them inside one another, an architecture that does not end in dense or
+/// whose dense layers are all fixed;
 /// conv, flatten, gap and avgpool are named as not there yet. Local, pure.
 ///
 /// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it

@@ -34,6 +34,12 @@ struct DenseLayer {
   double bias_scale = 1;    ///< 0: biases have no effect and no gradient
   double weight_start = 1;  ///< standard deviations of the initial entries
   double bias_start = 1;
+  bool trained = true;  ///< false: no gradient, as arch::Dense says
+};
+
+/// Entries [first, first + count) of the flat vector.
+struct Range {
+  Index first = 0, count = 0;
 };
 
 /// A network: its layers and the layout of its parameters, without the parameters. These are one
@@ -52,6 +58,9 @@ class Network {
   Index parameters() const { return copies() * parameters_of_copy(); }
   Index parameters_of_copy() const { return parameters_; }
   const std::vector<DenseLayer>& layers() const { return layers_; }
+  /// The parameters of the layers that are trained, in the vector's order; neighbours are one
+  /// range: all of it where no layer is fixed.
+  std::vector<Range> trained() const;
   const arch::Architecture& architecture() const { return architecture_; }
   Parametrization parametrization() const { return parametrization_; }
   Start start() const { return start_; }
@@ -95,8 +104,9 @@ class Evaluator {
   /// F = f(X; w): X d x m, F c x m. 2 p m flops.
   void outputs(std::span<const T> w, MatrixView<const T> X, MatrixView<T> F);
 
-  /// g = J^T seed for seed c x m: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w). All p entries
-  /// of g are written. `kept`: the caller asserts that w and X are unchanged since the last
+  /// g = J^T seed for seed c x m: the gradient of sum_(j,a) seed(a, j) f_a(x_j; w), J the
+  /// derivatives with respect to what is trained: for a fixed layer zeros. All p entries of g are
+  /// written. `kept`: the caller asserts that w and X are unchanged since the last
   /// outputs(); then 4 p m flops where the activations were kept, otherwise 6 p m. In the last
   /// batch of rows `finished(first, count)` is called as soon as g[first, first + count) is
   /// complete, once for each dense layer of each copy, from the end of g to its beginning, and
@@ -109,7 +119,8 @@ class Evaluator {
   void gradient(std::span<const T> w, MatrixView<const T> X, MatrixView<const T> seed,
                 std::span<T> g, bool kept, const Watch& watch = {});
 
-  /// F = J u (c x m), the directional derivative of the outputs along u (p entries): the linear
+  /// F = J u (c x m), the directional derivative of the outputs along u (p entries, those of fixed
+  /// layers are ignored): the linear
   /// model of [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept` as in gradient(): 4 p m flops
   /// where the activations were kept, otherwise 6 p m.
   void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
