@@ -17,24 +17,8 @@ namespace {
 template <class T>
 void say_rates(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
                Session& session) {
-  const auto& state = training.state;
-  std::string text = "given";
-  if (state.lambda_max > 0)
-    text = fmt::format("1/lambda_max(J J^T S) = {:.6g}, measured", 1 / state.lambda_max);
-  else if (state.bound > 0)
-    text = fmt::format("{:.6g}, by beta and lambda of K_0", state.bound);
-  const double from = training.bound_from, to = training.bound_to;
-  const std::string product = plan.options.preconditioned() ? "K S" : "K";
-  if (to > from)
-    text += fmt::format(
-        "; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g} ... {:.6g} (lambda_min is "
-        "not known exactly)",
-        product, from, to);
-  else if (from > 0)
-    text += fmt::format("; Theorem 4.1: 2/(n (lambda_max + lambda_min)) of {} is {:.6g}", product,
-                        from);
-  session.say("rate    {}{}", plan.options.descent.refresh > 0 ? "of the last S: " : "", text);
-  if (from > 0) session.record().result["lr_theorem"] = from;
+  session.say("rate    {}", jobs::rate_text(plan, training));
+  if (training.bound_from > 0) session.record().result["lr_theorem"] = training.bound_from;
   if (!training.operator_spectrum.has_value()) return;
   const auto& extremes = *training.operator_spectrum;
   session.say("K_0 S   eigenvalues {:.6g} ... {:.6g}", extremes.smallest, extremes.largest);
@@ -140,7 +124,8 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   const auto sets =
       session.phase("load", [&] { return data::load(job.train, job.test, job.preparation, comm); });
   const Index given = job.options.spectrum.count(comm, sets.train.rows());
-  const auto options = job.options.validated(sets.train.rows(), given);
+  auto options = job.options.validated(sets.train.rows(), given);
+  if (job.advise) options = jobs::advised(std::move(options));
   const auto network = job.network(line, sets.train);
   auto w_0 = job.start<T>(network, sets.preparation, session);
   const auto kernel = jobs::training_kernel<T>(options, analytic, network, w_0);

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/, checks
-# library and drivers with clang's warnings and clang-tidy, and runs every test:
+# Installs what the tests need (as root or with sudo), builds with warnings as errors into build-ci/ and
+# runs every test:
 #
-#   bash tests/run.sh [--long] [OPTIONS OF CTEST...]     --long: also the tests that take many minutes, and
-#                                                        the build by clang
+#   bash tests/run.sh [--long] [OPTIONS OF CTEST...]     --long: also the tests that take many minutes, the
+#                                                        build by clang, and clang-tidy
 #
 # Some tests compare with reference kernels and public data sets. They are looked for in
 # MERCER_GOLDEN_DIR and MERCER_DATA_DIR, by default ../shared/golden and ../shared/data where these exist.
@@ -58,7 +58,7 @@ cmake --preset ci "${launcher[@]}" -DMERCER_BUILD_TESTS=ON -DPython3_EXECUTABLE=
   -DMERCER_GOLDEN_DIR="${MERCER_GOLDEN_DIR:-}" -DMERCER_DATA_DIR="${MERCER_DATA_DIR:-}"
 cmake --build "$build"
 rc=0
-if (($# == 0)); then  # the other compiler: its warnings and clang-tidy's checks (.clang-tidy), as errors
+if (($# == 0 && ${#selection[@]} == 0)); then  # --long: the other compiler, and its checks (.clang-tidy)
   cmake -B "$build/clang" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ "${launcher[@]}" \
     -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DMERCER_WARNINGS_AS_ERRORS=ON -DMERCER_BUILD_TESTS=OFF >"$build/clang.log"
   if run-clang-tidy -quiet -p "$build/clang" >>"$build/clang.log" 2>&1; then
@@ -68,9 +68,7 @@ if (($# == 0)); then  # the other compiler: its warnings and clang-tidy's checks
     echo "== clang-tidy finds the above"
     rc=1
   fi
-  if ((${#selection[@]} == 0)); then  # --long
-    cmake --build "$build/clang" || rc=1
-  fi
+  cmake --build "$build/clang" || rc=1
 fi
 built=$SECONDS
 has() { # FLAG...: of this processor

@@ -21,13 +21,13 @@ std::set<std::string, std::less<>>& options() {
 /// Is it a field that messages of the library name? Whether or not this program has the option.
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
-      " arch bandwidth batch bias_std block cg_tol choice checkpoint checkpoint_every "
-      "checkpoints data decay_to directions eigensolver estimates g grid header index json kernel "
-      "latency limit limit_test loss machine max_iterations max_seconds memory_limit method "
-      "model momentum nb network_bandwidth nodes one_hot operator_spectrum out plot precision "
-      "new_blocks joint_outputs precondition preconditioner predict rank ranks ranks_per_node rate "
-      "record_every refresh relative residual_refresh resume ridge ridges safeguard sample safety "
-      "scale seed single solver advise "
+      " advise arch bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
+      "checkpoints choice data decay_to directions eigensolver estimates g grid header index "
+      "joint_outputs json kernel latency limit limit_test loss machine max_iterations "
+      "max_seconds memory_limit method model momentum nb network_bandwidth new_blocks nodes "
+      "one_hot operator_spectrum out parametrization plot precision precondition "
+      "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
+      "residual_refresh resume ridge ridges safeguard safety sample scale seed single solver "
       "spectrum split standardize start steps stochastic storage target test tolerance top "
       "trace_kernel train transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;

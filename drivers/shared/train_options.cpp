@@ -75,7 +75,8 @@ void TrainLine::add_preconditioner(CommandLine& line) {
     "for wide networks, and its pairs can be stored (--spectrum). empirical: S from the tangent "
     "kernel of the network itself, at the start or every --refresh steps: right for networks of "
     "moderate width, and where training leaves the linear regime. Default: with --top, --g or "
-    "--spectrum kernel, with --batch too empirical; none otherwise");
+    "--spectrum kernel, with --batch too empirical (--stochastic rows, block: kernel); none "
+    "otherwise");
   s("top", po::value(&options.top)->value_name("K")->default_value(-1, "n"),
     "how many eigenvalues g changes; with --stochastic block, in each block; with --stochastic "
     "parameters, of the n c eigenvalues of rows and outputs");
@@ -113,10 +114,11 @@ void TrainLine::add_descent(CommandLine& line) {
           "multiplies --lr auto by F < 2");
   descent(
       "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
-      "line search for --lr auto, without --momentum and --stochastic block: a step without "
+      "line search for --lr auto, without --momentum: a step without "
       "sufficient decrease (half of what the linear model predicts) halves eta, one without a "
       "tenth is also rejected and tried again; eta grows where the model holds. With --batch: an "
-      "epoch that ends above 4 times the least loss (rows with S: above it) is rejected");
+      "epoch that ends above 4 times the least loss (rows with S: above it, and without "
+      "--momentum) is rejected; not for --stochastic block");
   descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most N steps");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
           "stop at |r_t| <= E |r_0|");
@@ -144,27 +146,30 @@ void TrainLine::add_descent(CommandLine& line) {
           po::value(&o.residual_refresh)->value_name("E")->default_value(0, "an epoch"),
           "parameters, rows: evaluate the residual of all rows every E steps");
   descent("weight-decay", po::value(&o.weight_decay)->value_name("L")->default_value(0.0, "0"),
-          "w <- w - eta (J^T S r + L (w - w_0)): training ends at kernel ridge regression with "
-          "--ridge L/n");
+          "w <- w - eta (J^T S r + L (w - w_0)): full batches end at kernel ridge regression with "
+          "--ridge L/n, batches near it: their noise stays while eta does");
   descent("decay-to", po::value(&decay_to_)->value_name("start|zero")->default_value("start"),
-          "zero: L w in place of L (w - w_0); ridge regression too for the first layer of a ReLU "
-          "network "
-          "without biases (--train-layers first), until nothing is left of w_0");
+          "zero: L w in place of L (w - w_0). Ridge regression only for the first layer of a ReLU "
+          "network without biases (--train-layers first), when eta L t is 1 or 2: later nothing is "
+          "left of the start, exp(-eta L t) w_0, on which K depends");
   descent("momentum", po::value(&o.momentum)->value_name("M")->default_value(0.0, "0"),
           "of the heavy ball: v <- M v - eta J^T S r, w <- w + v");
 }
 
 void TrainLine::add_traces(CommandLine& line) {
   auto trace = line.group("Traces and checkpoints").add_options();
-  trace("directions", po::value(&directions_)->value_name("I,J,...|none"),
-        "eigenvectors v_i of K for which |v_i^T r_t| is recorded, beside the theory's r_t = (I - "
-        "eta n K S)^t r_0; default: with S the first eight and some up to --top, without S none");
+  trace(
+      "directions", po::value(&directions_)->value_name("I,J,...|none"),
+      "eigenvectors v_i of K for which |v_i^T r_t| is recorded, beside the theory's r_t = (I - "
+      "eta n K S)^t r_0 (not with --momentum or --weight-decay); default: with S on residuals the "
+      "first eight and some up to --top, otherwise none");
   trace("trace-kernel", po::bool_switch(&options.trace_kernel),
         "record |K_t - K_0|/|K_0| of the empirical kernel: an n x n matrix at each record");
   trace("operator-spectrum", po::bool_switch(&options.operator_spectrum),
         "lambda_max and lambda_min of K_0 S, K_0 the network's initial kernel: an n x n "
         "eigenproblem");
-  trace("csv", po::value(&csv)->value_name("FILE.csv"), "write the records as a table");
+  trace("csv", po::value(&csv)->value_name("FILE.csv"),
+        "write the records, but for the directions, as a table");
   trace("record-every",
         po::value(&options.descent.record_every)->value_name("N")->default_value(0, "chosen"),
         "steps between records (chosen: dense at first, about 200 in all)");
@@ -217,7 +222,8 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
   const bool asked = line.given("top") || line.given("g") || line.given("spectrum");
   const bool own = line.given("batch") && (stochastic_.empty() || stochastic_ == "parameters") &&
                    !line.given("spectrum") && !line.given("kernel");
-  if (precondition_.empty()) precondition_ = !asked ? "none" : own ? "empirical" : "kernel";
+  if (precondition_.empty())
+    precondition_ = !asked && !advise ? "none" : own ? "empirical" : "kernel";
   if (precondition_ == "kernel")
     options.precondition = jobs::Precondition::kernel;
   else if (precondition_ == "empirical")
@@ -262,12 +268,12 @@ void TrainLine::read_descent(const CommandLine& line) {
       throw InputError("--lr {}: give a positive number or auto", rate_);
     require(line, "safety", "--lr auto", false);
   }
-  const bool guarded = o.rate == 0 && o.momentum == 0 && !options.blocks();
+  const bool guarded = o.rate == 0 && !options.blocks() && (o.momentum == 0 || o.batch > 0);
   o.safeguard = is_first("safeguard", safeguard_, "on", "off") && guarded;
   if (line.given("safeguard") && safeguard_ == "on" && !guarded)
     throw InputError(
-        "--safeguard on: needs --lr auto, and neither --momentum nor --stochastic block: leave it "
-        "out");
+        "--safeguard on: needs --lr auto, not --stochastic block, and of full batches no "
+        "--momentum: leave it out");
 }
 
 net::Network TrainLine::network(const CommandLine& line, const data::Dataset& train) const {

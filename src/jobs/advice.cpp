@@ -81,12 +81,6 @@ std::shared_ptr<const kernel::Kernel> kernel_of_model(const net::Network& networ
                                full ? net::Outputs::full : net::Outputs::trace);
 }
 
-/// With S where only `top` or `g` ask for one: that of K_0.
-TrainingOptions with_S(TrainingOptions options) {
-  if (!options.preconditioned()) options.precondition = Precondition::empirical;
-  return options;
-}
-
 /// The linear model on s rows: K_0 of N entries, rows or rows and outputs, with all of its pairs.
 struct Model {
   const comm::Communicator& comm;
@@ -325,6 +319,7 @@ void cost(const TrainingOptions& asked, const net::Network& network, const gram:
   options.top = top.k > 0 ? top.k : -1;
   options.directions = {};
   options.default_directions = false;
+  if (options.descent.batch == 0) options.sample = 0;  // full batches take S from all rows
   if (top.k == 0) {
     options.precondition = Precondition::none;
     options.g = "flat";
@@ -336,6 +331,7 @@ void cost(const TrainingOptions& asked, const net::Network& network, const gram:
     options.descent.steps = steps;
     const auto plan = jobs::plan<T>(options, network, kernel, sets, w_0, resources, comm);
     top.bytes = plan.stages.peak();
+    top.fits = !(resources.limit() > 0 && top.bytes > resources.limit());
     return plan.stages.seconds();
   };
   top.seconds_S = seconds(0);
@@ -354,7 +350,7 @@ std::vector<std::string> Advice::lines() const {
         top.rate, top.reached ? fmt::format("{}", top.steps) : fmt::format("> {}", top.steps),
         fmt::format("{:.3g} s", top.seconds_S), fmt::format("{:.3g} s", top.seconds_step),
         top.reached ? fmt::format("{:.3g} s", top.seconds()) : "-",
-        fmt::format("{:.0f} MiB", top.bytes / (1 << 20))));
+        fmt::format("{:.0f} MiB{}", top.bytes / (1 << 20), top.fits ? "" : ": too much")));
   if (!any)
     lines.emplace_back("none reaches the target within `steps`");
   else
@@ -362,12 +358,30 @@ std::vector<std::string> Advice::lines() const {
   return lines;
 }
 
+TrainingOptions advised(TrainingOptions options) {
+  if (!options.preconditioned())
+    options.precondition =
+        options.descent.batch > 0 ? Precondition::empirical : Precondition::kernel;
+  check(options);
+  return options;
+}
+
+namespace {
+
+/// The options of a training that the advice is for.
+void validate(TrainingOptions options, Index n) {
+  if (options.descent.batch == 0) options.sample = 0;  // that of the linear model
+  static_cast<void>(options.validated(n));
+}
+
+}  // namespace
+
 template <class T>
 plan::Plan advice_plan(const TrainingOptions& asked, const net::Network& network,
                        const data::Split& sets, std::span<const T> w_0, const Resources& resources,
                        double load_seconds) {
-  check(asked);
-  const auto options = with_S(asked);
+  const auto options = advised(asked);
+  validate(options, sets.train.rows());
   check_fit(network, sets, w_0.size());
   const Index c = network.outputs(), m = sets.test.has_value() ? sets.test->rows() : 0;
   const auto [s, N, full] = size_of_model(options, sets.train.rows(), c);
@@ -404,8 +418,8 @@ template <class T>
 Advice advise(const TrainingOptions& asked, const net::Network& network, const gram::Source& kernel,
               const data::Split& sets, std::span<const T> w_0, const Resources& resources,
               const dist::ProcessGrid& grid, Monitor& monitor) {
-  check(asked);
-  auto options = with_S(asked);
+  auto options = advised(asked);
+  validate(options, sets.train.rows());
   options.descent.seed = resources.seed;
   check_fit(network, sets, w_0.size());
   const Index n = sets.train.rows();
@@ -428,7 +442,7 @@ Advice advise(const TrainingOptions& asked, const net::Network& network, const g
     cost<T>(options, network, kernel, sets, w_0, resources, grid.all(), top);
     monitor.progress(real(k) / real(model.N), fmt::format("top {}", k));
     advice.tops.push_back(top);
-    if (!top.reached) continue;
+    if (!top.reached || !top.fits) continue;
     if (!advice.any || top.seconds() < advice.tops[advice.best].seconds())
       advice.best = advice.tops.size() - 1;
     advice.any = true;

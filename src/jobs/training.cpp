@@ -263,6 +263,28 @@ TrainingCheck check(const Training<T>& training, const net::Network& network,
           .tolerance = std::is_same_v<T, float> ? 1e-4 : 1e-12};
 }
 
+template <class T>
+std::string rate_text(const TrainingPlan& plan, const Training<T>& training) {
+  const auto& o = plan.options.descent;
+  const auto& state = training.state;
+  std::string text = o.refresh > 0 ? "of the last S: " : "";
+  if (state.lambda_max > 0)
+    text += fmt::format("1/lambda_max(J J^T S) = {:.6g}, measured", 1 / state.lambda_max);
+  else
+    text += state.bound > 0 ? "by beta and lambda of K_0" : "given";
+  const bool other = o.safety != 1 || o.weight_decay > 0 || (o.momentum > 0 && o.batch > 0);
+  if (state.bound > 0 && (other || !(state.lambda_max > 0)))
+    text += fmt::format(": eta {:.6g}{}", state.bound,
+                        other ? " with `safety`, `momentum` and `weight_decay`" : "");
+  const double from = training.bound_from, to = training.bound_to;
+  if (!(from > 0)) return text;
+  text += fmt::format("; Theorem 4.1{}: 2/(n (lambda_max + lambda_min)) of {} is {:.6g}",
+                      o.batch > 0 ? ", of full batches" : "",
+                      plan.options.preconditioned() ? "K S" : "K", from);
+  if (to > from) text += fmt::format(" ... {:.6g} (these pairs leave lambda_min open)", to);
+  return text;
+}
+
 namespace {
 
 std::vector<double> column(const std::vector<train::Record>& history,
@@ -329,6 +351,7 @@ void write_csv(const comm::Communicator& comm, const std::string& path,
 #define MERCER_INSTANTIATE(T)                                                                    \
   template Training<T> train<T>(const TrainingPlan&, const net::Network&, const data::Split&,    \
                                 std::vector<T>, const dist::ProcessGrid&, Monitor&);             \
+  template std::string rate_text<T>(const TrainingPlan&, const Training<T>&);                    \
   template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&, \
                                   Monitor&);                                                     \
   template void write<T>(io::Hdf5File&, const TrainingPlan&, const Training<T>&,                 \

@@ -76,8 +76,8 @@ void TrainingOptions::validate_on_parameters() const {
         "network; leave it out, or give `stochastic` rows");
   if (!directions.empty())
     throw InputError(
-        "`directions`: S on the parameters, of `batch`, has none of all rows: leave them out, or "
-        "give `stochastic` rows");
+        "`directions`: are recorded with an S on residuals, not with that on the parameters, of "
+        "`batch`: leave one of the two out");
   if (operator_spectrum)
     throw InputError("`operator_spectrum`: needs an S on residuals: leave `batch` out");
 }

@@ -118,6 +118,8 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
         fmt::format("{} is not the tangent kernel of this network, nor its limit: there is "
                     "no prediction of |v_i^T r| and of the rate",
                     plan_.kernel.text()));
+  if (traced > 0 && (options_.descent.momentum > 0 || options_.descent.weight_decay > 0))
+    monitor_.log("theory", "there is no prediction of |v_i^T r| with momentum or weight decay");
   for (std::size_t b = 0; b < sets.size(); ++b) {
     const Index n = inputs(b).rows();
     const Index k = !S_asked           ? traced
@@ -278,6 +280,7 @@ template <class T>
 void TrainingPairs<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n,
                                   Training<T>& training) const {
   const auto& g = spectrum.g;  // eigenvalues of K S; the unknown ones lie in 0 ... next
+  const Index rows = joint() ? n / network_.outputs() : n;  // K S = J J^T S/rows
   const bool all = std::ssize(g) == n;
   double largest = *std::ranges::max_element(g), smallest = *std::ranges::min_element(g);
   if (!all) {
@@ -285,7 +288,7 @@ void TrainingPairs<T>::note_bound(const msk::ModifiedSpectrum& spectrum, Index n
     smallest = std::min(smallest, spectrum.next);
   }
   const auto bound = [&](double lambda_min) {
-    return 2 / (static_cast<double>(n) * jacobian_scale() * (largest + lambda_min));
+    return 2 / (static_cast<double>(rows) * jacobian_scale() * (largest + lambda_min));
   };
   const double from = bound(smallest), to = bound(all ? smallest : 0);
   if (training.bound_from == 0 || from < training.bound_from) {

@@ -44,8 +44,8 @@ Matrix<T> converted(const Matrix<double>& A) {
   return B;
 }
 
-/// |j|^2 of the row j of J for each output of the rows X (d x m): c x m. Local. Memory: the prepared
-/// rows of a piece.
+/// |j|^2 of the row j of J for each output of the rows X (d x m): c x m. Local. Memory: the
+/// prepared rows of a piece.
 Matrix<double> squared_rows(const net::Network& network, const std::vector<double>& w,
                             MatrixView<const double> X) {
   const auto kernel = net::empirical_kernel(network, w, net::Outputs::full);
@@ -77,12 +77,14 @@ double tail_of(const msk::ModifiedSpectrum& spectrum) {
   return std::max(*std::ranges::max_element(spectrum.g), spectrum.next);
 }
 
-/// Throws InputError where more eigenvalues are asked for than K_0 has.
-void check_rank(const TrainingOptions& options, const msk::Cut& cut) {
+/// Throws InputError where more eigenvalues are asked for than K_0 of the sampled rows has.
+void check_rank(const TrainingOptions& options, const msk::Cut& cut, Index sample, Index n) {
   if (options.top < 0 || cut.spectrum.left_out == 0) return;
-  throw InputError("`top` {}: K_0 has only {} above {:.0e} lambda_1: give at most that",
-                   options.top, counted(cut.k - cut.spectrum.left_out, "eigenvalue"),
-                   cut.spectrum.tolerance);
+  const bool part = sample < n;
+  throw InputError("`top` {}: K_0{} has only {} above {:.0e} lambda_1: give at most that{}",
+                   options.top, part ? fmt::format(" of {} rows of {}", sample, n) : "",
+                   counted(cut.k - cut.spectrum.left_out, "eigenvalue"), cut.spectrum.tolerance,
+                   part ? ", or a larger `sample`" : "");
 }
 
 }  // namespace
@@ -117,7 +119,7 @@ typename TrainingPairs<T>::Pairs TrainingPairs<T>::sampled_pairs(
   auto found = cut(g, top, top, N, solve, static_cast<double>(c));
   if (!S_asked) return found;
   ++solved_;
-  check_rank(options_, found.cut);
+  check_rank(options_, found.cut, sample_.rows(), train_.inputs.rows());
   return found;
 }
 

@@ -153,6 +153,7 @@ plan::Stage psi_stage(TrainingPlan& plan, const net::Network& network, const Row
                    train::parameter_workspace_bytes<T>(
                        network, ceil_div(plan.sample, static_cast<Index>(ranks)), of_S.top,
                        plan.activation_bytes) +
+                   8 * static_cast<double>(plan.sample * network.outputs() * of_S.top) / ranks +
                    squares_bytes(plan.kernel.kernel(), kernel_columns(plan.options, network)),
           .flops = cost.flops,
           .seconds = machine.seconds(cost)};
@@ -201,7 +202,8 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
   return stage;
 }
 
-/// The steps, and the measurements of their rates; notes the flops of both. The caller sets `bytes`.
+/// The steps, and the measurements of their rates; notes the flops of both. The caller sets
+/// `bytes`.
 template <class T>
 plan::Stage descent_stage(TrainingPlan& plan, const net::Network& network, Index n,
                           const RowSets& of_S, const Held& held, Index refreshes, double ranks,

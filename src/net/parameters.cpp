@@ -222,7 +222,9 @@ std::vector<double> read_parameters(const io::Hdf5File& file, const Network& net
     differ("bias_std", *d.bias_std, architecture.bias_std);
   const Parametrization p = d.parametrization.value_or(Parametrization::ntk);
   if (p != network.parametrization())
-    differ("parametrization", name(p), name(network.parametrization()));
+    throw InputError(
+        "{}: its parametrization is {}, the network's is {}: give `parametrization` {}",
+        file.path(), name(p), name(network.parametrization()), name(p));
   const Index stored = d.start == Start::antisymmetric ? 2 : 1;
   if (stored > network.copies())
     throw InputError("{}: holds an antisymmetric network, of two copies; the network has one",

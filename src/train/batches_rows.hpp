@@ -5,10 +5,10 @@
 
 namespace mercer::train {
 
-/// Stochastic::rows. A step moves along eta J_B^T (S r)_B with (S r)_B = r_B + V_B (c o (V^T r)).
-/// r_B is evaluated at w; V^T r of the stale residual is updated by V_B^T (r_B new - r_B old), in
-/// O(k c |B|). The columns of X and V of the batch's rows on this rank are gathered into buffers of
-/// min(batch, m) columns.
+/// Batches of random rows, but for Stochastic::block. A step moves along eta J_B^T (S r)_B with (S
+/// r)_B = r_B + V_B (c o (V^T r)). r_B is evaluated at w; V^T r of the stale residual is updated by
+/// V_B^T (r_B new - r_B old), in O(k c |B|). The columns of X and V of the batch's rows on this
+/// rank are gathered into buffers of min(batch, m) columns.
 template <class T>
 class RowBatches : public Batches<T> {
   using Batches<T>::run_;

@@ -53,9 +53,10 @@ double parameter_bytes(double entries, Index k) {
 template <class T>
 double parameter_workspace_bytes(const net::Network& network, Index rows, Index k, double memory) {
   const double m = real(rows), c = real(network.outputs()), d = real(network.inputs());
-  // J^T v_i, and MPI's copy of it in the sum.
+  // J^T v_i, and MPI's copy of it in the sum; of make_orthonormal() G and its copies in T.
   return sizeof(T) * (2 * real(network.parameters()) + m * (2 * d + 2 * c + c * real(k))) +
-         2 * 8 * m * c + 2 * net::Evaluator<T>::bytes(network, rows, memory / 2);
+         (8 + 8 + 2 * sizeof(T)) * real(k) * real(k) + 2 * 8 * m * c +
+         2 * net::Evaluator<T>::bytes(network, rows, memory / 2);
 }
 
 template <class T>
@@ -72,10 +73,11 @@ template <class T>
 double descend_bytes(const net::Network& network, Index rows, Index all_rows, Index k,
                      const Options& options, double memory) {
   const double p = real(network.parameters()), c = real(network.outputs()), m = real(rows);
-  const bool guarded = options.safeguard && options.rate == 0 && options.momentum == 0;
-  // g, the sum's buffer and the gradient of largest_eigenvalue(); then base_, the anchor or the
+  const bool guarded =
+      options.safeguard && options.rate == 0 && (options.momentum == 0 || options.batch > 0);
+  // g, the sum's buffer and the gradient of largest_eigenvalue(); then base_ or the anchor, and the
   // velocity.
-  const double vectors = 3 + (guarded || options.momentum > 0 ? 1 : 0);
+  const double vectors = 3 + (guarded ? 1 : 0) + (options.momentum > 0 ? 1 : 0);
   double numbers = vectors * p + 4 * c * m;  // r, and three of its size for largest_eigenvalue()
   double bytes = net::Evaluator<T>::bytes(network, rows, memory) + 8 * (3 * c * real(k) + 3);
   if (options.batch > 0 && options.batch < all_rows && options.stochastic != Stochastic::block) {

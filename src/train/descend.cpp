@@ -47,6 +47,18 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
     if (!set.P.identity() && (sets.size() > 1 || !set.S.identity()))
       throw InputError("S on the parameters is of one set of rows, without an S on residuals");
   comm::together(comm, [&] {
+    const auto& P = sets[0].P;
+    if (P.identity()) return;
+    const Index of_P = (P.layout().mirrored ? 2 : 1) * P.layout().size;
+    const auto wanted = parameter_layout<T>(comm, network, P.layout().mirrored).entries();
+    if (of_P != network.parameters() || P.layout().entries() != wanted)
+      throw InputError(
+          "S on the parameters is of {} parameters, {} of them on this rank: this network has {} "
+          "and "
+          "{}",
+          of_P, P.layout().entries(), network.parameters(), wanted);
+  });
+  comm::together(comm, [&] {
     for (const auto& set : sets) {
       if (set.n < 1) throw InputError("there are no rows to train on");
       if (set.X.rows() != network.inputs())
@@ -137,9 +149,10 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
       sum_(comm, g_, {.overlap = options.overlap, .in_halves = in_halves_ ? &network : nullptr}),
       batches_(make_batches(run_)),
       earlier_seconds_(state.seconds) {
-  const bool safe = options.safeguard && options.rate == 0 && options.momentum == 0;
-  guarded_ = safe && batches_->pieces() == 1 && !in_halves_;
-  watched_ = safe && !guarded_ && sets.size() == 1;
+  const bool safe = options.safeguard && options.rate == 0, plain = options.momentum == 0;
+  const bool by_epochs = batches_->pieces() > 1 || in_halves_;
+  guarded_ = safe && plain && !by_epochs;
+  watched_ = safe && by_epochs && sets.size() == 1 && (plain || sets[0].S.identity());
   if (guarded_) base_ = state.w;
   if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
   recent_seconds_.reserve(kRecent);
@@ -156,7 +169,7 @@ Outcome Descent<T>::run() {
     renew_preconditioner();
     resume_counting();
     back_propagate();  // g = J^T S r
-    update();          // w <- w - eta (g + L w)
+    update();          // w <- w - eta (g + L (w - w_0))
     evaluate();
     while (!accepted()) {  // again from the same w, with a smaller eta
       update();

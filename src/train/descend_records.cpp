@@ -50,7 +50,11 @@ void Descent<T>::check_divergence() const {
   const double r = std::sqrt(totals_.square), r_0 = state_.first_residual;
   const bool finite = std::isfinite(r);
   if (state_.step == 0 && !finite)
-    throw RunError("|r| is {} at the start: the initial outputs or the targets are not finite", r);
+    throw RunError(
+        "|r| is {} at the start: the initial outputs or the targets are not finite, or so large "
+        "that "
+        "their squares are not",
+        r);
   if (finite && (r <= kDivergence * r_0 || r_0 == 0)) return;
   const std::string grown =
       finite ? fmt::format("|r| = {:.3g} |r_0|", r / r_0) : std::string("|r| is not finite");
@@ -65,8 +69,9 @@ void Descent<T>::check_divergence() const {
                           : "the network has left the linear regime below",
                       limit.rate, limit.text,
                       state_.s_version > 0 ? "with the last S" : "at the start");
-  throw RunError("diverged at step {} ({}): `rate` {:.3g}: {}; give a smaller `rate` or `safety`",
-                 state_.step, grown, state_.rate, why);
+  throw RunError("diverged at step {} ({}): {} {:.3g}: {}; give a smaller `rate` or `safety`",
+                 state_.step, grown, options_.rate > 0 ? "`rate`" : "the automatic rate",
+                 state_.rate, why);
 }
 
 /// The stop reason, if the residual in totals_ is small enough.
@@ -142,8 +147,9 @@ void Descent<T>::record() {
   record.distance = distance(std::span<const T>(state_.w), w_0_);
   record.seconds = state_.seconds;
   if (!directions_.empty()) record.directions = directions();
+  const bool known = options_.momentum == 0 && options_.weight_decay == 0;
   for (std::size_t i = 0; i < state_.start.size(); ++i)
-    record.predicted.push_back(state_.start[i] * std::abs(state_.decay[i]));
+    record.predicted.push_back(known ? state_.start[i] * std::abs(state_.decay[i]) : NAN);
   if (hooks_.observe) hooks_.observe(state_.w, record);
   state_.history.push_back(std::move(record));
 }

@@ -36,14 +36,16 @@ const BatchBound* Descent<T>::batch_bound() const {
 
 template <class T>
 typename Descent<T>::Limit Descent<T>::limit_of_rate() const {
-  const double factor = 2 * (1 + options_.momentum);
+  // Noise of batches grows with eta/(1 - M), a full batch oscillates beyond 2 (1 + M)/lambda_max.
+  const double M = options_.momentum;
+  const double factor = 2 * (batch_bound() != nullptr ? 1 - M : 1 + M);
   if (const auto* bound = batch_bound())
     return {factor / (1 / bound->rate(batch_rows()) + decay_of_step()),
-            fmt::format("{}/(beta + (B - 1) lambda), beta {:.4g}, B {}, lambda {:.4g}", factor,
+            fmt::format("{:.4g}/(beta + (B - 1) lambda), beta {:.4g}, B {}, lambda {:.4g}", factor,
                         bound->beta, batch_rows(), bound->tail)};
   if (!(state_.lambda_max > 0)) return {};
   return {factor / (state_.lambda_max + options_.weight_decay),
-          fmt::format("{}/lambda_max of J J^T S", factor)};
+          fmt::format("{:.4g}/lambda_max of J J^T S", factor)};
 }
 
 template <class T>
@@ -104,15 +106,21 @@ double Descent<T>::objective() const {
 /// Estimated rounding error of a difference of two objectives. Outputs of size 1 + |r_0|/sqrt(n c)
 /// have errors of some units in the last place (each copy of an antisymmetric network has outputs
 /// of size 1, however small f is); they enter with the factor 2 S r, |S r|^2 <= s_max r.(S r),
-/// s_max the largest eigenvalue of S. Errors of V^T r are proportional to |r|.
+/// s_max the largest eigenvalue of S. Errors of V^T r are proportional to |r|. L |w - w_0|^2 has
+/// those of w.
 template <class T>
 double Descent<T>::rounding() const {
   const auto& c = sets_[0].S.coefficients();
   const double s_max = c.empty() ? 1 : 1 + std::max(0.0, *std::ranges::max_element(c));
   const double size =
       1 + state_.first_residual / std::sqrt(static_cast<double>(run_.n() * run_.outputs()));
+  const double L = options_.weight_decay;
+  const double of_w = L > 0 ? L * distance(std::span<const T>(state_.w), w_0_) *
+                                  std::sqrt(square_sum(std::span<const T>(state_.w)))
+                            : 0;
   return static_cast<double>(std::numeric_limits<T>::epsilon()) *
-         (16 * size * std::sqrt(s_max * std::max(0.0, totals_.weighted)) + 4 * totals_.square);
+         (4 * of_w + 16 * size * std::sqrt(s_max * std::max(0.0, totals_.weighted)) +
+          4 * totals_.square);
 }
 
 /// Tests the step to the trial point w for sufficient decrease and sets the next eta. Returns false
@@ -141,9 +149,12 @@ bool Descent<T>::accepted() {
     if (verdict == Verdict::taken_back && floor && !at_floor_) {
       at_floor_ = true;
       say(fmt::format(
-          "step {} does not decrease |S^(1/2) r| at any rate: the steps are as small as "
-          "rounding; continue with a smaller `top` or a wider network",
-          state_.step));
+          "step {} does not decrease {} at any rate, as far as rounding tells: this is its "
+          "minimum, "
+          "or{} a wider network would go on",
+          state_.step,
+          options_.weight_decay > 0 ? "r.(S r) + L |w - w_0|^2, the objective," : "|S^(1/2) r|",
+          sets_[0].S.identity() ? "" : " a smaller `top` or"));
     }
     if (verdict == Verdict::taken_back && !floor) {
       ++state_.rejected;
@@ -207,6 +218,7 @@ void Descent<T>::take_back_epoch() {
                     state_.step, state_.rate));
   }
   state_.w = state_.anchor;
+  std::ranges::fill(state_.velocity, T{0});
   state_.anchor_step = state_.step;
   batches_->evaluate_all();
   batches_->keep_all();

@@ -108,7 +108,7 @@ class Descent {
   bool tried_ = false;    // safeguard: w is a trial point that was not accepted yet
   double before_ = 0;     // objective at base_
   double rounding_ = 0;   // of a difference of objectives
-  double slope_ = 0;      // |g + L w|^2 at base_
+  double slope_ = 0;      // |g + L (w - w_0)|^2 at base_
   bool left_linear_regime_ = false, at_floor_ = false;
 
   double earlier_seconds_ = 0;  // of training, before this call

@@ -159,7 +159,8 @@ double most_entries(const net::Network& network, bool mirrored, int ranks) {
 
 namespace {
 
-/// The own entries of g, where mirrored those of psi' = sqrt(2) times the first copy, times `scale`.
+/// The own entries of g, where mirrored those of psi' = sqrt(2) times the first copy, times
+/// `scale`.
 template <class T>
 void take_column(const typename ParameterPreconditioner<T>::Layout& layout, std::span<const T> g,
                  double scale, T* column) {
@@ -208,6 +209,29 @@ void add_squares(net::Evaluator<T>& evaluator, std::span<const T> w, std::span<c
   }
 }
 
+/// Throws InputError, on all ranks, where sizes do not agree on one.
+template <class T>
+void check(const comm::Communicator& comm, const net::Network& network, std::span<const T> w,
+           const PairRows<T>& rows, Index k, const BoundRows<T>& more) {
+  comm::together(comm, [&] {
+    const Index c = network.outputs(), d = network.inputs(), m = rows.X.cols(), q = more.X.cols();
+    if (std::ssize(w) != network.parameters())
+      throw InputError("{} parameters for a network of {}", w.size(), network.parameters());
+    if (rows.X.rows() != d || more.X.rows() != d)
+      throw InputError("the network takes {} inputs, the rows have {} and {}", d, rows.X.rows(),
+                       more.X.rows());
+    if (rows.V.rows() != c * m || rows.V.cols() != k || std::ssize(rows.norm) != k)
+      throw InputError("V is {} x {}, with {} norms: {} x {} and {} are needed", rows.V.rows(),
+                       rows.V.cols(), rows.norm.size(), c * m, k, k);
+    if (more.diagonal.rows() != c || more.diagonal.cols() != q)
+      throw InputError("`diagonal` is {} x {}: {} x {} is needed", more.diagonal.rows(),
+                       more.diagonal.cols(), c, q);
+  });
+  const std::int64_t least = comm.all_reduce(k, comm::Op::min);
+  if (least != comm.all_reduce(k, comm::Op::max))
+    throw InputError("the ranks have different numbers of coefficients, the least {}", least);
+}
+
 }  // namespace
 
 template <class T>
@@ -218,6 +242,7 @@ ParameterPreconditioner<T> parameter_preconditioner(const comm::Communicator& co
                                                     BatchBound bound, const BoundRows<T>& more,
                                                     double memory) {
   const auto k = static_cast<Index>(coefficients.size());
+  check<T>(comm, network, w, rows, k, more);
   const Index c = network.outputs(), m = rows.X.cols(), q = more.X.cols();
   auto layout = parameter_layout<T>(comm, network, equal_copies(network, w));
   auto Psi = comm::together(comm, [&] { return Matrix<T>(layout.entries(), k); });

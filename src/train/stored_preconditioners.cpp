@@ -39,7 +39,8 @@ std::string psi_name(Index i) {
 
 template <class T>
 std::vector<double> bound_of(const ParameterPreconditioner<T>& P) {
-  return {P.bound().beta, P.bound().tail, P.layout().mirrored ? 1.0 : 0.0};
+  const bool mirrored = !P.identity() && P.layout().mirrored;  // that of Psi
+  return {P.bound().beta, P.bound().tail, mirrored ? 1.0 : 0.0};
 }
 
 template <class T>

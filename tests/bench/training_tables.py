@@ -124,17 +124,20 @@ def read(path, name="/predictions"):
 
 def decay():
     """|f - ridge| / |ridge| at the training points; the exponent is of the width, by least squares. Decay to zero, of the first
-    layer without biases, with a constant appended to the inputs, ends at eta L t = 2: later too little is left of the start."""
-    widths, L = (256, 1024, 4096, 16384), 0.5
+    layer without biases, with a constant appended to the inputs, ends at eta L t = 1: later too little is left of the start."""
+    widths = (256, 1024, 4096, 16384)
     header("training", "limit", *widths, "exponent")
     with tempfile.TemporaryDirectory() as folder:
         flat = (*WIDE, "--top", 12, "--g", "flat")
         kinds = {"S = I": (WIDE, WIDE), "k = 12, S of K": (flat, flat),
                  "k = 12, S on the parameters": ((*flat, "--batch", 48), flat),
-                 "S = I, first layer, to zero": (("--depth", 1, "--train-layers", "first", "--decay-to", "zero"),
+                 "S = I, first layer, to zero": (("--depth", 1, "--train-layers", "first"),
                                                  ("--arch", "dense relu dense(fixed)"))}
         for name, (training, limit) in kinds.items():
+            if ARGUMENTS.problem not in name:
+                continue
             data, x, _ = circle_file(folder, constant="zero" in name)
+            L = 0.1 if "zero" in name else 0.5
             common = ("--train", data, "--test", data, "--out")
             run("mercer-krr", *common, f"{folder}/krr.h5", *limit, "--ridge", L / len(x))
             expected, distances = read(f"{folder}/krr.h5"), []
@@ -142,10 +145,10 @@ def decay():
                 each = []
                 for seed in range(5):
                     network = (*common, f"{folder}/t.h5", *training, "--width", width, "--seed", seed)
-                    ending = ("--steps", 4000)
+                    ending = ("--steps", 1000 if "k =" in name else 4000)
                     if "zero" in name:
                         rate = run("mercer-train", *network, "--steps", 0)["lr"] / 2
-                        ending = ("--lr", rate, "--steps", round(2 / (L * rate)))
+                        ending = ("--decay-to", "zero", "--lr", rate, "--steps", round(1 / (L * rate)))
                     run("mercer-train", *network, "--weight-decay", L, *ending)
                     each.append(np.linalg.norm(read(f"{folder}/t.h5") - expected) / np.linalg.norm(expected))
                 distances.append(np.median(each))
@@ -178,8 +181,8 @@ def advise():
             "sphere, n = 500, d = 5": ("--train", "sphere:n=500,d=5,degree=3", *WIDE, "--width", 2048, "--weight-std", 14),
         }
         if ARGUMENTS.data:
-            problems["MNIST, n = 2000"] = ("--train", mnist_part(mnist, folder, 2000), "--one-hot", "--unit-norm", *WIDE, "--width", 2048,
-                                          "--precision", "single", "--weight-std", 4)
+            problems["MNIST, n = 2000"] = ("--train", mnist_part(mnist, folder, 2000), "--one-hot", "--unit-norm", "--depth", 1, "--width", 2048,
+                                          "--precision", "single", "--weight-std", 14)
         header("data", "S", "k", "predicted steps", "steps", "ratio", "predicted s", "s")
         for name, options in problems.items():
             if ARGUMENTS.problem not in name:
@@ -190,8 +193,8 @@ def advise():
                 advice = run("mercer-train", *options_s, "--advise")
                 best = {}
                 for top in advice["advice"]:
-                    if top["top"] > 100 and top["top"] != advice.get("top_advised"):
-                        continue
+                    if top["top"] > 100 and top["top"] != advice.get("top_advised") or top["top"] == 0 and s == "empirical":
+                        continue  # without S it is the same run
                     S = ("--precondition", "none") if top["top"] == 0 else ("--precondition", s, "--top", top["top"])
                     times = []
                     for _ in range(3 if top["reached"] else 0):
@@ -234,7 +237,7 @@ parser.add_argument("folder")
 parser.add_argument("tables", nargs="+", choices=TABLES)
 parser.add_argument("--data")
 parser.add_argument("-n", default="2")
-parser.add_argument("--problem", default="", help="advise: only the problems whose name contains this")
+parser.add_argument("--problem", default="", help="advise, decay: only the rows whose name contains this")
 ARGUMENTS = parser.parse_args()
 for table in ARGUMENTS.tables:
     print(f"\n## {table}\n", flush=True)

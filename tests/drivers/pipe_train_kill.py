@@ -1,6 +1,6 @@
 """Ranks of mercer-train killed at random moments: mpirun ends, no file is broken, and --resume gives the
-parameters of an undisturbed run to the bit, with full batches and with S on the parameters in turn. MERCER_KILLS runs,
-4 unless told otherwise."""
+parameters of an undisturbed run to the bit, with full batches, with S on the parameters and with batches without S in
+turn. MERCER_KILLS runs, 4 unless told otherwise."""
 
 import os
 import random
@@ -15,9 +15,10 @@ from support import BIN, MPIEXEC, PipeTest, parameters
 
 KILLS = int(os.environ.get("MERCER_KILLS", "4"))
 JOB = ("--train", "circle:n=512,freq=5", "--test", "circle:n=64,freq=5", "--arch", "dense(512) relu dense(512) relu dense(1)",
-       "--bias-std", "1", "--top", "20", "--safety", "0.5")
-FULL = (*JOB, "--steps", "300")
-BATCHES = (*JOB, "--steps", "1200", "--batch", "128", "--refresh", "400")
+       "--bias-std", "1", "--safety", "0.5")
+FULL = (*JOB, "--steps", "300", "--top", "20")
+BATCHES = (*JOB, "--steps", "1200", "--batch", "128", "--top", "20", "--refresh", "400")
+PLAIN = (*JOB, "--steps", "1200", "--batch", "128", "--momentum", "0.5")
 
 
 class Kill(PipeTest):
@@ -29,14 +30,14 @@ class Kill(PipeTest):
 
     def test_a_killed_rank_breaks_nothing_and_the_run_goes_on_to_the_same_bits(self):
         undisturbed = []
-        for kind in (FULL, BATCHES):
+        for kind in (FULL, BATCHES, PLAIN):
             start = time.monotonic()
             self.succeed("mercer-train", *kind, "--out", self.path("whole.h5"))
             undisturbed.append((kind, time.monotonic() - start, parameters(self.path("whole.h5"))))
         draw = random.Random(20261121)
         resumed = 0
         for kill in range(KILLS):
-            kind, duration, whole = undisturbed[kill % 2]
+            kind, duration, whole = undisturbed[kill % 3]
             out, checkpoint = self.path(f"{kill}.h5"), self.path(f"{kill}.checkpoint.h5")
             job = (*kind, "--out", out, "--checkpoint", checkpoint, "--checkpoint-every", "7")
             process = subprocess.Popen([MPIEXEC, "-n", "2", os.path.join(BIN, "mercer-train"), *job],

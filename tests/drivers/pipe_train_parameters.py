@@ -71,6 +71,8 @@ class Parameters(PipeTest):
         apart, together = self.result(*common), self.result(*common, "--joint-outputs")
         self.assertTrue(apart["converged"] and together["converged"])
         self.assertLess(together["steps"], apart["steps"])
+        # K_0 S is the identity divided by the rows, not by rows and outputs: 2/(n (lambda_max + lambda_min)) is 1/lambda_max(J J^T S).
+        self.assertLessEqual(abs(together["lr_theorem"] * together["lambda_max"] - 1), 2e-3)
 
     def test_decay_towards_the_start_ends_at_ridge_regression(self):
         """The distance to kernel ridge regression with gamma = L/n, at the training rows, falls with the width."""
@@ -119,10 +121,11 @@ class Parameters(PipeTest):
         np.testing.assert_array_equal(end["layer1/W"], parameters(start)["layer1/W"])
 
     def test_there_is_no_prediction_from_another_kernel(self):
-        for kernel, known in (("ntk", True), ("laplace", False)):
+        """Nor with momentum or weight decay."""
+        for more, known in ((("--kernel", "ntk"), True), (("--kernel", "laplace"), False), (("--momentum", "0.5"), False),
+                            (("--weight-decay", "0.1"), False)):
             out = self.path("r.h5")
-            said = self.succeed("mercer-train", "--train", "circle:n=48,freq=3,grid", *WIDE, "--kernel", kernel, "--top", "6", "--steps", "3",
-                               "--out", out)
+            said = self.succeed("mercer-train", "--train", "circle:n=48,freq=3,grid", *WIDE, *more, "--top", "6", "--steps", "3", "--out", out)
             self.assertEqual("no prediction" in said.out, not known, said.out)
             self.assertEqual(bool(np.all(np.isfinite(read(out, "/residual_predicted"))[1:])), known)
 
@@ -134,6 +137,13 @@ class Parameters(PipeTest):
         for step in (4, 8):  # the prediction starts again from what was measured at the refresh
             self.assertTrue(np.all(predicted[step + 1] > predicted[step]), predicted)
         self.assertLessEqual(np.abs(measured[4:] - predicted[4:]).max(), 2e-3 * measured[0].max())
+
+    def test_with_momentum_the_safeguard_returns_from_epochs_that_diverge(self):
+        job = ("--train", "circle:n=150,freq=2", "--arch", "dense(256) relu dense(1)", "--batch", "16", "--top", "12", "--momentum", "0.5")
+        guarded = self.result(*job, "--steps", "600")
+        self.assertGreater(guarded["rejected"], 0)
+        self.assertLess(guarded["residual"], 0.1)
+        self.refuse(["diverged", "the automatic rate"], "mercer-train", *job, "--steps", "600", "--safeguard", "off", code=1)
 
     def test_advice_predicts_steps_and_names_a_top(self):
         circle = ("--train", CIRCLE, "--depth", "1", "--width", "4096", "--bias-std", "1", "--tol", "0.05", "--steps", "400")
@@ -148,6 +158,9 @@ class Parameters(PipeTest):
                 self.assertTrue(tops[15]["reached"] and taken["converged"])
                 close = max(4 if "--batch" in more else 1, 0.3 * taken["steps"])  # of batches: an epoch
                 self.assertLessEqual(abs(tops[15]["steps"] - taken["steps"]), close)
+                # Without --top the advice is of the S that --top takes.
+                others = self.result(*circle, *more[:-2], "--advise")["advice"]
+                self.assertEqual([top["lr"] for top in others], [top["lr"] for top in advice["advice"] if top["top"] != 15])
         refuse = lambda words, *more: self.refuse(words, "mercer-train", *circle, *more, "--advise", ranks=0)
         refuse(["--momentum"], "--momentum", "0.5")
         refuse(["--weight-decay"], "--weight-decay", "0.5")

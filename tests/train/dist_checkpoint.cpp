@@ -120,8 +120,6 @@ template <class T>
 std::vector<RowSet<T>> parameter_example(const comm::Communicator& comm, Index k, bool mirrored) {
   auto sets = example_sets<T>(comm, 0);
   const BatchBound bound{.beta = 1.0 / 3, .tail = 1.0 / 7};
-  sets[0].P = ParameterPreconditioner<T>(bound);
-  if (k == 0) return sets;
   auto layout = parameter_layout<T>(comm, kNetwork, mirrored);
   Matrix<T> Psi(layout.entries(), k);
   std::vector<double> c;

@@ -17,19 +17,26 @@ struct AdvisedTop {
   bool reached = true;  ///< false: not within TrainingOptions::descent.steps
   double seconds_S = 0, seconds_step = 0;  ///< predicted
   double bytes = 0;                        ///< a rank, at the peak
+  bool fits = true;                        ///< within Resources::limit()
 
   double seconds() const { return seconds_S + static_cast<double>(steps) * seconds_step; }
 };
 
 struct Advice {
   std::vector<AdvisedTop> tops{};  ///< k ascending
-  std::size_t best = 0;            ///< the one of least predicted time that reaches the target
-  bool any = false;                ///< whether one does
-  Index rows = 0, of = 0;          ///< rows of the linear model, and of the training set
+  std::size_t best = 0;    ///< the one of least predicted time that fits and reaches the target
+  bool any = false;        ///< whether one does
+  Index rows = 0, of = 0;  ///< rows of the linear model, and of the training set
 
   /// The table, and what it says, one line each. Local.
   std::vector<std::string> lines() const;
 };
+
+/// What advise() makes of the options: where they ask for no S, that of the analytic kernel for
+/// full batches, of K_0 on batches, as drivers take it. Throws InputError where neither a tolerance
+/// nor a loss says what is to be reached, and for momentum, weight decay, blocks, batches with an S
+/// on residuals, joint outputs, a refresh and given pairs, which the model does not know. Local.
+TrainingOptions advised(TrainingOptions options);
 
 /// The steps that the linear model r_t = (I - eta n K_0 S)^t r_0 ([G] (13), Thm 4.1) needs until
 /// |r_t| <= tolerance |r_0|, or to the loss, for k = 0, 10, 20, 50, 100, 200, ... and options.top,
@@ -44,9 +51,7 @@ struct Advice {
 ///
 /// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition, and
 /// for each k at most options.descent.steps products with n^2 numbers.
-/// Throws InputError where neither a tolerance nor a loss says what is to be reached, and for
-/// momentum, weight decay, blocks, batches with an S on residuals, and given pairs, which the model
-/// does not know; otherwise as plan(). Collective.
+/// Throws InputError as advised() and as plan(). Collective.
 template <class T>
 Advice advise(const TrainingOptions& options, const net::Network& network,
               const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,

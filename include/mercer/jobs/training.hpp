@@ -71,8 +71,8 @@ struct TrainingOptions {
   /// would have no effect. Local.
   void validate() const;
   /// Validates the options for n training rows, and returns them with the default directions filled
-  /// in, and with `top` where it is that of the `given` pairs (spectrum.count()). Throws InputError.
-  /// Local.
+  /// in, and with `top` where it is that of the `given` pairs (spectrum.count()). Throws
+  /// InputError. Local.
   TrainingOptions validated(Index n, Index given = 0) const;
   /// Whether K of the training rows or its pairs are computed, operator_spectrum apart. Local.
   bool computes_kernel() const {
@@ -167,14 +167,18 @@ struct Training {
 };
 
 /// Trains from w_0 (p entries, the same on every rank) as planned. Phases: load, assemble,
-/// eigensolve, train. Asks the monitor's interrupted() at each step, and then throws Error with the
-/// code `interrupted`, after writing a checkpoint where one was asked for (RunError where that
-/// fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()), InputError
-/// where network, w_0, rows or T are not those of the plan; otherwise as train::descend() and the
-/// eigensolvers. Collective.
+/// eigensolve, psi, train. Asks the monitor's interrupted() at each step, and then throws Error
+/// with the code `interrupted`, after writing a checkpoint where one was asked for (RunError where
+/// that fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()),
+/// InputError where network, w_0, rows or T are not those of the plan; otherwise as
+/// train::descend() and the eigensolvers. Collective.
 template <class T>
 Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
                   std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor);
+
+/// Where the rate came from, and beside it that of [G] Theorem 4.1, in one line. Local.
+template <class T>
+std::string rate_text(const TrainingPlan& plan, const Training<T>& training);
 
 /// Whether w is the same on every rank, to the bit, and how much the residual |r| at the final w,
 /// computed again in double, differs from the last recorded one.

@@ -13,7 +13,8 @@
 /// the residual r = f(X; w) - Y and the Jacobian J. Every rank holds all of w and its own rows.
 namespace mercer::train {
 
-/// How a step takes S on a batch of rows B; sums over B are not divided by |B|.
+/// How a step takes S on a batch of rows B; sums over B are not divided by |B|. Whether it is the
+/// first or the second the sets decide, by their P or S.
 /// parameters: w <- w - eta P J_B^T r_B, S on the parameters (ParameterPreconditioner): random rows
 /// of an epoch, no residual of other rows. Right wherever Psi, k p numbers over all ranks, fits.
 /// rows: w <- w - eta J_B^T (S r)_B with the S of all rows and the stale residual (its last
@@ -25,8 +26,8 @@ enum class Stochastic { parameters, rows, block };
 std::string name(Stochastic stochastic);
 
 /// Where weight decay draws w to: the start w_0 ([G] (11): training ends at kernel ridge regression
-/// with gamma = L/n, with S at [G] Lemma B.2), or zero ([L] (6): ridge regression too where f is
-/// homogeneous of degree 1 in the trained weights, nowhere else).
+/// with gamma = L/n, with S at [G] Lemma B.2; batches near it, until eta falls), or zero ([L] (6):
+/// ridge regression too where f is homogeneous of degree 1 in the trained weights, nowhere else).
 enum class DecayTo { start, zero };
 std::string name(DecayTo decay_to);
 
@@ -36,7 +37,7 @@ struct Options {
   /// safety (1 - momentum)/(1/rate(B) + L/b).
   double rate = 0;
   double safety = 1;       ///< of the automatic rate; below 2
-  bool safeguard = true;   ///< with the automatic rate and no momentum: see descend()
+  bool safeguard = true;   ///< with the automatic rate: see descend()
   double tolerance = 0;    ///< stop at |r_t| <= tolerance |r_0| (Frobenius); 0: never
   double loss = 0;         ///< stop at mean r^2 <= loss; 0: never
   double max_seconds = 0;  ///< of this call, by the clock of rank 0; 0: no limit
@@ -78,7 +79,7 @@ struct Record {
   double kernel_change = -1;       ///< |K_t - K_0|/|K_0|, set by Hooks::observe; -1: not measured
   std::vector<double> directions;  ///< |v_i^T r_t|
   /// Linear theory: |v_i^T (I - eta n K S)^t r_0| (batches: on average over them, eta times
-  /// batch/n), without momentum and weight decay. NaN: there is no prediction.
+  /// batch/n). NaN: there is no prediction, as with momentum or weight decay.
   std::vector<double> predicted;
 };
 
@@ -156,18 +157,19 @@ struct Hooks {
 ///
 /// The automatic rate of full batches is safety/(lambda_max(J J^T S) + L), measured on all rows,
 /// and again with each new S; with `block` it is the least over the sets. On batches of random rows
-/// it is safety/(1/rate(B) + L/b), BatchBound, where that of the set is known. In runs of 20 steps
-/// or more `say` warns of a given rate above twice these (times 1 + momentum).
+/// it is safety (1 - momentum)/(1/rate(B) + L/b), BatchBound, where that of the set is known; so it
+/// is of full batches with S on the parameters. In runs of 20 steps or more `say` warns of a given
+/// rate above twice these (of full batches with S on residuals times 1 + momentum).
 ///
-/// Safeguard of full batches, a line search: with Phi = |S^(1/2) r|^2 and g = J^T S r the linear
-/// model decreases Phi by 2 eta |g|^2 - eta^2 |S^(1/2) J g|^2, at least by eta |g|^2 (2 - eta
-/// lambda_max) (with weight decay: Phi + L |w - w_0|^2, g + L (w - w_0), lambda_max + L). The
-/// decrease is sufficient from a tenth of this bound on; otherwise the step is rejected and tried
-/// again from the same w and g with half of eta. Below a half eta is halved for the next step, from
-/// nine tenths on it grows by a quarter, up to the automatic rate. Without weight decay a step to
-/// |r| > 2 |r_0| is rejected too. Differences that rounding can explain count as decreases, and
-/// below 1e-8 of the automatic rate nothing is rejected. A rejected step costs one forward pass;
-/// measuring lambda_max again would cost some 15 products, each as much as a step.
+/// Safeguard of full batches without momentum and P, a line search: with Phi = |S^(1/2) r|^2 and g
+/// = J^T S r the linear model decreases Phi by 2 eta |g|^2 - eta^2 |S^(1/2) J g|^2, at least by eta
+/// |g|^2 (2 - eta lambda_max) (with weight decay: Phi + L |w - w_0|^2, g + L (w - w_0), lambda_max
+/// + L). The decrease is sufficient from a tenth of this bound on; otherwise the step is rejected
+/// and tried again from the same w and g with half of eta. Below a half eta is halved for the next
+/// step, from nine tenths on it grows by a quarter, up to the automatic rate. Without weight decay
+/// a step to |r| > 2 |r_0| is rejected too. Differences that rounding can explain count as
+/// decreases, and below 1e-8 of the automatic rate nothing is rejected. A rejected step costs one
+/// forward pass; measuring lambda_max again would cost some 15 products, each as much as a step.
 ///
 /// Batches of random rows: an epoch is a random permutation of the n rows, cut into ceil(n/batch)
 /// batches of nearly equal size, the same for every number of ranks; a rank takes the rows of a
@@ -185,10 +187,11 @@ struct Hooks {
 /// Safeguard by epochs, where r of all rows is evaluated, at most once an epoch: with S on
 /// residuals an epoch that increased the objective is taken back, otherwise one that brought it
 /// above four times its least value; also one with |r| > 2 |r_0| (without weight decay), or |r| >
-/// 1000 |r_0| in between. w then returns to the best point, and eta is halved. A new least value
-/// lets eta grow by a tenth, up to the automatic rate; five epochs in turn above 1.5 times it halve
-/// it. (`block` needs none: its steps are contractions in w up to that rate.) With batches a run
-/// that would stop by its stale residual first evaluates that of all rows.
+/// 1000 |r_0| in between. w then returns to the best point, at rest, and eta is halved. A new least
+/// value lets eta grow by a tenth, up to the automatic rate; five epochs in turn above 1.5 times it
+/// halve it. (`block` needs none: its steps are contractions in w up to that rate; with S on
+/// residuals and momentum there is none.) With batches a run that would stop by its stale residual
+/// first evaluates that of all rows.
 ///
 /// Blocks that are drawn anew are taken from the second epoch on; r of all rows is evaluated with
 /// them, and the rate stays. In a resumed run the sets must hold the rows of epoch state.step/b.

@@ -23,8 +23,8 @@ namespace mercer::train {
 /// Belkin, "Kernel machines that adapt to GPUs for effective large batch training" (2019).
 /// `beta` alone bounds single rows, `tail` the mean: with B = 1 the rate is 1/beta, and for large B
 /// it tends to that of a full batch, 1/(n tail). Momentum M makes the noise that of the rate
-/// eta/(1 - M): with it the automatic rate is (1 - M) rate(B). (beta is at least sum_(i<=k) g_i, the mean of
-/// v_ji^2 n g_i over j: at B = n the rate can be half of 1/(n tail).)
+/// eta/(1 - M): with it the automatic rate is (1 - M) rate(B). (beta is at least sum_(i<=k) g_i,
+/// the mean of v_ji^2 n g_i over j: at B = n the rate can be half of 1/(n tail).)
 struct BatchBound {
   double beta = 0;  ///< max over rows and outputs of j.(P j), j their row of J
   double tail = 0;  ///< max(max_(i<=k) g_i, lambda_(k+1)), of K_0 = J J^T/n; 0: not known
@@ -104,12 +104,12 @@ double most_entries(const net::Network& network, bool mirrored, int ranks);
 template <class T>
 struct PairRows {
   Matrix<T> X;  ///< d x m
-  Matrix<T> V;  ///< (c m) x k: v_i of the outputs of these rows, 0 where another rank
-                ///< has them
+  Matrix<T> V;  ///< (c m) x k: v_i of these rows' outputs, 0 where another rank has them
   std::vector<double> norm = {};  ///< |J^T v_i| = sqrt(n lambda_i)
 };
 
-/// Rows at which beta is measured beside those of the pairs.
+/// Rows at which beta is measured; that of the pairs' own rows is BatchBound::beta of the caller.
+/// None: d x 0 and c x 0.
 template <class T>
 struct BoundRows {
   Matrix<T> X;              ///< d x q
@@ -120,8 +120,8 @@ struct BoundRows {
 /// numbers over the ranks; the psi_i are made orthonormal again (their errors are those of the
 /// pairs and of T) by the Cholesky factor of their Gram matrix. `beta` is the maximum of bound.beta
 /// and of the rows `more`, k forward passes in forward mode. Memory: evaluators of both sets of
-/// rows within `memory` bytes, p numbers. Throws RunError where the psi_i are not finite or not
-/// independent. Collective.
+/// rows within `memory` bytes, p numbers. Throws InputError where sizes do not agree, RunError
+/// where the psi_i are not finite or not independent. Collective.
 template <class T>
 ParameterPreconditioner<T> parameter_preconditioner(const comm::Communicator& comm,
                                                     const net::Network& network,
