@@ -53,7 +53,7 @@ void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& tra
   result["loss_train"] = history.back().loss;
   result["residual"] = history.back().residual;
   result["lr"] = state.rate;
-  result["lambda_max"] = state.lambda_max;
+  result["lambda_max"] = state.lambda_max > 0 ? state.lambda_max : NAN;  // null: not measured
   result["rejected"] = state.rejected;
   result["distance"] = history.back().distance;
   result["seconds_per_step"] = outcome.seconds_per_step;

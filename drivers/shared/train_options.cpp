@@ -127,7 +127,7 @@ void TrainLine::add_descent(CommandLine& line) {
   descent("max-seconds", po::value(&o.max_seconds)->value_name("T")->default_value(0.0, "none"),
           "stop after T seconds of training");
   descent("batch", po::value(&o.batch)->value_name("B")->default_value(0, "all"),
-          "rows in a step, over all ranks");
+          "rows in a step, over all ranks; an epoch is cut into steps of nearly as many rows each");
   descent(
       "stochastic", po::value(&stochastic_)->value_name("parameters|rows|block"),
       "how --batch uses S. parameters (the default): S on the parameters, w <- w - eta (I - "
@@ -204,7 +204,7 @@ void TrainLine::read(const CommandLine& line) {
   if (line.given("directions") && directions_ != "none")
     options.directions = parse_directions(directions_);
   options.default_directions = directions_.empty();
-  for (const char* option : {"out", "plot", "csv", "checkpoint", "dry-run", "check"})
+  for (const char* option : {"out", "plot", "csv", "checkpoint", "check"})
     if (advise && line.given(option)) throw InputError("--{}: is not for --advise", option);
   require(line, "checkpoint-every", "--checkpoint FILE", !options.checkpoint.empty());
   options.validate();

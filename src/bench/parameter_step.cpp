@@ -78,11 +78,11 @@ Json parameter_step(const Bench& bench, const net::Network& network, Index batch
   bench.say(
       "\nS on the parameters, k = {}, {}, batches of {} rows: Psi {:.1f} MB a rank, read twice", k,
       network.copies() > 1 ? "antisymmetric" : "gaussian", batch, 1e-6 * bytes);
-  bench.say("plain {:.4f} s;  with S {:.4f} s;  S alone {:.4f} s: {:.1f} GB/s a rank", plain,
+  bench.say("plain {:.4g} s;  with S {:.4g} s;  S alone {:.4g} s: {:.1f} GB/s a rank", plain,
             median(times.with_S), alone, 2e-9 * bytes / alone);
   bench.say(
-      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  at least {:.3f}: to read Psi "
-      "twice takes {:.4f} s at {:.1f} GB/s",
+      "with S / plain: {:.3f} (median of {}; {:.3f} ... {:.3f});  reading Psi twice alone would "
+      "make it {:.3f}: {:.3g} s at {:.1f} GB/s",
       median(times.ratio), bench.repeat, *std::ranges::min_element(times.ratio),
       *std::ranges::max_element(times.ratio), 1 + read / plain, read,
       1e-9 * median(times.read_rate));

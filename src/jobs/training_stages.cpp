@@ -32,6 +32,7 @@ struct Held {
   double data = 0;     ///< the training and test rows
   double always = 0;   ///< beside K: the rows, their copies block by block, and weights
   double descent = 0;  ///< at the peak of the steps
+  Index rows = 0;      ///< of the data set, with their outputs
   double entries = 0;  ///< of a psi (train::most_entries()); 0 without S on the parameters
 };
 
@@ -46,7 +47,8 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
       m > 0 ? sizeof(T) * real(m) * real(network.inputs() + 2 * network.outputs()) / ranks +
                   kTestMemory
             : 0;
-  Held held{.data = 8 * real(n + m) * width / ranks};
+  Held held{.data = 8 * real(n + m) * width / ranks,
+            .rows = network.outputs() * ceil_div(n, ranks)};
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
   const bool on_parameters = plan.options.on_parameters(), joint = plan.options.joint_outputs;
   const double sampled = 2 * 8 * real(plan.sample) * width / ranks;
@@ -135,9 +137,10 @@ plan::Stage operator_stage(const net::Network& network, std::span<const T> w_0, 
   return stage;
 }
 
-/// Bytes that the squares of the rows of J take, in pieces of 512 of them.
-double squares_bytes(const kernel::Kernel& kernel, Index columns) {
-  return 512.0 * static_cast<double>(kernel.bytes_per_row(columns)) +
+/// Bytes that the squares of `rows` rows of J on this rank take, in pieces of 512 of them.
+double squares_bytes(const kernel::Kernel& kernel, Index columns, Index rows) {
+  return static_cast<double>(std::min<Index>(512, rows)) *
+             static_cast<double>(kernel.bytes_per_row(columns)) +
          static_cast<double>(kernel.scratch_bytes());
 }
 
@@ -149,14 +152,17 @@ plan::Stage psi_stage(TrainingPlan& plan, const net::Network& network, const Row
   plan.flops.pairs += cost.flops;
   return {.name = "psi",
           .method = counted(of_S.top, "direction"),
-          .bytes = held.always + train::parameter_bytes<T>(held.entries, of_S.top) +
-                   train::parameter_workspace_bytes<T>(
-                       network, ceil_div(plan.sample, static_cast<Index>(ranks)), of_S.top,
-                       plan.activation_bytes) +
-                   8 * static_cast<double>(plan.sample * network.outputs() * of_S.top) / ranks +
-                   squares_bytes(plan.kernel.kernel(), kernel_columns(plan.options, network)),
+          .bytes =
+              (plan.options.descent.refresh > 0 ? held.descent : held.always) +
+              train::parameter_bytes<T>(held.entries, of_S.top) +
+              train::parameter_workspace_bytes<T>(network,
+                                                  ceil_div(plan.sample, static_cast<Index>(ranks)),
+                                                  of_S.top, plan.activation_bytes) +
+              8 * static_cast<double>(plan.sample * network.outputs() * of_S.top) / ranks +
+              squares_bytes(plan.kernel.kernel(), kernel_columns(plan.options, network), held.rows),
           .flops = cost.flops,
-          .seconds = machine.seconds(cost)};
+          .seconds = machine.seconds(cost),
+          .sent = cost.sent + cost.summed};
 }
 
 /// lambda_1 and beta of K_0 for the rate of plain batches.
@@ -174,7 +180,8 @@ plan::Stage rate_stage(const TrainingPlan& plan, const net::Network& network,
   auto stage = plan::eigensolve(resources.machine, sizes, method, 1);
   stage.name = "rate";
   stage.method = fmt::format("lambda_1 of {}", counted(plan.sample, "row"));
-  stage.bytes = std::max({stage.bytes, assembled.bytes, sizes.held + squares_bytes(*own, columns)});
+  stage.bytes = std::max(
+      {stage.bytes, assembled.bytes, sizes.held + squares_bytes(*own, columns, held.rows)});
   stage.flops += assembled.flops;
   stage.seconds += assembled.seconds;
   return stage;
@@ -239,6 +246,13 @@ std::vector<plan::Stage> stages_of_S(TrainingPlan& plan, const net::Network& net
     for (const auto& stage : stages) plan.flops.pairs += stage.flops;
     if (plan.options.on_parameters())
       stages.push_back(psi_stage<T>(plan, network, of_S, held, sizes.ranks(), resources.machine));
+    // S by rows and outputs: the pairs as they were found, by rows, those of this rank's rows, in T.
+    if (plan.options.joint_outputs)
+      stages.push_back({.name = "S",
+                        .method = counted(of_S.k, "mode"),
+                        .bytes = (plan.options.descent.refresh > 0 ? held.descent : held.always) +
+                                 (3 * 8 + sizeof(T)) * static_cast<double>(of_S.rows) *
+                                     static_cast<double>(of_S.k) / sizes.ranks()});
   }
   if (plan.options.plain_batches()) {
     stages.push_back(rate_stage<T>(plan, network, w_0, held, resources));

@@ -161,6 +161,9 @@ class Parameters(PipeTest):
                 # Without --top the advice is of the S that --top takes.
                 others = self.result(*circle, *more[:-2], "--advise")["advice"]
                 self.assertEqual([top["lr"] for top in others], [top["lr"] for top in advice["advice"] if top["top"] != 15])
+        planned = self.succeed("mercer-train", *circle, "--advise", "--dry-run", "--ranks", "64").out
+        self.assertIn("eigensolve", planned)
+        self.assertNotIn("least predicted", planned)
         refuse = lambda words, *more: self.refuse(words, "mercer-train", *circle, *more, "--advise", ranks=0)
         refuse(["--momentum"], "--momentum", "0.5")
         refuse(["--weight-decay"], "--weight-decay", "0.5")

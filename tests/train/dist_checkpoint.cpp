@@ -165,7 +165,7 @@ std::string bits(const State<T>& state, const std::vector<RowSet<T>>& sets) {
   for (const auto& set : sets) {
     matrix(set.S.vectors());
     vector(set.S.coefficients());
-    matrix(set.P.Psi());
+    if (!set.P.identity()) matrix(set.P.Psi());
     vector(set.P.coefficients());
     vector(std::vector<double>{set.P.bound().beta, set.P.bound().tail});
   }
