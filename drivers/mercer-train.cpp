@@ -53,6 +53,8 @@ void report_descent(const jobs::TrainingPlan& plan, const jobs::Training<T>& tra
   result["loss_train"] = history.back().loss;
   result["residual"] = history.back().residual;
   result["lr"] = state.rate;
+  result["beta"] = training.batch_bound.known() ? training.batch_bound.beta : NAN;
+  result["lambda_next"] = training.batch_bound.known() ? training.batch_bound.tail : NAN;
   result["lambda_max"] = state.lambda_max > 0 ? state.lambda_max : NAN;  // null: not measured
   result["rejected"] = state.rejected;
   result["distance"] = history.back().distance;

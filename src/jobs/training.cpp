@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/hash.hpp"
 #include "mercer/data/preparation_file.hpp"
 #include "mercer/krr/score.hpp"
 #include "mercer/la/scalapack.hpp"
@@ -238,6 +239,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
     return train::descend<T>(comm, network, rows, state, w_0, options.descent, pairs.directions(),
                              hooks, plan.activation_bytes);
   });
+  training.batch_bound = rows[0].P.bound();
   if (training.outcome.stop_reason == train::StopReason::interrupted)
     end_interrupted(options.checkpoint, state.step, kept);
   training.flops = counted_flops(plan.flops, training, pairs.solved());
@@ -328,6 +330,8 @@ void write_history(io::Hdf5File& file, const comm::Communicator& comm,
 template <class T>
 void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& training,
            const net::Network& network, const data::Split& sets, const Predictions& predictions) {
+  file.attribute("/", "n", sets.train.rows());
+  file.attribute("/", "data_hash", sets.train.hash != 0 ? hash_text(sets.train.hash) : "none");
   file.attribute("/", "network", network.text());
   file.attribute("/", "precondition", name(plan.options.precondition));
   write_history(file, file.comm(), training.state.history, plan.options.directions);

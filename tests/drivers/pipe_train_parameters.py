@@ -138,6 +138,12 @@ class Parameters(PipeTest):
             self.assertTrue(np.all(predicted[step + 1] > predicted[step]), predicted)
         self.assertLessEqual(np.abs(measured[4:] - predicted[4:]).max(), 2e-3 * measured[0].max())
 
+    def test_the_rate_of_batches_is_that_of_beta_and_lambda(self):
+        result = self.result("--train", "circle:n=64,freq=3", *WIDE, "--batch", "16", "--top", "10", "--steps", "0")
+        self.assertAlmostEqual(result["lr"] * (result["beta"] + 15 * result["lambda_next"]), 1, places=12)
+        self.assertIsNone(result["lambda_max"])
+        self.assertIsNone(self.result("--train", "circle:n=64,freq=3", *WIDE, "--steps", "0")["beta"])
+
     def test_with_momentum_the_safeguard_returns_from_epochs_that_diverge(self):
         job = ("--train", "circle:n=150,freq=2", "--arch", "dense(256) relu dense(1)", "--batch", "16", "--top", "12", "--momentum", "0.5")
         guarded = self.result(*job, "--steps", "600")

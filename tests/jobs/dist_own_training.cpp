@@ -7,6 +7,7 @@
 #include "data/files.hpp"
 #include "krr/naive.hpp"
 #include "mercer/gram/assemble.hpp"
+#include "mercer/jobs/network_model.hpp"
 #include "mercer/jobs/training.hpp"
 #include "mercer/net/empirical.hpp"
 
@@ -250,6 +251,9 @@ TEST_F(OwnTraining, IsWrittenAsOneResult) {
     file.finish();
   }
   const auto file = io::Hdf5File::open(comm, path, io::Origin::mercer);
+  const auto model = read_network_model(file, true);
+  EXPECT_EQ(model.n, n);
+  EXPECT_EQ(model.rows_hash, sets().train.hash);
   EXPECT_EQ(file.text_attribute("/", "network"), net.text());
   EXPECT_EQ(file.text_attribute("/", "precondition"), "kernel");
   EXPECT_EQ(file.extents("/steps"), (std::vector<Index>{5}));

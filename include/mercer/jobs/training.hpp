@@ -162,6 +162,8 @@ struct Training {
   /// bound_from with the largest lambda_min that the known eigenvalues allow, bound_to with the
   /// least. 0: eigenvalues are not known.
   double bound_from = 0, bound_to = 0;
+  /// beta and lambda of the last S on the parameters, or of batches without S; else unknown.
+  train::BatchBound batch_bound{};
   std::optional<Extremes> operator_spectrum{};
   double flops = 0;  ///< of the steps, rates and pairs of this call, as they were done
 };
@@ -198,10 +200,10 @@ TrainingCheck check(const Training<T>& training, const net::Network& network,
 void write_history(io::Hdf5File& file, const comm::Communicator& comm,
                    const std::vector<train::Record>& history, std::span<const Index> directions);
 
-/// Writes a training as mercer-train does: the attributes `network` and `precondition`, the records
-/// (write_history()), the final parameters (net::write()), the preparation (data::write()), and
-/// where `predictions` of sets.test are given, their errors as /score (write_errors()) and
-/// themselves (write_predictions()). Collective.
+/// Writes a training as mercer-train does: the attributes `n` and `data_hash` of the training rows,
+/// `network` and `precondition`, the records (write_history()), the final parameters (net::write()),
+/// the preparation (data::write()), and where `predictions` of sets.test are given, their errors as
+/// /score (write_errors()) and themselves (write_predictions()). Collective.
 template <class T>
 void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& training,
            const net::Network& network, const data::Split& sets,
