@@ -16,9 +16,9 @@ from support import BIN, MPIEXEC, PipeTest, parameters
 KILLS = int(os.environ.get("MERCER_KILLS", "4"))
 JOB = ("--train", "circle:n=512,freq=5", "--test", "circle:n=64,freq=5", "--arch", "dense(512) relu dense(512) relu dense(1)",
        "--bias-std", "1", "--safety", "0.5")
-FULL = (*JOB, "--steps", "300", "--top", "20")
-BATCHES = (*JOB, "--steps", "1200", "--batch", "128", "--top", "20", "--refresh", "400")
-PLAIN = (*JOB, "--steps", "1200", "--batch", "128", "--momentum", "0.5")
+FULL = (*JOB, "--steps", "150", "--top", "20")
+BATCHES = (*JOB, "--steps", "400", "--batch", "128", "--top", "20", "--refresh", "150")
+PLAIN = (*JOB, "--steps", "400", "--batch", "128", "--momentum", "0.5")
 
 
 class Kill(PipeTest):
