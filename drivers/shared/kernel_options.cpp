@@ -27,8 +27,7 @@ void CommandLine::add_kernel(Index depth, bool network) {
   add("arch", po::value(&k.arch)->value_name("TEXT"),
       "layers, e.g. \"dense res(relu dense) relu dense\"; an analytic kernel needs no "
       "widths. Tokens: dense(w) dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu "
-      "sin(a,b,c) tanh "
-      "softplus sigmoid res( )");
+      "sin(a,b,c) tanh softplus sigmoid res( )");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),

@@ -114,11 +114,11 @@ void TrainLine::add_descent(CommandLine& line) {
           "multiplies --lr auto by F < 2");
   descent(
       "safeguard", po::value(&safeguard_)->value_name("on|off")->default_value("on"),
-      "line search for --lr auto, without --momentum: a step without "
-      "sufficient decrease (half of what the linear model predicts) halves eta, one without a "
-      "tenth is also rejected and tried again; eta grows where the model holds. With --batch: an "
-      "epoch that ends above 4 times the least loss (rows with S: above it, and without "
-      "--momentum) is rejected; not for --stochastic block");
+      "line search for --lr auto, without --momentum: a step without sufficient decrease (half of "
+      "what the linear model predicts) halves eta, one without a tenth is also rejected and tried "
+      "again; eta grows where the model holds. With --batch: an epoch that ends above 4 times the "
+      "least loss (rows with S: above it, and without --momentum) is rejected; not for "
+      "--stochastic block");
   descent("steps", po::value(&o.steps)->value_name("N")->default_value(o.steps), "at most N steps");
   descent("tol", po::value(&o.tolerance)->value_name("E")->default_value(0.0, "0"),
           "stop at |r_t| <= E |r_0|");

@@ -86,8 +86,7 @@ void TrainingOptions::validate_joint() const {
   if (precondition != Precondition::empirical)
     throw InputError(
         "`joint_outputs`: needs `precondition` empirical: other kernels have no entries of pairs "
-        "of "
-        "outputs");
+        "of outputs");
   if (descent.batch > 0)
     throw InputError(
         "`joint_outputs`: is for full batches; the S of `batch` with `stochastic` parameters is of "

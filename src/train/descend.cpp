@@ -54,8 +54,7 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
     if (of_P != network.parameters() || P.layout().entries() != wanted)
       throw InputError(
           "S on the parameters is of {} parameters, {} of them on this rank: this network has {} "
-          "and "
-          "{}",
+          "and {}",
           of_P, P.layout().entries(), network.parameters(), wanted);
   });
   comm::together(comm, [&] {

@@ -52,8 +52,7 @@ void Descent<T>::check_divergence() const {
   if (state_.step == 0 && !finite)
     throw RunError(
         "|r| is {} at the start: the initial outputs or the targets are not finite, or so large "
-        "that "
-        "their squares are not",
+        "that their squares are not",
         r);
   if (finite && (r <= kDivergence * r_0 || r_0 == 0)) return;
   const std::string grown =

@@ -150,8 +150,7 @@ bool Descent<T>::accepted() {
       at_floor_ = true;
       say(fmt::format(
           "step {} does not decrease {} at any rate, as far as rounding tells: this is its "
-          "minimum, "
-          "or{} a wider network would go on",
+          "minimum, or{} a wider network would go on",
           state_.step,
           options_.weight_decay > 0 ? "r.(S r) + L |w - w_0|^2, the objective," : "|S^(1/2) r|",
           sets_[0].S.identity() ? "" : " a smaller `top` or"));

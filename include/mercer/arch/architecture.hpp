@@ -82,15 +82,14 @@ struct Architecture {
 inline constexpr Index kMostNested = 500;
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense", "dense(64) relu
-/// dense(1,fixed)", "dense relu dense(fixed)". Throws InputError that
-/// quotes the text, points at the token and says what would be right: unknown token, wrong number
-/// of parameters, parameters out of range, unbalanced parentheses, an empty res( ), an activation
-/// on a state that is not Gaussian (before any dense, after an activation, or after a res( ) with
-/// an activation right before it or at its end), a res( ) before the first dense, one without a
-/// dense layer directly in it (skip and branch would be correlated), one that changes the width,
-/// more than kMostNested of them inside one another, an architecture that does not end in dense or
-/// whose dense layers are all fixed;
-/// conv, flatten, gap and avgpool are named as not there yet. Local, pure.
+/// dense(1,fixed)", "dense relu dense(fixed)". Throws InputError that quotes the text, points at
+/// the token and says what would be right: unknown token, wrong number of parameters, parameters
+/// out of range, unbalanced parentheses, an empty res( ), an activation on a state that is not
+/// Gaussian (before any dense, after an activation, or after a res( ) with an activation right
+/// before it or at its end), a res( ) before the first dense, one without a dense layer directly in
+/// it (skip and branch would be correlated), one that changes the width, more than kMostNested of
+/// them inside one another, an architecture that does not end in dense or whose dense layers are
+/// all fixed; conv, flatten, gap and avgpool are named as not there yet. Local, pure.
 ///
 /// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it
 /// throws where two activations of the text ask for different values, or one for an infinite one.
