@@ -140,8 +140,8 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
                              ? session.resources(kernel, jobs::kernel_columns(options, network))
                              : session.resources(session.machine());
   if (job.advise) {
-    const auto plan =
-        jobs::advice_plan<T>(options, network, sets, w_0, resources, session.took("load"));
+    const auto plan = jobs::advice_plan<T>(options, network, analytic, sets, w_0, resources,
+                                           session.took("load"));
     if (session.stop_at_plan(plan)) return 0;
     return report_advice(
         jobs::advise<T>(options, network, analytic, sets, w_0, resources, session.grid(), session),

@@ -26,6 +26,8 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
                  std::span<const T> w_0, Index given, const Resources& resources,
                  double load_seconds);
 
+/// Bytes a rank for the activations of a step's rows. Local.
+double activation_bytes(const Resources& resources);
 /// Bytes for activations of the test rows, which are evaluated in batches.
 inline constexpr double kTestMemory = 64.0 * 1024 * 1024;
 

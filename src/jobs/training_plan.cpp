@@ -102,11 +102,15 @@ bool is_tangent(const TrainingPlan& plan, const net::Network& network) {
 
 }  // namespace
 
+double activation_bytes(const Resources& resources) {
+  constexpr double kUsual = 1e9;
+  return resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
+}
+
 template <class T>
 TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                   const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
                   const Resources& resources, const comm::Communicator& comm, double load_seconds) {
-  constexpr double kUsual = 1e9;
   check_fit(network, sets, w_0.size());
   const Index given = asked.spectrum.count(comm, sets.train.rows());
   TrainingPlan plan{.options = asked.validated(sets.train.rows(), given),
@@ -117,8 +121,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                     .stages = resources.plan()};
   plan.notes = plan.kernel.verify(comm, identity_of("training", sets.train));
   plan.options.descent.seed = resources.seed;
-  plan.activation_bytes =
-      resources.memory_limit > 0 ? std::min(kUsual, resources.memory_limit / 4) : kUsual;
+  plan.activation_bytes = activation_bytes(resources);
   plan.network = network.text();
   plan.rows_hash = sets.train.hash;
   plan.start_hash = net::hash<T>(w_0);

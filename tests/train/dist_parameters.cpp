@@ -183,6 +183,16 @@ TEST_F(ParameterTest, TrainsTheSameForEveryNumberOfRanks) {
   EXPECT_DOUBLE_EQ(many.state.bound, one.state.bound);
 }
 
+TEST_F(ParameterTest, AnSOfAnotherNetworkIsRefused) {
+  const auto problem = test::odd_problem({});
+  const auto other = test::dense_problem("dense(5) tanh dense(2)", 23, 3, 2, {});
+  auto sets = test::parameter_sets(world, problem, 6);
+  sets[0].P = std::move(test::parameter_sets(world, other, 6)[0].P);
+  auto state = test::start<double>(problem);
+  EXPECT_THROW(descend<double>(world, problem.network, sets, state, problem.w, {}, {}, {}),
+               InputError);
+}
+
 TEST_F(ParameterTest, AStepSendsAsMuchAsAPlainOneAndKNumbers) {
   const auto problem = test::odd_problem({});
   Options options;

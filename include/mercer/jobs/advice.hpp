@@ -11,7 +11,7 @@ namespace mercer::jobs {
 /// What linear theory and the plan say of a training with an S of k modes.
 struct AdvisedTop {
   Index k = 0;          ///< 0: S = I
-  double spread = 0;    ///< lambda_max(K_0 S)/lambda_(k+1), at least 1: what S leaves unequal
+  double spread = 0;    ///< lambda_max(K_0 S)/lambda_(k+1), what S leaves unequal; k = 0: 1
   double rate = 0;      ///< eta
   Index steps = 0;      ///< to the target
   bool reached = true;  ///< false: not within TrainingOptions::descent.steps
@@ -38,31 +38,31 @@ struct Advice {
 /// on residuals, joint outputs, a refresh and given pairs, which the model does not know. Local.
 TrainingOptions advised(TrainingOptions options);
 
-/// The steps that the linear model r_t = (I - eta n K_0 S)^t r_0 ([G] (13), Thm 4.1) needs until
-/// |r_t| <= tolerance |r_0|, or to the loss, for k = 0, 10, 20, 50, 100, 200, ... and options.top,
-/// with times and memory by plan(): the choice of k that [G] leaves to the practitioner. K_0 is the
-/// network's kernel at w_0 on all rows where they, times the outputs for S on the parameters, are
-/// at most kPairNumbers; else on as many random rows, for a share of which the model then speaks.
+/// The steps that the network linearised at w_0 needs until |r_t| <= tolerance |r_0|, or to the
+/// loss, for k = 0, 10, 20, 50, 100, 200, ... and options.top, at most the rank of the kernel, with
+/// times and memory by plan(): the choice of k that [G] leaves to the practitioner. Full batches:
+/// r_t = (I - eta J J^T S)^t r_0 ([G] (13), Thm 4.1) by train::linear_steps(), for any S and all
+/// outputs. Batches with S on the parameters, or without S: in the eigenvectors of K_0 = J J^T/n,
+/// rows and outputs, the batches of the training one by one, in the order that it will have.
 ///
-/// With an S of K_0 the model is solved in K_0's eigenvectors, exactly for full batches. With S on
-/// the parameters the batches of the training are followed one by one, with the order that it will
-/// have, where the rows are all; else their mean, 1 - eta B g_i for each mode. With an S of another
-/// kernel the steps are taken one by one with K_0.
+/// All rows where they, for batches times the outputs, are at most kPairNumbers; else, or where
+/// options.sample says so, as many random rows: the model then speaks of a share, and of batches it
+/// takes the mean, 1 - eta B g_i a step for each mode.
 ///
-/// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition, and
-/// for each k at most options.descent.steps products with n^2 numbers.
-/// Throws InputError as advised() and as plan(). Collective.
+/// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition of the
+/// kernel of S; for each k linear_steps() and largest_eigenvalue(), or at most options.descent.steps
+/// products of a batch's rows with V. Throws InputError as advised() and as plan(). Collective.
 template <class T>
 Advice advise(const TrainingOptions& options, const net::Network& network,
               const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
               const Resources& resources, const dist::ProcessGrid& grid, Monitor& monitor);
 
-/// Memory and time of advise(), before it allocates anything: N x N matrices K_0 and V, N <=
-/// kPairNumbers where options.sample does not say otherwise, and with an S of another kernel as
-/// many for that one. `load_seconds`: what the data took. Throws InputError as advise(). Local.
+/// Memory and time of advise(), before it allocates anything: shares of N x N matrices, N <=
+/// kPairNumbers where options.sample does not say otherwise. The times are for options.descent.steps
+/// steps: a bound. `load_seconds`: what the data took. Throws InputError as advise(). Local.
 template <class T>
 plan::Plan advice_plan(const TrainingOptions& options, const net::Network& network,
-                       const data::Split& sets, std::span<const T> w_0, const Resources& resources,
-                       double load_seconds = 0);
+                       const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
+                       const Resources& resources, double load_seconds = 0);
 
 }  // namespace mercer::jobs
