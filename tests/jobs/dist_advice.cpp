@@ -53,7 +53,7 @@ struct AdviceTest : testing::Test {
     EXPECT_TRUE(advice.any);
     Index compared = 0;
     for (const auto& top : advice.tops) {
-      EXPECT_GE(top.spread, 1 - 1e-3);  // measured from below, to that
+      EXPECT_GE(top.spread, 1 - 1e-3);     // measured from below, to that
       if (top.k > 12 * outputs) continue;  // K_0 has not so many
       auto training = options;
       training.top = top.k > 0 ? top.k : -1;
