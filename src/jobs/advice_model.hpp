@@ -50,7 +50,8 @@ class BatchModel {
 };
 
 /// Full batches with an S on residuals: train::linear_steps() on the network itself, without its
-/// matrix. Holds a share of s x s numbers, the eigenvectors of S's kernel, and for k = s as many in T.
+/// matrix. Holds a share of s x s numbers, the eigenvectors of S's kernel, and for k = s as many in
+/// T.
 template <class T>
 class FullModel {
  public:

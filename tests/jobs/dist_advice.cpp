@@ -1,4 +1,5 @@
-// On a network that is linear in its weights, linear theory is exact: advice says what a training does.
+// On a network that is linear in its weights, linear theory is exact: advice says what a training
+// does.
 #include <gtest/gtest.h>
 
 #include <cmath>

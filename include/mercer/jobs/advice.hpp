@@ -51,7 +51,8 @@ TrainingOptions advised(TrainingOptions options);
 ///
 /// Phases: assemble, eigensolve, advise. Memory: advice_plan(). Cost: the eigendecomposition of the
 /// kernel of S; for each k linear_steps() and largest_eigenvalue(), or, at most
-/// options.descent.steps times, products of a batch's rows with V. Throws InputError as advised() and as plan(). Collective.
+/// options.descent.steps times, products of a batch's rows with V. Throws InputError as advised()
+/// and as plan(). Collective.
 template <class T>
 Advice advise(const TrainingOptions& options, const net::Network& network,
               const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
@@ -59,7 +60,8 @@ Advice advise(const TrainingOptions& options, const net::Network& network,
 
 /// Memory and time of advise(), before it allocates anything: shares of N x N matrices, N <=
 /// kPairNumbers where options.sample does not say otherwise. Its times are bounds, those of
-/// options.descent.steps steps. `load_seconds`: what the data took. Throws InputError as advise(). Local.
+/// options.descent.steps steps. `load_seconds`: what the data took. Throws InputError as advise().
+/// Local.
 template <class T>
 plan::Plan advice_plan(const TrainingOptions& options, const net::Network& network,
                        const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,

@@ -120,8 +120,8 @@ class Evaluator {
                 std::span<T> g, bool kept, const Watch& watch = {});
 
   /// F = J u (c x m), the directional derivative of the outputs along u (p entries, those of fixed
-  /// layers are ignored): the linear model of [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept` as
-  /// in gradient(): 4 p m flops where the activations were kept, otherwise 6 p m.
+  /// layers are ignored): the linear model of [G] (13) is h(x, w') = f(x, w) + J (w' - w). `kept`
+  /// as in gradient(): 4 p m flops where the activations were kept, otherwise 6 p m.
   void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
            bool kept = false);
 
