@@ -62,9 +62,9 @@ BatchModel<T>::BatchModel(const TrainingOptions& options, const net::Network& ne
   const auto seeded = full ? net::seeded_rows(X, network.outputs()) : RowBlock<double>();
   const auto K_0 = kernel_of_model<T>(options, network, kernel, w_0);
   const Index nb = spectral::recommended_block(N, grid.shape());
+  const auto& rows = full ? seeded : X;
   auto K = monitor.phase("assemble", [&] {
-    return gram::assemble<double>(K_0, full ? seeded : X, grid,
-                                  {.nb = nb, .progress = monitor.shares()});
+    return gram::assemble<double>(K_0, rows, grid, {.nb = nb, .progress = monitor.shares()});
   });
   const auto pairs = monitor.phase(
       "eigensolve", [&] { return spectral::by_rows(spectral::eigenpairs(std::move(K))); });
