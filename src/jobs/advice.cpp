@@ -133,12 +133,9 @@ void validate(TrainingOptions options, Index n) {
   static_cast<void>(options.validated(n));
 }
 
-/// Products with J J^T S that the model expects for one k at most.
-double products_of_full(const TrainingOptions& options) {
-  return train::kUsualProducts + 5 * std::sqrt(real(options.descent.steps));
-}
-
-/// The stage `advise`, without what else is held: the linear models for all k, by their bounds.
+/// The stage `advise`, without what else is held: the linear models, for k = 0 by their bound, for
+/// the others, which take few steps, by what was seen: a tenth of it, of products twice those that
+/// lambda_max takes.
 template <class T>
 plan::Stage model_stage(const TrainingOptions& options, const net::Network& network,
                         const ModelSize& size, const Resources& resources) {
@@ -153,19 +150,21 @@ plan::Stage model_stage(const TrainingOptions& options, const net::Network& netw
     // V by rows and by columns; a step reads N numbers for each row and output, twice.
     stage.bytes = 2 * matrix;
     const double entries = real(std::min(o.batch, s)) * real(N / s) * real(N) / ranks;
-    cost = tops * real(o.steps) * (Cost{.copied = 2 * 8 * entries} + sum_cost(8 * real(N), ranks));
-    cost.flops = tops * real(o.steps) * 4 * entries * ranks;
-    stage.method = fmt::format("at most {}", counted(o.steps, "step"));
+    const double steps = real(o.steps) * (1 + (tops - 1) / 10);
+    cost = steps * (Cost{.copied = 2 * 8 * entries} + sum_cost(8 * real(N), ranks));
+    cost.flops = steps * 4 * entries * ranks;
+    stage.method = fmt::format("about {:.0f} steps", steps);
   } else {
     // V, of S as many numbers in T, and the Lanczos recursion.
     const Index rows = ceil_div(s, static_cast<Index>(ranks));
-    const double c = real(network.outputs()), products = products_of_full(options);
+    const double c = real(network.outputs()), longest = 5 * std::sqrt(real(o.steps));
+    const double products = (2 * tops - 1) * train::kUsualProducts + longest;
     stage.bytes = matrix * (1 + sizeof(T) / 8.0) + train::row_set_bytes<T>(network, rows, 0) +
                   net::Evaluator<T>::bytes(network, rows, activation_bytes(resources)) +
                   sizeof(T) * (real(network.parameters()) + 3 * c * real(rows)) +
-                  8 * products * (products + c * kModesOfLongRuns);
-    cost = tops * products * train::rate_cost<T>(network, s, ranks);
-    stage.method = fmt::format("at most {:.0f} products", products);
+                  8 * longest * (longest + c * kModesOfLongRuns);
+    cost = products * train::rate_cost<T>(network, s, ranks);
+    stage.method = fmt::format("about {:.0f} products", products);
   }
   stage.flops = cost.flops;
   stage.seconds = resources.machine.seconds(cost);

@@ -59,9 +59,9 @@ Advice advise(const TrainingOptions& options, const net::Network& network,
               const Resources& resources, const dist::ProcessGrid& grid, Monitor& monitor);
 
 /// Memory and time of advise(), before it allocates anything: shares of N x N matrices, N <=
-/// kPairNumbers where options.sample does not say otherwise. Its times are bounds, those of
-/// options.descent.steps steps. `load_seconds`: what the data took. Throws InputError as advise().
-/// Local.
+/// kPairNumbers where options.sample does not say otherwise. The time of its steps is a
+/// guess, that of k = 0 with options.descent.steps. `load_seconds`: what the data took. Throws
+/// InputError as advise(). Local.
 template <class T>
 plan::Plan advice_plan(const TrainingOptions& options, const net::Network& network,
                        const gram::Source& kernel, const data::Split& sets, std::span<const T> w_0,
