@@ -125,6 +125,8 @@ class CommandLine {
     double bias_std = 0, bandwidth = 1;
   };
   arch::Options scales() const;  ///< what --weight-std and --bias-std say
+  /// Of --image, or where the layers need it of the data; else none. Collective.
+  arch::Image image_of_rows(const comm::Communicator& comm) const;
 
   std::string program_, usage_, purpose_, command_;
   std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;

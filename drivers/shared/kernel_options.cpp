@@ -1,6 +1,7 @@
 // The options of the kernel: the part of CommandLine that makes a kernel, an architecture or a
 // stored network of them.
 
+#include <algorithm>
 #include <cmath>
 
 #include "mercer/base/text.hpp"
@@ -25,9 +26,14 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "parametrization (where left out: --weight-std, --bias-std, ntk); written by mercer-train or "
       "elsewhere");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
-      "layers, e.g. \"dense res(relu dense) relu dense\"; an analytic kernel needs no "
-      "widths. Tokens: dense(w) dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu "
-      "sin(a,b,c) tanh softplus sigmoid res( )");
+      "layers, e.g. \"dense res(relu dense) relu dense\"; analytic kernels need no widths: "
+      "dense(w) "
+      "dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh softplus "
+      "sigmoid res( ); of images (kernels): conv(f,c) "
+      "conv(f1xf2,c,pad=same|valid|circular,stride=s) "
+      "avgpool(f) flatten gap; or lenet5, myrtle5, myrtle7, myrtle10");
+  add("image", po::value(&k.image)->value_name("HxWxC"),
+      "shape of the images that the rows are, of signals LxC (default: as the data tells it)");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
@@ -51,7 +57,7 @@ void CommandLine::check_kernel() const {
   if (given("bandwidth") && !radial)
     throw InputError("--bandwidth: belongs to --kernel gaussian and laplace, not to {}", kind);
   if (network_ || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
-  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std"})
+  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std", "image"})
     if (given(option))
       throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
 }
@@ -89,6 +95,14 @@ arch::Architecture CommandLine::architecture() const {
   return k.train_layers == "first" ? all.first_trained() : all;
 }
 
+arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
+  if (!kernel_.image.empty()) return arch::parse_image(kernel_.image);
+  if (!architecture().of_images() || data_ == nullptr) return {};
+  const auto& spec = values_[values_.count("train") > 0 ? "train" : "data"].as<std::string>();
+  const auto [height, width, channels] = data::image_of(spec, comm).value_or(data::ImageShape{});
+  return {height, width, channels};
+}
+
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   const auto& k = kernel_;
   if (empirical_kernel()) {
@@ -101,21 +115,13 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
   kernel::Options options;
   options.bandwidth = k.bandwidth;
-  if (k.kind == "ntk")
-    options.kind = kernel::Kind::ntk;
-  else if (k.kind == "nngp")
-    options.kind = kernel::Kind::nngp;
-  else if (k.kind == "gaussian")
-    options.kind = kernel::Kind::gaussian;
-  else if (k.kind == "laplace")
-    options.kind = kernel::Kind::laplace;
-  else if (k.kind == "linear")
-    options.kind = kernel::Kind::linear;
-  else
-    throw InputError(
-        "--kernel {}: give ntk, nngp, gaussian, laplace, linear, empirical or file:K.h5", k.kind);
+  constexpr std::string_view kinds[] = {"ntk", "nngp", "gaussian", "laplace", "linear"};
+  const auto* const kind = std::ranges::find(kinds, k.kind);
+  if (kind == std::end(kinds))
+    throw InputError("--kernel {}: give {}, empirical, file:K.h5", k.kind, fmt::join(kinds, ", "));
+  options.kind = static_cast<kernel::Kind>(kind - kinds);  // the same order
   if (options.kind == kernel::Kind::ntk || options.kind == kernel::Kind::nngp)
-    options.architecture = architecture();
+    options.architecture = architecture().on(image_of_rows(comm));
   if (values_.count("parametrization") != 0)
     options.parametrization =
         net::parse_parametrization(values_["parametrization"].as<std::string>());

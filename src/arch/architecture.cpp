@@ -2,84 +2,258 @@
 
 #include <fmt/format.h>
 
-#include <span>
+#include <algorithm>
+#include <charconv>
+#include <type_traits>
+#include <utility>
+
+#include "token_error.hpp"
 
 namespace mercer::arch {
 
 namespace {
 
-void print(const std::vector<Layer>& layers, std::string& text) {
-  for (std::size_t i = 0; i < layers.size(); ++i) {
-    if (i > 0) text += ' ';
-    const auto& what = layers[i].what;
-    if (const auto* dense = std::get_if<Dense>(&what)) {
-      std::string list = dense->width > 0 ? std::to_string(dense->width) : "";
-      if (!dense->trained) list += list.empty() ? "fixed" : ",fixed";
-      text += list.empty() ? "dense" : "dense(" + list + ')';
-    } else if (const auto* rho = std::get_if<Activation>(&what)) {
-      text += rho->name;
-    } else {
-      text += "res(";
-      print(std::get<Residual>(what).branch, text);
-      text += ')';
-    }
-  }
+/// "(a,b,...)" of the parts that are not empty; nothing where all are.
+std::string list_of(std::initializer_list<std::string> parts) {
+  std::string list;
+  for (const auto& part : parts)
+    if (!part.empty()) list += list.empty() ? part : ',' + part;
+  return list.empty() ? list : fmt::format("({})", list);
 }
 
-bool all_widths(const std::vector<Layer>& layers) {
+std::string width_text(Index width) {
+  return width > 0 ? std::to_string(width) : "";
+}
+
+std::string window_text(const Window& w) {
+  return w.f2 == 0 || w.f2 == w.f1 ? std::to_string(w.f1) : fmt::format("{}x{}", w.f1, w.f2);
+}
+
+std::string padding_text(Padding padding) {
+  switch (padding) {
+    case Padding::same:
+      break;
+    case Padding::valid:
+      return "pad=valid";
+    case Padding::circular:
+      return "pad=circular";
+  }
+  return "";
+}
+
+std::string text_of(const std::vector<Layer>& layers);
+
+std::string text_of(const Layer& layer) {
+  const auto fixed = [](bool trained) { return std::string(trained ? "" : "fixed"); };
+  return std::visit(
+      Each{
+          [&](const Dense& dense) {
+            return fmt::format("dense{}", list_of({width_text(dense.width), fixed(dense.trained)}));
+          },
+          [&](const Conv& conv) {
+            return "conv" + list_of({window_text(conv.filter), width_text(conv.channels),
+                                     padding_text(conv.padding),
+                                     conv.stride > 1 ? fmt::format("stride={}", conv.stride) : "",
+                                     fixed(conv.trained)});
+          },
+          [](const Activation& rho) { return rho.name; },
+          [](const AveragePool& pool) {
+            return fmt::format("avgpool({})", window_text(pool.window));
+          },
+          [](const Flatten&) { return std::string("flatten"); },
+          [](const GlobalAverage&) { return std::string("gap"); },
+          [](const Residual& res) { return fmt::format("res({})", text_of(res.branch)); }},
+      layer.what);
+}
+
+std::string text_of(const std::vector<Layer>& layers) {
+  std::string text;
   for (const Layer& layer : layers) {
-    if (const auto* dense = std::get_if<Dense>(&layer.what); dense && dense->width == 0)
-      return false;
-    if (const auto* res = std::get_if<Residual>(&layer.what); res && !all_widths(res->branch))
-      return false;
+    if (!text.empty()) text += ' ';
+    text += text_of(layer);
   }
-  return true;
+  return text;
 }
 
-/// Calls change(dense) for every dense layer, those of branches too.
-template <class Change>
-void each_dense(std::span<Layer> layers, const Change& change) {
-  for (Layer& layer : layers) {
-    if (auto* dense = std::get_if<Dense>(&layer.what)) change(*dense);
-    if (auto* res = std::get_if<Residual>(&layer.what)) each_dense(res->branch, change);
+/// Calls visit(width, trained) for every layer of weights, those of branches too.
+template <class Layers, class Visit>
+void each_of_weights(Layers& layers, const Visit& visit) {
+  for (auto& layer : layers)
+    std::visit(
+        [&](auto& what) {
+          using What = std::remove_cvref_t<decltype(what)>;
+          if constexpr (std::is_same_v<What, Dense>)
+            visit(what.width, what.trained);
+          else if constexpr (std::is_same_v<What, Conv>)
+            visit(what.channels, what.trained);
+          else if constexpr (std::is_same_v<What, Residual>)
+            each_of_weights(what.branch, visit);
+        },
+        layer.what);
+}
+
+bool is_conv(const Layer& layer) {
+  if (const auto* res = std::get_if<Residual>(&layer.what))
+    return std::ranges::any_of(res->branch, is_conv);
+  return std::holds_alternative<Conv>(layer.what);
+}
+
+std::string shape_text(const Image& image) {
+  return image.signal ? fmt::format("{}", image.height)
+                      : fmt::format("{} x {}", image.height, image.width);
+}
+
+/// Walks the layers over the images that they see.
+struct ShapeCheck {
+  const std::string& source;
+
+  [[noreturn]] void fail(const Layer& layer, std::string_view what) const {
+    fail_at(source, layer.position, layer.token, what);
   }
+  Image after(const std::vector<Layer>& layers, Image image) const {
+    for (const Layer& layer : layers) image = after(layer, image);
+    return image;
+  }
+  Image after(const Layer& layer, const Image& image) const {
+    const auto checked = [&](const auto& what) {
+      try {
+        return shape_after(what, image);
+      } catch (const InputError& error) {
+        fail(layer, error.what());
+      }
+    };
+    const auto one_pixel = [&](Index channels) { return Image{1, 1, channels, image.signal}; };
+    return std::visit(
+        Each{[&](const Dense& dense) { return one_pixel(dense.width); },
+             [&](const Conv& conv) { return checked(conv); },
+             [&](const AveragePool& pool) { return checked(pool); },
+             [&](const Activation&) { return image; },
+             [&](const Flatten&) { return one_pixel(image.numbers()); },
+             [&](const GlobalAverage&) { return one_pixel(image.channels); },
+             [&](const Residual& res) {
+               const Image branch = after(res.branch, image);
+               if (branch.height != image.height || branch.width != image.width)
+                 fail(layer, fmt::format("this res( ) adds {} pixels to {}: the shapes must agree",
+                                         shape_text(branch), shape_text(image)));
+               return image.channels > 0 ? image : branch;
+             }},
+        layer.what);
+  }
+};
+
+Index divided(Index size, Index window) {
+  return window > 0 && size % window == 0 ? size / window : 0;
 }
 
 }  // namespace
 
+std::string Image::text() const {
+  return signal ? fmt::format("{}x{}", height, channels)
+                : fmt::format("{}x{}x{}", height, width, channels);
+}
+
+Image parse_image(std::string_view text) {
+  std::vector<Index> sizes;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('x', begin), text.size());
+    Index size = 0;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, size);
+    if (error != std::errc() || stop != text.data() + end || size < 1 || size > 1'000'000) {
+      sizes.clear();
+      break;
+    }
+    sizes.push_back(size);
+    begin = end + 1;
+  }
+  if (sizes.size() == 2) return {sizes[0], 1, sizes[1], true};
+  if (sizes.size() == 3) return {sizes[0], sizes[1], sizes[2], false};
+  throw InputError(
+      "image \"{}\": give height x width x channels, such as 32x32x3, or of signals length x "
+      "channels, such as 128x1",
+      text);
+}
+
+Window on_image(const Window& window, const Image& image) {
+  if (window.f2 == 0) return {window.f1, image.signal ? 1 : window.f1};
+  if (image.signal && window.f2 != 1) throw InputError("signals take one number: {}", window.f1);
+  return window;
+}
+
+Image shape_after(const Conv& conv, const Image& image) {
+  const auto [f1, f2] = on_image(conv.filter, image);
+  const bool valid = conv.padding == Padding::valid;
+  if (!valid && (f1 % 2 == 0 || f2 % 2 == 0))
+    throw InputError("a filter with an even size has no centre: give an odd one, or pad=valid");
+  if (conv.padding != Padding::same && (f1 > image.height || f2 > image.width))
+    throw InputError("the filter is larger than the image, {}", shape_text(image));
+  const auto size = [&](Index all, Index f) {
+    return ceil_div(valid ? all - f + 1 : all, conv.stride);
+  };
+  return {size(image.height, f1), size(image.width, f2), conv.channels, image.signal};
+}
+
+Image shape_after(const AveragePool& pool, const Image& image) {
+  const auto [f1, f2] = on_image(pool.window, image);
+  const Image after{divided(image.height, f1), divided(image.width, f2), image.channels,
+                    image.signal};
+  if (after.pixels() == 0)
+    throw InputError("the windows do not divide the image, {}", shape_text(image));
+  return after;
+}
+
 std::string Architecture::text() const {
-  std::string text;
-  print(layers, text);
-  return text;
+  return text_of(layers);
+}
+
+bool Architecture::of_images() const {
+  return std::ranges::any_of(layers, is_conv);
+}
+
+Architecture Architecture::on(const Image& of_rows) const {
+  Architecture result = *this;
+  result.image = {};
+  if (!of_images()) return result;
+  if (!of_rows.given())
+    fail_at(source, layers.front().position, layers.front().token,
+            "the shape of the images is not known: give `image`, height x width x channels");
+  static_cast<void>(ShapeCheck{source}.after(layers, of_rows));
+  result.image = of_rows;
+  return result;
 }
 
 bool Architecture::has_widths() const {
-  return all_widths(layers);
+  bool all = true;
+  each_of_weights(layers, [&](Index width, bool) { all = all && width > 0; });
+  return all;
 }
 
-Architecture Architecture::without_widths() const {
+Architecture Architecture::with_width(Index width) const {
   Architecture result = *this;
-  each_dense(result.layers, [](Dense& dense) { dense.width = 0; });
+  each_of_weights(result.layers, [width](Index& of_layer, bool) { of_layer = width; });
   return result;
 }
 
 Architecture Architecture::first_trained() const {
   Architecture result = *this;
-  const auto later = std::span(result.layers).subspan(1);  // the first layer is dense
-  each_dense(later, [](Dense& dense) { dense.trained = false; });
+  bool first = true;
+  each_of_weights(result.layers, [&](Index, bool& trained) {
+    const bool keep = std::exchange(first, false);
+    trained = trained && keep;
+  });
   return result;
 }
 
 Architecture Architecture::all_trained() const {
   Architecture result = *this;
-  each_dense(result.layers, [](Dense& dense) { dense.trained = true; });
+  each_of_weights(result.layers, [](Index, bool& trained) { trained = true; });
   return result;
 }
 
 Index Architecture::depth() const {
-  Index dense = 0;
-  for (const Layer& layer : layers) dense += std::holds_alternative<Dense>(layer.what);
-  return dense - 1;
+  Index count = 0;
+  for (const Layer& layer : layers)
+    count += std::holds_alternative<Dense>(layer.what) || std::holds_alternative<Conv>(layer.what);
+  return count - 1;
 }
 
 Architecture fully_connected(Index hidden_layers, std::string_view activation,

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "mercer/arch/architecture.hpp"
+#include "token_error.hpp"
 
 namespace mercer::arch {
 
@@ -17,26 +18,29 @@ constexpr std::string_view kActivations =
 
 /// What a layer must know about the state that it is applied to.
 struct State {
-  bool input = true;      ///< before the first dense
+  enum class Units {
+    input,   ///< before the first layer of weights: rows or images
+    pixels,  ///< after a conv
+    flat,    ///< after flatten or gap: before the next dense
+    row      ///< after a dense
+  };
+  Units units = Units::input;
   bool gaussian = false;  ///< units jointly Gaussian in the wide limit
-  Index width = 0;        ///< 0 where not known
+  Index width = 0;        ///< or channels; 0 where not known
 };
-
-/// The text; of a long one, the part around `position`.
-std::string excerpt(const std::string& text, Index position) {
-  constexpr Index kMost = 200;
-  const auto size = static_cast<Index>(text.size());
-  if (size <= kMost) return text;
-  const Index begin = std::clamp<Index>(position - kMost / 2, 0, size - kMost);
-  return (begin > 0 ? "..." : "") + text.substr(static_cast<std::size_t>(begin), kMost) +
-         (begin + kMost < size ? "..." : "");
-}
+using Units = State::Units;
 
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text), quoted_(text) {
     for (char& c : quoted_)
       if (std::isspace(static_cast<unsigned char>(c))) c = ' ';  // a message is one line
+  }
+
+  static std::string_view trimmed(std::string_view s) {
+    const std::size_t begin = s.find_first_not_of(" \t\n\r");
+    if (begin == std::string_view::npos) return {};
+    return s.substr(begin, s.find_last_not_of(" \t\n\r") - begin + 1);
   }
 
   std::vector<Layer> parse() {
@@ -49,6 +53,7 @@ class Parser {
     if (!trained_) fail(layers.back(), "every dense layer is fixed: at least one must be trained");
     return layers;
   }
+  const std::string& quoted() const { return quoted_; }
 
  private:
   /// Layers up to the end of the text or, inside the res( ) that starts at `open`, to its ')'.
@@ -84,9 +89,88 @@ class Parser {
     layer.token = std::string(text_.substr(layer.position, next_ - layer.position));
     if (name == "dense")
       layer.what = dense(layer, parameters, state);
+    else if (name == "conv")
+      layer.what = conv(layer, parameters, state);
+    else if (name == "avgpool")
+      layer.what = pool(layer, parameters, state);
+    else if (name == "flatten")
+      layer.what = join_pixels<Flatten>(layer, parameters, state);
+    else if (name == "gap")
+      layer.what = join_pixels<GlobalAverage>(layer, parameters, state);
     else
       layer.what = activation(layer, name, parameters, state);
     return layer;
+  }
+
+  /// A whole number of at least 1.
+  static std::optional<Index> count(std::string_view text) {
+    Index value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || value < 1) return {};
+    return value;
+  }
+  /// "3" or "3x5".
+  Window window(const Layer& layer, std::string_view text, std::string_view right) {
+    const std::size_t cross = text.find('x');
+    const auto f1 = count(text.substr(0, cross));
+    const auto f2 = cross == std::string_view::npos ? 0 : count(text.substr(cross + 1));
+    if (!f1 || !f2) fail(layer, right);
+    return {*f1, *f2};
+  }
+
+  Conv conv(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
+    constexpr std::string_view right =
+        "conv takes its filter, and where they are given its channels, pad=same|valid|circular, "
+        "stride=S and \"fixed\": conv(3), conv(3x5,64) or conv(3,64,pad=valid,stride=2)";
+    if (state.units == Units::flat || state.units == Units::row)
+      fail(layer, "a conv needs pixels: it comes before flatten, gap and dense");
+    if (parameters.empty()) fail(layer, right);
+    Conv conv{.filter = window(layer, parameters[0], right)};
+    for (std::size_t i = 1; i < parameters.size(); ++i) {
+      const std::string_view p = parameters[i];
+      if (const auto channels = count(p); channels && i == 1)
+        conv.channels = *channels;
+      else if (p == "pad=same" || p == "pad=valid" || p == "pad=circular")
+        conv.padding = p == "pad=same"    ? Padding::same
+                       : p == "pad=valid" ? Padding::valid
+                                          : Padding::circular;
+      else if (const auto stride = p.starts_with("stride=") ? count(p.substr(7)) : std::nullopt)
+        conv.stride = *stride;
+      else if (p == "fixed")
+        conv.trained = false;
+      else
+        fail(layer, right);
+    }
+    trained_ = trained_ || conv.trained;
+    state = {Units::pixels, true, conv.channels};
+    return conv;
+  }
+
+  AveragePool pool(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
+    constexpr std::string_view right = "avgpool takes its window: avgpool(2) or avgpool(2x3)";
+    need_pixels(layer, state);
+    if (parameters.size() != 1) fail(layer, right);
+    return {window(layer, parameters[0], right)};
+  }
+
+  template <class What>
+  What join_pixels(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
+    need_pixels(layer, state);
+    if (!parameters.empty() || has_list_)
+      fail(layer,
+           fmt::format("{} takes no parameters", layer.token.substr(0, layer.token.find('('))));
+    state.units = Units::flat;
+    // A unit of flatten is one pixel's, but the kernel is the mean over all.
+    if (std::is_same_v<What, Flatten>) state.gaussian = false;
+    state.width = 0;
+    return {};
+  }
+
+  void need_pixels(const Layer& layer, const State& state) const {
+    if (nested_ > 0) fail(layer, "a res( ) keeps the pixels: put this after it");
+    if (state.units == Units::input) fail(layer, "this needs pixels: start with a conv");
+    if (state.units != Units::pixels)
+      fail(layer, "this needs pixels: it comes before flatten, gap and dense");
   }
 
   Dense dense(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
@@ -97,24 +181,23 @@ class Parser {
       fail(layer,
            "dense takes its width, and \"fixed\" where it is not trained: dense, dense(1024), "
            "dense(fixed) or dense(1,fixed)");
+    if (state.units == Units::pixels)
+      fail(layer, "a dense takes one row: put flatten or gap before it");
     if (widths == 1) {
-      const std::string& p = parameters[0];
-      const auto [end, error] = std::from_chars(p.data(), p.data() + p.size(), dense.width);
-      if (error != std::errc() || end != p.data() + p.size() || dense.width < 1)
-        fail(layer, "the width of dense must be a whole number of at least 1");
+      const auto width = count(parameters[0]);
+      if (!width) fail(layer, "the width of dense must be a whole number of at least 1");
+      dense.width = *width;
     }
     trained_ = trained_ || dense.trained;
-    state = {false, true, dense.width};
+    state = {Units::row, true, dense.width};
     return dense;
   }
 
   Activation activation(const Layer& layer, const std::string& name,
                         const std::vector<std::string>& parameters, State& state) {
-    if (name == "conv" || name == "flatten" || name == "gap" || name == "avgpool")
-      fail(layer,
-           "convolutional layers come later: this version has dense, res( ) and activations");
     const Activation rho = known_activation(layer, name, parameters);
-    if (state.input) fail(layer, "an activation needs Gaussian units before it: start with dense");
+    if (state.units == Units::input)
+      fail(layer, "an activation needs Gaussian units before it: start with dense or conv");
     if (!state.gaussian)
       fail(layer, "an activation needs Gaussian units before it: put a dense in between");
     state.gaussian = false;
@@ -157,7 +240,9 @@ class Parser {
           numbers(0, 0, fmt::format("{} takes no parameters", name));
           return {function, 1, 1, 0, name};
         }
-      fail(layer, fmt::format("unknown layer; known are dense(w), {}, res( ... )", kActivations));
+      fail(layer, fmt::format("unknown layer; known are dense(w), {}, res( ... ), conv(f,c), "
+                              "avgpool(f), flatten, gap",
+                              kActivations));
     }
     return rho;
   }
@@ -166,7 +251,9 @@ class Parser {
     if (at_end() || peek() != '(') fail(layer, "res needs its branch: res(relu dense)");
     ++next_;
     layer.token = "res(";
-    if (state.input) fail(layer, "res( ) cannot come before the first dense");
+    if (state.units == Units::input || state.units == Units::flat)
+      fail(layer,
+           "res( ) cannot come before the first dense or conv, or right after flatten or gap");
     if (nested_ == kMostNested)
       fail(layer,
            fmt::format("nested too deep: at most {} res( ) inside one another", kMostNested));
@@ -175,18 +262,33 @@ class Parser {
     std::vector<Layer> branch = sequence(branch_state, layer.position);
     --nested_;
     if (branch.empty()) fail(layer, "this res( ) is empty: res(relu dense)");
-    bool has_dense = false;
-    for (const Layer& inner : branch) has_dense |= std::holds_alternative<Dense>(inner.what);
-    if (!has_dense)
+    const auto of_weights = [](const Layer& inner) {
+      return std::holds_alternative<Dense>(inner.what) || std::holds_alternative<Conv>(inner.what);
+    };
+    if (std::ranges::none_of(branch, of_weights))
       fail(layer,
-           "the branch of this res( ) has no dense of its own, so that it would be correlated "
-           "with its input, to which it is added: res(relu dense)");
+           "the branch of this res( ) has no dense or conv of its own, so that it would be "
+           "correlated with its input, to which it is added: res(relu dense)");
+    int circular = 0, convolutions = 0;
+    count_circular(branch, circular, convolutions);
+    if (circular > 0 && circular < convolutions)
+      fail(layer, "the convolutions of a res( ) must all be circular, or none");
     if (state.width > 0 && branch_state.width > 0 && state.width != branch_state.width)
       fail(layer, fmt::format("this res( ) adds {} units to {}: the widths must agree",
                               branch_state.width, state.width));
     state.gaussian = state.gaussian && branch_state.gaussian;
     if (state.width == 0) state.width = branch_state.width;
     layer.what = Residual{std::move(branch)};
+  }
+
+  static void count_circular(const std::vector<Layer>& layers, int& circular, int& all) {
+    for (const Layer& layer : layers)
+      if (const auto* conv = std::get_if<Conv>(&layer.what)) {
+        ++all;
+        circular += conv->padding == Padding::circular;
+      } else if (const auto* res = std::get_if<Residual>(&layer.what)) {
+        count_circular(res->branch, circular, all);
+      }
   }
 
   std::vector<double> numbers(const Layer& layer, const std::vector<std::string>& parameters,
@@ -230,11 +332,6 @@ class Parser {
       ++next_;
     return std::string(text_.substr(begin, next_ - begin));
   }
-  static std::string_view trimmed(std::string_view s) {
-    const std::size_t begin = s.find_first_not_of(" \t\n\r");
-    if (begin == std::string_view::npos) return {};
-    return s.substr(begin, s.find_last_not_of(" \t\n\r") - begin + 1);
-  }
   void skip_blanks() {
     while (!at_end() && std::isspace(static_cast<unsigned char>(peek()))) ++next_;
   }
@@ -246,8 +343,7 @@ class Parser {
     fail_at(layer.position, layer.token, what);
   }
   [[noreturn]] void fail_at(Index position, std::string_view token, std::string_view what) const {
-    throw InputError("architecture \"{}\": '{}' at character {}: {}", excerpt(quoted_, position),
-                     excerpt(std::string(token), 0), position + 1, what);
+    arch::fail_at(quoted_, position, token, what);
   }
 
   std::string_view text_;
@@ -265,15 +361,12 @@ void gather_auto(const std::vector<Layer>& layers, std::string_view text,
     if (const auto* rho = std::get_if<Activation>(&layer.what)) {
       const double wanted = 1 / second_moment(*rho);
       if (!std::isfinite(wanted))
-        throw InputError("architecture \"{}\": '{}' at character {}: weight_std auto is not finite",
-                         excerpt(std::string(text), layer.position), layer.token,
-                         layer.position + 1);
+        fail_at(std::string(text), layer.position, layer.token, "weight_std auto is not finite");
       if (weight_variance && !(std::abs(*weight_variance - wanted) <= 1e-12 * wanted))
-        throw InputError(
-            "architecture \"{}\": '{}' at character {}: weight_std auto is {:.6g} here and {:.6g} "
-            "for an activation before it; give a number",
-            excerpt(std::string(text), layer.position), layer.token, layer.position + 1,
-            std::sqrt(wanted), std::sqrt(*weight_variance));
+        fail_at(std::string(text), layer.position, layer.token,
+                fmt::format("weight_std auto is {:.6g} here and {:.6g} for an activation before "
+                            "it; give a number",
+                            std::sqrt(wanted), std::sqrt(*weight_variance)));
       weight_variance = wanted;
     } else if (const auto* res = std::get_if<Residual>(&layer.what)) {
       gather_auto(res->branch, text, weight_variance);
@@ -283,9 +376,47 @@ void gather_auto(const std::vector<Layer>& layers, std::string_view text,
 
 }  // namespace
 
+std::string excerpt(const std::string& text, Index position) {
+  constexpr Index kMost = 200;
+  const auto size = static_cast<Index>(text.size());
+  if (size <= kMost) return text;
+  const Index begin = std::clamp<Index>(position - kMost / 2, 0, size - kMost);
+  return (begin > 0 ? "..." : "") + text.substr(static_cast<std::size_t>(begin), kMost) +
+         (begin + kMost < size ? "..." : "");
+}
+
+void fail_at(const std::string& text, Index position, std::string_view token,
+             std::string_view what) {
+  throw InputError("architecture \"{}\": '{}' at character {}: {}", excerpt(text, position),
+                   excerpt(std::string(token), 0), position + 1, what);
+}
+
+const std::vector<NamedArchitecture>& named_architectures() {
+  const auto myrtle = [](int a, int b, int e) {
+    const auto group = [](int count) {
+      std::string text;
+      for (int i = 0; i < count; ++i) text += "conv(3) relu ";
+      return text + "avgpool(2) ";
+    };
+    return group(a) + group(b) + group(e) + "avgpool(2) avgpool(2) flatten dense(10)";
+  };
+  static const std::vector<NamedArchitecture> all{
+      {"lenet5",
+       "conv(5,6) relu avgpool(2) conv(5,16,pad=valid) relu avgpool(2) flatten dense(120) relu "
+       "dense(84) relu dense(10)"},
+      {"myrtle5", myrtle(2, 1, 1)},
+      {"myrtle7", myrtle(2, 2, 2)},
+      {"myrtle10", myrtle(3, 3, 3)}};
+  return all;
+}
+
 Architecture parse(std::string_view text, const Options& options) {
+  for (const auto& named : named_architectures())
+    if (Parser::trimmed(text) == named.name) text = named.text;
   Architecture result;
-  result.layers = Parser(text).parse();
+  Parser parser(text);
+  result.layers = parser.parse();
+  result.source = parser.quoted();
   result.weight_std = options.weight_std;
   result.bias_std = options.bias_std;
   if (options.weight_std_auto) {

@@ -95,7 +95,18 @@ void expect_no_archive(const Spec& spec, const comm::Communicator& comm) {
   });
 }
 
+/// Images are datasets of three or four dimensions.
+ImageShape image_of_extents(const std::vector<Index>& extents) {
+  if (extents.size() != 3 && extents.size() != 4) return {};
+  return {extents[1], extents[2], extents.size() == 4 ? extents[3] : 1};
+}
+
 }  // namespace
+
+ImageShape image_in_hdf5(const Spec& spec, const comm::Communicator& comm) {
+  expect_no_archive(spec, comm);
+  return image_of_extents(io::Hdf5File::open(comm, spec.path).extents(spec.dataset));
+}
 
 StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choice,
                     const comm::Communicator& comm) {
@@ -116,8 +127,7 @@ StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choi
   StoredSet set;
   set.contents.rows = shape[0];
   set.contents.dimension = columns(shape);
-  if (shape.size() == 3) set.contents.image = {shape[1], shape[2], 1};
-  if (shape.size() == 4) set.contents.image = {shape[1], shape[2], shape[3]};
+  set.contents.image = image_of_extents(shape);
   const bool texts = !spec.targets.empty() && file.holds_texts(spec.targets);
   if (texts) {
     set.contents.outputs = 1;

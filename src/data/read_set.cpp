@@ -169,6 +169,23 @@ std::unique_ptr<Reader> open_reader(const Spec& spec, const Request& request) {
   }
 }
 
+std::optional<ImageShape> image_of(const std::string& text, const comm::Communicator& comm) {
+  const Spec spec = parse_spec(text);
+  using enum Spec::Format;
+  const bool tells = spec.format == npy || spec.format == idx || spec.format == cifar;
+  Contents contents;
+  if (spec.format == h5) {
+    contents.image = image_in_hdf5(spec, comm);
+  } else if (tells) {
+    comm::together(comm, [&] {
+      if (comm.root()) contents = open_reader(spec, {})->contents();
+    });
+    contents = broadcast(contents, comm);
+  }
+  if (contents.image.height == 0) return {};
+  return contents.image;
+}
+
 StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
                    const comm::Communicator& comm) {
   if (spec.format == Spec::Format::h5) return read_hdf5(spec, request, choice, comm);

@@ -43,6 +43,8 @@ StoredSet read_set(const Spec& spec, Request request, const Choice& choice,
 /// The same for Format::h5.
 StoredSet read_hdf5(const Spec& spec, const Request& request, const Choice& choice,
                     const comm::Communicator& comm);
+/// The shape of the images of an h5 spec; zeros where it has none. Collective.
+ImageShape image_in_hdf5(const Spec& spec, const comm::Communicator& comm);
 
 /// Rank 0's texts or contents on all ranks (contents.cpp). Collective.
 void broadcast(std::vector<std::string>& texts, const comm::Communicator& comm);

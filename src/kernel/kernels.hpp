@@ -7,6 +7,9 @@ namespace mercer::kernel {
 /// NTK (`tangent`) or NNGP of an architecture.
 std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent,
                                              Parametrization parametrization);
+/// The same of an architecture on images, with their shape (Architecture::on()).
+std::shared_ptr<const Kernel> image_kernel(const arch::Architecture& architecture, bool tangent,
+                                           Parametrization parametrization);
 /// gaussian exp(-|x-z|^2/(2 h^2)) or laplace exp(-|x-z|/h).
 std::shared_ptr<const Kernel> distance_kernel(Kind kind, double bandwidth);
 /// <x, z>.

@@ -21,8 +21,10 @@ std::shared_ptr<const Kernel> make(const Options& options) {
   arch::Options again;
   again.weight_std = options.architecture.weight_std;
   again.bias_std = options.architecture.bias_std;
-  return network_kernel(arch::parse(options.architecture.text(), again), options.kind == Kind::ntk,
-                        options.parametrization);
+  const auto architecture =
+      arch::parse(options.architecture.text(), again).on(options.architecture.image);
+  const auto make = architecture.of_images() ? image_kernel : network_kernel;
+  return make(architecture, options.kind == Kind::ntk, options.parametrization);
 }
 
 }  // namespace mercer::kernel

@@ -49,8 +49,8 @@ class NetworkKernel : public Kernel {
   NetworkKernel(const arch::Architecture& architecture, bool tangent,
                 const std::vector<double>& weight_terms)
       : architecture_(architecture),
-        program_(compile(architecture_, weight_terms)),
-        names_(step_names(architecture_)),
+        program_(compile(architecture_.layers, architecture_, false, weight_terms)),
+        names_(step_names(architecture_.layers, architecture_)),
         weight_terms_(weight_terms),
         tangent_(tangent),
         standard_(!weight_terms.empty()) {

@@ -55,11 +55,15 @@ std::shared_ptr<const Kernel> parse(std::string_view text) {
   }
   if (name != "ntk" && name != "nngp") refuse(text);
   options.kind = name == "ntk" ? Kind::ntk : Kind::nngp;
-  const bool standard = parts.size() == 4 && parts[3] == "standard";
-  if (parts.size() != 3 && !standard) refuse(text);
+  const bool images = parts.size() > 1 && parts[1].starts_with("image=");
+  const std::size_t scales = images ? 2 : 1, end = scales + 2;
+  const bool standard = parts.size() == end + 1 && parts[end] == "standard";
+  if (parts.size() != end && !standard) refuse(text);
   if (standard) options.parametrization = Parametrization::standard;
-  options.architecture = arch::parse(parts[0], {.weight_std = number(text, parts[1], "weight_std"),
-                                                .bias_std = number(text, parts[2], "bias_std")});
+  options.architecture =
+      arch::parse(parts[0], {.weight_std = number(text, parts[scales], "weight_std"),
+                             .bias_std = number(text, parts[scales + 1], "bias_std")});
+  if (images) options.architecture = options.architecture.on(arch::parse_image(parts[1].substr(6)));
   return make(options);
 }
 

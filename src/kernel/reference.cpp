@@ -14,16 +14,8 @@ namespace {
 using Real = long double;
 constexpr Real pi = std::numbers::pi_v<Real>;
 
-struct State {
-  Real qx = 0, K = 0, qz = 0;  ///< second moments
-  Real T = 0;
-  Real mx = 0, mz = 0;  ///< means
-};
-
-/// E[rho(u) rho(v)] and E[rho'(u) rho'(v)].
-struct Dual {
-  Real value = 0, slope = 0;
-};
+using State = ReferenceState;
+using Dual = ReferenceDual;
 
 double slope(const arch::Activation& rho, double x) {
   const double tail = std::exp(-std::fabs(x)), square = tail * tail;
@@ -88,7 +80,9 @@ Dual quadrature(const arch::Activation& rho, Real qx, Real K, Real qz, Real rest
   return dual;
 }
 
-Dual dual_of(const arch::Activation& rho, Real qx, Real K, Real qz) {
+}  // namespace
+
+Dual reference_dual(const arch::Activation& rho, Real qx, Real K, Real qz) {
   const Real a = rho.a, b = rho.b, B = b * b, p = std::sqrt(qx * qz);
   // q_x q_z - K^2; exactly 0 for a row with itself.
   const Real rest = std::max<Real>(0, (p - K) * (p + K));
@@ -129,7 +123,7 @@ Dual dual_of(const arch::Activation& rho, Real qx, Real K, Real qz) {
 }
 
 /// E[rho(u)], u ~ N(0, q).
-Real mean_of(const arch::Activation& rho, Real q) {
+Real reference_mean(const arch::Activation& rho, Real q) {
   switch (rho.function) {
     case arch::Function::rectifier:
       return (static_cast<Real>(rho.b) - rho.a) * std::sqrt(q / (2 * pi));
@@ -152,6 +146,8 @@ Real mean_of(const arch::Activation& rho, Real q) {
   return sum;
 }
 
+namespace {
+
 /// The layer recursion for one pair of inputs.
 class Recursion {
  public:
@@ -161,29 +157,38 @@ class Recursion {
         terms_(weight_terms),
         standard_(!weight_terms.empty()) {}
 
-  void advance(const std::vector<arch::Layer>& layers, State& s) {
-    for (const arch::Layer& layer : layers) {
-      if (const auto* layer_of_units = std::get_if<arch::Dense>(&layer.what)) {
-        dense(layer_of_units->trained, s);
-      } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
-        const Dual x = dual_of(*rho, s.qx, s.qx, s.qx), z = dual_of(*rho, s.qz, s.qz, s.qz);
-        const Dual both = dual_of(*rho, s.qx, s.K, s.qz);
-        s = {x.value,          both.value,          z.value,
-             both.slope * s.T, mean_of(*rho, s.qx), mean_of(*rho, s.qz)};
-      } else {
-        State branch = s;
-        advance(std::get<arch::Residual>(layer.what).branch, branch);
-        s = {s.qx + branch.qx + 2 * s.mx * branch.mx,
-             s.K + branch.K + s.mx * branch.mz + branch.mx * s.mz,
-             s.qz + branch.qz + 2 * s.mz * branch.mz,
-             s.T + branch.T,
-             s.mx + branch.mx,
-             s.mz + branch.mz};
-      }
-    }
+  void advance(std::span<const arch::Layer> layers, State& s) {
+    for (const arch::Layer& layer : layers)
+      std::visit([&](const auto& what) { pass(what, s); }, layer.what);
   }
 
  private:
+  void pass(const arch::Dense& layer, State& s) { dense(layer.trained, s); }
+  void pass(const arch::Activation& rho, State& s) {
+    const Dual x = reference_dual(rho, s.qx, s.qx, s.qx), z = reference_dual(rho, s.qz, s.qz, s.qz);
+    const Dual both = reference_dual(rho, s.qx, s.K, s.qz);
+    s = {x.value,
+         both.value,
+         z.value,
+         both.slope * s.T,
+         reference_mean(rho, s.qx),
+         reference_mean(rho, s.qz)};
+  }
+  void pass(const arch::Residual& res, State& s) {
+    State branch = s;
+    advance(res.branch, branch);
+    s = {s.qx + branch.qx + 2 * s.mx * branch.mx,
+         s.K + branch.K + s.mx * branch.mz + branch.mx * s.mz,
+         s.qz + branch.qz + 2 * s.mz * branch.mz,
+         s.T + branch.T,
+         s.mx + branch.mx,
+         s.mz + branch.mz};
+  }
+  // Layers on pixels: image_reference.cpp.
+  void pass(const arch::Conv&, State&) {}
+  void pass(const arch::AveragePool&, State&) {}
+  void pass(const arch::Flatten&, State&) {}
+  void pass(const arch::GlobalAverage&, State&) {}
   void dense(bool trained, State& s) {
     const State before = s;
     s = {W2_ * s.qx + b2_, W2_ * s.K + b2_, W2_ * s.qz + b2_, 0, 0, 0};
@@ -201,12 +206,17 @@ class Recursion {
 
 }  // namespace
 
+void reference_rows(std::span<const arch::Layer> layers, const arch::Architecture& architecture,
+                    std::span<const double> weight_terms, ReferenceState& state) {
+  Recursion(architecture, weight_terms).advance(layers, state);
+}
+
 long double reference_network(const arch::Architecture& architecture, bool tangent,
                               std::span<const double> weight_terms, std::span<const double> x,
                               std::span<const double> z) {
   const auto d = static_cast<Real>(x.size());
   State s{reference_linear(x, x) / d, reference_linear(x, z) / d, reference_linear(z, z) / d};
-  Recursion(architecture, weight_terms).advance(architecture.layers, s);
+  reference_rows(architecture.layers, architecture, weight_terms, s);
   return tangent ? s.T : s.K;
 }
 

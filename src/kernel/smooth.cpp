@@ -70,8 +70,8 @@ class SmoothStep : public Step {
     if (!accurate_) return;
     for (Index i = 0; i < s.n; ++i)
       if (!(s.sigma[i] >= 1e-5))
-        refine(work, one_row(rows, i), row_j, work.before[i], work.before[s.n + i], s.c[i],
-               s.sigma[i]);
+        refine(work, one_row(rows, i), row_j.each ? one_row(row_j, i) : row_j, work.before[i],
+               work.before[s.n + i], s.c[i], s.sigma[i]);
   }
   Index doubles_per_row() const override { return factors() + (accurate_ ? 2 : 0); }
 
@@ -86,7 +86,8 @@ class SmoothStep : public Step {
  private:
   static RowView one_row(RowView rows, Index i) {
     rows.first += i;
-    if (!rows.uniform) rows.packed += i;
+    if (!rows.uniform && rows.packed) rows.packed += i;
+    rows.each = false;
     return rows;
   }
 
@@ -152,6 +153,7 @@ class SmoothStep : public Step {
     Factors same;  // the row's factors, N times
     for (const auto& array : row.factors->of) same.of.emplace_back(N, array[row.first]);
     RowView repeated{&same, 0, row.packed, row.terms, row.stride, true};
+    repeated.products = row.products;
     loop({N, cosine.data(), square.data(), slope.data()}, repeated, row_j, work);
     double sum = 0;
     for (std::size_t k = 0; k < N; ++k) sum += rule.w[k] * slope[k] * std::sin(angle * rule.x[k]);
@@ -311,25 +313,33 @@ class SeriesStep : public SmoothStep {
   void pack(RowView& rows, Index n, const Factors& z, RawVector<double>& buffer) const override {
     const Features& x = rows.factors->features;
     rows.terms = terms_needed(x, z.features);
-    rows.uniform = x.uniform;
-    if (x.uniform) {
+    rows.uniform = x.uniform && (!rows.each || z.features.uniform);
+    rows.products = rows.each && !rows.uniform;
+    if (rows.uniform) {
       rows.packed = x.values.data();
       rows.stride = 1;
       return;
     }
     buffer.resize(static_cast<std::size_t>(rows.terms * n));
     for (Index i = 0; i < n; ++i)
-      for (Index k = 0; k < rows.terms; ++k) buffer[k * n + i] = x.row(rows.first + i)[k];
+      for (Index k = 0; k < rows.terms; ++k)
+        buffer[k * n + i] = x.row(rows.first + i)[k] * (rows.products ? z.features.row(i)[k] : 1);
     rows.packed = buffer.data();
     rows.stride = n;
   }
   void loop(const Segment& s, const RowView& rows, const RowView& row_j,
             Work& work) const override {
-    const auto room = static_cast<std::size_t>(2 * s.n + rows.terms);
+    const auto room = static_cast<std::size_t>(2 * s.n + 2 * rows.terms);
     if (work.scratch.size() < room) work.scratch.resize(room);
+    const double* features_j = row_j.factors->features.row(row_j.first);
+    if (rows.products) {
+      double* ones = work.scratch.data() + 2 * s.n + rows.terms;
+      std::fill_n(ones, rows.terms, 1.0);
+      features_j = ones;
+    }
     tile_loops().series(s, rows.terms, parts_.parity, rows.packed, rows.stride, rows.uniform,
-                        row_j.factors->features.row(row_j.first), factor(rows, row_j, 0),
-                        factor(rows, row_j, 1), work.scratch.data());
+                        features_j, factor(rows, row_j, 0), factor(rows, row_j, 1),
+                        work.scratch.data());
   }
   HermiteParts parts_;
 };

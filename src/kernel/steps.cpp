@@ -163,6 +163,8 @@ class JoinStep : public Step {
   bool means_;
 };
 
+}  // namespace
+
 bool has_mean(const arch::Activation& rho) {
   switch (rho.function) {
     case arch::Function::rectifier:
@@ -180,93 +182,128 @@ bool has_mean(const arch::Activation& rho) {
   return true;
 }
 
-/// Whether the units have a mean after these layers.
-bool mean_after(const std::vector<arch::Layer>& layers, bool mean) {
-  for (const arch::Layer& layer : layers) {
-    if (std::holds_alternative<arch::Dense>(layer.what))
-      mean = false;
-    else if (const auto* rho = std::get_if<arch::Activation>(&layer.what))
-      mean = has_mean(*rho);
-    else
-      mean = mean_after(std::get<arch::Residual>(layer.what).branch, mean) || mean;
-  }
-  return mean;
+std::optional<double> next_term(std::span<const double>& terms) {
+  if (terms.empty()) return {};
+  const double term = terms.front();
+  terms = terms.subspan(1);
+  return term;
 }
 
-/// Appends the steps of the layers. `mean`: whether the units have a mean before them. `terms`: the
-/// weight terms of the dense layers still to come (standard parametrisation); empty otherwise.
-void append(const std::vector<arch::Layer>& layers, const arch::Architecture& architecture,
-            bool mean, std::span<const double>& terms, Program& program,
-            std::vector<const arch::Activation*>& activations) {
-  for (const arch::Layer& layer : layers) {
-    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
-      std::optional<double> term;
-      if (!terms.empty()) {
-        term = terms.front();
-        terms = terms.subspan(1);
-      }
-      if (!dense->trained) term = 0;
-      program.push_back(dense_step(architecture.weight_std, architecture.bias_std, term));
-    } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
-      activations.resize(program.size() + 1);
-      activations[program.size()] = rho;
-      program.push_back(nullptr);  // compile() fills it in, from the last to the first
-    } else {
-      const auto& branch = std::get<arch::Residual>(layer.what).branch;
-      program.push_back(branch_step());
-      append(branch, architecture, mean, terms, program, activations);
-      program.push_back(join_step(mean && mean_after(branch, mean)));
-    }
-    mean = mean_after({layer}, mean);
-  }
-}
+namespace {
 
-Index count_dense(const std::vector<arch::Layer>& layers) {
+/// Makes the steps of layers on rows.
+struct Compiler {
+  const arch::Architecture& architecture;
+  std::span<const double> terms;  ///< of the layers of weights still to come; else empty
+  bool mean = false;              ///< whether the units have a mean
+  Program program{};
+  std::vector<const arch::Activation*> activations{};  ///< of the steps that are one
+
+  void append(std::span<const arch::Layer> layers) {
+    for (const arch::Layer& layer : layers)
+      std::visit([this](const auto& what) { add(what); }, layer.what);
+  }
+
+ private:
+  void add(const arch::Dense& dense) {
+    auto term = next_term(terms);
+    if (!dense.trained) term = 0;
+    program.push_back(dense_step(architecture.weight_std, architecture.bias_std, term));
+    mean = false;
+  }
+  void add(const arch::Activation& rho) {
+    activations.resize(program.size() + 1);
+    activations[program.size()] = &rho;
+    program.push_back(nullptr);  // compile() fills it in, from the last to the first
+    mean = has_mean(rho);
+  }
+  void add(const arch::Residual& res) {
+    const bool skip = mean;
+    program.push_back(branch_step());
+    append(res.branch);
+    program.push_back(join_step(skip && mean));
+    mean = skip || mean;
+  }
+  // Layers on pixels: pixel_program.cpp.
+  void add(const arch::Conv&) {}
+  void add(const arch::AveragePool&) {}
+  void add(const arch::Flatten&) {}
+  void add(const arch::GlobalAverage&) {}
+};
+
+Index count_of_weights(std::span<const arch::Layer> layers) {
   Index count = 0;
-  for (const arch::Layer& layer : layers) {
-    if (std::holds_alternative<arch::Dense>(layer.what)) ++count;
-    if (const auto* res = std::get_if<arch::Residual>(&layer.what))
-      count += count_dense(res->branch);
-  }
+  for (const arch::Layer& layer : layers)
+    count += std::visit(
+        arch::Each{[](const arch::Dense&) { return Index{1}; },
+                   [](const arch::Conv&) { return Index{1}; },
+                   [](const arch::Residual& res) { return count_of_weights(res.branch); },
+                   [](const auto&) { return Index{0}; }},
+        layer.what);
   return count;
 }
 
-/// Appends the names of the steps, in the order of append(). `dense`: how many of the `all` dense
-/// layers came before.
-void append_names(const std::vector<arch::Layer>& layers, Index all, Index& dense,
+/// Appends the names of the steps, in the order of Compiler. `dense`: how many of the `all` layers
+/// of weights came before.
+void append_names(std::span<const arch::Layer> layers, Index all, Index& dense,
                   std::vector<std::string>& names) {
   const auto after = [&](const std::string& what) {
     names.push_back(fmt::format("the {} after dense layer {} of {}", what, dense, all));
   };
-  for (const arch::Layer& layer : layers) {
-    if (std::holds_alternative<arch::Dense>(layer.what)) {
-      names.push_back(fmt::format("dense layer {} of {}", ++dense, all));
-    } else if (const auto* rho = std::get_if<arch::Activation>(&layer.what)) {
-      after(rho->name);
-    } else {
-      after("residual branch");
-      append_names(std::get<arch::Residual>(layer.what).branch, all, dense, names);
-      after("residual sum");
-    }
-  }
+  for (const arch::Layer& layer : layers)
+    std::visit(arch::Each{[&](const arch::Dense&) {
+                            names.push_back(fmt::format("dense layer {} of {}", ++dense, all));
+                          },
+                          [&](const arch::Activation& rho) { after(rho.name); },
+                          [&](const arch::Residual& res) {
+                            after("residual branch");
+                            append_names(res.branch, all, dense, names);
+                            after("residual sum");
+                          },
+                          [](const auto&) {}},
+               layer.what);
 }
 
-/// Appends the fan-in of each dense layer of the sequence, 0 where the text gives no width, and
-/// whether it is trained; returns the width after the sequence.
-Index append_fan_in(const std::vector<arch::Layer>& layers, Index width, std::vector<Index>& fan_in,
-                    std::vector<bool>& trained) {
-  for (const arch::Layer& layer : layers) {
-    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
-      fan_in.push_back(width);
-      trained.push_back(dense->trained);
-      width = dense->width;
-    } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
-      const Index sum = append_fan_in(res->branch, width, fan_in, trained);
-      if (width == 0) width = sum;
-    }
+/// The fan-in of each layer of weights, 0 where the text gives no width, and whether it is trained.
+struct FanIns {
+  arch::Image image;  ///< seen by the next layer; a row is one pixel
+  std::vector<Index> fan_in{};
+  std::vector<bool> trained{};
+
+  void append(const std::vector<arch::Layer>& layers) {
+    for (const arch::Layer& layer : layers)
+      std::visit(
+          arch::Each{[this](const arch::Dense& dense) {
+                       add(image.channels, dense.trained);
+                       image.channels = dense.width;
+                     },
+                     [this](const arch::Conv& conv) {
+                       const auto filter = on_image(conv.filter, image);
+                       add(image.channels * filter.f1 * filter.f2, conv.trained);
+                       image = shape_after(conv, image);
+                     },
+                     [this](const arch::AveragePool& pool) { image = shape_after(pool, image); },
+                     [this](const arch::Flatten&) {
+                       image = {1, 1, image.numbers(), image.signal};
+                     },
+                     [this](const arch::GlobalAverage&) {
+                       image = {1, 1, image.channels, image.signal};
+                     },
+                     [](const arch::Activation&) {},
+                     [this](const arch::Residual& res) {
+                       const Index channels = image.channels;
+                       append(res.branch);
+                       if (channels > 0) image.channels = channels;
+                     }},
+          layer.what);
   }
-  return width;
-}
+
+ private:
+  void add(Index count, bool is_trained) {
+    fan_in.push_back(count);
+    trained.push_back(is_trained);
+  }
+};
 
 }  // namespace
 
@@ -287,9 +324,15 @@ std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate
 }
 
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture) {
-  std::vector<Index> fan_in;
-  std::vector<bool> trained;
-  append_fan_in(architecture.layers, 0, fan_in, trained);
+  const auto fan_ins = [&](const arch::Architecture& of) {
+    FanIns result{.image = of.image.given() ? of.image : arch::Image{1, 1, 0}};
+    result.append(of.layers);
+    return result;
+  };
+  auto of = fan_ins(architecture);
+  if (std::all_of(of.fan_in.begin() + 1, of.fan_in.end(), [](Index w) { return w == 0; }))
+    of = fan_ins(architecture.with_width(1));
+  const auto& [image, fan_in, trained] = of;
   if (fan_in.size() < 2)
     throw InputError(
         "architecture \"{}\": in the standard parametrisation the kernel is a limit over the "
@@ -302,8 +345,7 @@ std::vector<double> standard_weight_terms(const arch::Architecture& architecture
         "parametrisation",
         architecture.text());
   const std::span<const Index> hidden(fan_in.begin() + 1, fan_in.end());
-  const bool some = std::ranges::any_of(hidden, [](Index w) { return w > 0; });
-  if (some && std::ranges::find(hidden, 0) != hidden.end())
+  if (std::ranges::find(hidden, 0) != hidden.end())
     throw InputError(
         "architecture \"{}\": in the standard parametrisation the hidden widths matter: give all "
         "of them, or none where they are equal",
@@ -311,30 +353,31 @@ std::vector<double> standard_weight_terms(const arch::Architecture& architecture
   const double W2 = architecture.weight_std * architecture.weight_std;
   std::vector<double> terms{0.0};
   for (const Index w : hidden)
-    terms.push_back(some ? static_cast<double>(w) / static_cast<double>(hidden.back()) / W2
-                         : 1 / W2);
+    terms.push_back(static_cast<double>(w) / static_cast<double>(hidden.back()) / W2);
   return terms;
 }
 
-std::vector<std::string> step_names(const arch::Architecture& architecture) {
+std::vector<std::string> step_names(std::span<const arch::Layer> rows,
+                                    const arch::Architecture& architecture) {
   std::vector<std::string> names;
-  Index dense = 0;
-  append_names(architecture.layers, count_dense(architecture.layers), dense, names);
+  const Index all = count_of_weights(architecture.layers);
+  Index before = all - count_of_weights(rows);
+  append_names(rows, all, before, names);
   return names;
 }
 
-Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms) {
-  Program program;
-  std::vector<const arch::Activation*> activations;
-  std::span<const double> terms(weight_terms);
-  append(architecture.layers, architecture, false, terms, program, activations);
+Program compile(std::span<const arch::Layer> rows, const arch::Architecture& architecture,
+                bool mean, std::span<const double> weight_terms) {
+  Compiler compiler{architecture, weight_terms, mean};
+  compiler.append(rows);
+  auto& [of, terms, after, program, activations] = compiler;
   activations.resize(program.size());
   bool accurate = false;
   for (std::size_t k = program.size(); k-- > 0;) {
     if (activations[k]) program[k] = activation_step(*activations[k], accurate);
     accurate = accurate || program[k]->has_angle();
   }
-  return program;
+  return std::move(program);
 }
 
 }  // namespace mercer::kernel

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,10 +47,12 @@ struct RowView {
   const double* packed = nullptr;
   Index terms = 0, stride = 0;
   bool uniform = true;
+  bool each = false;      ///< as row j: a row of its own for each entry of the segment
+  bool products = false;  ///< the packed features are multiplied with those of row j
   const double* of(std::size_t k) const { return factors->of[k].data() + first; }
 };
 inline Factor factor(const RowView& rows, const RowView& row_j, std::size_t k) {
-  return {rows.of(k), *row_j.of(k)};
+  return {rows.of(k), *row_j.of(k), row_j.each ? row_j.of(k) : nullptr};
 }
 
 /// Buffers of one call of tile(): a stack of segments (a residual branch works on a copy of its
@@ -68,7 +71,7 @@ class Step {
   /// Advances the rows' states; the top of the stack is the current one.
   virtual Factors prepare(std::vector<RowState>& stack) const = 0;
   /// Called before apply(), for n rows i and all rows j of z: copies into `buffer` what apply()
-  /// reads again for every row j.
+  /// reads again for every row j. With rows.each z has a row for each of the n.
   virtual void pack(RowView&, Index /*n*/, const Factors& /*z*/,
                     RawVector<double>& /*buffer*/) const {}
   /// Advances the top segment of pairs (i, j).
@@ -92,17 +95,26 @@ std::unique_ptr<Step> join_step(bool means);
 std::unique_ptr<Step> activation_step(const arch::Activation& rho, bool accurate);
 std::unique_ptr<Step> smooth_step(const arch::Activation& rho, bool accurate);
 
-/// fan_in/(m sigma_w^2) of every dense layer, in the order of the text, m the width of the last
-/// hidden layer; 0 for the input layer. Throws InputError where there is no hidden layer, where only
-/// some hidden widths are given, or where all layers but the first are fixed.
+/// Whether the units have a mean after the activation.
+bool has_mean(const arch::Activation& rho);
+
+/// fan_in/(m sigma_w^2) of every layer of weights, in the order of the text, m the fan-in of the
+/// readout, the width of the last hidden layer; 0 for the input layer. Throws InputError where
+/// there is no hidden layer, where only some hidden widths are given, or where all layers but the
+/// first are fixed.
 std::vector<double> standard_weight_terms(const arch::Architecture& architecture);
+/// Takes the first of the terms away; nullopt where there are none: the NTK parametrisation.
+std::optional<double> next_term(std::span<const double>& terms);
 
 /// Names of the steps of compile() for error messages: "dense layer 3 of 5", "the relu after dense
-/// layer 3 of 5", ..., counted in the order of the text.
-std::vector<std::string> step_names(const arch::Architecture& architecture);
+/// layer 3 of 5", ..., counted in the order of the text, convolutions too.
+std::vector<std::string> step_names(std::span<const arch::Layer> rows,
+                                    const arch::Architecture& architecture);
 
-/// The layers as a list of steps. `weight_terms`: standard_weight_terms() for the standard
-/// parametrisation; else empty.
-Program compile(const arch::Architecture& architecture, const std::vector<double>& weight_terms);
+/// Layers on rows as a list of steps: all layers of the architecture, or of one of images those
+/// after flatten or gap, where the units may have a `mean`. `weight_terms`: of these layers, from
+/// standard_weight_terms(), for the standard parametrisation; else empty.
+Program compile(std::span<const arch::Layer> rows, const arch::Architecture& architecture,
+                bool mean, std::span<const double> weight_terms);
 
 }  // namespace mercer::kernel

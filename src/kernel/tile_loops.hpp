@@ -18,10 +18,13 @@ struct Segment {
   double* tau;
 };
 
-/// A factor of each row i (array of n) and of the row j; a loop multiplies the two.
+/// A factor of each row i (array of n) and of the row j; a loop multiplies the two. Where the n
+/// entries are pairs of pixels, each has a p' of its own: `each` is then an array of n that the
+/// activations take in place of j, in all of their factors or in none.
 struct Factor {
   const double* i;
   double j;
+  const double* each = nullptr;
 };
 
 /// The factors of a sum of two states, see TileLoops::join.

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "arc_tangent.hpp"
 #include "tile_loops.hpp"
 
 namespace mercer::kernel::MERCER_ISA {
@@ -70,31 +71,6 @@ void dense_bias(const Segment& s, Factor alpha, Factor beta) {
   s.tau ? dense_bias_loop<true>(s, alpha, beta) : dense_bias_loop<false>(s, alpha, beta);
 }
 
-/// atan(t)/t - 1 for 0 <= t <= 1, to 1e-16: atan(t)/t interpolated in t^2 at 20 Chebyshev nodes of
-/// [0, 1]. Even and odd powers of t^2 are summed apart: two shorter chains of dependent operations.
-inline __attribute__((always_inline)) double atan_rest(double t) {
-  const double u = t * t, v = u * u;
-  double even = 0.00021423810738603946;
-  even = even * v + 0.003751138483965141;
-  even = even * v + 0.01671959606350739;
-  even = even * v + 0.03387126702700675;
-  even = even * v + 0.04668745304848529;
-  even = even * v + 0.058768281144872724;
-  even = even * v + 0.07692198997458294;
-  even = even * v + 0.11111110578002083;
-  even = even * v + 0.1999999999964796;
-  double odd = -1.93423475928923e-05;
-  odd = odd * v - 0.0011252544302234645;
-  odd = odd * v - 0.00899108054265826;
-  odd = odd * v - 0.02556862364437174;
-  odd = odd * v - 0.040811247503178855;
-  odd = odd * v - 0.052374234719188166;
-  odd = odd * v - 0.06665764910689723;
-  odd = odd * v - 0.09090899793217341;
-  odd = odd * v - 0.14285714266926733;
-  odd = odd * v - 0.333333333333307;
-  return u * (odd + u * even);
-}
 /// atan(t)/t for 0 <= t <= 1.
 inline __attribute__((always_inline)) double atan_ratio(double t) {
   return 1 + atan_rest(t);
@@ -141,7 +117,7 @@ void rectifier(const Segment& s, double kappa) {
 // 1 - cc^2 = f_1^2 + e_1^2 f_2^2 + e_1^2 e_2^2 sigma (e^2 + f^2 = 1). Its root is taken of terms
 // scaled by 2^511, so that no f^2 underflows, and c' = P c (asin(cc)/cc) holds where cc itself
 // underflows.
-template <bool tangent>
+template <bool tangent, bool each>
 void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
   constexpr double kUp = 0x1p511, kDown = 0x1p-511;
   double* __restrict c = s.c;
@@ -150,8 +126,11 @@ void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
   const double* __restrict e1 = e.i, * __restrict f1 = f.i, * __restrict p1 = p.i;
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
-    const double E = e1[i] * e.j, P = p1[i] * p.j, cc = fabs(E * c[i]);
-    const double F1 = kUp * f1[i], F2 = e1[i] * (kUp * f.j), G = kUp * E;
+    const double ej = each ? e.each[i] : e.j;
+    const double fj = each ? f.each[i] : f.j;
+    const double pj = each ? p.each[i] : p.j;
+    const double E = e1[i] * ej, P = p1[i] * pj, cc = fabs(E * c[i]);
+    const double F1 = kUp * f1[i], F2 = e1[i] * (kUp * fj), G = kUp * E;
     const double root = sqrt(F1 * F1 + F2 * F2 + G * G * sigma[i]) * kDown + 1e-308;
     const double small = cc < root ? cc : root, inverse = 1 / (cc < root ? root : cc);
     const double t = small * inverse, ratio = atan_ratio(t);
@@ -163,11 +142,14 @@ void erf_loop(const Segment& s, Factor e, Factor f, Factor p) {
 }
 
 void erf_dual(const Segment& s, Factor e, Factor f, Factor p) {
-  s.tau ? erf_loop<true>(s, e, f, p) : erf_loop<false>(s, e, f, p);
+  if (e.each)
+    s.tau ? erf_loop<true, true>(s, e, f, p) : erf_loop<false, true>(s, e, f, p);
+  else
+    s.tau ? erf_loop<true, false>(s, e, f, p) : erf_loop<false, false>(s, e, f, p);
 }
 
 // E[gelu gelu]/sqrt(q_1 q_2) and E[gelu' gelu'] in terms of e, f and 1 - cc^2 as for erf.
-template <bool tangent>
+template <bool tangent, bool each>
 void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
   double* __restrict c = s.c;
   double* __restrict sigma = s.sigma;
@@ -175,8 +157,11 @@ void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
   const double* __restrict e1 = e.i, * __restrict f1 = f.i, * __restrict p1 = p.i;
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
-    const double E = e1[i] * e.j, F = f1[i] * f.j, P = p1[i] * p.j, x = c[i], cc = E * x;
-    const double rest = f1[i] * f1[i] + e1[i] * e1[i] * (f.j * f.j);  // 1 - E^2
+    const double ej = each ? e.each[i] : e.j;
+    const double fj = each ? f.each[i] : f.j;
+    const double pj = each ? p.each[i] : p.j;
+    const double E = e1[i] * ej, F = f1[i] * fj, P = p1[i] * pj, x = c[i], cc = E * x;
+    const double rest = f1[i] * f1[i] + e1[i] * e1[i] * (fj * fj);  // 1 - E^2
     const double square = rest + E * E * sigma[i] + 1e-300, root = sqrt(square);
     const double ratio = cc / root, angle = angle_of(cc, root);
     const double F2 = F * F;
@@ -188,12 +173,15 @@ void gelu_loop(const Segment& s, Factor e, Factor f, Factor p) {
 }
 
 void gelu_dual(const Segment& s, Factor e, Factor f, Factor p) {
-  s.tau ? gelu_loop<true>(s, e, f, p) : gelu_loop<false>(s, e, f, p);
+  if (e.each)
+    s.tau ? gelu_loop<true, true>(s, e, f, p) : gelu_loop<false, true>(s, e, f, p);
+  else
+    s.tau ? gelu_loop<true, false>(s, e, f, p) : gelu_loop<false, false>(s, e, f, p);
 }
 
 // E[sin sin] = (E1 - E2 cos 2c)/2 with E1, E2 = exp(-b^2 Var(u -+ v)/2) and c the phase; E1 - E2 by
 // expm1, the variances from (s_1 - s_2)^2 and 1 -+ c, c the cosine.
-template <bool tangent>
+template <bool tangent, bool each>
 void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
   double* __restrict c = s.c;
   double* __restrict sigma = s.sigma;
@@ -202,9 +190,11 @@ void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
   const double sine = ::sin(phase), flat = sine * sine, cosine2 = 1 - 2 * flat;
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
+    const double tj = each ? t.each[i] : t.j;
+    const double rj = each ? r.each[i] : r.j;
     const bool obtuse = c[i] < 0;
-    const double y = fabs(c[i]), difference = t1[i] - t.j;
-    double tt = t1[i] * t.j;
+    const double y = fabs(c[i]), difference = t1[i] - tj;
+    double tt = t1[i] * tj;
     tt = tt < 1e300 ? tt : 1e300;  // beyond, sigma decides, which may be 0
     double exponent = 0.5 * difference * difference + tt * (sigma[i] / (1 + y));
     exponent = exponent < 700 ? exponent : 700;
@@ -212,7 +202,7 @@ void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
     gap = gap < 700 ? gap : 700;
     const double large = exp(-exponent), part = -expm1(-gap), small = large * (1 - part);
     const double first = obtuse ? small : large, second = obtuse ? large : small;
-    const double R = r1[i] * r.j;
+    const double R = r1[i] * rj;
     c[i] = R * (0.5 * (obtuse ? -large : large) * part + flat * second);
     const double det = (1 - c[i]) * (1 + c[i]);
     sigma[i] = det > 0 ? det : 0;
@@ -221,7 +211,10 @@ void sin_loop(const Segment& s, Factor t, Factor r, double phase) {
 }
 
 void sin_dual(const Segment& s, Factor t, Factor r, double phase) {
-  s.tau ? sin_loop<true>(s, t, r, phase) : sin_loop<false>(s, t, r, phase);
+  if (t.each)
+    s.tau ? sin_loop<true, true>(s, t, r, phase) : sin_loop<false, true>(s, t, r, phase);
+  else
+    s.tau ? sin_loop<true, false>(s, t, r, phase) : sin_loop<false, false>(s, t, r, phase);
 }
 
 #if defined(__AVX512F__)
@@ -283,19 +276,14 @@ void series_sums(const Segment& s, Size terms, const double* features, Size stri
   }
 }
 
-// c' and dc'/dc; tau is multiplied by the latter (Price's theorem).
-void series(const Segment& s, Size terms, int parity, const double* features, Size stride,
-            bool uniform, const double* features_j, Factor mean, Factor linear, double* scratch) {
-  double *value = scratch, *slope = scratch + s.n, *products = scratch + 2 * s.n;
-  if (uniform) {
-    for (Size k = 0; k < terms; ++k) products[k] = features[k * stride] * features_j[k];
-    series_sums<true>(s, terms, features, stride, products, value, slope);
-  } else {
-    series_sums<false>(s, terms, features, stride, features_j, value, slope);
-  }
+/// c' and dc'/dc from the sums of the series; tau is multiplied by the latter (Price's theorem).
+template <bool each>
+void series_ends(const Segment& s, int parity, Factor mean, Factor linear, const double* value,
+                 double* slope) {
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) {
-    const double x = s.c[i], L = linear.i[i] * linear.j, M = mean.i[i] * mean.j;
+    const double Lj = each ? linear.each[i] : linear.j, Mj = each ? mean.each[i] : mean.j;
+    const double x = s.c[i], L = linear.i[i] * Lj, M = mean.i[i] * Mj;
     const double odd = parity ? x : 1, own = parity ? value[i] : 0;
     const double next = M + L * x + odd * value[i], det = (1 - next) * (1 + next);
     slope[i] = L + own + odd * 2 * x * slope[i];
@@ -305,6 +293,19 @@ void series(const Segment& s, Size terms, int parity, const double* features, Si
   if (!s.tau) return;
 #pragma omp simd
   for (Size i = 0; i < s.n; ++i) s.tau[i] *= slope[i];
+}
+
+void series(const Segment& s, Size terms, int parity, const double* features, Size stride,
+            bool uniform, const double* features_j, Factor mean, Factor linear, double* scratch) {
+  double *value = scratch, *slope = scratch + s.n, *products = scratch + 2 * s.n;
+  if (uniform) {
+    for (Size k = 0; k < terms; ++k) products[k] = features[k * stride] * features_j[k];
+    series_sums<true>(s, terms, features, stride, products, value, slope);
+  } else {
+    series_sums<false>(s, terms, features, stride, features_j, value, slope);
+  }
+  linear.each ? series_ends<true>(s, parity, mean, linear, value, slope)
+              : series_ends<false>(s, parity, mean, linear, value, slope);
 }
 
 // Parts i of a direct sum, w_1i and w_2i the norms of part i for the two rows. With

@@ -32,24 +32,30 @@ namespace {
 /// Appends the dense layers of a sequence with `width` inputs; returns its number of outputs.
 Index append_layers(const std::vector<arch::Layer>& sequence, Index width, const std::string& text,
                     std::vector<DenseLayer>& layers) {
-  for (const arch::Layer& layer : sequence) {
-    if (const auto* dense = std::get_if<arch::Dense>(&layer.what)) {
-      if (dense->width < 1)
-        throw InputError(
-            "architecture \"{}\": \"{}\" at character {} has no width, which a network needs: "
-            "dense(1024)",
-            text, layer.token, layer.position + 1);
-      layers.push_back({.fan_in = width, .fan_out = dense->width, .trained = dense->trained});
-      width = dense->width;
-    } else if (const auto* res = std::get_if<arch::Residual>(&layer.what)) {
-      const Index sum = append_layers(res->branch, width, text, layers);
-      if (sum != width)
-        throw InputError(
-            "architecture \"{}\": \"{}\" at character {} adds {} units to {}: the widths must "
-            "agree",
-            text, layer.token, layer.position + 1, sum, width);
-    }
-  }
+  const auto fail = [&](const arch::Layer& layer, const std::string& what) {
+    throw InputError("architecture \"{}\": \"{}\" at character {} {}", text, layer.token,
+                     layer.position + 1, what);
+  };
+  for (const arch::Layer& layer : sequence)
+    std::visit(
+        arch::Each{
+            [&](const arch::Dense& dense) {
+              if (dense.width < 1) fail(layer, "has no width, which a network needs: dense(1024)");
+              layers.push_back({.fan_in = width, .fan_out = dense.width, .trained = dense.trained});
+              width = dense.width;
+            },
+            [&](const arch::Residual& res) {
+              const Index sum = append_layers(res.branch, width, text, layers);
+              if (sum != width)
+                fail(layer, fmt::format("adds {} units to {}: the widths must agree", sum, width));
+            },
+            [](const arch::Activation&) {},
+            [&](const auto&) {
+              fail(layer,
+                   "is a layer of images, which analytic kernels have, and networks "
+                   "not yet: give dense layers");
+            }},
+        layer.what);
   return width;
 }
 

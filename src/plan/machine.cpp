@@ -223,7 +223,10 @@ void measure_entries(const comm::Communicator& comm, const kernel::Kernel& kerne
   // A tile as large as in assemble(), where the rows fit in 32 MiB, of rows that all differ.
   constexpr double memory = 32.0 * 1024 * 1024;
   const auto kept = static_cast<double>(std::max<Index>(1, kernel.bytes_per_row(d)));
-  const Index m = std::clamp<Index>(static_cast<Index>(memory / kept), 8, 512);
+  // An entry may take a second.
+  const auto affordable = static_cast<Index>(std::sqrt(2e7 / kernel.steps_per_entry()));
+  const Index m = std::max<Index>(
+      1, std::min(affordable, std::clamp<Index>(static_cast<Index>(memory / kept), 8, 512)));
   const auto [gram, tile, prepare] = [&] {
     const auto gaussian = [&](std::uint32_t part) {
       Matrix<double> X(d, m);

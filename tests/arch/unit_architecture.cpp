@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <tuple>
 
 #include "mercer/arch/architecture.hpp"
 
@@ -42,6 +43,72 @@ TEST(Architecture, PrintsItselfInCanonicalForm) {
     EXPECT_EQ(parse(text).text(), canonical);
     EXPECT_EQ(parse(parse(text).text()).text(), canonical);
   }
+}
+
+TEST(Architecture, OfImagesPrintsItselfInCanonicalForm) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"conv( 3 , 64 ) relu flatten dense(10)", "conv(3,64) relu flatten dense(10)"},
+      {"conv(3x3) relu gap dense", "conv(3) relu gap dense"},
+      {"conv(3x5,8,stride=2,pad=valid,fixed) gelu avgpool(2x2) avgpool(2x1) gap dense",
+       "conv(3x5,8,pad=valid,stride=2,fixed) gelu avgpool(2) avgpool(2x1) gap dense"},
+      {"conv(3,pad=circular,stride=1) res(relu conv(3,pad=circular)) relu gap dense relu dense",
+       "conv(3,pad=circular) res(relu conv(3,pad=circular)) relu gap dense relu dense"},
+      {" lenet5 ",
+       "conv(5,6) relu avgpool(2) conv(5,16,pad=valid) relu avgpool(2) flatten dense(120) relu "
+       "dense(84) relu dense(10)"},
+      {"myrtle5",
+       "conv(3) relu conv(3) relu avgpool(2) conv(3) relu avgpool(2) conv(3) relu avgpool(2) "
+       "avgpool(2) avgpool(2) flatten dense(10)"}};
+  for (const auto& [text, canonical] : cases) {
+    EXPECT_EQ(parse(text).text(), canonical);
+    EXPECT_EQ(parse(canonical).text(), canonical);
+    EXPECT_TRUE(parse(text).of_images());
+  }
+  EXPECT_FALSE(parse("dense relu dense").of_images());
+  const auto lenet = parse("lenet5");
+  EXPECT_EQ(lenet.depth(), 4);
+  EXPECT_TRUE(lenet.has_widths());
+  EXPECT_FALSE(parse("myrtle10").has_widths());
+  EXPECT_EQ(lenet.without_widths().text(),
+            "conv(5) relu avgpool(2) conv(5,pad=valid) relu avgpool(2) flatten dense relu dense "
+            "relu dense");
+}
+
+TEST(Architecture, ChecksTheShapeOfTheImagesAtTheToken) {
+  const auto on = [](const char* text, const char* image) {
+    try {
+      return "image " + parse(text).on(parse_image(image)).image.text();
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  EXPECT_EQ(on("lenet5", "28x28x1"), "image 28x28x1");
+  EXPECT_EQ(on("myrtle10", "32x32x3"), "image 32x32x3");
+  EXPECT_EQ(on("conv(3) relu conv(3,stride=2) gap dense", "17x2"), "image 17x2");
+  EXPECT_EQ(on("dense relu dense", "28x28x1"), "image 0x0x0");  // of rows
+  const std::tuple<const char*, const char*, const char*> refused[] = {
+      {"lenet5", "6x6x1", "'conv(5,16,pad=valid)' at character 27: the filter is larger than"},
+      {"conv(3) relu avgpool(2) gap dense", "9x8x1",
+       "'avgpool(2)' at character 14: the windows do not divide the image, 9 x 8"},
+      {"conv(4) relu gap dense", "8x8x1", "'conv(4)' at character 1: a filter with an even size"},
+      {"conv(9,pad=circular) gap dense", "8x8x1", "the filter is larger than the image, 8 x 8"},
+      {"conv(3) res(relu conv(3,pad=valid)) gap dense", "8x8x1",
+       "'res(' at character 9: this res( ) adds 6 x 6 pixels to 8 x 8"},
+      {"conv(3x3) gap dense", "17x2", "'conv(3x3)' at character 1: signals take one number: 3"}};
+  for (const auto& [text, image, words] : refused)
+    EXPECT_NE(on(text, image).find(words), std::string::npos) << on(text, image);
+  EXPECT_NE(message("conv(3) gap dense").find("accepted"), std::string::npos);
+  try {
+    (void)parse("conv(3) gap dense").on({});
+    FAIL();
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("give `image`, height x width x channels"),
+              std::string::npos);
+  }
+  for (const char* text : {"", "28", "28x28x1x1", "0x28x1", "28x28x", "28X28X1", "-1x2", "28x28xa"})
+    EXPECT_THROW((void)parse_image(text), InputError) << text;
+  EXPECT_EQ(parse_image("128x2").text(), "128x2");
+  EXPECT_TRUE(parse_image("128x2").signal);
 }
 
 TEST(Architecture, KnowsParametersWidthsAndDepth) {
@@ -119,21 +186,39 @@ TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
       {"dense res() dense", "'res(' at character 7: this res( ) is empty"},
       {"dense res dense", "'res' at character 7: res needs its branch"},
       {"dense res(relu) dense",
-       "'res(' at character 7: the branch of this res( ) has no dense of its own"},
+       "'res(' at character 7: the branch of this res( ) has no dense or conv of its own"},
       {"dense res(res(dense)) dense",
-       "'res(' at character 7: the branch of this res( ) has no dense"},
+       "'res(' at character 7: the branch of this res( ) has no dense or"},
       {"dense res(relu dense", "'res(' at character 7: this parenthesis is never closed"},
       {"dense relu) dense", "')' at character 11: no parenthesis is open here"},
       {"dense(8) res(relu dense(4)) relu dense",
        "this res( ) adds 4 units to 8: the widths must agree"},
       {"dense relu", "'relu' at character 7: an architecture ends in dense"},
       {"dense res(relu dense)", "'res(' at character 7: an architecture ends in dense"},
-      {"conv(3,64) relu flatten dense",
-       "'conv(3,64)' at character 1: convolutional layers come later"},
-      {"conv(3x3,64,pad=same) relu gap dense", "convolutional layers come later"},
-      {"dense flatten dense", "'flatten' at character 7: convolutional layers come later"},
-      {"dense gap dense", "'gap' at character 7: convolutional layers come later"},
-      {"dense avgpool(2) dense", "'avgpool(2)' at character 7: convolutional layers come later"}};
+      {"conv relu flatten dense", "'conv' at character 1: conv takes its filter, and where"},
+      {"conv(0,4) flatten dense", "'conv(0,4)' at character 1: conv takes its filter"},
+      {"conv(3x,4) flatten dense", "'conv(3x,4)' at character 1: conv takes its filter"},
+      {"conv(3,pad=valid,4) flatten dense", "conv takes its filter"},
+      {"conv(3,4,pad=none) flatten dense", "conv takes its filter"},
+      {"conv(3,4,stride=0) flatten dense", "conv takes its filter"},
+      {"dense conv(3,4) flatten dense", "'conv(3,4)' at character 7: a conv needs pixels"},
+      {"conv(3) flatten conv(3) gap dense", "'conv(3)' at character 17: a conv needs pixels"},
+      {"conv(3) dense", "'dense' at character 9: a dense takes one row: put flatten or gap before"},
+      {"gap conv(3) dense", "'gap' at character 1: this needs pixels: start with a conv"},
+      {"dense flatten dense", "'flatten' at character 7: this needs pixels: it comes before"},
+      {"dense avgpool(2) dense", "'avgpool(2)' at character 7: this needs pixels: it comes before"},
+      {"conv(3) flatten avgpool(2) dense", "this needs pixels: it comes before flatten"},
+      {"conv(3) avgpool gap dense", "avgpool takes its window: avgpool(2) or avgpool(2x3)"},
+      {"conv(3) gap(2) dense", "'gap(2)' at character 9: gap takes no parameters"},
+      {"conv(3) relu", "'relu' at character 9: an architecture ends in dense"},
+      {"conv(3) flatten relu dense", "'relu' at character 17: an activation needs Gaussian units"},
+      {"conv(3) flatten res(dense) dense", "or right after flatten or gap"},
+      {"conv(3) res(relu conv(3) gap) dense", "'gap' at character 26: a res( ) keeps the pixels"},
+      {"conv(3) res(relu conv(3) avgpool(2)) gap dense", "a res( ) keeps the pixels"},
+      {"conv(3) res(relu conv(3) relu conv(3,pad=circular)) gap dense",
+       "'res(' at character 9: the convolutions of a res( ) must all be circular, or none"},
+      {"conv(3,4) res(relu conv(3,8)) gap dense", "this res( ) adds 8 units to 4"},
+      {"conv(3,fixed) relu flatten dense(fixed)", "every dense layer is fixed"}};
   for (const auto& [text, expected] : cases) {
     const std::string what = message(text);
     EXPECT_NE(what.find(expected), std::string::npos) << text << "\n  gave: " << what;

@@ -1,4 +1,4 @@
-"""mercer-kernel against the 200-bit reference kernels, every fully connected and residual case."""
+"""mercer-kernel against the 200-bit reference kernels: fully connected, residual and convolutional."""
 
 import os
 import unittest
@@ -10,7 +10,7 @@ from support import GOLDEN, PipeTest, needs, read
 
 needs(GOLDEN, "MERCER_GOLDEN_DIR")
 
-FAMILIES = ["fc_relu", "fc_erf", "fc_rect", "fc_activations", "fc_residual", "fc_edge"]
+FAMILIES = ["fc_relu", "fc_erf", "fc_rect", "fc_activations", "fc_residual", "fc_edge", "cntk", "cnn_general"]
 
 
 def token(group):
@@ -23,6 +23,12 @@ def token(group):
 
 def architecture(group):
     """The case's layers in Mercer's grammar, from its numbers."""
+    text = lambda name: value.decode() if isinstance(value := group.attrs[name], bytes) else str(value)
+    if "arch" in group.attrs:
+        return text("arch")
+    if "conv_layers" in group.attrs:
+        conv = "conv(3,pad=circular) relu" if text("padding") == "CIRCULAR" else "conv(3) relu"
+        return " ".join([*[conv] * int(group.attrs["conv_layers"]), text("readout"), "dense"])
     activation = token(group)
     if "residual_blocks" in group.attrs:
         block = f"res({activation} dense)"
@@ -44,6 +50,9 @@ class Golden(PipeTest):
         with h5py.File(os.path.join(GOLDEN, family + ".h5"), "r") as file:
             for case, group in file.items():
                 x = ["--data", "npy:" + self.npy("x.npy", group["X1"][()])]
+                shape = group["X1"].shape
+                if len(shape) == 3:  # signals, which their file does not tell from images of one channel
+                    x += ["--image", f"{shape[1]}x{shape[2]}"]
                 for kind in ("ntk", "nngp"):
                     exact = group[kind + "_exact"][()]
                     if "X2" in group:

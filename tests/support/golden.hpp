@@ -21,13 +21,15 @@ inline std::string golden_dir() {
 class GoldenFile {
  public:
   explicit GoldenFile(const std::string& family)
-      : file_(H5Fopen((golden_dir() + "/" + family + ".h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)) {
+      : family_(family),
+        file_(H5Fopen((golden_dir() + "/" + family + ".h5").c_str(), H5F_ACC_RDONLY, H5P_DEFAULT)) {
     if (file_ < 0) throw std::runtime_error("cannot open " + golden_dir() + "/" + family + ".h5");
   }
   ~GoldenFile() { H5Fclose(file_); }
   GoldenFile(const GoldenFile&) = delete;
   GoldenFile& operator=(const GoldenFile&) = delete;
 
+  const std::string& family() const { return family_; }
   std::vector<std::string> cases() const {
     H5G_info_t info;
     H5Gget_info(file_, &info);
@@ -49,13 +51,23 @@ class GoldenFile {
     const hid_t space = H5Dget_space(set);
     hsize_t extent[8] = {1, 1, 1, 1, 1, 1, 1, 1};
     H5Sget_simple_extent_dims(space, extent, nullptr);
-    Matrix<double> values(static_cast<Index>(extent[1]), static_cast<Index>(extent[0]));
+    Index columns = 1;  // images: H, W, C
+    for (int k = 1; k < 8; ++k) columns *= static_cast<Index>(extent[k]);
+    Matrix<double> values(columns, static_cast<Index>(extent[0]));
     const herr_t status =
         H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data());
     H5Sclose(space);
     H5Dclose(set);
     if (status < 0) throw std::runtime_error("cannot read " + path);
     return values;
+  }
+  std::vector<Index> shape(const std::string& path) const {
+    const hid_t set = H5Dopen2(file_, path.c_str(), H5P_DEFAULT), space = H5Dget_space(set);
+    hsize_t extent[8] = {};
+    const int rank = H5Sget_simple_extent_dims(space, extent, nullptr);
+    H5Sclose(space);
+    H5Dclose(set);
+    return {extent, extent + rank};
   }
   std::vector<double> numbers(const std::string& group, const std::string& name) const {
     return attribute<double>(group, name, H5T_NATIVE_DOUBLE);
@@ -76,6 +88,7 @@ class GoldenFile {
   }
 
  private:
+  std::string family_;
   template <class T>
   std::vector<T> attribute(const std::string& group, const std::string& name, hid_t type) const {
     const hid_t object = H5Oopen(file_, group.c_str(), H5P_DEFAULT);

@@ -40,16 +40,68 @@ double value(const Activation& rho, double x);
 /// trapezoidal rule, exact to rounding. Local.
 double second_moment(const Activation& rho);
 
+/// height x width pixels of `channels` numbers, in a row of the data set as H, W, C. A signal of
+/// `height` samples has width 1.
+struct Image {
+  Index height = 0, width = 0, channels = 0;
+  bool signal = false;
+
+  bool given() const { return height > 0; }
+  Index pixels() const { return height * width; }
+  Index numbers() const { return pixels() * channels; }
+  std::string text() const;  ///< "32x32x3", of a signal "128x3"
+  bool operator==(const Image&) const = default;
+};
+/// The inverse of Image::text(). Throws InputError. Local.
+Image parse_image(std::string_view text);
+
+/// f1 x f2 pixels. f2 = 0 where the text gives one number: f1 x f1, on signals f1 x 1.
+struct Window {
+  Index f1 = 1, f2 = 0;
+};
+
+/// What lies outside the image: zeros, but the result is as large as the image; nothing: a result
+/// that is f - 1 smaller; the other side.
+enum class Padding { same, valid, circular };
+
+/// z(p) = sigma_w/sqrt(C f1 f2) sum_(o, c) W[o, c] h(p + o, c) + sigma_b b, at every stride-th
+/// pixel in both directions. With same and circular padding f is odd and o is centred, with valid
+/// it is 0 ... f - 1. `channels` 0 where the text gives none.
+struct Conv {
+  Window filter;
+  Index channels = 0;
+  Padding padding = Padding::same;
+  Index stride = 1;
+  bool trained = true;
+};
+/// The mean over windows side by side, which must divide the image.
+struct AveragePool {
+  Window window;
+};
+/// All pixels and channels as one row, in the order H, W, C.
+struct Flatten {};
+/// The mean over all pixels.
+struct GlobalAverage {};
+
 struct Layer;
 /// x -> x + branch(x).
 struct Residual {
   std::vector<Layer> branch;
 };
 struct Layer {
-  std::variant<Dense, Activation, Residual> what;
+  std::variant<Dense, Conv, Activation, AveragePool, Flatten, GlobalAverage, Residual> what;
   std::string token;   ///< as written; "res(" of a residual branch
   Index position = 0;  ///< offset of the token in the text, for messages
 };
+
+/// A function of a layer from one for each kind: std::visit(Each{[](const Dense&) {...}, ...},
+/// layer.what). A kind that is missing does not compile.
+template <class... F>
+struct Each : F... {
+  using F::operator()...;
+};
+template <class... F>
+Each(F...) -> Each<F...>;
 
 struct Options {
   double weight_std = 1.4142135623730951;  ///< sigma_w of every layer
@@ -62,34 +114,56 @@ struct Architecture {
   std::vector<Layer> layers;
   double weight_std = 1.4142135623730951;
   double bias_std = 0;
+  std::string source{};  ///< the text that was parsed, for messages
+  Image image{};         ///< of the rows, by on()
 
   /// Canonical form, with widths where they were given: parse(text()) has the same layers.
   std::string text() const;
-  /// Whether every dense layer has a width (the kernel needs none, a network all).
+  /// Whether the rows are images: there is a conv.
+  bool of_images() const;
+  /// The same architecture for rows that are such images; their shape is kept where the layers are
+  /// of images, else dropped. Throws InputError that points at the token where no shape is given or
+  /// a layer does not fit: a filter larger than a valid or circular image, an even one with same or
+  /// circular padding, a window that does not divide the image, a filter or window of two numbers
+  /// on a signal, a branch of res( ) with another shape than its input.
+  Architecture on(const Image& image) const;
+  /// Whether every dense layer and convolution has a width (the kernel needs none, a network all).
   bool has_widths() const;
-  /// The same architecture with no width given.
-  Architecture without_widths() const;
-  /// The same with all dense layers fixed but the first, as the networks of [L] are
+  /// The same architecture with that width everywhere, or with no width given.
+  Architecture with_width(Index width) const;
+  Architecture without_widths() const { return with_width(0); }
+  /// The same with all layers of weights fixed but the first, as the networks of [L] are
   /// (arXiv 2009.09829, Definition 3.5).
   Architecture first_trained() const;
   /// The same with no layer fixed.
   Architecture all_trained() const;
-  /// Hidden layers: the dense layers outside any res( ), less one.
+  /// Hidden layers: the layers of weights outside any res( ), less one.
   Index depth() const;
 };
+
+/// What a layer makes of images of that shape; of channels 0 (not given) for a conv without.
+/// flatten and gap make one pixel. Throws InputError, without the token, as Architecture::on().
+Image shape_after(const Conv& conv, const Image& image);
+Image shape_after(const AveragePool& pool, const Image& image);
+/// f1 x f2 of a window on such an image.
+Window on_image(const Window& window, const Image& image);
 
 /// The most res( ) inside one another: functions that walk an architecture recurse as deep.
 inline constexpr Index kMostNested = 500;
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense", "dense(64) relu
-/// dense(1,fixed)", "dense relu dense(fixed)". Throws InputError that quotes the text, points at
-/// the token and says what would be right: unknown token, wrong number of parameters, parameters
-/// out of range, unbalanced parentheses, an empty res( ), an activation on a state that is not
-/// Gaussian (before any dense, after an activation, or after a res( ) with an activation right
-/// before it or at its end), a res( ) before the first dense, one without a dense layer directly in
-/// it (skip and branch would be correlated), one that changes the width, more than kMostNested of
-/// them inside one another, an architecture that does not end in dense or whose dense layers are
-/// all fixed; conv, flatten, gap and avgpool are named as not there yet. Local, pure.
+/// dense(1,fixed)", "conv(3,64) relu conv(3x5,64,pad=valid,stride=2) relu avgpool(2) flatten
+/// dense(10)", "conv(3) relu gap dense", or the name of one of named_architectures(). Throws
+/// InputError that quotes the text, points at the token and says what would be right: unknown
+/// token, wrong number of parameters, parameters out of range, unbalanced parentheses, an empty
+/// res( ), an activation on a state that is not Gaussian (before any dense or conv, after an
+/// activation or flatten, or after a res( ) with an activation right before it or at its end), a
+/// res( ) before the first dense or conv, one without a dense or conv directly in it (skip and
+/// branch would be correlated), one that changes the width, more than kMostNested of them inside
+/// one another, a conv or avgpool without pixels (after flatten, gap or dense), a dense on pixels,
+/// flatten or gap before the first conv or inside a res( ), an architecture that does not end in
+/// dense or whose layers of weights are all fixed. What depends on the images' shape is checked by
+/// Architecture::on(). Local, pure.
 ///
 /// With weight_std_auto, sigma_w^2 = 1/E[rho(z)^2] ([G] app. A), 1 where there is no activation; it
 /// throws where two activations of the text ask for different values, or one for an infinite one.
@@ -97,6 +171,14 @@ inline constexpr Index kMostNested = 500;
 ///
 /// A message quotes at most about 200 characters of the text, those around the token.
 Architecture parse(std::string_view text, const Options& options = {});
+/// Names that parse() takes for a whole text, and the texts: lenet5 (LeCun et al. 1998, with relu
+/// and average pooling), myrtle5, myrtle7 and myrtle10 (Shankar et al. 2020, arXiv 2003.02237,
+/// without widths).
+struct NamedArchitecture {
+  std::string_view name;
+  std::string text;
+};
+const std::vector<NamedArchitecture>& named_architectures();
 /// "dense ACTIVATION" `hidden_layers` times, then dense, without widths. Throws InputError: less
 /// than 0 or more than 100 000 layers, not exactly one activation, or as parse(). Local.
 Architecture fully_connected(Index hidden_layers, std::string_view activation,

@@ -199,6 +199,10 @@ struct Split {
   Preparation preparation;  ///< with the standardisation of the training rows
 };
 
+/// The shape of a set's images, where its format tells it: IDX, CIFAR, NPY and HDF5 with three or
+/// four dimensions. Reads a header, no rows. Throws InputError as load(). Collective.
+std::optional<ImageShape> image_of(const std::string& spec, const comm::Communicator& comm);
+
 /// Reads SPEC (see below) and prepares it; with `test_spec` or `options.split` the test set too.
 ///
 ///     npy:X.npy[,y.npy]      csv:FILE[.gz]      libsvm:FILE[.gz][,d=D][,base=0|1]

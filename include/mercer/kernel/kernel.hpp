@@ -75,9 +75,12 @@ class Kernel {
   /// Bytes that a prepared row of d inputs takes, for the memory plan. With tanh, softplus or
   /// sigmoid an estimate: the length of their series depends on the data.
   virtual Index bytes_per_row(Index d) const = 0;
-  /// Length of the dot products of an entry, for rows of d inputs: an entry counts 2 entry_length(d)
-  /// flops.
+  /// Length of the dot products of an entry, for rows of d inputs: an entry counts 2
+  /// entry_length(d) flops.
   virtual Index entry_length(Index d) const { return d; }
+  /// Steps of the recursion that an entry takes, about 5 ns each, besides its dot product: hundreds
+  /// to millions for images, whose pairs of pixels each take some. 1 for other kernels.
+  virtual double steps_per_entry() const { return 1; }
   /// Bytes that prepare() and tile() allocate besides while they run, where it is more than a few
   /// buffers of the length of a tile column. For the memory plan.
   virtual Index scratch_bytes() const { return 0; }
@@ -104,6 +107,16 @@ struct Options {
 /// softplus and sigmoid by Hermite expansion: error 1e-12 for variances up to 100, for larger ones
 /// see Rows::error_estimate(). Cost of an entry besides the 2 d flops, with AVX-512: about 2 ns for
 /// a rectifier, 4 ns for erf, gelu or sin, terms/10 ns for a series.
+///
+/// Architectures of images (conv; Architecture::on() has told their shape): the same recursion on
+/// pairs of pixels (Arora et al. 2019, arXiv 1904.11955; Garriga-Alonso et al. 2019), in planes of
+/// pairs of one offset, of which only pools join several; planes that the readout does not need are
+/// left out. It carries E|h - h'|^2 and E|h + h'|^2, which convolutions add up, so that equal and
+/// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
+/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). Cost of
+/// an entry: Kernel::steps_per_entry() of 5 to 10 ns; (2 H - 1)(2 W - 1) planes of at most H W
+/// pairs with gap, one with flatten and no pool. prepare() takes as long as an entry for each
+/// image. A square of an input that leaves the range of double is a RowError.
 ///
 /// gaussian, laplace: |x - z|^2 from the dot product. It is recomputed from the differences x - z
 /// (6 d flops a pair, outside the GEMM) where it is below 1e-3 (|x|^2 + |z|^2), as for rows whose

@@ -1,0 +1,193 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels.hpp"
+#include "pair_run.hpp"
+#include "reference.hpp"
+
+namespace mercer::kernel {
+
+namespace {
+
+std::size_t at(Index i) {
+  return static_cast<std::size_t>(i);
+}
+
+struct ImageRows : Rows {
+  Matrix<double> x;  ///< d x m
+  std::vector<ImageFields> images;
+  std::vector<double> s;          ///< norms behind flatten or gap
+  std::vector<Factors> factors;   ///< of the steps on rows
+  std::vector<double> norm, tau;  ///< of the output: sqrt(K_ii), T_ii/K_ii
+  double error = 0;
+
+  Index size() const override { return x.cols(); }
+  Index bytes() const override {
+    auto all = 8 * (x.size() + 3 * x.cols());
+    for (const auto& image : images) {
+      for (const auto& f : image.steps) all += f.bytes();
+      for (const auto& field : image.spread) all += static_cast<Index>(8 * field.size());
+    }
+    for (const auto& f : factors)
+      for (const auto& field : f.of) all += static_cast<Index>(8 * field.size());
+    return all;
+  }
+  double error_estimate() const override { return error; }
+};
+
+/// NTK or NNGP of a convolutional architecture: the recursion of Arora et al. 2019
+/// (arXiv 1904.11955) and Garriga-Alonso et al. 2019 on pairs of pixels, as planes of equal offset
+/// (plane_loops.hpp); behind flatten or gap that of dense layers (NetworkKernel).
+class ImageKernel : public Kernel {
+ public:
+  ImageKernel(const arch::Architecture& architecture, bool tangent,
+              const std::vector<double>& weight_terms)
+      : architecture_(architecture),
+        weight_terms_(weight_terms),
+        tangent_(tangent),
+        standard_(!weight_terms.empty()) {
+    std::span<const double> terms(weight_terms_);
+    pixels_ = compile_pixels(architecture_, terms);
+    const auto rows = std::span(architecture_.layers).subspan(pixels_.layers);
+    program_ = compile(rows, architecture_, pixels_.mean, terms);
+    if (!standard_) architecture_ = architecture_.without_widths();
+  }
+
+  std::string text() const override {
+    return fmt::format("{}({}; image={}; weight_std={}; bias_std={}{})", tangent_ ? "ntk" : "nngp",
+                       architecture_.text(), architecture_.image.text(), architecture_.weight_std,
+                       architecture_.bias_std, standard_ ? "; standard" : "");
+  }
+
+  std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
+    if (X.rows() != architecture_.image.numbers())
+      throw InputError("rows of {} numbers are not images of {}, which have {}", X.rows(),
+                       architecture_.image.text(), architecture_.image.numbers());
+    auto rows = std::make_unique<ImageRows>();
+    rows->x = std::move(X);
+    PairRun run(pixels_, architecture_.image, tangent_);
+    std::vector<RowState> stack(1);
+    for (Index i = 0; i < rows->size(); ++i) {
+      const auto image = run.prepare(rows->x.column(i), rows->images.emplace_back());
+      stack[0].s.push_back(image.s);
+      stack[0].mean.push_back(image.mean);
+      stack[0].tau.push_back(image.tau);
+      rows->error = std::max(rows->error, image.error);
+    }
+    rows->s = stack[0].s;
+    for (const auto& step : program_) {
+      rows->factors.push_back(step->prepare(stack));
+      const Features& features = rows->factors.back().features;
+      rows->error += features.value_error + (tangent_ ? features.slope_error : 0);
+    }
+    rows->norm = std::move(stack[0].s);
+    rows->tau = std::move(stack[0].tau);
+    for (Index i = 0; i < rows->size(); ++i)
+      if (const auto why = out_of_range(*rows, i); !why.empty()) throw RowError(i, why);
+    return rows;
+  }
+
+  void tile(const Rows& x_rows, Index i0, const Rows& z_rows, Index j0,
+            MatrixView<double> out) const override {
+    const auto& x = static_cast<const ImageRows&>(x_rows);
+    const auto& z = static_cast<const ImageRows&>(z_rows);
+    PairRun run(pixels_, architecture_.image, tangent_);
+    Work work;
+    const Index n = out.rows;
+    RawVector<double> sigma(at(n)), tau(at(n));
+    std::vector<RawVector<double>> packed(program_.size());
+    std::vector<RowView> views(program_.size());
+    for (std::size_t k = 0; k < program_.size(); ++k) {
+      views[k] = {.factors = &x.factors[k], .first = i0};
+      program_[k]->pack(views[k], n, z.factors[k], packed[k]);
+    }
+    for (Index j = j0; j < j0 + out.cols; ++j) {
+      double* c = out.column(j - j0);
+      for (Index i = i0; i < i0 + n; ++i) {
+        const auto pair = run.run(x.x.column(i), x.images[at(i)], z.x.column(j), z.images[at(j)]);
+        normalise(pair, x.s[at(i)], z.s[at(j)], c[i - i0], sigma[i - i0], tau[i - i0]);
+      }
+      work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
+      for (std::size_t k = 0; k < program_.size(); ++k)
+        program_[k]->apply(work, views[k], {.factors = &z.factors[k], .first = j});
+      tile_loops().scale(n, tangent_ ? tau.data() : c, {x.norm.data() + i0, z.norm[at(j)]}, c);
+    }
+  }
+
+  void diagonal(const Rows& x_rows, Index i0, Index count, double* out) const override {
+    const auto& x = static_cast<const ImageRows&>(x_rows);
+    for (Index i = 0; i < count; ++i) {
+      const double s = x.norm[at(i0 + i)];
+      out[i] = (tangent_ ? x.tau[at(i0 + i)] * s : s) * s;
+    }
+  }
+
+  std::string range_error(const Rows& x, Index i) const override {
+    return out_of_range(static_cast<const ImageRows&>(x), i);
+  }
+
+  std::optional<long double> reference(std::span<const double> x,
+                                       std::span<const double> z) const override {
+    constexpr double kMost = 5e4;  // a tenth of a second
+    if (pixels_.entries() > kMost) return {};
+    return reference_images(architecture_, tangent_, weight_terms_, x, z);
+  }
+
+  Index bytes_per_row(Index d) const override {
+    Index doubles = d + 3;
+    for (const Stage& stage : pixels_.stages) {
+      Extent extent = stage.begin;
+      for (std::size_t k = stage.first; k < stage.last; ++k) {
+        extent = pixels_.steps[k]->after(extent);
+        doubles += extent.pixels() * pixels_.steps[k]->doubles_per_pixel();
+      }
+      if (stage.boundary.pools()) doubles += extent.pixels();
+    }
+    for (const auto& step : program_) doubles += step->doubles_per_row();
+    return 8 * doubles;
+  }
+  Index entry_length(Index) const override { return static_cast<Index>(20 * steps_per_entry()); }
+  double steps_per_entry() const override { return std::max(1.0, pixels_.entries()); }
+  Index scratch_bytes() const override { return pixels_.sizes.bytes() + 8 * 2 * 3 * pixels_.state; }
+
+ private:
+  /// A pair's state as tile_loops.hpp has it.
+  void normalise(const Readout& pair, double si, double sj, double& c, double& sigma,
+                 double& tau) const {
+    const double apart = (si - sj) * (si - sj), product = si * sj;
+    c = sigma = tau = 0;
+    if (!(product > 0)) return;
+    const double minus = std::max(0.0, (pair.E - apart) / (2 * product));
+    const double plus = std::max(0.0, (pair.G - apart) / (2 * product));
+    c = (plus - minus) / 2;
+    sigma = minus * plus;
+    tau = pair.T / product;
+  }
+
+  std::string out_of_range(const ImageRows& rows, Index i) const {
+    if (std::isfinite(rows.norm[at(i)]) && std::isfinite(rows.s[at(i)]) &&
+        (!tangent_ || std::isfinite(rows.tau[at(i)])))
+      return {};
+    return "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller "
+           "inputs "
+           "(`scale`) or weights (`weight_std`)";
+  }
+
+  arch::Architecture architecture_;
+  PixelProgram pixels_;
+  Program program_;
+  std::vector<double> weight_terms_;
+  bool tangent_, standard_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Kernel> image_kernel(const arch::Architecture& architecture, bool tangent,
+                                           Parametrization parametrization) {
+  std::vector<double> weight_terms;
+  if (tangent && parametrization == Parametrization::standard)
+    weight_terms = standard_weight_terms(architecture);
+  return std::make_shared<ImageKernel>(architecture, tangent, weight_terms);
+}
+
+}  // namespace mercer::kernel

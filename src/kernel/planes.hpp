@@ -1,0 +1,57 @@
+#pragma once
+
+#include <vector>
+
+#include "mercer/arch/architecture.hpp"
+#include "mercer/base/matrix.hpp"
+#include "plane_loops.hpp"
+
+namespace mercer::kernel {
+
+/// Size of an image in pixels.
+struct Extent {
+  Index h = 0, w = 0;
+  Index pixels() const { return h * w; }
+  bool operator==(const Extent&) const = default;
+};
+
+/// A plane: the pairs (p, p') of pixels of two images with p - p' = (dy, dx), pair (y, x) being
+/// p = (y + yi, x + xi), p' = (y + yj, x + xj). `wrapped`: offsets count modulo the image's size,
+/// and so do y + yj and x + xj; the plane then has a pair for every p.
+struct Plane {
+  Extent image;
+  bool wrapped = false;
+  Index h = 0, w = 0, yi = 0, xi = 0, yj = 0, xj = 0;
+  Index size() const { return h * w; }
+};
+/// Local.
+Plane plane_at(Extent image, bool wrapped, Index dy, Index dx);
+
+/// The offsets of the planes that are needed somewhere, along one direction, ascending; 0 ...
+/// size-1 where they are wrapped.
+using Offsets = std::vector<Index>;
+
+/// What joins the planes of one stage to those of the next: means over windows f1 x f2 (both
+/// images'), and every stride-th pixel. 1, 1 and 1 where the planes only change between wrapped and
+/// not.
+struct Boundary {
+  Index f1 = 1, f2 = 1, stride = 1;
+  bool pools() const { return f1 * f2 > 1; }
+};
+
+/// Offsets before the boundary, along a direction of `size` pixels with windows of f, for those
+/// after it, `after`, of images of `size_after`.
+Offsets offsets_before(const Offsets& after, bool wrapped_after, Index size_after, Index f,
+                       Index stride, bool wrapped, Index size);
+/// All offsets between the pixels of an image along one direction.
+Offsets all_offsets(Index size, bool wrapped);
+
+/// Along one direction: where a plane's k-th pair goes behind a boundary: `at` is the number of the
+/// offset in Offsets, -1 where it is not needed; `position` the pair's in that plane.
+struct Target {
+  Index at = -1, position = 0;
+};
+std::vector<Target> targets(Index offset, Index size, bool wrapped, Index f, Index stride,
+                            const Offsets& after, Index size_after, bool wrapped_after);
+
+}  // namespace mercer::kernel
