@@ -98,7 +98,7 @@ class PixelNodes {
 
   Entry value(int n, int a, int b, Index p, Index q) {
     Node& node = nodes_[static_cast<std::size_t>(n)];
-    auto& known = node.known[static_cast<std::size_t>(2 * a + b)];
+    auto& known = node.known[2 * static_cast<std::size_t>(a) + static_cast<std::size_t>(b)];
     const Index key = p * node.image.pixels() + q;
     if (const auto found = known.find(key); found != known.end()) return found->second;
     const Entry entry = compute(node, a, b, p, q);

@@ -115,7 +115,7 @@ class ConvStep : public PixelStep {
   void wrap(const PlaneWork& work) const {
     const Plane& plane = work.plane;
     const PlaneState state = work.top();
-    const auto [high, wide] = margin();
+    const Index high = margin().h, wide = margin().w;
     for (double* of : {state.E, state.G, state.T}) {
       if (of == nullptr) continue;
       for (Index y = 0; y < plane.h; ++y) {
@@ -136,7 +136,7 @@ class ConvStep : public PixelStep {
                     const std::vector<double>& qj) const {
     const Plane& plane = work.plane;
     const PlaneState state = work.top();
-    const auto [high, wide] = margin();
+    const Index high = margin().h, wide = margin().w;
     const auto fill = [&](Index y, Index first, Index count) {
       const Index to = y * work.pitch() + first;
       std::fill_n(state.E + to, count, 0.0);
