@@ -96,25 +96,25 @@ arch::Architecture CommandLine::architecture() const {
 }
 
 arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
-  if (!kernel_.image.empty()) return arch::parse_image(kernel_.image);
-  if (!architecture().of_images() || data_ == nullptr) return {};
-  const auto& spec = values_[values_.count("train") > 0 ? "train" : "data"].as<std::string>();
-  const auto [height, width, channels] = data::image_of(spec, comm).value_or(data::ImageShape{});
-  return {height, width, channels};
+  const bool images = architecture().of_images();
+  if (given("image") && !images) throw InputError("--image: is for layers of images, such as conv");
+  if (given("image")) return arch::parse_image(kernel_.image);
+  const auto& spec = values_[values_.count("train") > 0 ? "train" : "data"];
+  if (!images || spec.empty()) return {};
+  const auto shape = data::image_of(spec.as<std::string>(), comm).value_or(data::ImageShape{});
+  return {shape.height, shape.width, shape.channels};
 }
 
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   const auto& k = kernel_;
   if (empirical_kernel()) {
-    auto stored = stored_network(comm);
-    return gram::Source::function(
-        net::empirical_kernel(stored.network, std::move(stored.parameters)));
+    auto its = stored_network(comm);
+    return gram::Source::function(net::empirical_kernel(its.network, std::move(its.parameters)));
   }
   if (!k.parameters.empty())
     throw InputError("--parameters {}: belongs to --kernel empirical", k.parameters);
   if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
-  kernel::Options options;
-  options.bandwidth = k.bandwidth;
+  kernel::Options options{.bandwidth = k.bandwidth};
   constexpr std::string_view kinds[] = {"ntk", "nngp", "gaussian", "laplace", "linear"};
   const auto* const kind = std::ranges::find(kinds, k.kind);
   if (kind == std::end(kinds))
