@@ -169,8 +169,7 @@ class ImageKernel : public Kernel {
         (!tangent_ || std::isfinite(rows.tau[at(i)])))
       return {};
     return "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller "
-           "inputs "
-           "(`scale`) or weights (`weight_std`)";
+           "inputs (`scale`) or weights (`weight_std`)";
   }
 
   arch::Architecture architecture_;

@@ -88,14 +88,12 @@ class ConvStep : public PixelStep {
   void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const override {
     Plane& plane = work.plane;
     PlaneFilter f = filter_;
-    const auto size = [&](Index all, Index taps) {
-      return ceil_div(padding_ == arch::Padding::valid ? all - taps + 1 : all, stride_);
-    };
-    f.out_h = size(plane.h, f1_);
-    f.out_w = size(plane.w, f2_);
+    const Extent now = after({plane.h, plane.w});
+    f.out_h = now.h;
+    f.out_w = now.w;
     f.pitch = work.pitch();
     if (padding_ == arch::Padding::circular)
-      wrap(work);
+      fill_other_side(work);
     else if (sees_outside())
       fill_margins(work, i.before, j.before);
     const PlaneState in = work.top(), out = work.spare(f.out_w);
@@ -104,15 +102,15 @@ class ConvStep : public PixelStep {
     plane_loops().filter(in, f, work.filter_scratch(), out);
     work.take_spare();
     plane.image = after(plane.image);
-    plane.h = f.out_h;
+    plane.h = now.h;
     for (Index* origin : {&plane.yi, &plane.xi, &plane.yj, &plane.xj}) *origin /= stride_;
   }
 
  private:
   /// Whether there are pairs with one pixel outside its image: with same padding.
   bool sees_outside() const { return padding_ == arch::Padding::same && f1_ * f2_ > 1; }
-  /// The other side of the plane.
-  void wrap(const PlaneWork& work) const {
+  /// The margins are the other side of the plane.
+  void fill_other_side(const PlaneWork& work) const {
     const Plane& plane = work.plane;
     const PlaneState state = work.top();
     const Index high = margin().h, wide = margin().w;
