@@ -182,10 +182,7 @@ class ImageKernel : public Kernel {
 }  // namespace
 
 std::shared_ptr<const Kernel> image_kernel(const arch::Architecture& architecture, bool tangent,
-                                           Parametrization parametrization) {
-  std::vector<double> weight_terms;
-  if (tangent && parametrization == Parametrization::standard)
-    weight_terms = standard_weight_terms(architecture);
+                                           const std::vector<double>& weight_terms) {
   return std::make_shared<ImageKernel>(architecture, tangent, weight_terms);
 }
 

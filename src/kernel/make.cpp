@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "kernels.hpp"
+#include "steps.hpp"
 
 namespace mercer::kernel {
 
@@ -24,7 +25,10 @@ std::shared_ptr<const Kernel> make(const Options& options) {
   const auto architecture =
       arch::parse(options.architecture.text(), again).on(options.architecture.image);
   const auto make = architecture.of_images() ? image_kernel : network_kernel;
-  return make(architecture, options.kind == Kind::ntk, options.parametrization);
+  const bool tangent = options.kind == Kind::ntk;
+  const bool standard = tangent && options.parametrization == Parametrization::standard;
+  return make(architecture, tangent,
+              standard ? standard_weight_terms(architecture) : std::vector<double>{});
 }
 
 }  // namespace mercer::kernel

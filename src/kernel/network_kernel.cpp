@@ -196,10 +196,7 @@ class NetworkKernel : public Kernel {
 }  // namespace
 
 std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent,
-                                             Parametrization parametrization) {
-  std::vector<double> weight_terms;
-  if (tangent && parametrization == Parametrization::standard)
-    weight_terms = standard_weight_terms(architecture);
+                                             const std::vector<double>& weight_terms) {
   return std::make_shared<NetworkKernel>(architecture, tangent, weight_terms);
 }
 
