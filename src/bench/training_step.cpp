@@ -58,7 +58,7 @@ class StepGemms {
 
   static std::size_t size(Index count) { return static_cast<std::size_t>(count); }
   Index batch() const { return std::min(rows_, kBatch); }
-  MatrixView<T> weights(const net::DenseLayer& layer, RawVector<T>& w) const {
+  MatrixView<T> weights(const net::WeightLayer& layer, RawVector<T>& w) const {
     return {w.data() + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
   }
   MatrixView<T> rows(RawVector<T>& values, Index units, Index m) const {

@@ -67,7 +67,7 @@ class EmpiricalKernel : public kernel::Kernel {
 
   /// The network and parameters as given: w_ without what was folded in, for each copy.
   StoredNetwork stored() const {
-    const DenseLayer& readout = given_.layers().back();
+    const WeightLayer& readout = given_.layers().back();
     const Index c = readout.fan_out, p = given_.parameters_of_copy();
     std::vector<double> w;
     w.reserve(static_cast<std::size_t>(given_.parameters()));
@@ -151,7 +151,7 @@ class EmpiricalKernel : public kernel::Kernel {
   }
 
  private:
-  const std::vector<DenseLayer>& layers() const { return network_.layers(); }
+  const std::vector<WeightLayer>& layers() const { return network_.layers(); }
   std::size_t last() const { return layers().size() - 1; }
   /// Whether the adjoints of layer l are folded into one: true for the last hidden layer of a trace
   /// kernel with several outputs. Its adjoints are B_a = D w_a with D diagonal and w_a the readout
@@ -172,7 +172,7 @@ class EmpiricalKernel : public kernel::Kernel {
     return {architecture, network.inputs(), network.parametrization(), Start::gaussian};
   }
   static std::vector<double> folded(const Network& network, const std::vector<double>& parameters) {
-    const DenseLayer& readout = network.layers().back();
+    const WeightLayer& readout = network.layers().back();
     const Index c = readout.fan_out;
     std::vector<double> w;
     w.reserve(parameters.size() + 2 * static_cast<std::size_t>(readout.fan_in + 1));

@@ -11,11 +11,35 @@ namespace {
 /// faster, because the rate of GEMM matters more than what stays in the second-level cache.
 constexpr Index kBatch = 4096;
 
-/// Bytes of one column of each buffer of these `units`.
-double bytes_of(std::span<const Index> units, Index entry_bytes) {
-  Index total = 0;
-  for (const Index u : units) total += pitch(u, entry_bytes) * entry_bytes;
-  return static_cast<double>(total);
+/// With convolutions: bytes of the largest layer in a pass, so that adjoints stay in the cache from
+/// one step to the next; and the least rows of a pass.
+constexpr Index kPassBytes = 4 * 1024 * 1024;
+constexpr Index kLeastRows = 16;
+
+Index batch_of(const Network& network, Index rows, Index entry_bytes) {
+  Index widest = 0;
+  for (const WeightLayer& layer : network.layers())
+    if (layer.conv) widest = std::max(widest, layer.outputs());
+  if (widest == 0) return std::min(rows, kBatch);
+  return std::min(rows, std::clamp(kPassBytes / (widest * entry_bytes), kLeastRows, kBatch));
+}
+
+Index stride_of(const Node& node, Index entry_bytes) {
+  return node.image ? node.units : pitch(node.units, entry_bytes);
+}
+
+/// The most numbers that a layer takes of the memory which all share.
+template <class F>
+Index most(const Network& network, F&& numbers) {
+  Index result = 0;
+  for (const WeightLayer& layer : network.layers()) result = std::max(result, numbers(layer));
+  return result;
+}
+Index shared_patches(const Network& network, Index entry_bytes) {
+  return most(network, [&](const WeightLayer& l) { return patch_numbers(l, entry_bytes); });
+}
+Index shared_units(const Network& network) {
+  return most(network, [](const WeightLayer& l) { return l.conv ? l.outputs() : 0; });
 }
 
 template <class T>
@@ -53,22 +77,30 @@ Index pitch(Index units, Index entry_bytes) {
 
 Heights heights(const Network& network, const Program& program, Index rows, double memory,
                 Index entry_bytes) {
-  const double held = bytes_of(std::span(program.nodes).subspan(1), entry_bytes) +
-                      bytes_of(program.slopes, entry_bytes);
-  const double passing = bytes_of(program.slots, entry_bytes);
+  const auto bytes = [entry_bytes](Index numbers) {
+    return static_cast<double>(numbers * entry_bytes);
+  };
+  double held = 0, passing = 0;
+  for (std::size_t n = 1; n < program.nodes.size(); ++n)
+    held += bytes(stride_of(program.nodes[n], entry_bytes));
+  for (const Index n : program.slopes)
+    held += bytes(stride_of(program.nodes[static_cast<std::size_t>(n)], entry_bytes));
+  for (const Index units : program.slots) passing += bytes(pitch(units, entry_bytes));
+  const double fixed = bytes(shared_patches(network, entry_bytes) + shared_units(network));
   const double copies = static_cast<double>(network.copies()), all = static_cast<double>(rows);
   Heights h;
-  h.batch = std::min(rows, kBatch);
+  h.batch = batch_of(network, rows, entry_bytes);
   h.held = rows;
   h.copies = network.copies();
-  h.bytes = copies * held * all + passing * static_cast<double>(h.batch);
+  h.bytes = fixed + copies * held * all + passing * static_cast<double>(h.batch);
   if (h.bytes <= memory || rows == 0) return h;
   // Not all rows fit: hold as many at a time as do, of one copy.
-  const double fits = std::floor(memory / (held + passing));
-  h.batch = std::max<Index>(1, static_cast<Index>(std::min(fits, static_cast<double>(h.batch))));
+  const double fits = std::floor((memory - fixed) / (held + passing));
+  h.batch =
+      std::max<Index>(1, static_cast<Index>(std::clamp(fits, 0.0, static_cast<double>(h.batch))));
   h.held = h.batch;
   h.copies = 1;
-  h.bytes = (held + passing) * static_cast<double>(h.batch);
+  h.bytes = fixed + (held + passing) * static_cast<double>(h.batch);
   return h;
 }
 
@@ -79,17 +111,28 @@ Evaluator<T>::State::State(const Network& the_network, Index most_rows, double m
       rows(most_rows),
       sizes(heights(network, program, rows, memory, sizeof(T))),
       loop(loops<T>()) {
-  const auto buffers = [](const std::vector<Index>& units, Index height,
-                          std::vector<RawVector<T>>& to) {
-    for (const Index u : units)
-      to.emplace_back(static_cast<std::size_t>(pitch(u, sizeof(T)) * height));
-  };
+  const auto buffer = [](Index numbers) { return RawVector<T>(static_cast<std::size_t>(numbers)); };
+  const auto columns = [&](Index n) { return buffer(stride(n) * sizes.held); };
   for (Index copy = 0; copy < sizes.copies; ++copy) {
     nodes.emplace_back();  // the inputs are the caller's
-    buffers({program.nodes.begin() + 1, program.nodes.end()}, sizes.held, nodes);
-    buffers(program.slopes, sizes.held, slopes);
+    for (std::size_t n = 1; n < program.nodes.size(); ++n)
+      nodes.push_back(columns(static_cast<Index>(n)));
+    for (const Index n : program.slopes) slopes.push_back(columns(n));
   }
-  buffers(program.slots, sizes.batch, slots);
+  for (const Index units : program.slots)
+    slots.push_back(buffer(pitch(units, sizeof(T)) * sizes.batch));
+  patches = buffer(shared_patches(network, sizeof(T)));
+  per_unit = buffer(shared_units(network));
+  for (const Step& step : program.steps) {
+    maps.emplace_back();
+    if (step.kind == Step::Kind::weights) maps.back() = map_of<T>(layer(step), patches);
+    if (step.pool) maps.back() = map_of<T>(*step.pool);
+  }
+}
+
+template <class T>
+Index Evaluator<T>::State::stride(Index n) const {
+  return stride_of(program.nodes[static_cast<std::size_t>(n)], sizeof(T));
 }
 
 template <class T>
@@ -109,7 +152,7 @@ void Evaluator<T>::State::take_result(Index copy, MatrixView<const T> result,
 
 template <class T>
 void Evaluator<T>::State::put_seed(const Batch& batch, MatrixView<const T> seed, T factor) {
-  const auto S = slot(program.result_signal, units(program.result), batch.m);
+  const auto S = slot(program.result_signal, program.result, batch.m);
   for (Index j = 0; j < S.cols; ++j)
     for (Index i = 0; i < S.rows; ++i) S(i, j) = factor * seed(i, batch.first + j);
 }
@@ -187,7 +230,7 @@ void Evaluator<T>::jvp(std::span<const T> w, std::span<const T> u, MatrixView<co
       batch.copy = s.keeps_all() ? copy : 0;
       if (!kept) s.forward(batch, w.data() + offset, x);
       s.tangent(batch, w.data() + offset, u.data() + offset, x);
-      s.take_result(copy, s.slot(s.program.result_tangent, F.rows, batch.m),
+      s.take_result(copy, s.slot(s.program.result_tangent, s.program.result, batch.m),
                     F.block(0, batch.first, F.rows, batch.m));
     }
   });
@@ -211,7 +254,7 @@ void Evaluator<T>::signals(std::span<const T> w_of_copy, MatrixView<const T> X,
     const auto x = X.block(0, batch.first, X.rows, batch.m);
     if (!kept) s.forward(batch, w_of_copy.data(), x);
     for (const Step& step : s.program.steps) {
-      if (step.kind != Step::Kind::dense || inputs.empty()) continue;
+      if (step.kind != Step::Kind::weights || inputs.empty()) continue;
       const auto A = s.input_of(step, batch, x);
       const auto& to = inputs[static_cast<std::size_t>(step.layer)];
       for (Index j = 0; to.data && j < A.cols; ++j)

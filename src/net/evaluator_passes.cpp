@@ -50,26 +50,25 @@ void times_slope(const Loops<T>& loop, const Slope<T>& slope, MatrixView<const T
 }  // namespace
 
 template <class T>
-const DenseLayer& Evaluator<T>::State::layer(const Step& step) const {
+const WeightLayer& Evaluator<T>::State::layer(const Step& step) const {
   return network.layers()[static_cast<std::size_t>(step.layer)];
 }
 
-/// m columns of a buffer, the first at `column`.
 template <class T>
-MatrixView<T> Evaluator<T>::State::view(T* column, Index units, Index m) const {
-  return {column, units, m, pitch(units, sizeof(T))};
+MatrixView<T> Evaluator<T>::State::view(T* column, Index n, Index m) const {
+  return {column, units(n), m, stride(n)};
 }
 
 template <class T>
 MatrixView<T> Evaluator<T>::State::node(const Batch& batch, Index n) {
   const auto which = static_cast<std::size_t>(batch.copy) * program.nodes.size();
   T* first = nodes[which + static_cast<std::size_t>(n)].data();
-  return view(first + batch.at * pitch(units(n), sizeof(T)), units(n), batch.m);
+  return view(first + batch.at * stride(n), n, batch.m);
 }
 
 template <class T>
-MatrixView<T> Evaluator<T>::State::slot(Index s, Index units, Index m) {
-  return view(slots[static_cast<std::size_t>(s)].data(), units, m);
+MatrixView<T> Evaluator<T>::State::slot(Index s, Index n, Index m) {
+  return view(slots[static_cast<std::size_t>(s)].data(), n, m);
 }
 
 template <class T>
@@ -77,7 +76,7 @@ T* Evaluator<T>::State::stored_slope(const Batch& batch, Index s) {
   if (s < 0) return nullptr;
   const auto which = static_cast<std::size_t>(batch.copy) * program.slopes.size();
   return slopes[which + static_cast<std::size_t>(s)].data() +
-         batch.at * pitch(program.slopes[static_cast<std::size_t>(s)], sizeof(T));
+         batch.at * stride(program.slopes[static_cast<std::size_t>(s)]);
 }
 
 template <class T>
@@ -98,7 +97,16 @@ MatrixView<const T> Evaluator<T>::State::input_of(const Step& step, const Batch&
 /// limited by memory bandwidth.
 template <class T>
 bool Evaluator<T>::State::narrow(const Step& step) const {
-  return step.kind == Step::Kind::dense && units(step.out) <= kNarrow;
+  return step.kind == Step::Kind::weights && !layer(step).conv && units(step.out) <= kNarrow;
+}
+
+/// The bias of every unit: of a convolution those of its channels for each pixel.
+template <class T>
+const T* Evaluator<T>::State::bias_of_units(const WeightLayer& layer, const T* biases) {
+  if (!layer.conv) return biases;
+  for (Index p = 0; p < layer.pixels(); ++p)
+    std::copy_n(biases, layer.fan_out, per_unit.data() + p * layer.fan_out);
+  return per_unit.data();
 }
 
 /// Calls f(piece, j) for pieces of the batch, each from its column j on, with so few rows that the
@@ -111,14 +119,12 @@ void Evaluator<T>::State::each_piece(const Step& step, const Batch& batch, F&& f
     f(Batch{batch.first + j, std::min(height, batch.m - j), batch.at + j, batch.copy}, j);
 }
 
-/// out = weight_scale W^T in, W of fan_in x fan_out.
+/// The linear part of a step.
 template <class T>
 void Evaluator<T>::State::product(const Step& step, const Batch& batch, const T* w,
                                   MatrixView<const T> X) {
-  if (step.kind != Step::Kind::dense) return;
-  const DenseLayer& d = layer(step);
-  blas::gemm<T>(Trans::no, Trans::no, static_cast<T>(d.weight_scale), weights_of(d, w),
-                input_of(step, batch, X), T(0), node(batch, step.out));
+  if (step.kind == Step::Kind::weights || step.kind == Step::Kind::pool)
+    map(step).apply(w, input_of(step, batch, X), false, node(batch, step.out));
 }
 
 /// The rest of a step after product(): bias, activation, or sum.
@@ -127,11 +133,12 @@ void Evaluator<T>::State::complete(const Step& step, const Batch& batch, const T
                                    MatrixView<const T> X) {
   const auto in = input_of(step, batch, X);
   const auto out = node(batch, step.out);
+  if (step.kind == Step::Kind::pool) return;
   if (step.kind == Step::Kind::sum) return add<T>(loop, in, out);
-  const bool dense = step.kind == Step::Kind::dense;
-  const T scale = dense ? static_cast<T>(layer(step).bias_scale) : T(0);
-  const T* bias = scale != 0 ? w + layer(step).biases : nullptr;
-  const MatrixView<const T> z = dense ? MatrixView<const T>(out) : in;
+  const bool weights = step.kind == Step::Kind::weights;
+  const T scale = weights ? static_cast<T>(layer(step).bias_scale) : T(0);
+  const T* bias = scale != 0 ? bias_of_units(layer(step), w + layer(step).biases) : nullptr;
+  const MatrixView<const T> z = weights ? MatrixView<const T>(out) : in;
   T* slope = stored_slope(batch, step.slope);
   each_run<T>(z, out, [&](Index j, Index m) {
     if (step.activated)
@@ -161,21 +168,25 @@ void Evaluator<T>::State::forward(const Batch& batch, const T* w, MatrixView<con
   }
 }
 
-/// The adjoints G of a dense layer's activated outputs become those of z = weight_scale W^T a +
+/// The adjoints G of a layer's activated outputs become those of z = weight_scale W^T a +
 /// bias_scale b, for the columns of `piece`, which begins at column j of the batch; their sums are
 /// the gradient of the biases. The gradient of a fixed layer is 0.
 template <class T>
 void Evaluator<T>::State::differentiate(const Step& step, const Batch& piece, Index j, T* g,
                                         bool begins) {
-  const DenseLayer& d = layer(step);
-  const auto G = slot(step.signal_out, units(step.out), j + piece.m);
+  const WeightLayer& d = layer(step);
+  const auto G = slot(step.signal_out, step.out, j + piece.m);
   if (g && begins && j == 0) {
     const Index first = d.trained ? d.biases : d.weights;
     std::fill_n(g + first, d.biases + d.fan_out - first, T(0));
   }
-  loop.slope_and_sums(slope_of(step, piece), G.rows, piece.m, G.ld, G.column(j),
-                      g && d.trained && d.bias_scale != 0 ? g + d.biases : nullptr,
+  T* sums = g && d.trained && d.bias_scale != 0 ? g + d.biases : nullptr;
+  T* of_units = sums && d.conv ? per_unit.data() : sums;
+  if (of_units != sums) std::fill_n(of_units, G.rows, T(0));
+  loop.slope_and_sums(slope_of(step, piece), G.rows, piece.m, G.ld, G.column(j), of_units,
                       static_cast<T>(d.bias_scale));
+  for (Index u = 0; of_units != sums && u < G.rows; u += d.fan_out)
+    loop.add(d.fan_out, of_units + u, sums);
 }
 
 namespace {
@@ -198,9 +209,8 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
   };
   bool differentiated = false;  // already done, with the pieces of the step before
   for (auto step = program.steps.rbegin(); step != program.steps.rend(); ++step) {
-    const auto G = slot(step->signal_out, units(step->out), batch.m);
-    const auto H =
-        step->signal_in < 0 ? MatrixView<T>{} : slot(step->signal_in, units(step->in), batch.m);
+    const auto G = slot(step->signal_out, step->out, batch.m);
+    const auto H = step->signal_in < 0 ? MatrixView<T>{} : slot(step->signal_in, step->in, batch.m);
     if (step->kind == Step::Kind::sum) {
       if (step->adds)
         add<T>(loop, G, H);
@@ -212,23 +222,24 @@ void Evaluator<T>::State::backward(const Batch& batch, const T* w, MatrixView<co
       times_slope<T>(loop, slope_of(*step, batch), G, H, step->adds);
       continue;
     }
-    const DenseLayer& d = layer(*step);
-    const T scale = static_cast<T>(d.weight_scale);
+    if (step->kind == Step::Kind::pool) {
+      if (H.data) map(*step).transpose(w, G, step->adds, H);
+      continue;
+    }
+    const WeightLayer& d = layer(*step);
     if (!std::exchange(differentiated, false)) differentiate(*step, batch, 0, g, begins);
     if (!signals.empty()) keep<T>(G, signals[static_cast<std::size_t>(step->layer)], batch.first);
     const auto A = input_of(*step, batch, X);
     const auto weights = [&](Index j, Index m, bool first) {
-      if (!d.trained) return;
-      blas::gemm<T>(Trans::no, Trans::yes, scale, G.block(0, j, G.rows, m),
-                    A.block(0, j, A.rows, m), first ? T(0) : T(1), weights_of(d, g));
+      if (d.trained)
+        map(*step).gradient(G.block(0, j, G.rows, m), A.block(0, j, A.rows, m), !first, g);
     };
     const auto inputs = [&](Index j, Index m) {
-      blas::gemm<T>(Trans::yes, Trans::no, scale, weights_of(d, w), G.block(0, j, G.rows, m),
-                    step->adds ? T(1) : T(0), H.block(0, j, H.rows, m));
+      map(*step).transpose(w, G.block(0, j, G.rows, m), step->adds, H.block(0, j, H.rows, m));
     };
     const auto next = std::next(step);
     const bool pieces = narrow(*step) && g && H.data && next != program.steps.rend() &&
-                        next->kind == Step::Kind::dense && next->out == step->in && batch.m > 0;
+                        next->kind == Step::Kind::weights && next->out == step->in && batch.m > 0;
     if (pieces) {
       each_piece(*step, batch, [&](const Batch& piece, Index j) {
         weights(j, piece.m, begins && j == 0);
@@ -253,9 +264,8 @@ template <class T>
 void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
                                   MatrixView<const T> X) {
   for (const Step& step : program.steps) {
-    const auto out = slot(step.tangent_out, units(step.out), batch.m);
-    const auto in =
-        step.tangent_in < 0 ? MatrixView<T>{} : slot(step.tangent_in, units(step.in), batch.m);
+    const auto out = slot(step.tangent_out, step.out, batch.m);
+    const auto in = step.tangent_in < 0 ? MatrixView<T>{} : slot(step.tangent_in, step.in, batch.m);
     if (step.kind == Step::Kind::sum) {
       add<T>(loop, in, out);
       continue;
@@ -265,18 +275,22 @@ void Evaluator<T>::State::tangent(const Batch& batch, const T* w, const T* u,
       times_slope<T>(loop, slope, in, out, false);
       continue;
     }
-    const DenseLayer& d = layer(step);
-    const T scale = static_cast<T>(d.weight_scale);
+    if (step.kind == Step::Kind::pool) {
+      map(step).apply(w, in, false, out);
+      continue;
+    }
+    const WeightLayer& d = layer(step);
     if (d.trained)
-      blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, u), input_of(step, batch, X), T(0),
-                    out);
+      map(step).apply(u, input_of(step, batch, X), false, out);
     else
       for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, T(0));
-    if (in.data) blas::gemm<T>(Trans::no, Trans::no, scale, weights_of(d, w), in, T(1), out);
-    if (d.trained && d.bias_scale != 0)
+    if (in.data) map(step).apply(w, in, true, out);
+    if (d.trained && d.bias_scale != 0) {
+      const T* bias = bias_of_units(d, u + d.biases);
       each_run<T>(out, out, [&](Index j, Index m) {
-        loop.add_bias(out.rows, m, out.column(j), u + d.biases, static_cast<T>(d.bias_scale));
+        loop.add_bias(out.rows, m, out.column(j), bias, static_cast<T>(d.bias_scale));
       });
+    }
     if (step.activated) times_slope<T>(loop, slope, out, out, false);
   }
 }

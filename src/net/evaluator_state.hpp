@@ -8,7 +8,7 @@
 
 namespace mercer::net {
 
-/// Entries from one column of a buffer to the next. From 2048 bytes on these are whole cache lines
+/// Entries from one column of a buffer to the next, but of images, which have no gaps. From 2048 bytes on these are whole cache lines
 /// but no multiple of 2048 bytes, at which the same entry of all columns would map to few sets of a
 /// cache. It makes gradients of weights, which go across columns, up to a tenth faster. Does not
 /// decrease with `units`.
@@ -45,6 +45,7 @@ struct Evaluator<T>::State {
 
   // The parts of these passes.
   bool narrow(const Step& step) const;
+  const T* bias_of_units(const WeightLayer& layer, const T* biases);
   template <class F>
   void each_piece(const Step& step, const Batch& batch, F&& f) const;
   void product(const Step& step, const Batch& batch, const T* w, MatrixView<const T> X);
@@ -58,14 +59,19 @@ struct Evaluator<T>::State {
   void put_seed(const Batch& batch, MatrixView<const T> seed, T factor);
   T factor(Index copy) const;
 
-  MatrixView<T> view(T* column, Index units, Index m) const;
+  /// Of node n: entries from one row's column to the next; m columns, the first at `column`.
+  Index stride(Index n) const;
+  MatrixView<T> view(T* column, Index n, Index m) const;
   MatrixView<T> node(const Batch& batch, Index n);
-  MatrixView<T> slot(Index s, Index units, Index m);
+  MatrixView<T> slot(Index s, Index n, Index m);  ///< the adjoint or tangent of node n at place s
   T* stored_slope(const Batch& batch, Index s);
   Slope<T> slope_of(const Step& step, const Batch& batch);
   MatrixView<const T> input_of(const Step& step, const Batch& batch, MatrixView<const T> X);
-  const DenseLayer& layer(const Step& step) const;
-  Index units(Index n) const { return program.nodes[static_cast<std::size_t>(n)]; }
+  const WeightLayer& layer(const Step& step) const;
+  const LinearMap<T>& map(const Step& step) const {
+    return *maps[static_cast<std::size_t>(&step - program.steps.data())];
+  }
+  Index units(Index n) const { return program.nodes[static_cast<std::size_t>(n)].units; }
   bool keeps_all() const { return sizes.held >= rows && sizes.copies == network.copies(); }
 
   Network network;
@@ -75,14 +81,11 @@ struct Evaluator<T>::State {
   const Loops<T>& loop;
   std::vector<RawVector<T>> nodes, slopes;  ///< copies x nodes, copies x slopes
   std::vector<RawVector<T>> slots;
+  RawVector<T> patches;   ///< for the convolutions
+  RawVector<T> per_unit;  ///< the bias of every unit of a convolution, or its gradient
+  std::vector<std::unique_ptr<LinearMap<T>>> maps;  ///< of each step; null of an activation or sum
   const T* kept_inputs = nullptr;  ///< of the last outputs(); null: nothing is kept
   Index kept_rows = 0;
 };
-
-/// W of a layer, or its tangent or gradient, as BLAS sees it: column-major, fan_out x fan_in.
-template <class U>
-MatrixView<U> weights_of(const DenseLayer& layer, U* w) {
-  return {w + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
-}
 
 }  // namespace mercer::net

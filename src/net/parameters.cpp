@@ -24,7 +24,7 @@ std::string shown(const std::vector<Index>& extents) {
 
 /// This rank's rows of a layer's W, fan_in x fan_out and row-major, which every rank holds whole.
 template <class T>
-MatrixView<const T> own_rows(const comm::Communicator& comm, const DenseLayer& layer, const T* w) {
+MatrixView<const T> own_rows(const comm::Communicator& comm, const WeightLayer& layer, const T* w) {
   const dist::RowPartition rows{layer.fan_in, comm.size()};
   return {w + layer.weights + rows.begin(comm.rank()) * layer.fan_out, layer.fan_out,
           rows.size(comm.rank()), layer.fan_out};
@@ -175,7 +175,7 @@ void write(io::Hdf5File& file, const Network& network, std::span<const T> w) {
   for (Index copy = 0; copy < network.copies(); ++copy) {
     const T* of_copy = w.data() + copy * network.parameters_of_copy();
     for (std::size_t l = 0; l < layers.size(); ++l) {
-      const DenseLayer& layer = layers[l];
+      const WeightLayer& layer = layers[l];
       const std::string path = layer_path(copy, l);
       file.write<T>(path + "/W", layer.fan_in, own_rows(file.comm(), layer, of_copy));
       const T* b = of_copy + layer.biases;

@@ -13,8 +13,9 @@ bool sign_tells_slope(const arch::Activation& rho) {
 class Compiler {
  public:
   explicit Compiler(const Network& network) : layers_(network.layers()) {
-    program_.nodes.push_back(network.inputs());
-    program_.result = sequence(network.architecture().layers, 0, false);
+    const arch::Architecture& architecture = network.architecture();
+    program_.nodes.push_back({network.inputs(), architecture.image.given()});
+    program_.result = sequence(architecture.layers, 0, architecture.image, false);
   }
 
   Program finish() {
@@ -24,44 +25,72 @@ class Compiler {
   }
 
  private:
-  Index node(Index units) {
-    program_.nodes.push_back(units);
+  Index node(Index units, bool image) {
+    program_.nodes.push_back({units, image});
     return static_cast<Index>(program_.nodes.size()) - 1;
   }
-  Index units(Index node) const { return program_.nodes[static_cast<std::size_t>(node)]; }
+  const Node& at(Index node) const { return program_.nodes[static_cast<std::size_t>(node)]; }
+  Index units(Index node) const { return at(node).units; }
 
   void activate(Step& step, const arch::Activation& rho, bool summed) {
     step.activated = true;
     step.rho = rho;
     if (!summed && sign_tells_slope(rho)) return;  // a sum overwrites the branch's value
     step.slope = static_cast<Index>(program_.slopes.size());
-    program_.slopes.push_back(units(step.out));
+    program_.slopes.push_back(step.out);
   }
 
-  Index sequence(const std::vector<arch::Layer>& layers, Index in, bool branch) {
+  /// Appends the steps of a sequence on node `in`, of images of that shape while they have pixels;
+  /// returns the node of its outputs.
+  Index sequence(const std::vector<arch::Layer>& layers, Index in, arch::Image image, bool branch) {
+    const auto append = [&](Step step) {
+      program_.steps.push_back(std::move(step));
+      in = program_.steps.back().out;
+    };
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const auto activation = [&](std::size_t k) {
-        return k < layers.size() ? std::get_if<arch::Activation>(&layers[k].what) : nullptr;
-      };
-      Step step;
-      step.in = in;
-      if (std::holds_alternative<arch::Dense>(layers[i].what)) {
-        step.layer = next_layer_++;
-        step.out = node(layers_[static_cast<std::size_t>(step.layer)].fan_out);
-        if (const auto* rho = activation(i + 1)) {
+      const auto weights = [&] {
+        Step step{.in = in, .layer = next_layer_++};
+        const WeightLayer& layer = layers_[static_cast<std::size_t>(step.layer)];
+        if (layer.conv) image = layer.conv->out;
+        step.out = node(layer.outputs(), layer.conv.has_value());
+        const auto* rho =
+            i + 1 < layers.size() ? std::get_if<arch::Activation>(&layers[i + 1].what) : nullptr;
+        if (rho) {
           ++i;
           activate(step, *rho, branch && i + 1 == layers.size());
         }
-      } else if (const auto* rho = activation(i)) {
-        step.kind = Step::Kind::activation;
-        step.out = node(units(in));
-        activate(step, *rho, branch && i + 1 == layers.size());
-      } else {
-        step.kind = Step::Kind::sum;
-        step.out = sequence(std::get<arch::Residual>(layers[i].what).branch, in, true);
-      }
-      program_.steps.push_back(step);
-      in = step.out;
+        append(std::move(step));
+      };
+      const auto pool = [&](const arch::Window& window, const arch::Image& out) {
+        const Pool means{image, out, window};
+        image = out;
+        append(
+            {.kind = Step::Kind::pool, .in = in, .out = node(out.numbers(), true), .pool = means});
+      };
+      std::visit(
+          arch::Each{[&](const arch::Dense&) { weights(); },  //
+                     [&](const arch::Conv&) { weights(); },
+                     [&](const arch::AveragePool& means) {
+                       pool(arch::on_image(means.window, image), arch::shape_after(means, image));
+                     },
+                     [&](const arch::GlobalAverage&) {
+                       pool({image.height, image.width}, {1, 1, image.channels, image.signal});
+                     },
+                     [](const arch::Flatten&) {},
+                     [&](const arch::Activation& rho) {
+                       Step step{.kind = Step::Kind::activation,
+                                 .in = in,
+                                 .out = node(units(in), at(in).image)};
+                       activate(step, rho, branch && i + 1 == layers.size());
+                       append(std::move(step));
+                     },
+                     [&](const arch::Residual& residual) {
+                       const Index skip = in;
+                       append({.kind = Step::Kind::sum,
+                               .in = skip,
+                               .out = sequence(residual.branch, skip, image, true)});
+                     }},
+          layers[i].what);
     }
     return in;
   }
@@ -115,7 +144,7 @@ class Compiler {
     program_.result_tangent = of(program_.result);
   }
 
-  const std::vector<DenseLayer>& layers_;
+  const std::vector<WeightLayer>& layers_;
   Program program_;
   std::vector<bool> busy_;
   Index next_layer_ = 0;

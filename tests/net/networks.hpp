@@ -13,18 +13,25 @@ namespace mercer::test {
 
 inline constexpr double kNotWritten = std::numeric_limits<double>::quiet_NaN();
 
+/// "6x4x2: conv(3,5) relu ..." is an architecture of images of that shape; others are of `inputs`
+/// numbers.
 inline net::Network network_of(std::string_view text, Index inputs,
                                net::Parametrization parametrization, net::Start start,
                                double bias_std = 0.3) {
   arch::Options options;
   options.weight_std = 1.3;
   options.bias_std = bias_std;
-  return net::Network(arch::parse(text, options), inputs, parametrization, start);
+  const auto end = text.find(": ");
+  if (end == text.npos)
+    return net::Network(arch::parse(text, options), inputs, parametrization, start);
+  const arch::Image image = arch::parse_image(text.substr(0, end));
+  return net::Network(arch::parse(text.substr(end + 2), options).on(image), image.numbers(),
+                      parametrization, start);
 }
 
 /// Every activation in two hidden layers, and residual connections of every shape: a branch that
-/// begins or ends with an activation, nested ones at the beginning and the end of a branch; and
-/// layers that are not trained.
+/// begins or ends with an activation, nested ones at the beginning and the end of a branch; layers
+/// that are not trained; and images, with every padding, strides, means and signals.
 inline std::vector<std::string> architectures() {
   std::vector<std::string> texts = {"dense(3)",
                                     "dense(6) res(relu dense(6)) relu dense(3)",
@@ -39,7 +46,18 @@ inline std::vector<std::string> architectures() {
                                     "dense(6) res(dense(6)) res(dense(6)) softplus dense(3)",
                                     "dense(7) relu dense(3,fixed)",
                                     "dense(6,fixed) tanh dense(6) res(relu dense(6,fixed)) "
-                                    "relu dense(20,fixed) erf dense(3)"};
+                                    "relu dense(20,fixed) erf dense(3)",
+                                    "4x4x2: conv(3,3) relu avgpool(2) flatten dense(3)",
+                                    "4x5x1: conv(3,2,pad=circular) tanh conv(3,2,stride=2) gelu "
+                                    "flatten dense(3)",
+                                    "5x4x2: conv(2x3,3,pad=valid) relu gap dense(3)",
+                                    "5x5x1: conv(3,2) res(relu conv(3,2)) relu "
+                                    "conv(3,2,pad=valid,stride=2) relu flatten dense(4) relu "
+                                    "dense(3)",
+                                    "6x2: conv(3,3,pad=circular,stride=2) relu gap dense(3)",
+                                    "6x1: conv(5,3) erf avgpool(3) flatten dense(3)",
+                                    "4x4x1: conv(5,3) avgpool(2x1) relu conv(1,2,fixed) res(relu "
+                                    "conv(1,4) erf conv(1,2)) relu flatten dense(3)"};
   for (const char* rho : {"relu", "leaky_relu(0.2)", "leaky_relu(-0.2)", "abrelu(-0.5,1.5)",
                           "abrelu(1.5,-0.5)", "abrelu(0.7,0)", "erf", "erf(0.8,1.7)", "gelu",
                           "sin(1.3,0.7,0.4)", "tanh", "softplus", "sigmoid"})

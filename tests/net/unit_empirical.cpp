@@ -213,7 +213,7 @@ TEST(EmpiricalKernel, RefusesRowsOfAnotherLengthAndOtherParameters) {
 std::vector<double> redrawn(const Network& net, std::vector<double> w, std::uint64_t draw) {
   const Random random(draw, Stream::test, 1);
   std::uint64_t at = 0;
-  for (const DenseLayer& layer : net.layers()) {
+  for (const WeightLayer& layer : net.layers()) {
     double* W = w.data() + layer.weights;
     double* b = w.data() + layer.biases;
     for (Index j = 0; j < layer.fan_out; ++j) b[j] = layer.bias_start * random.normal(at++);

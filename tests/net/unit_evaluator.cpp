@@ -72,7 +72,7 @@ struct Answers {
 
 template <class T>
 Answers<T> answers(const net::Network& network, double memory, bool kept) {
-  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto X = test::gaussian_matrix(network.inputs(), kRows, 1);
   const auto seed = test::gaussian_matrix(network.outputs(), kRows, 2);
   const auto u = test::gaussian_matrix(network.parameters(), 1, 3);
   const auto w = test::gaussian_parameters(network);
@@ -146,7 +146,7 @@ TEST_P(EveryNetwork, GivesInSinglePrecisionWhatItGivesInDouble) {
 // Ranges of finished entries are disjoint, cover [0, p), come from the end to the beginning, and
 // hold their final values at once.
 TEST_P(EveryNetwork, AnnouncesEachEntryOfTheGradientOnceAndFinished) {
-  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto X = test::gaussian_matrix(network.inputs(), kRows, 1);
   const auto seed = test::gaussian_matrix(network.outputs(), kRows, 2);
   const auto w = test::gaussian_parameters(network);
   for (const double memory : {1e9, 3000.0, 1.0})
@@ -166,7 +166,7 @@ TEST_P(EveryNetwork, AnnouncesEachEntryOfTheGradientOnceAndFinished) {
                                              }
                                            },
                                            [&] { ++polls; }};
-      evaluator.gradient(w, X.view().block(0, 0, kInputs, m),
+      evaluator.gradient(w, X.view().block(0, 0, network.inputs(), m),
                          seed.view().block(0, 0, network.outputs(), m), g, false, watch);
       EXPECT_TRUE(descending);
       EXPECT_GE(polls, static_cast<Index>(network.layers().size()));
@@ -180,11 +180,11 @@ TEST_P(EveryNetwork, AnnouncesEachEntryOfTheGradientOnceAndFinished) {
 }
 
 TEST_P(EveryNetwork, StartsWithZeroOutput) {
-  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto X = test::gaussian_matrix(network.inputs(), kRows, 1);
   Index compared = 0;
   const auto check = [&]<class T>(T) {
     const auto w = network.initial<T>(5);
-    Matrix<T> XT(kInputs, kRows), F(network.outputs(), kRows, T(1));
+    Matrix<T> XT(network.inputs(), kRows), F(network.outputs(), kRows, T(1));
     for (Index k = 0; k < X.size(); ++k) XT.data()[k] = static_cast<T>(X.data()[k]);
     for (const double memory : {1e9, 1.0}) {
       Evaluator<T> evaluator(network, kRows, memory);
@@ -198,7 +198,7 @@ TEST_P(EveryNetwork, StartsWithZeroOutput) {
 }
 
 TEST_P(EveryNetwork, LetsNoNaNDisappear) {
-  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto X = test::gaussian_matrix(network.inputs(), kRows, 1);
   auto w = test::gaussian_parameters(network);
   w[0] = test::kNotWritten;
   Matrix<double> F(network.outputs(), kRows, 0.0);
@@ -210,7 +210,7 @@ TEST_P(EveryNetwork, LetsNoNaNDisappear) {
 }
 
 TEST_P(EveryNetwork, AllocatesNothingInACall) {
-  const auto X = test::gaussian_matrix(kInputs, kRows, 1);
+  const auto X = test::gaussian_matrix(network.inputs(), kRows, 1);
   const auto seed = test::gaussian_matrix(network.outputs(), kRows, 2);
   const auto w = test::gaussian_parameters(network);
   std::vector<double> g(w.size());

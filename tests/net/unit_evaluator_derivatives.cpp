@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "networks.hpp"
+#include "patches.hpp"
 #include "support/naive_network.hpp"
 
 namespace mercer {
@@ -41,7 +42,8 @@ class Derivatives : public testing::TestWithParam<Case> {
  protected:
   const net::Network network = test::network_of(
       GetParam().text, kInputs, GetParam().parametrization, GetParam().start, GetParam().bias_std);
-  const Matrix<double> X = test::gaussian_matrix(kInputs, kRows, 1);
+  const Index d = network.inputs();
+  const Matrix<double> X = test::gaussian_matrix(d, kRows, 1);
   const std::vector<double> w = test::gaussian_parameters(network);
   const Index c = network.outputs(), p = network.parameters();
   Evaluator<double> evaluator{network, kRows};
@@ -51,9 +53,7 @@ class Derivatives : public testing::TestWithParam<Case> {
       return i >= range.first && i < range.first + range.count;
     });
   }
-  std::span<const double> row(Index j) const {
-    return {X.column(j), static_cast<std::size_t>(kInputs)};
-  }
+  std::span<const double> row(Index j) const { return {X.column(j), static_cast<std::size_t>(d)}; }
 };
 
 TEST_P(Derivatives, OutputsAreThoseOfThePlainTwin) {
@@ -128,7 +128,7 @@ TEST_P(Derivatives, OfBiasesWithoutEffectAreWrittenAsZero) {
   const auto J = test::jacobian(network, evaluator, w, X.view());
   Index zeros = 0, others = 0;
   for (Index copy = 0; copy < network.copies(); ++copy)
-    for (const net::DenseLayer& layer : network.layers())
+    for (const net::WeightLayer& layer : network.layers())
       for (Index i = layer.biases; i < layer.biases + layer.fan_out; ++i)
         for (Index k = 0; k < J.cols(); ++k)
           (J(copy * network.parameters_of_copy() + i, k) == 0 ? zeros : others) += 1;
@@ -139,7 +139,8 @@ TEST_P(Derivatives, OfBiasesWithoutEffectAreWrittenAsZero) {
   EXPECT_GT(zeros + others, 0);
 }
 
-// A gradient is sum_j A_l(:, j) B_l(:, j)^T weight_scale; with a one-hot row j it is a row of J.
+// A gradient is sum_j A_l(:, j) B_l(:, j)^T weight_scale, of a convolution with the patches of A_l
+// and over pixels too; with a one-hot row j it is a row of J.
 TEST_P(Derivatives, AreMadeOfTheInputsAndSignalsOfEachLayer) {
   const auto seed = test::gaussian_matrix(c, kRows, 3);
   const auto copy_size = static_cast<std::size_t>(network.parameters_of_copy());
@@ -149,9 +150,9 @@ TEST_P(Derivatives, AreMadeOfTheInputsAndSignalsOfEachLayer) {
   for (Index copy = 0; copy < network.copies(); ++copy) {
     std::vector<Matrix<double>> A, B;
     std::vector<MatrixView<double>> inputs, signals;
-    for (const net::DenseLayer& layer : network.layers()) {
-      A.emplace_back(layer.fan_in, kRows, test::kNotWritten);
-      B.emplace_back(layer.fan_out, kRows, test::kNotWritten);
+    for (const net::WeightLayer& layer : network.layers()) {
+      A.emplace_back(layer.inputs(), kRows, test::kNotWritten);
+      B.emplace_back(layer.outputs(), kRows, test::kNotWritten);
     }
     for (auto& m : A) inputs.push_back(m.view());
     for (auto& m : B) signals.push_back(m.view());
@@ -161,17 +162,25 @@ TEST_P(Derivatives, AreMadeOfTheInputsAndSignalsOfEachLayer) {
     const double factor_of_copy =
         network.copies() == 1 ? 1 : (copy == 0 ? std::sqrt(0.5) : -std::sqrt(0.5));
     for (std::size_t l = 0; l < A.size(); ++l) {
-      const net::DenseLayer& layer = network.layers()[l];
+      const net::WeightLayer& layer = network.layers()[l];
       const double factor = layer.trained ? factor_of_copy : 0;
-      for (Index o = 0; o < layer.fan_out; ++o) {
+      const Index pixels = layer.pixels(), K = layer.fan_in, C = layer.fan_out;
+      Matrix<double> patches(K, pixels * kRows);
+      if (layer.conv)
+        net::gather<double>(*layer.conv, A[l].view(), 0, layer.conv->out.height * kRows,
+                            patches.data());
+      else
+        std::copy_n(A[l].data(), A[l].size(), patches.data());
+      const MatrixView<const double> signal{B[l].data(), C, pixels * kRows, C};
+      for (Index o = 0; o < C; ++o) {
         double bias = 0;
-        for (Index j = 0; j < kRows; ++j) bias += B[l](o, j);
+        for (Index j = 0; j < signal.cols; ++j) bias += signal(o, j);
         difference.add(g[start + static_cast<std::size_t>(layer.biases + o)],
                        factor * layer.bias_scale * bias);
-        for (Index i = 0; i < layer.fan_in; ++i) {
+        for (Index i = 0; i < K; ++i) {
           double sum = 0;
-          for (Index j = 0; j < kRows; ++j) sum += A[l](i, j) * B[l](o, j);
-          difference.add(g[start + static_cast<std::size_t>(layer.weights + i * layer.fan_out + o)],
+          for (Index j = 0; j < signal.cols; ++j) sum += patches(i, j) * signal(o, j);
+          difference.add(g[start + static_cast<std::size_t>(layer.weights + i * C + o)],
                          factor * layer.weight_scale * sum);
         }
       }

@@ -33,7 +33,7 @@ TEST(Network, LaysItsParametersOutInTheOrderOfTheText) {
   ASSERT_EQ(network.layers().size(), 4u);
   Index at = 0;
   for (std::size_t l = 0; l < 4; ++l) {
-    const net::DenseLayer& layer = network.layers()[l];
+    const net::WeightLayer& layer = network.layers()[l];
     EXPECT_EQ(layer.fan_in, fan[l][0]);
     EXPECT_EQ(layer.fan_out, fan[l][1]);
     EXPECT_EQ(layer.weights, at);
@@ -53,7 +53,7 @@ TEST(Network, LaysItsParametersOutInTheOrderOfTheText) {
 TEST(Network, PutsTheDeviationsIntoTheStartInTheStandardParametrization) {
   const Network network(parsed("dense(8) relu dense(2)"), 3, Parametrization::standard,
                         Start::gaussian);
-  for (const net::DenseLayer& layer : network.layers()) {
+  for (const net::WeightLayer& layer : network.layers()) {
     EXPECT_EQ(layer.weight_scale, 1);
     EXPECT_EQ(layer.bias_scale, 1);
     EXPECT_EQ(layer.weight_start, 1.5 / std::sqrt(static_cast<double>(layer.fan_in)));
@@ -134,7 +134,7 @@ TEST(InitialParameters, AreAFunctionOfTheIndexAlone) {
       const auto single = network.initial<float>(7);
       const Index p = network.parameters_of_copy();
       ASSERT_EQ(static_cast<Index>(w.size()), 2 * p);
-      for (const net::DenseLayer& layer : network.layers())
+      for (const net::WeightLayer& layer : network.layers())
         for (Index i = layer.weights; i < layer.biases + layer.fan_out; ++i, ++compared) {
           const double deviation = i < layer.biases ? layer.weight_start : layer.bias_start;
           const double value = deviation * random.normal(static_cast<std::uint64_t>(i));

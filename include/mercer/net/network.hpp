@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,16 +26,33 @@ std::string name(Start s);
 Parametrization parse_parametrization(std::string_view text);  ///< throws InputError
 Start parse_start(std::string_view text);                      ///< throws InputError
 
-/// One dense layer and where its parameters lie within one copy of the flat vector: W (fan_in x
-/// fan_out, row-major) at `weights`, b (fan_out) at `biases`.
-struct DenseLayer {
+/// A convolution between images, as arch::Conv has it.
+struct Convolution {
+  arch::Image in, out;
+  arch::Window filter;  ///< f1 x f2 pixels
+  arch::Padding padding = arch::Padding::same;
+  Index stride = 1;
+};
+
+/// A layer of weights, dense or a convolution, and where its parameters lie within one copy of the
+/// flat vector: W (fan_in x fan_out, row-major) at `weights`, b (fan_out) at `biases`. A
+/// convolution is a dense layer of f1 f2 C inputs and C_out outputs on the patch of every output
+/// pixel: its W is f1 x f2 x C x C_out.
+struct WeightLayer {
   Index fan_in = 0, fan_out = 0;
   Index weights = 0, biases = 0;
   double weight_scale = 1;  ///< z = weight_scale W^T a + bias_scale b
   double bias_scale = 1;    ///< 0: biases have no effect and no gradient
   double weight_start = 1;  ///< standard deviations of the initial entries
   double bias_start = 1;
-  bool trained = true;  ///< false: no gradient, as arch::Dense says
+  bool trained = true;  ///< false: no gradient, as arch::Dense and arch::Conv say
+  std::optional<Convolution> conv{};
+
+  /// How often the weights are used for one row: output pixels, or 1.
+  Index pixels() const { return conv ? conv->out.pixels() : 1; }
+  /// Numbers of a row before and after the layer.
+  Index inputs() const { return conv ? conv->in.numbers() : fan_in; }
+  Index outputs() const { return pixels() * fan_out; }
 };
 
 /// Entries [first, first + count) of the flat vector.
@@ -47,8 +65,10 @@ struct Range {
 /// the antisymmetric form after the first). A pure value; all members are local.
 class Network {
  public:
-  /// Throws InputError where a width is missing or a res( ) changes the width (it names the token),
-  /// where the architecture does not end in dense, for inputs < 1, and for too many parameters.
+  /// An architecture of images must know their shape (arch::Architecture::on()). Throws InputError
+  /// where a width is missing or a res( ) changes the width (it names the token), where the
+  /// architecture does not end in dense, where `inputs` is not that of the images, for inputs < 1,
+  /// and for too many parameters.
   Network(const arch::Architecture& architecture, Index inputs, Parametrization parametrization,
           Start start);
 
@@ -57,17 +77,18 @@ class Network {
   Index copies() const { return start_ == Start::antisymmetric ? 2 : 1; }
   Index parameters() const { return copies() * parameters_of_copy(); }
   Index parameters_of_copy() const { return parameters_; }
-  const std::vector<DenseLayer>& layers() const { return layers_; }
+  const std::vector<WeightLayer>& layers() const { return layers_; }
   /// The parameters of the layers that are trained, in the vector's order; neighbours are one
   /// range: all of it where no layer is fixed.
   std::vector<Range> trained() const;
   const arch::Architecture& architecture() const { return architecture_; }
   Parametrization parametrization() const { return parametrization_; }
   Start start() const { return start_; }
-  /// "dense(64) relu dense(1); weight_std=...; bias_std=...; ntk; antisymmetric": canonical.
+  /// "dense(64) relu dense(1); weight_std=...; bias_std=...; ntk; antisymmetric", and "; image=..."
+  /// for layers of images: canonical.
   std::string text() const;
 
-  /// Flops of one row in the dense layers (a multiply-add counts 2): of a forward pass, and of a
+  /// Flops of one row in the layers of weights (a multiply-add counts 2): of a forward pass, and of a
   /// forward and a backward pass.
   double forward_flops() const;
   double gradient_flops() const;
@@ -82,7 +103,7 @@ class Network {
   Index inputs_ = 0, parameters_ = 0;
   Parametrization parametrization_;
   Start start_;
-  std::vector<DenseLayer> layers_;
+  std::vector<WeightLayer> layers_;
 };
 
 /// Forward and backward passes of one network over the m rows that a rank holds, in batches of
