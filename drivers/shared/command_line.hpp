@@ -84,6 +84,8 @@ class CommandLine {
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
+  /// Of --image, or where the layers need it of the data; else none. Collective.
+  arch::Image image_of_rows(const comm::Communicator& comm) const;
   /// The kernel that the options of add_kernel() describe; where a driver has --parametrization,
   /// the analytic kernel of that parametrisation. Throws InputError. Collective: --kernel empirical
   /// reads --parameters.
@@ -125,8 +127,6 @@ class CommandLine {
     double bias_std = 0, bandwidth = 1;
   };
   arch::Options scales() const;  ///< what --weight-std and --bias-std say
-  /// Of --image, or where the layers need it of the data; else none. Collective.
-  arch::Image image_of_rows(const comm::Communicator& comm) const;
 
   std::string program_, usage_, purpose_, command_;
   std::vector<std::unique_ptr<boost::program_options::options_description>> groups_;

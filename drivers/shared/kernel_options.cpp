@@ -136,7 +136,8 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   if (path.empty())
     throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
   const auto file = io::Hdf5File::open(comm, path);
-  auto stored = net::read_network(file, scales());
+  const auto image = given("image") ? arch::parse_image(kernel_.image) : arch::Image{};
+  auto stored = net::read_network(file, scales(), image);
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
     throw InputError("--{}: is {} here but {} in --parameters {}: leave it out", option, typed,
@@ -148,6 +149,8 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
     const auto& same = typed.has_widths() ? theirs : theirs.without_widths();
     if (typed.text() != same.text()) differs(option, typed.text(), theirs.text());
   }
+  if (given("image") && image != theirs.image)
+    differs("image", image.text(), theirs.image.given() ? theirs.image.text() : "no image");
   const auto scale = [&](const std::string& option, double typed, double in_file) {
     const bool same = std::abs(typed - in_file) <= 1e-12 * std::abs(in_file);
     if (given(option) && !same) differs(option, typed, in_file);

@@ -294,6 +294,7 @@ net::Network TrainLine::network(const CommandLine& line, const data::Dataset& tr
     throw InputError(
         "--arch {}: a network needs the width of every layer, e.g. \"dense(1024) relu dense({})\"",
         architecture.text(), train.outputs());
+  architecture = architecture.on(line.image_of_rows(train.inputs.comm()));
   net::Network network(architecture, train.dimension(),
                        net::parse_parametrization(parametrization_), net::parse_start(init_));
   if (network.outputs() != train.outputs())

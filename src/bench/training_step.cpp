@@ -21,10 +21,8 @@ class StepGemms {
  public:
   StepGemms(const net::Network& network, Index rows)
       : network_(network), rows_(rows), w_(size(network.parameters()), T(1)), g_(w_) {
-    Index most = network.inputs();
-    for (const auto& layer : network.layers()) most = std::max(most, layer.fan_out);
-    const Index m = batch();
-    for (auto* values : {&in_, &out_, &back_}) values->assign(size((most + kApart) * m), T(1));
+    for (auto* values : {&in_, &out_, &back_})
+      values->assign(size((widest(network) + kApart) * columns(network, rows)), T(1));
   }
 
   void run() {
@@ -34,22 +32,25 @@ class StepGemms {
       for (Index first = 0; first < rows_; first += batch()) {
         const Index m = std::min(batch(), rows_ - first);
         for (const auto& layer : layers)
-          blas::gemm<T>(no, no, 1, weights(layer, w_), rows(in_, layer.fan_in, m), 0,
-                        rows(out_, layer.fan_out, m));
-        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer) {
-          const auto G = rows(out_, layer->fan_out, m);
-          blas::gemm<T>(no, yes, 1, G, rows(in_, layer->fan_in, m), 0, weights(*layer, g_));
-          if (layer + 1 != layers.rend())
-            blas::gemm<T>(yes, no, 1, weights(*layer, w_), G, 0, rows(back_, layer->fan_in, m));
-        }
+          each_part(layer, m, [&](Index columns) {
+            blas::gemm<T>(no, no, 1, weights(layer, w_), rows(in_, layer.fan_in, columns), 0,
+                          rows(out_, layer.fan_out, columns));
+          });
+        for (auto layer = layers.rbegin(); layer != layers.rend(); ++layer)
+          each_part(*layer, m, [&](Index columns) {
+            const auto G = rows(out_, layer->fan_out, columns);
+            blas::gemm<T>(no, yes, 1, G, rows(in_, layer->fan_in, columns), 0, weights(*layer, g_));
+            if (layer + 1 != layers.rend())
+              blas::gemm<T>(yes, no, 1, weights(*layer, w_), G, 0,
+                            rows(back_, layer->fan_in, columns));
+          });
       }
   }
 
   static double bytes(const net::Network& network, Index rows) {
-    Index most = network.inputs();
-    for (const auto& layer : network.layers()) most = std::max(most, layer.fan_out);
-    return sizeof(T) * (2.0 * static_cast<double>(network.parameters()) +
-                        3.0 * static_cast<double>((most + kApart) * std::min(rows, kBatch)));
+    return sizeof(T) *
+           (2.0 * static_cast<double>(network.parameters()) +
+            3.0 * static_cast<double>((widest(network) + kApart) * columns(network, rows)));
   }
 
  private:
@@ -58,6 +59,22 @@ class StepGemms {
 
   static std::size_t size(Index count) { return static_cast<std::size_t>(count); }
   Index batch() const { return std::min(rows_, kBatch); }
+  /// The most numbers of a column of a GEMM, and the most columns: rows of the data set, or patches
+  /// of a convolution.
+  static Index widest(const net::Network& network) {
+    Index most = 0;
+    for (const auto& layer : network.layers()) most = std::max({most, layer.fan_in, layer.fan_out});
+    return most;
+  }
+  static Index columns(const net::Network& network, Index rows) {
+    const bool images = network.architecture().of_images();
+    return images ? kBatch : std::min(rows, kBatch);
+  }
+  /// Calls f(columns) until all pixels of m rows are done.
+  template <class F>
+  void each_part(const net::WeightLayer& layer, Index m, F&& f) const {
+    for (Index left = m * layer.pixels(); left > 0; left -= kBatch) f(std::min(left, kBatch));
+  }
   MatrixView<T> weights(const net::WeightLayer& layer, RawVector<T>& w) const {
     return {w.data() + layer.weights, layer.fan_out, layer.fan_in, layer.fan_out};
   }

@@ -306,7 +306,8 @@ void Hdf5File::write(const std::string& dataset, const dist::RowBlock<T>& rows) 
 }
 
 template <class T>
-void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> own) {
+void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> own,
+                     std::span<const Index> row) {
   const Quiet quiet;
   state_->require_writing();
   const dist::RowPartition partition{n, state_->comm.size()};
@@ -317,7 +318,12 @@ void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> ow
                      path(), dataset, me, own.cols, n, partition.size(me));
   });
   state_->reserve(n * own.rows * static_cast<Index>(sizeof(T)));
-  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(), {n, own.rows});
+  std::vector<Index> extents{n};
+  if (row.empty())
+    extents.push_back(own.rows);
+  else
+    extents.insert(extents.end(), row.begin(), row.end());
+  const Writer writer(*this, state_->comm, state_->file, dataset, native<T>(), extents);
   const Index row_bytes = std::max<Index>(1, own.rows * static_cast<Index>(sizeof(T)));
   const Index step = std::max<Index>(1, kSlabBytes / row_bytes);
   // Rank 0 has the most rows: every rank takes part in as many collective writes.
@@ -389,7 +395,8 @@ dist::RowBlock<T> Hdf5File::read_rows(const std::string& dataset) const {
 #define MERCER_INSTANTIATE(T)                                                       \
   template void Hdf5File::write<T>(const std::string&, const dist::DistMatrix<T>&); \
   template void Hdf5File::write<T>(const std::string&, const dist::RowBlock<T>&);   \
-  template void Hdf5File::write<T>(const std::string&, Index, MatrixView<const T>); \
+  template void Hdf5File::write<T>(const std::string&, Index, MatrixView<const T>,  \
+                                   std::span<const Index>);                         \
   template void Hdf5File::read<T>(const std::string&, dist::DistMatrix<T>&) const;  \
   template dist::RowBlock<T> Hdf5File::read_rows<T>(const std::string&) const;      \
   template dist::RowBlock<T> Hdf5File::read_rows<T>(const std::string&, Index, Index) const;
@@ -397,6 +404,7 @@ MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE
 template void Hdf5File::write<Index>(const std::string&, const dist::RowBlock<Index>&);
-template void Hdf5File::write<Index>(const std::string&, Index, MatrixView<const Index>);
+template void Hdf5File::write<Index>(const std::string&, Index, MatrixView<const Index>,
+                                     std::span<const Index>);
 
 }  // namespace mercer::io

@@ -5,13 +5,19 @@
 namespace mercer::net {
 namespace {
 
-/// Biases, activations and their derivatives, at the rate of copies.
+/// How often a step writes and reads the patches of a convolution.
+constexpr double kPassesOverPatches = 6;
+
+/// Biases, activations and their derivatives, and patches, at the rate of copies.
 template <class T>
 Cost unit_cost(const Network& network, Index rows, double ranks) {
-  Index units = 0;
-  for (const auto& layer : network.layers()) units += layer.fan_out;
-  return {.copied = sizeof(T) * kPassesOverUnits *
-                    static_cast<double>(network.copies() * units * rows) / ranks};
+  double numbers = 0;
+  for (const auto& layer : network.layers()) {
+    numbers += kPassesOverUnits * static_cast<double>(layer.outputs());
+    if (layer.conv)
+      numbers += kPassesOverPatches * static_cast<double>(layer.fan_in * layer.pixels());
+  }
+  return {.copied = sizeof(T) * numbers * static_cast<double>(network.copies() * rows) / ranks};
 }
 
 }  // namespace

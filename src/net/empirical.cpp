@@ -9,6 +9,7 @@
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/net/cost.hpp"
 #include "mercer/net/parameters.hpp"
+#include "patches.hpp"
 
 namespace mercer::net {
 namespace {
@@ -20,8 +21,11 @@ constexpr Index kTile = 256;                       // two scratch tiles of 512 K
 /// network, and the adjoints ("signals") of the last layer are the seeds: both copies share them.
 struct EmpiricalRows : kernel::Rows {
   Matrix<double> X;  ///< inputs; below them, for Outputs::full, the seeds
-  /// By copy and layer: A_l, fan_in x m, for all trained layers but the first; B_l, fan_out x m for
-  /// each seed, one below the other, for all trained layers but the last.
+  /// By copy and layer, for trained layers. As factors: A_l, fan_in x (pixels m), of convolutions
+  /// the patches (a dense first layer takes X); B_l, fan_out x (pixels m) for each seed, one below
+  /// the other (the last layer takes the seeds). As gradients: no A_l; for each seed the derivatives
+  /// with respect to W and b as one column, sum_p weight_scale A_l(p) B_l(p)^T above bias_scale
+  /// sum_p B_l(p).
   std::array<std::vector<Matrix<double>>, 2> inputs, signals;
 
   Index size() const override { return X.cols(); }
@@ -45,7 +49,7 @@ class EmpiricalKernel : public kernel::Kernel {
   EmpiricalKernel(const Network& network, std::vector<double> parameters, Outputs outputs)
       : outputs_(network.outputs()),
         full_(outputs == Outputs::full),
-        folds_(!full_ && outputs_ > 1 && network.layers().size() > 1),
+        folds_(can_fold(network, outputs)),
         given_(network),
         network_(one_copy(network, folds_)) {
     if (static_cast<Index>(parameters.size()) != network.parameters())
@@ -53,6 +57,7 @@ class EmpiricalKernel : public kernel::Kernel {
                        network.parameters());
     for (std::size_t l = 0; l < layers().size(); ++l)
       if (layers()[l].trained) trained_.push_back(l);
+    for (std::size_t l = 0; l < layers().size(); ++l) terms_.push_back(term(l));
     text_ = fmt::format("empirical({}; {}; parameters={:016x})", network.text(),
                         full_ ? "full" : "trace", hash<double>(parameters));
     const Index p = network.parameters_of_copy();
@@ -93,8 +98,8 @@ class EmpiricalKernel : public kernel::Kernel {
     rows->X = std::move(X);
     for (std::size_t copy = 0; copy < copies_; ++copy)
       for (std::size_t l = 0; l < layers().size(); ++l) {
-        rows->inputs[copy].emplace_back(input_rows(l), m);
-        rows->signals[copy].emplace_back(signal_rows(l), m);
+        rows->inputs[copy].emplace_back(terms_[l].inputs, terms_[l].pixels * m);
+        rows->signals[copy].emplace_back(terms_[l].signals, terms_[l].pixels * m);
       }
     if (m == 0) return rows;
     Evaluator<double> evaluator(network_, m, kPassBytes);
@@ -119,15 +124,9 @@ class EmpiricalKernel : public kernel::Kernel {
   void diagonal(const kernel::Rows& x_rows, Index i0, Index count, double* out) const override {
     const auto& x = static_cast<const EmpiricalRows&>(x_rows);
     for (Index i = 0; i < count; ++i) {
-      const auto squared = [&](MatrixView<const double> v) {
-        return dot(v.column(i0 + i), v.column(i0 + i), v.rows);
-      };
       double sum = 0;
       for (std::size_t copy = 0; copy < copies_; ++copy)
-        for (const std::size_t l : trained_) {
-          const double a = weight_factor(l) * squared(inputs(x, copy, l)) + bias_factor(l);
-          sum += signals_are_one(l) ? a : a * signal_factor(l) * squared(signals(x, copy, l));
-        }
+        for (const std::size_t l : trained_) sum += entry(x, copy, l, i0 + i);
       out[i] = sum / static_cast<double>(copies_);
     }
   }
@@ -135,18 +134,22 @@ class EmpiricalKernel : public kernel::Kernel {
   Index bytes_per_row(Index d) const override {
     check(d);
     Index doubles = 0;
-    for (std::size_t l = 0; l < layers().size(); ++l) doubles += input_rows(l) + signal_rows(l);
+    for (const Term& t : terms_) doubles += t.pixels * (t.inputs + t.signals);
     return (d + static_cast<Index>(copies_) * doubles) * static_cast<Index>(sizeof(double));
   }
 
-  /// An entry reads all that is kept of its two rows.
+  /// An entry reads all that is kept of its two rows, as factors for every pair of pixels.
   Index entry_length(Index d) const override {
-    return bytes_per_row(d) / static_cast<Index>(sizeof(double));
+    Index length = d;
+    for (const Term& t : terms_)
+      length += static_cast<Index>(copies_) * t.pixels * t.pixels * (t.inputs + t.signals);
+    return length;
   }
 
   Index scratch_bytes() const override {
     constexpr Index kManyRows = 1 << 20;
-    const double pass = Evaluator<double>::bytes(network_, kManyRows, kPassBytes);
+    double pass = Evaluator<double>::bytes(network_, kManyRows, kPassBytes);
+    if (network_.architecture().of_images()) pass *= 3;  // inputs and adjoints of convolutions too
     return static_cast<Index>(pass) + 2 * kTile * kTile * static_cast<Index>(sizeof(double));
   }
 
@@ -159,13 +162,33 @@ class EmpiricalKernel : public kernel::Kernel {
   /// products is the product of D sqrt(sum_a w_a^2/c): one more output with these weights replaces
   /// all of them.
   bool folded(std::size_t l) const { return folds_ && l + 1 == last(); }
-  Index input_rows(std::size_t l) const {
-    return l == 0 || !layers()[l].trained ? 0 : layers()[l].fan_in;
+  /// The last hidden layer must be dense: between a convolution and the readout pixels are added.
+  static bool can_fold(const Network& network, Outputs outputs) {
+    const auto& layers = network.layers();
+    return outputs == Outputs::trace && network.outputs() > 1 && layers.size() > 1 &&
+           !layers[layers.size() - 2].conv;
   }
-  Index signal_rows(std::size_t l) const {
-    if (l == last() || !layers()[l].trained) return 0;
-    return (full_ || folded(l) ? 1 : outputs_) * layers()[l].fan_out;
+
+  /// What is kept of a row for a layer: `inputs` and `signals` numbers for each of `pixels`.
+  struct Term {
+    Index pixels = 1, inputs = 0, signals = 0;
+    bool gradients = false;
+  };
+  /// A convolution is kept in the form in which an entry costs less: for every pair of pixels the
+  /// products of fan_in and of fan_out numbers, or those of fan_in fan_out derivatives.
+  Term term(std::size_t l) const {
+    const WeightLayer& layer = layers()[l];
+    if (!layer.trained) return {};
+    const Index seeds = full_ || folded(l) ? 1 : outputs_;
+    if (!layer.conv)
+      return {.inputs = l == 0 ? 0 : layer.fan_in,
+              .signals = l == last() ? 0 : seeds * layer.fan_out};
+    const Index pixels = layer.pixels(), K = layer.fan_in, C = seeds * layer.fan_out;
+    if (pixels * pixels * (K + C) < (K + 1) * C)
+      return {.pixels = pixels, .inputs = K, .signals = C};
+    return {.signals = (K + 1) * C, .gradients = true};
   }
+
   static Network one_copy(const Network& network, bool fold) {
     auto architecture = network.architecture();
     if (fold) std::get<arch::Dense>(architecture.layers.back().what).width += 1;
@@ -201,9 +224,27 @@ class EmpiricalKernel : public kernel::Kernel {
   /// Whether B B^T is 1: in the last layer of the trace kernel it is (1/c) sum_a <e_a, e_a>.
   bool signals_are_one(std::size_t l) const { return !full_ && l == last(); }
 
+  /// The term of layer l of k(x_i, x_i), for one copy.
+  double entry(const EmpiricalRows& x, std::size_t copy, std::size_t l, Index i) const {
+    const auto A = inputs(x, copy, l), B = signals(x, copy, l);
+    const Index pixels = terms_[l].pixels;
+    double sum = 0;
+    for (Index p = i * pixels; p < (i + 1) * pixels; ++p)
+      for (Index q = i * pixels; q < (i + 1) * pixels; ++q) {
+        const double b =
+            signals_are_one(l) ? 1 : signal_factor(l) * dot(B.column(p), B.column(q), B.rows);
+        const double a =
+            terms_[l].gradients
+                ? 1
+                : weight_factor(l) * dot(A.column(p), A.column(q), A.rows) + bias_factor(l);
+        sum += a * b;
+      }
+    return sum;
+  }
+
   MatrixView<const double> inputs(const EmpiricalRows& rows, std::size_t copy,
                                   std::size_t l) const {
-    if (l > 0) return rows.inputs[copy][l].view();
+    if (l > 0 || layers()[l].conv) return rows.inputs[copy][l].view();
     return rows.X.view().block(0, 0, network_.inputs(), rows.X.cols());
   }
   MatrixView<const double> signals(const EmpiricalRows& rows, std::size_t copy,
@@ -230,25 +271,45 @@ class EmpiricalKernel : public kernel::Kernel {
     return result;
   }
 
+  /// The inputs and adjoints of the convolutions for the rows of a pass.
+  struct Images {
+    std::vector<Matrix<double>> inputs, signals;  ///< by layer, as Evaluator::signals() gives them
+  };
+  Images images(Index m) const {
+    Images all;
+    for (const WeightLayer& layer : layers()) {
+      const bool wanted = layer.conv && layer.trained;
+      all.inputs.emplace_back(wanted ? layer.inputs() : 0, wanted ? m : 0);
+      all.signals.emplace_back(wanted ? layer.outputs() : 0, wanted ? m : 0);
+    }
+    return all;
+  }
+
   /// Fills columns [first, first + m) of the rows' inputs and adjoints.
   void pass(Evaluator<double>& evaluator, Index first, Index m, EmpiricalRows& rows) const {
     const auto X = rows.X.view().block(0, first, network_.inputs(), m);
     Matrix<double> one_hot(network_.outputs(), m);
+    Images of_images = images(m);
     std::vector<MatrixView<double>> A(layers().size()), B(layers().size());
     for (std::size_t copy = 0; copy < copies_; ++copy) {
       const auto w = std::span<const double>(w_).subspan(
           copy * static_cast<std::size_t>(network_.parameters()),
           static_cast<std::size_t>(network_.parameters()));
-      for (const std::size_t l : trained_)
-        if (l > 0) A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+      for (const std::size_t l : trained_) {
+        if (layers()[l].conv)
+          A[l] = of_images.inputs[l].view();
+        else if (l > 0)
+          A[l] = rows.inputs[copy][l].view().block(0, first, layers()[l].fan_in, m);
+      }
       bool kept = false;
       for (const Index a : seeds()) {
         for (const std::size_t l : trained_) {
           if (l == last()) continue;
-          const bool wanted = full_ || folded(l) == (a == outputs_);
-          const Index at = folded(l) ? 0 : a * layers()[l].fan_out;
           B[l] = {};
-          if (wanted) B[l] = rows.signals[copy][l].view().block(at, first, layers()[l].fan_out, m);
+          if (full_ || folded(l) == (a == outputs_))
+            B[l] = layers()[l].conv ? of_images.signals[l].view()
+                                    : rows.signals[copy][l].view().block(at(l, a), first,
+                                                                         layers()[l].fan_out, m);
         }
         for (Index j = 0; j < m && !full_; ++j)
           for (Index i = 0; i < one_hot.rows(); ++i) one_hot(i, j) = i == a ? 1 : 0;
@@ -256,39 +317,107 @@ class EmpiricalKernel : public kernel::Kernel {
             full_ ? MatrixView<const double>(rows.X.view().block(X.rows, first, outputs_, m))
                   : one_hot.view();
         evaluator.signals(w, X, seed, A, B, kept);
+        for (const std::size_t l : trained_)
+          if (layers()[l].conv && B[l].data)
+            take_images(of_images, l, a, first, rows.inputs[copy][l], rows.signals[copy][l]);
         kept = true;
         std::ranges::fill(A, MatrixView<double>{});  // the same for every seed
       }
     }
   }
 
+  /// Where seed a begins in the adjoints that are kept of layer l.
+  Index at(std::size_t l, Index a) const {
+    return full_ || folded(l) ? 0 : a * (terms_[l].signals / outputs_);
+  }
+
+  /// Columns from `first` on of what is kept of a convolution: its patches and the adjoints of
+  /// output a, or their products.
+  void take_images(const Images& images, std::size_t l, Index a, Index first,
+                   Matrix<double>& inputs, Matrix<double>& signals) const {
+    const WeightLayer& layer = layers()[l];
+    const Index pixels = layer.pixels(), K = layer.fan_in, C = layer.fan_out;
+    const auto A = images.inputs[l].view();
+    const auto& B = images.signals[l];
+    if (!terms_[l].gradients) {
+      gather<double>(*layer.conv, A, 0, A.cols * layer.conv->out.height,
+                     inputs.column(first * pixels));
+      for (Index p = 0; p < A.cols * pixels; ++p)
+        std::copy_n(B.data() + p * C, C, signals.column(first * pixels + p) + at(l, a));
+      return;
+    }
+    Matrix<double> patches(K, pixels);
+    for (Index j = 0; j < A.cols; ++j) {
+      gather<double>(*layer.conv, A.block(0, j, A.rows, 1), 0, layer.conv->out.height,
+                     patches.data());
+      double* g = signals.column(first + j) + at(l, a);
+      const MatrixView<const double> G{B.column(j), C, pixels, C};
+      blas::gemm<double>(blas::Trans::no, blas::Trans::yes, layer.weight_scale, G, patches.view(),
+                         0.0, MatrixView<double>{g, C, K, C});
+      std::fill_n(g + C * K, C, 0.0);
+      for (Index p = 0; p < pixels; ++p)
+        for (Index o = 0; o < C; ++o) g[C * K + o] += layer.bias_scale * G(o, p);
+    }
+  }
+
+  /// out (rows i0 ... by j0 ...) becomes the tile, of at most kTile x kTile entries.
   void small_tile(const EmpiricalRows& x, Index i0, const EmpiricalRows& z, Index j0,
-                  Matrix<double>& A_tile, Matrix<double>& B_tile, MatrixView<double> out) const {
-    const MatrixView<double> A{A_tile.data(), out.rows, out.cols, std::max<Index>(1, out.rows)};
-    const MatrixView<double> B{B_tile.data(), out.rows, out.cols, A.ld};
-    const auto products = [&](double factor, MatrixView<const double> u, MatrixView<const double> v,
-                              MatrixView<double> to) {
-      blas::gemm<double>(blas::Trans::yes, blas::Trans::no, factor,
-                         u.block(0, i0, u.rows, out.rows), v.block(0, j0, v.rows, out.cols), 0.0,
-                         to);
-    };
+                  Matrix<double>& A, Matrix<double>& B, MatrixView<double> out) const {
     for (Index j = 0; j < out.cols; ++j) std::fill_n(out.column(j), out.rows, 0.0);
-    const double mean = 1 / static_cast<double>(copies_);
     for (std::size_t copy = 0; copy < copies_; ++copy)
       for (const std::size_t l : trained_) {
-        const double bias = mean * bias_factor(l);
-        products(mean * weight_factor(l), inputs(x, copy, l), inputs(z, copy, l), A);
-        if (!signals_are_one(l))
-          products(signal_factor(l), signals(x, copy, l), signals(z, copy, l), B);
-        for (Index j = 0; j < out.cols; ++j) {
-          const double *a = A.column(j), *b = B.column(j);
-          double* k = out.column(j);
-          if (signals_are_one(l))
-            for (Index i = 0; i < out.rows; ++i) k[i] += a[i] + bias;
-          else
-            for (Index i = 0; i < out.rows; ++i) k[i] += (a[i] + bias) * b[i];
+        const double mean = 1 / static_cast<double>(copies_);
+        if (terms_[l].gradients) {
+          const auto u = signals(x, copy, l), v = signals(z, copy, l);
+          blas::gemm<double>(blas::Trans::yes, blas::Trans::no, mean * signal_factor(l),
+                             u.block(0, i0, u.rows, out.rows), v.block(0, j0, v.rows, out.cols),
+                             1.0, out);
+          continue;
         }
+        const Index step = std::max<Index>(1, kTile / terms_[l].pixels);
+        for (Index j = 0; j < out.cols; j += step)
+          for (Index i = 0; i < out.rows; i += step)
+            add_factors(
+                x, i0 + i, z, j0 + j, {copy, l, mean}, A, B,
+                out.block(i, j, std::min(step, out.rows - i), std::min(step, out.cols - j)));
       }
+  }
+
+  struct Part {
+    std::size_t copy, l;
+    double mean;
+  };
+  /// out += the term of a layer that is kept as factors: the sum over pairs of pixels of
+  /// (weight_scale^2 A^T A + bias_scale^2) o (B^T B).
+  void add_factors(const EmpiricalRows& x, Index i0, const EmpiricalRows& z, Index j0, Part part,
+                   Matrix<double>& A_tile, Matrix<double>& B_tile, MatrixView<double> out) const {
+    const auto [copy, l, mean] = part;
+    const Index pixels = terms_[l].pixels, height = out.rows * pixels, width = out.cols * pixels;
+    const auto product = [&](double factor, MatrixView<const double> u, MatrixView<const double> v,
+                             Matrix<double>& to) {
+      if (to.size() < height * width) to = Matrix<double>(height, width);
+      const MatrixView<double> tile{to.data(), height, width, std::max<Index>(1, height)};
+      blas::gemm<double>(blas::Trans::yes, blas::Trans::no, factor,
+                         u.block(0, i0 * pixels, u.rows, height),
+                         v.block(0, j0 * pixels, v.rows, width), 0.0, tile);
+      return tile;
+    };
+    const double bias = mean * bias_factor(l);
+    const auto A = product(mean * weight_factor(l), inputs(x, copy, l), inputs(z, copy, l), A_tile);
+    if (signals_are_one(l)) {
+      for (Index j = 0; j < out.cols; ++j)
+        for (Index i = 0; i < out.rows; ++i) out(i, j) += A(i, j) + bias;
+      return;
+    }
+    const auto B = product(signal_factor(l), signals(x, copy, l), signals(z, copy, l), B_tile);
+    for (Index j = 0; j < width; ++j) {
+      const double *a = A.column(j), *b = B.column(j);
+      double* k = out.column(j / pixels);
+      if (pixels == 1)
+        for (Index i = 0; i < height; ++i) k[i] += (a[i] + bias) * b[i];
+      else
+        for (Index i = 0; i < height; ++i) k[i / pixels] += (a[i] + bias) * b[i];
+    }
   }
 
   std::string text_;
@@ -299,6 +428,7 @@ class EmpiricalKernel : public kernel::Kernel {
   std::vector<double> w_;
   std::size_t copies_ = 1;
   std::vector<std::size_t> trained_;  ///< the layers that are trained
+  std::vector<Term> terms_;           ///< of each layer
 };
 
 }  // namespace

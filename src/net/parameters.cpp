@@ -22,12 +22,20 @@ std::string shown(const std::vector<Index>& extents) {
   return fmt::format("{}", fmt::join(extents, " x "));
 }
 
-/// This rank's rows of a layer's W, fan_in x fan_out and row-major, which every rank holds whole.
+/// Of a layer's W in a file.
+std::vector<Index> extents_of(const WeightLayer& layer) {
+  if (!layer.conv) return {layer.fan_in, layer.fan_out};
+  const Convolution& c = *layer.conv;
+  return {c.filter.f1, c.filter.f2, c.in.channels, layer.fan_out};
+}
+
+/// This rank's rows of a layer's W, row-major, which every rank holds whole: rows are those of the
+/// first of its extents.
 template <class T>
 MatrixView<const T> own_rows(const comm::Communicator& comm, const WeightLayer& layer, const T* w) {
-  const dist::RowPartition rows{layer.fan_in, comm.size()};
-  return {w + layer.weights + rows.begin(comm.rank()) * layer.fan_out, layer.fan_out,
-          rows.size(comm.rank()), layer.fan_out};
+  const Index n = extents_of(layer).front(), size = layer.fan_in * layer.fan_out / n;
+  const dist::RowPartition rows{n, comm.size()};
+  return {w + layer.weights + rows.begin(comm.rank()) * size, size, rows.size(comm.rank()), size};
 }
 
 /// What the attributes of a weight file say of its network; empty where they are missing.
@@ -36,6 +44,7 @@ struct Description {
   std::optional<double> weight_std, bias_std;
   std::optional<Parametrization> parametrization;
   std::optional<Start> start;
+  std::optional<arch::Image> image;
 };
 
 /// Calls body() and puts the file's name before the message of an InputError.
@@ -83,21 +92,26 @@ Description read_description(const io::Hdf5File& file) {
   d.architecture = *architecture;
   d.weight_std = number("weight_std", false);
   d.bias_std = number("bias_std", true);
-  const auto parametrization = text("parametrization"), start = text("start");
+  const auto parametrization = text("parametrization"), start = text("start"),
+             image = text("image");
   of_file(file, [&] {
     if (parametrization) d.parametrization = parse_parametrization(*parametrization);
     if (start) d.start = parse_start(*start);
+    if (image) d.image = arch::parse_image(*image);
   });
   return d;
 }
 
-arch::Architecture parse(const Description& d, arch::Options options = {}) {
+arch::Architecture parse(const Description& d, arch::Options options = {},
+                         const arch::Image& image = {}) {
   if (d.weight_std) {
     options.weight_std = *d.weight_std;
     options.weight_std_auto = false;
   }
   if (d.bias_std) options.bias_std = *d.bias_std;
-  return arch::parse(d.architecture, options);
+  const auto architecture = arch::parse(d.architecture, options);
+  const arch::Image shape = d.image.value_or(image);
+  return shape.given() ? architecture.on(shape) : architecture;
 }
 
 /// One array of a network: its dataset in a file and its place in the flat vector.
@@ -114,8 +128,7 @@ std::vector<Array> arrays(const Network& network, Index copies) {
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const std::string path = layer_path(copy, l);
       const Index at = copy * network.parameters_of_copy();
-      result.push_back(
-          {path + "/W", {layers[l].fan_in, layers[l].fan_out}, at + layers[l].weights});
+      result.push_back({path + "/W", extents_of(layers[l]), at + layers[l].weights});
       result.push_back({path + "/b", {layers[l].fan_out}, at + layers[l].biases});
     }
   return result;
@@ -136,8 +149,8 @@ void check_shapes(const io::Hdf5File& file, const Network& network, Index stored
   }
   const std::string beyond = layer_path(0, network.layers().size());
   if (file.contains(beyond))
-    throw InputError("{}: holds {}, but \"{}\" has only {} dense layers", file.path(), beyond, text,
-                     network.layers().size());
+    throw InputError("{}: holds {}, but \"{}\" has only {} layers of weights", file.path(), beyond,
+                     text, network.layers().size());
 }
 
 /// The parameters of `stored` copies; further copies of the network get those of the first one.
@@ -177,7 +190,9 @@ void write(io::Hdf5File& file, const Network& network, std::span<const T> w) {
     for (std::size_t l = 0; l < layers.size(); ++l) {
       const WeightLayer& layer = layers[l];
       const std::string path = layer_path(copy, l);
-      file.write<T>(path + "/W", layer.fan_in, own_rows(file.comm(), layer, of_copy));
+      const auto extents = extents_of(layer);
+      file.write<T>(path + "/W", extents.front(), own_rows(file.comm(), layer, of_copy),
+                    std::span(extents).subspan(1));
       const T* b = of_copy + layer.biases;
       file.write(path + "/b", std::vector<double>(b, b + layer.fan_out));
     }
@@ -188,21 +203,29 @@ void write(io::Hdf5File& file, const Network& network, std::span<const T> w) {
   file.attribute(kRoot, "bias_std", architecture.bias_std);
   file.attribute(kRoot, "parametrization", name(network.parametrization()));
   file.attribute(kRoot, "start", name(network.start()));
+  if (architecture.image.given()) file.attribute(kRoot, "image", architecture.image.text());
 }
 
-StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out) {
+StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out,
+                           const arch::Image& image) {
   const Description d = read_description(file);
   const std::string first = layer_path(0, 0) + "/W";
   if (!file.contains(first))
     throw InputError("{}: has no dataset {} (inputs x units of the first layer)", file.path(),
                      first);
   const auto extents = file.extents(first);
-  if (extents.size() != 2)
-    throw InputError("{}: {} has {} dimensions, weights have 2 (inputs x units)", file.path(),
-                     first, extents.size());
   Network network = of_file(file, [&] {
-    return Network(parse(d, left_out), extents[0], d.parametrization.value_or(Parametrization::ntk),
-                   d.start.value_or(Start::gaussian));
+    const auto architecture = parse(d, left_out, image);
+    if (architecture.of_images() && !architecture.image.given())
+      throw InputError(
+          "{} has no attribute 'image', the height x width x channels of its inputs, e.g. 28x28x1",
+          kRoot);
+    if (!architecture.of_images() && extents.size() != 2)
+      throw InputError("{} has {} dimensions, weights have 2 (inputs x units)", first,
+                       extents.size());
+    return Network(
+        architecture, architecture.of_images() ? architecture.image.numbers() : extents[0],
+        d.parametrization.value_or(Parametrization::ntk), d.start.value_or(Start::gaussian));
   });
   auto w = read_copies(file, network, network.copies());
   return {std::move(network), std::move(w)};
@@ -216,6 +239,8 @@ std::vector<double> read_parameters(const io::Hdf5File& file, const Network& net
     throw InputError("{}: its {} is {}, the network's is {}", file.path(), what, in_file, here);
   };
   if (theirs != architecture.text()) differ("architecture", theirs, architecture.text());
+  if (architecture.of_images() && d.image && *d.image != architecture.image)
+    differ("image", d.image->text(), architecture.image.text());
   if (d.weight_std && !same(*d.weight_std, architecture.weight_std))
     differ("weight_std", *d.weight_std, architecture.weight_std);
   if (d.bias_std && !same(*d.bias_std, architecture.bias_std))

@@ -106,7 +106,7 @@ class Trip(PipeTest):
         return read(out, "/predictions")
 
     def layers(self, file, group="parameters"):
-        return [self.exchange["linear"](file, l, group) for l in range(len(WIDTHS))]
+        return [self.exchange["layer"](file, l, group) for l in range(len(WIDTHS))]
 
     def agree(self, f, g, limit):
         """To the error bound, which is far below 1e-6 of the largest output."""
@@ -194,6 +194,91 @@ class Trip(PipeTest):
         self.assertNotIn("--init-parameters", run.err)  # it states no preparation: no warning
         loss = np.mean((by_numpy(layers, X) - TARGETS[40]) ** 2)
         self.assertAlmostEqual(read(out, "/loss_train")[0], loss, delta=1e-12 * loss)
+
+
+IMAGE, KERNELS = (6, 7, 2), ((3, 3, 2, 5), (2, 3, 5, 4))  # images H, W, C; filters f1, f2, C, C_out
+CONV = "conv(3,5) relu avgpool(2x1) conv(2x3,4,pad=valid,stride=2) relu flatten dense(6) relu dense(2)"
+FLAT = (1, 3)  # pixels before flatten
+
+
+def convolution(h, weight, bias, stride, pad):
+    """n x C x H x W images and C_out x C x f1 x f2 filters, by NumPy."""
+    h = np.pad(h, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    windows = np.lib.stride_tricks.sliding_window_view(h, weight.shape[2:], (2, 3))[:, :, ::stride, ::stride]
+    return np.einsum("nchwij,ocij->nohw", windows, weight) + bias[None, :, None, None]
+
+
+def images_by_numpy(layers, h):
+    h = np.maximum(convolution(h, *layers[0], 1, 1), 0)
+    h = (h[:, :, ::2] + h[:, :, 1::2]) / 2
+    h = np.maximum(convolution(h, *layers[1], 2, 0), 0)
+    return by_numpy(layers[2:], h.reshape(len(h), -1))
+
+
+def images_by_torch(layers, h):
+    nn = torch.nn
+    parts = [nn.Conv2d(2, 5, 3, padding=1), nn.ReLU(), nn.AvgPool2d((2, 1)), nn.Conv2d(5, 4, (2, 3), stride=2), nn.ReLU(), nn.Flatten(),
+             nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 2)]
+    for part, (weight, bias) in zip((part for part in parts if hasattr(part, "weight")), layers):
+        part.weight.data, part.bias.data = torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy())
+    with torch.no_grad():
+        return nn.Sequential(*parts).double()(torch.from_numpy(h)).numpy()
+
+
+class Images(PipeTest):
+    """The same with convolutions: PyTorch's images are n x C x H x W."""
+
+    def setUp(self):
+        super().setUp()
+        self.exchange = page_lines("PyTorch")
+        self.images = RNG.normal(size=(20, IMAGE[2], *IMAGE[:2]))
+        rows = self.images.transpose(0, 2, 3, 1)
+        self.rows = self.npy("rows.npy", rows.reshape(20, -1))
+        self.shaped = self.npy("shaped.npy", rows)
+        self.targets = self.npy("targets.npy", RNG.normal(size=(20, 2)))
+
+    def agree(self, layers, f):
+        """Sums of at most 50 terms in four layers, of size 1 or so: far below 1e-12."""
+        for evaluate in [images_by_numpy] + ([images_by_torch] if torch else []):
+            g = evaluate(layers, self.images)
+            self.assertEqual(f.shape, g.shape)
+            self.assertTrue(np.all(np.abs(f - g) <= 1e-12 * np.abs(g).max()), np.abs(f - g).max())
+
+    def test_a_network_trained_here_has_the_same_outputs_there(self):
+        for init, parametrization in HOW:
+            out = self.path("T.h5")
+            with self.subTest(init=init, parametrization=parametrization):
+                self.succeed("mercer-train", "--train", f"npy:{self.shaped},{self.targets}", "--test", f"npy:{self.shaped},{self.targets}",
+                             "--arch", CONV, "--bias-std", "0.5", "--init", init, "--parametrization", parametrization, "--steps", "20",
+                             "--out", out)
+                with h5py.File(out) as T:
+                    self.assertEqual(T["parameters"].attrs["image"], "6x7x2")
+                    copies = [[self.exchange["layer"](T, l, group) for l in range(4)]
+                              for group in ("parameters", "parameters/mirror")[:1 + ("mirror" in T["parameters"])]]
+                    f = T["predictions"][()]
+                for layers in copies:
+                    weight, bias = layers[2]
+                    layers[2] = self.exchange["to_chw"](weight, *FLAT), bias
+                if len(copies) == 1:
+                    self.agree(copies[0], f)
+                else:
+                    one, two = (images_by_numpy(layers, self.images) for layers in copies)
+                    g = (one - two) / np.sqrt(2)
+                    self.assertTrue(np.all(np.abs(f - g) <= 1e-12 * np.abs(one).max()), np.abs(f - g).max())
+
+    def test_a_network_made_there_has_the_same_outputs_here(self):
+        layers = [(RNG.normal(size=(c_out, c, f1, f2)) / np.sqrt(f1 * f2 * c), RNG.normal(size=c_out)) for f1, f2, c, c_out in KERNELS]
+        layers += [(RNG.normal(size=(6, 12)) / 3, RNG.normal(size=6)), (RNG.normal(size=(2, 6)) / 2, RNG.normal(size=2))]
+        here = list(layers)
+        here[2] = self.exchange["to_hwc"](layers[2][0], *FLAT), layers[2][1]
+        np.testing.assert_array_equal(self.exchange["to_chw"](here[2][0], *FLAT), layers[2][0])
+        w, out = self.path("W.h5"), self.path("P.h5")
+        self.exchange["write_weights"](w, here, CONV, image="6x7x2")
+        for ranks in (1, 2, 3):
+            self.succeed("mercer-train", "--model", w, "--test", f"npy:{self.rows}", "--out", out, ranks=ranks)
+            self.agree(layers, read(out, "/predictions"))
+        self.succeed("mercer-kernel", "--data", f"npy:{self.shaped}", "--kernel", "empirical", "--parameters", w, "--out", self.path("K.h5"))
+        self.agree(layers, read(self.path("K.h5"), "/outputs"))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,56 @@ TEST_F(Parameters, LieInRowMajorDatasetsByLayer) {
   EXPECT_EQ(file.text_attribute("/parameters", "start"), "antisymmetric");
 }
 
+TEST_F(Parameters, OfConvolutionsLieAsFilterByChannels) {
+  const std::string text = "conv(2x3,4,pad=valid) relu conv(1,2) relu flatten dense(3)";
+  const Network net(arch::parse(text, kScales).on({5, 4, 2}), 40, Parametrization::ntk,
+                    Start::antisymmetric);
+  std::vector<double> w(static_cast<std::size_t>(net.parameters()));
+  for (std::size_t k = 0; k < w.size(); ++k) w[k] = static_cast<double>(k);
+  write_file(net, w);
+  const auto file = Hdf5File::open(world, path);
+  EXPECT_EQ(file.extents("/parameters/layer0/W"), (std::vector<Index>{2, 3, 2, 4}));
+  EXPECT_EQ(file.extents("/parameters/layer1/W"), (std::vector<Index>{1, 1, 4, 2}));
+  EXPECT_EQ(file.extents("/parameters/layer2/W"), (std::vector<Index>{4 * 2 * 2, 3}));
+  EXPECT_EQ(file.text_attribute("/parameters", "image"), "5x4x2");
+  const auto stored = read_network(file);
+  EXPECT_EQ(stored.network.text(), net.text());
+  EXPECT_EQ(stored.parameters, w);
+  EXPECT_EQ(read_parameters(file, net), w);
+  const Network wide(arch::parse(text, kScales).on({4, 5, 2}), 40, Parametrization::ntk,
+                     Start::antisymmetric);
+  EXPECT_THROW(read_parameters(file, wide), InputError);
+}
+
+TEST_F(Parameters, OfImagesElsewhereNeedTheirShape) {
+  const auto stored_as = [&](std::vector<Index> filter) {
+    compose([&](Hdf5File& file) {
+      const Index n = filter.front();
+      Index size = 1;
+      for (const Index extent : filter) size *= extent;
+      dist::RowBlock<double> W(world, n, size / n);
+      std::ranges::fill(W.values(), 1.0);
+      file.write<double>("/parameters/layer0/W", n, W.transposed(), std::span(filter).subspan(1));
+      file.write("/parameters/layer0/b", std::vector<double>(2, 1));
+      matrix(file, "/parameters/layer1/W", 2, 1);
+      file.write("/parameters/layer1/b", std::vector<double>(1, 1));
+      file.attribute("/", "architecture", std::string("conv(3,2) relu gap dense(1)"));
+    });
+  };
+  stored_as({3, 3, 1, 2});
+  refused({"image", "28x28x1"});
+  const auto stored = read_network(Hdf5File::open(world, path), {}, {6, 5, 1});
+  EXPECT_EQ(stored.network.inputs(), 30);
+  EXPECT_EQ(
+      stored.network.text(),
+      "conv(3,2) relu gap dense(1); weight_std=1.4142135623730951; bias_std=0; ntk; gaussian; "
+      "image=6x5x1");
+  EXPECT_THROW(read_network(Hdf5File::open(world, path), {}, {6, 5, 3}), InputError);
+  remove();
+  stored_as({9, 2});
+  EXPECT_THROW(read_network(Hdf5File::open(world, path), {}, {6, 5, 1}), InputError);
+}
+
 TEST_F(Parameters, OfOneCopyServeBothCopiesAndNotTheOtherWayRound) {
   const std::string text = "dense(6) relu dense(1)";
   const auto one = network(text, Parametrization::ntk, Start::gaussian);
@@ -172,7 +222,7 @@ TEST_F(Parameters, ThatAreDamagedAreRefusedWithWhatIsWrong) {
     named("dense(1)")(file);
     matrix(file, "/parameters/layer1/W", 1, 1);
   });
-  refused({"layer1", "1 dense"});
+  refused({"layer1", "1 layers of weights"});
   one_layer([&](Hdf5File& file) {
     named("dense(1)")(file);
     file.attribute("/parameters", "weight_std", -1.0);

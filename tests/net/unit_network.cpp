@@ -82,6 +82,40 @@ TEST(Network, CountsTheFlopsOfARow) {
   EXPECT_EQ(network.gradient_flops(), 2 * 2 * (3 * (3 * 8 + 8 * 2) - 3 * 8));
 }
 
+TEST(Network, OfImagesLaysConvolutionsOutAsFiltersByChannels) {
+  const Network network(
+      parsed("conv(3,8) relu avgpool(2) conv(2x3,5,pad=valid,stride=2) relu flatten dense(2)")
+          .on({6, 8, 3}),
+      6 * 8 * 3, Parametrization::ntk, Start::gaussian);
+  ASSERT_EQ(network.layers().size(), 3u);
+  // 6x8x3 -> 6x8x8 -> 3x4x8 -> 1x1x5
+  const Index fan[][2] = {{27, 8}, {48, 5}, {5, 2}}, pixels[] = {48, 1, 1};
+  Index at = 0;
+  for (std::size_t l = 0; l < 3; ++l) {
+    const net::WeightLayer& layer = network.layers()[l];
+    EXPECT_EQ(layer.fan_in, fan[l][0]);
+    EXPECT_EQ(layer.fan_out, fan[l][1]);
+    EXPECT_EQ(layer.pixels(), pixels[l]);
+    EXPECT_EQ(layer.weight_scale, 1.5 / std::sqrt(static_cast<double>(layer.fan_in)));
+    EXPECT_EQ(layer.weights, at);
+    at = layer.biases + layer.fan_out;
+  }
+  EXPECT_EQ(network.parameters(), 27 * 8 + 8 + 48 * 5 + 5 + 5 * 2 + 2);
+  EXPECT_EQ(network.forward_flops(), 2 * (48 * 27 * 8 + 48 * 5 + 5 * 2));
+  EXPECT_NE(network.text().find("; image=6x8x3"), std::string::npos) << network.text();
+}
+
+TEST(Network, OfImagesNeedsTheirShapeAndWidths) {
+  const auto text = "conv(3,8) relu flatten dense(2)";
+  EXPECT_NE(message_of(parsed(text)).find("image"), std::string::npos);
+  EXPECT_NE(message_of(parsed(text).on({4, 4, 1}), 15).find("rows of 16 numbers"),
+            std::string::npos);
+  EXPECT_EQ(message_of(parsed(text).on({4, 4, 1}), 16), "");
+  const auto message = message_of(parsed("conv(3) relu flatten dense(2)").on({4, 4, 1}), 16);
+  EXPECT_NE(message.find("has no width, which a network needs: conv(3,64)"), std::string::npos)
+      << message;
+}
+
 TEST(Network, KnowsTheParametersThatAreTrained) {
   const auto ranges = [](const char* text, Start start) {
     std::vector<std::pair<Index, Index>> result;

@@ -102,9 +102,10 @@ class Hdf5File {
   void write(const std::string& dataset, const dist::RowBlock<T>& rows);
   /// Writes n x own.rows, of which this rank holds its rows (dist::RowPartition of n) as the
   /// columns of `own`, which are contiguous (ld = rows): RowBlock::transposed(), or a matrix laid
-  /// out alike.
+  /// out alike. `row`: the extents of a row, whose product is own.rows, where it has more than one.
   template <class T>
-  void write(const std::string& dataset, Index n, MatrixView<const T> own);
+  void write(const std::string& dataset, Index n, MatrixView<const T> own,
+             std::span<const Index> row = {});
   /// Reads a dataset of the matrix's extents (1-D counts as one column) into A, converting to T.
   /// Throws InputError for other extents.
   template <class T>
