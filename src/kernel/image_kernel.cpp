@@ -65,7 +65,7 @@ class ImageKernel : public Kernel {
                        architecture_.image.text(), architecture_.image.numbers());
     auto rows = std::make_unique<ImageRows>();
     rows->x = std::move(X);
-    PairRun run(pixels_, architecture_.image, tangent_);
+    PairRun<double> run(pixels_, architecture_.image, tangent_);
     std::vector<RowState> stack(1);
     for (Index i = 0; i < rows->size(); ++i) {
       const auto image = run.prepare(rows->x.column(i), rows->images.emplace_back());
@@ -91,7 +91,7 @@ class ImageKernel : public Kernel {
             MatrixView<double> out) const override {
     const auto& x = static_cast<const ImageRows&>(x_rows);
     const auto& z = static_cast<const ImageRows&>(z_rows);
-    PairRun run(pixels_, architecture_.image, tangent_);
+    PairRun<double> run(pixels_, architecture_.image, tangent_);
     Work work;
     const Index n = out.rows;
     RawVector<double> sigma(at(n)), tau(at(n));
@@ -138,8 +138,8 @@ class ImageKernel : public Kernel {
     for (const Stage& stage : pixels_.stages) {
       Extent extent = stage.begin;
       for (std::size_t k = stage.first; k < stage.last; ++k) {
+        doubles += pixels_.steps[k]->doubles(extent);
         extent = pixels_.steps[k]->after(extent);
-        doubles += extent.pixels() * pixels_.steps[k]->doubles_per_pixel();
       }
       if (stage.boundary.pools()) doubles += extent.pixels();
     }
@@ -148,7 +148,9 @@ class ImageKernel : public Kernel {
   }
   Index entry_length(Index) const override { return static_cast<Index>(20 * steps_per_entry()); }
   double steps_per_entry() const override { return std::max(1.0, pixels_.entries()); }
-  Index scratch_bytes() const override { return pixels_.sizes.bytes() + 8 * 2 * 3 * pixels_.state; }
+  Index scratch_bytes() const override {
+    return pixels_.sizes.bytes() + 8 * 3 * (2 * pixels_.state + pixels_.pooled);
+  }
 
  private:
   /// A pair's state as tile_loops.hpp has it.
@@ -158,7 +160,8 @@ class ImageKernel : public Kernel {
     c = sigma = tau = 0;
     if (!(product > 0)) return;
     const double minus = std::max(0.0, (pair.E - apart) / (2 * product));
-    const double plus = std::max(0.0, (pair.G - apart) / (2 * product));
+    const double plus =
+        pixels_.sums ? std::max(0.0, (pair.G - apart) / (2 * product)) : std::max(0.0, 2 - minus);
     c = (plus - minus) / 2;
     sigma = minus * plus;
     tau = pair.T / product;
