@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <string_view>
+#include <unordered_map>
 
 #include "kernels.hpp"
 #include "pair_run.hpp"
@@ -33,6 +35,39 @@ struct ImageRows : Rows {
     return all;
   }
   double error_estimate() const override { return error; }
+};
+
+/// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
+/// images that are both among its rows and its columns one of (x, z) and (z, x) is evaluated.
+class Mirror {
+ public:
+  Mirror(const ImageRows& x, Index i0, Index m, const ImageRows& z, Index j0, Index n) {
+    std::unordered_map<std::string_view, Index> rows, columns;
+    for (Index i = 0; i < m; ++i) rows.emplace(content(x, i0 + i), i);
+    for (Index j = 0; j < n; ++j) columns.emplace(content(z, j0 + j), j);
+    const auto find = [](const auto& map, std::string_view image) {
+      const auto found = map.find(image);
+      return found == map.end() ? Index{-1} : found->second;
+    };
+    for (Index i = 0; i < m; ++i) {
+      first_.push_back(find(rows, content(x, i0 + i)));
+      columns_.push_back(find(columns, content(x, i0 + i)));
+    }
+    for (Index j = 0; j < n; ++j) rows_.push_back(find(rows, content(z, j0 + j)));
+  }
+  /// The first row with the image of column j, and the first column with that of row i; -1: none.
+  Index row(Index j) const { return rows_[at(j)]; }
+  Index column(Index i) const { return columns_[at(i)]; }
+  /// Whether entry (i, j) is that of (row(j), column(i)), which does not copy.
+  bool copies(Index i, Index j) const {
+    return row(j) >= 0 && column(i) >= 0 && row(j) < first_[at(i)];
+  }
+
+ private:
+  static std::string_view content(const ImageRows& rows, Index i) {
+    return {reinterpret_cast<const char*>(rows.x.column(i)), sizeof(double) * at(rows.x.rows())};
+  }
+  std::vector<Index> first_, columns_, rows_;
 };
 
 /// NTK or NNGP of a convolutional architecture: the recursion of Arora et al. 2019
@@ -92,26 +127,17 @@ class ImageKernel : public Kernel {
     const auto& x = static_cast<const ImageRows&>(x_rows);
     const auto& z = static_cast<const ImageRows&>(z_rows);
     PairRun<double> run(pixels_, architecture_.image, tangent_);
-    Work work;
-    const Index n = out.rows;
-    RawVector<double> sigma(at(n)), tau(at(n));
-    std::vector<RawVector<double>> packed(program_.size());
-    std::vector<RowView> views(program_.size());
-    for (std::size_t k = 0; k < program_.size(); ++k) {
-      views[k] = {.factors = &x.factors[k], .first = i0};
-      program_[k]->pack(views[k], n, z.factors[k], packed[k]);
-    }
-    for (Index j = j0; j < j0 + out.cols; ++j) {
-      double* c = out.column(j - j0);
-      for (Index i = i0; i < i0 + n; ++i) {
-        const auto pair = run.run(x.x.column(i), x.images[at(i)], z.x.column(j), z.images[at(j)]);
-        normalise(pair, x.s[at(i)], z.s[at(j)], c[i - i0], sigma[i - i0], tau[i - i0]);
+    const Mirror mirror(x, i0, out.rows, z, j0, out.cols);
+    // Blocks whose images stay in a large cache.
+    const Index block = std::max<Index>(4, (Index{1} << 21) / bytes_per_row(x.x.rows()));
+    for (Index j = 0; j < out.cols; j += block)
+      for (Index i = 0; i < out.rows; i += block) {
+        const Index m = std::min(block, out.rows - i), n = std::min(block, out.cols - j);
+        evaluate(run, mirror, {x, i0, i}, {z, j0, j}, out.block(i, j, m, n));
       }
-      work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
-      for (std::size_t k = 0; k < program_.size(); ++k)
-        program_[k]->apply(work, views[k], {.factors = &z.factors[k], .first = j});
-      tile_loops().scale(n, tangent_ ? tau.data() : c, {x.norm.data() + i0, z.norm[at(j)]}, c);
-    }
+    for (Index j = 0; j < out.cols; ++j)
+      for (Index i = 0; i < out.rows; ++i)
+        if (mirror.copies(i, j)) out(i, j) = out(mirror.row(j), mirror.column(i));
   }
 
   void diagonal(const Rows& x_rows, Index i0, Index count, double* out) const override {
@@ -153,6 +179,50 @@ class ImageKernel : public Kernel {
   }
 
  private:
+  /// The images of one side of a tile from `first` on, at `tile` the tile's first.
+  struct Side {
+    const ImageRows& rows;
+    Index tile, first;
+    Index begin() const { return tile + first; }
+  };
+  template <class Real>
+  void evaluate(PairRun<Real>& run, const Mirror& mirror, const Side& x, const Side& z,
+                MatrixView<double> out) const {
+    Work work;
+    const Index n = out.rows, i0 = x.begin();
+    RawVector<double> sigma(at(n)), tau(at(n));
+    std::vector<RawVector<double>> packed(program_.size());
+    std::vector<RowView> views(program_.size());
+    for (std::size_t k = 0; k < program_.size(); ++k) {
+      views[k] = {.factors = &x.rows.factors[k], .first = i0};
+      program_[k]->pack(views[k], n, z.rows.factors[k], packed[k]);
+    }
+    for (Index column = 0; column < out.cols; ++column) {
+      const Index j = z.begin() + column;
+      double* c = out.column(column);
+      for (Index i = 0; i < n; ++i) {
+        Readout pair;
+        if (!mirror.copies(x.first + i, z.first + column))
+          pair = run_pair(run, x.rows, i0 + i, z.rows, j);
+        normalise(pair, x.rows.s[at(i0 + i)], z.rows.s[at(j)], c[i], sigma[i], tau[i]);
+      }
+      work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
+      for (std::size_t k = 0; k < program_.size(); ++k)
+        program_[k]->apply(work, views[k], {.factors = &z.rows.factors[k], .first = j});
+      tile_loops().scale(n, tangent_ ? tau.data() : c,
+                         {x.rows.norm.data() + i0, z.rows.norm[at(j)]}, c);
+    }
+  }
+  /// The two images in an order of their own, so that k(x, z) and k(z, x) are one number.
+  template <class Real>
+  static Readout run_pair(PairRun<Real>& run, const ImageRows& x, Index i, const ImageRows& z,
+                          Index j) {
+    const Index d = x.x.rows();
+    const double *p = x.x.column(i), *q = z.x.column(j);
+    return std::lexicographical_compare(q, q + d, p, p + d)
+               ? run.run(q, z.images[at(j)], p, x.images[at(i)])
+               : run.run(p, x.images[at(i)], q, z.images[at(j)]);
+  }
   /// A pair's state as tile_loops.hpp has it.
   void normalise(const Readout& pair, double si, double sj, double& c, double& sigma,
                  double& tau) const {
