@@ -109,25 +109,34 @@ void PairRun<Real>::input(const double* x, const double* z) {
   const Strip& strip = work_.strip;
   const Index C = image_.channels;
   const double scale = 1 / real(C);
+  const auto row = [&](const double* p, const double* q, Index n, Index k) {
+    if (C == 1) {
+      for (Index x = 0; x < n; ++x) {
+        to.E[k + x] = static_cast<Real>((p[x] - q[x]) * (p[x] - q[x]));
+        to.G[k + x] = static_cast<Real>((p[x] + q[x]) * (p[x] + q[x]));
+      }
+      return;
+    }
+    for (const Index end = k + n; k < end; ++k, p += C, q += C) {
+      double E = 0, G = 0;
+      for (Index c = 0; c < C; ++c) {
+        E += (p[c] - q[c]) * (p[c] - q[c]);
+        G += (p[c] + q[c]) * (p[c] + q[c]);
+      }
+      to.E[k] = static_cast<Real>(scale * E);
+      to.G[k] = static_cast<Real>(scale * G);
+    }
+  };
   for (std::size_t number = 0; number < strip.planes.size(); ++number) {
     const Plane& plane = strip.planes[number];
     // Where a wrapped row of z goes on at its beginning.
-    const Index end = plane.image.w - plane.xj;
+    const Index end = std::min(plane.w, plane.image.w - plane.xj);
     for (Index y = 0; y < plane.h; ++y) {
+      const Index k = y * strip.w + strip.first[number];
       const double* p = x + C * pixel(plane, y, plane.yi, 0, plane.xi);
-      const double* q = z + C * pixel(plane, y, plane.yj, 0, plane.xj);
-      Index k = y * strip.w + strip.first[number];
-      for (Index column = 0; column < plane.w; ++column, ++k, p += C, q += C) {
-        if (column == end) q -= C * plane.image.w;
-        double E = 0, G = 0;
-        for (Index c = 0; c < C; ++c) {
-          const double minus = p[c] - q[c], plus = p[c] + q[c];
-          E += minus * minus;
-          G += plus * plus;
-        }
-        to.E[k] = static_cast<Real>(scale * E);
-        to.G[k] = static_cast<Real>(scale * G);
-      }
+      row(p, z + C * pixel(plane, y, plane.yj, 0, plane.xj), end, k);
+      if (end < plane.w)
+        row(p + C * end, z + C * pixel(plane, y, plane.yj, end, plane.xj), plane.w - end, k + end);
     }
   }
   if (to.T && program_.fills_tangent) std::fill_n(to.T, strip.size(), Real{0});
