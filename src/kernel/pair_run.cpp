@@ -180,7 +180,7 @@ void PairRun<Real>::pool_rows(std::size_t k) {
       for (std::size_t y = 0; y < rows.size(); ++y, from += strip.w) {
         if (rows[y].at < 0) continue;
         Real* to = sums + (stage.pooled_first[at(rows[y].at)] + rows[y].position) * w;
-        for (Index x = 0; x < w; ++x) to[x] += from[x];
+        plane_loops<Real>().add(w, from, to);
       }
     }
     all += stage.pooled_rows * w;
@@ -258,10 +258,16 @@ ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
   ImageState result;
   std::vector<PixelState> stack{input_state(x, image_, program_.stages[0].begin)};
   fields.spread.resize(program_.stages.size());
+  const auto measure = [&](const PixelState& state) {
+    for (const double s : state.s)
+      if (!(s <= result.largest)) result.largest = s;
+  };
+  measure(stack[0]);
   for (std::size_t k = 0; k < program_.stages.size(); ++k) {
     const Stage& stage = program_.stages[k];
     for (std::size_t step = stage.first; step < stage.last; ++step) {
       fields.steps.push_back(program_.steps[step]->prepare(stack, std::is_same_v<Real, float>));
+      measure(stack.back());
       const Features& features = fields.steps.back().dual.features;
       result.error += features.value_error + (work_.tangent() ? features.slope_error : 0);
     }

@@ -32,6 +32,7 @@ struct Readout {
 struct ImageState {
   double s = 0, mean = 0, tau = 0;  ///< as RowState
   double error = 0;                 ///< of the series of its activations
+  double largest = 0;               ///< norm of a pixel in any layer
 };
 
 /// The recursion on pixels for one pair of images, with planes of Real.

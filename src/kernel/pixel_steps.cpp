@@ -73,9 +73,8 @@ class ConvStep : public StepOf<ConvStep> {
     return {size(image.h, f1_), size(image.w, f2_)};
   }
   arch::Window filter() const override { return {f1_, f2_}; }
-  Index doubles(Extent image) const override {
-    if (!keeps_squares()) return 0;
-    return (image.h + 2 * margin().h) * (image.w + 2 * margin().w);
+  Index bytes(Extent image, bool single) const override {
+    return keeps_squares() ? (single ? 4 : 8) * padded(image) : 0;
   }
 
   /// q' = weight sum q + sigma_b^2.
@@ -89,7 +88,7 @@ class ConvStep : public StepOf<ConvStep> {
     PixelFactors f;
     if (keeps_squares()) {
       const auto [high, wide] = margin();
-      std::vector<double> squares(at(doubles(before)), 0.0);
+      std::vector<double> squares(at(padded(before)), 0.0);
       for (Index y = 0; y < before.h; ++y)
         for (Index x = 0; x < before.w; ++x) {
           const double s = state.s[at(y * before.w + x)];
@@ -130,6 +129,9 @@ class ConvStep : public StepOf<ConvStep> {
     if (!sees_outside()) return {};
     return {f1_ / 2, f2_ / 2};
   }
+  Index padded(Extent image) const {
+    return (image.h + 2 * margin().h) * (image.w + 2 * margin().w);
+  }
   Index pitch(const Plane& plane) const { return plane.image.w + 2 * margin().w; }
   /// q of the pixel (0, 0).
   template <class Real>
@@ -145,7 +147,7 @@ class ConvStep : public StepOf<ConvStep> {
     const Index n = strip.size();
     const auto quarter = static_cast<Real>(terms_.kernel / 4);
     if (s.G) {
-      for (Index k = 0; k < n; ++k) s.T[k] += quarter * (s.G[k] - s.E[k]);
+      plane_loops<Real>().add_kernel(n, s, 1, quarter, 0);
       return;
     }
     const Plane& plane = strip.planes[0];
@@ -160,7 +162,7 @@ class ConvStep : public StepOf<ConvStep> {
   void first_tangent(const PlaneState<Real>& s, Index n) const {
     const auto quarter = static_cast<Real>(terms_.kernel / 4);
     const auto constant = static_cast<Real>((terms_.bias - terms_.kernel) * bias_);
-    for (Index k = 0; k < n; ++k) s.T[k] = quarter * (s.G[k] - s.E[k]) + constant;
+    plane_loops<Real>().add_kernel(n, s, 0, quarter, constant);
   }
 
   /// values <- weight (sums over the filter) + constant. i, j: what outside pixels take their
@@ -280,7 +282,9 @@ class PixelRectifier : public StepOf<PixelRectifier> {
         sums_(sums),
         step_(activation_step({arch::Function::rectifier, a, b, 0, ""}, false)) {}
 
-  Index doubles(Extent image) const override { return image.pixels(); }
+  Index bytes(Extent image, bool single) const override {
+    return (single ? 4 : 8) * image.pixels();
+  }
   PixelFactors prepare(std::vector<PixelState>& stack, bool single) const override {
     PixelState& state = stack.back();
     PixelFactors f;
@@ -341,8 +345,8 @@ class PixelDual : public StepOf<PixelDual> {
  public:
   PixelDual(const arch::Activation& rho, bool accurate) : step_(activation_step(rho, accurate)) {}
 
-  Index doubles(Extent image) const override {
-    return image.pixels() * (2 + step_->doubles_per_row());
+  Index bytes(Extent image, bool) const override {
+    return 8 * image.pixels() * (2 + step_->doubles_per_row());
   }
   PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     PixelState& state = stack.back();
@@ -442,7 +446,7 @@ class PixelBranch : public StepOf<PixelBranch> {
  public:
   explicit PixelBranch(bool restores) : restores_(restores) {}
 
-  Index doubles(Extent image) const override { return restores_ ? image.pixels() : 0; }
+  Index bytes(Extent image, bool) const override { return restores_ ? 8 * image.pixels() : 0; }
   PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     stack.push_back(PixelState(stack.back()));
     PixelFactors f;
@@ -474,7 +478,7 @@ class PixelJoin : public StepOf<PixelJoin> {
  public:
   explicit PixelJoin(bool means) : means_(means) {}
 
-  Index doubles(Extent image) const override { return means_ ? 2 * image.pixels() : 0; }
+  Index bytes(Extent image, bool) const override { return means_ ? 16 * image.pixels() : 0; }
   PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     const PixelState branch = std::move(stack.back());
     stack.pop_back();
@@ -495,12 +499,10 @@ class PixelJoin : public StepOf<PixelJoin> {
   void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
     const PlaneState<Real> branch = work.top(), skip = work.below();
     const Index n = work.strip.size();
-    const auto add = [n](Real* to, const Real* values) {
-      for (Index k = 0; k < n; ++k) to[k] += values[k];
-    };
-    add(skip.E, branch.E);
-    if (skip.G) add(skip.G, branch.G);
-    if (skip.T) add(skip.T, branch.T);
+    const auto& loops = plane_loops<Real>();
+    loops.add(n, branch.E, skip.E);
+    if (skip.G) loops.add(n, branch.G, skip.G);
+    if (skip.T) loops.add(n, branch.T, skip.T);
     work.pop();
     if (!means_) return;
     gather(i.skip_mean, work.strip, true, work.of_i);

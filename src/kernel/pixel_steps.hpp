@@ -94,8 +94,8 @@ class PixelStep {
   virtual void apply(PlaneWork<float>& work, const PixelFactors& i,
                      const PixelFactors& j) const = 0;
   virtual Extent after(Extent image) const { return image; }
-  /// Doubles that prepare() keeps for an image of this size before the step.
-  virtual Index doubles(Extent) const { return 0; }
+  /// Bytes that prepare() keeps for an image of this size before the step.
+  virtual Index bytes(Extent, bool /*single*/) const { return 0; }
   virtual arch::Window filter() const { return {1, 1}; }
 };
 

@@ -65,6 +65,10 @@ struct PlaneLoops {
   /// n pairs, in place; G_out is written if it is not null.
   void (*rectifier)(std::int64_t n, const PlaneState<Real>& state, Real* G_out, const Real* apart,
                     const Real* four, const RectifierTerms& terms);
+  /// T <- share T + scale (G - E) + constant; share 0: whatever T holds.
+  void (*add_kernel)(std::int64_t n, const PlaneState<Real>& state, Real share, Real scale,
+                     Real constant);
+  void (*add)(std::int64_t n, const Real* values, Real* to);
   double (*sum)(std::int64_t n, const Real* values);
 };
 

@@ -255,6 +255,22 @@ void rectifier(Size n, const PlaneState<Real>& s, Real* G_out, const Real* apart
 }
 
 template <class Real>
+void add_kernel(Size n, const PlaneState<Real>& s, Real share, Real scale, Real constant) {
+  const Real* __restrict E = s.E;
+  const Real* __restrict G = s.G;
+  Real* __restrict T = s.T;
+#pragma omp simd
+  for (Size x = 0; x < n; ++x)
+    T[x] = (share > 0 ? share * T[x] : 0) + (scale * (G[x] - E[x]) + constant);
+}
+
+template <class Real>
+void add(Size n, const Real* __restrict values, Real* __restrict to) {
+#pragma omp simd
+  for (Size x = 0; x < n; ++x) to[x] += values[x];
+}
+
+template <class Real>
 double sum(Size n, const Real* values) {
   double all = 0;
 #pragma omp simd reduction(+ : all)
@@ -319,8 +335,9 @@ void restore(Size n, const double* __restrict c, const double* __restrict sigma,
 }
 
 template <class Real>
-constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>, sum_columns<Real>, products<Real>,
-                                     rectifier<Real>, sum<Real>};
+constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,  sum_columns<Real>, products<Real>,
+                                     rectifier<Real>, add_kernel<Real>,  add<Real>,
+                                     sum<Real>};
 
 }  // namespace
 

@@ -179,6 +179,54 @@ TEST(ImageKernel, AnEntryDependsOnItsTwoImagesAlone) {
   EXPECT_LE(rows->bytes(), 2 * 5 * k->bytes_per_row(32));
 }
 
+/// In single precision the error is what prepare() tells, and of the size of float's rounding.
+TEST(ImageKernel, InSinglePrecisionTheErrorIsKnown) {
+  struct {
+    Case of;
+    double most;
+  } const cases[] = {
+      {{"conv(3) relu conv(3) relu conv(3) relu gap dense", "7x6x2"}, 1e-5},
+      {{"conv(5) relu conv(3) relu flatten dense relu dense", "9x8x3"}, 1e-5},
+      {{"conv(3,pad=valid) leaky_relu(0.1) conv(3) erf gap dense", "7x6x1"}, 1e-5},
+      {{"conv(3,pad=circular) relu res(conv(3,pad=circular) relu) flatten dense", "6x5x2"}, 1e-5},
+      {{"conv(3) relu avgpool(2) conv(3) relu avgpool(2) flatten dense relu dense", "8x8x1"},
+       1e-3}};
+  for (const auto& [of, most] : cases)
+    for (const Kind kind : {Kind::nngp, Kind::ntk}) {
+      arch::Options scales;
+      scales.bias_std = 0.2;
+      Options options{
+          .kind = kind,
+          .architecture = arch::parse(of.architecture, scales).on(arch::parse_image(of.image))};
+      const auto exact = make(options);
+      options.single_state = true;
+      const auto k = make(options);
+      EXPECT_EQ(parse(k->text())->text(), k->text());
+      EXPECT_NE(k->text(), exact->text());
+      auto X = images(arch::parse_image(of.image), 12);
+      for (Index p = 0; p < X.rows(); ++p) {
+        X(p, 9) = X(p, 5) + 1e-3 * X(p, 1);  // near-parallel
+        X(p, 10) = X(p, 5) + 1e-4 * X(p, 2);
+      }
+      const auto single = tile(*k, X, X), right = tile(*exact, X, X);
+      double largest = 0;
+      for (Index i = 0; i < 12; ++i)
+        for (Index j = 0; j < 12; ++j) {
+          const double scale = std::sqrt(right(i, i) * right(j, j));
+          const double error = std::abs(single(i, j) - right(i, j)) / scale;
+          if (!(error <= largest)) largest = error;
+        }
+      const double told = k->prepare(X.copy())->error_estimate();
+      EXPECT_LE(largest, told) << k->text();
+      EXPECT_LE(told, most) << k->text();
+      EXPECT_GT(largest, 1e-9) << k->text();
+      EXPECT_LT(k->bytes_per_row(X.rows()), exact->bytes_per_row(X.rows()));
+    }
+  Options dense{.architecture = arch::parse("dense relu dense")};
+  dense.single_state = true;
+  EXPECT_THROW((void)make(dense), InputError);
+}
+
 TEST(ImageKernel, ATileOfImagesThatAreAmongRowsAndColumnsIsThatOfItsEntries) {
   const Case c{"conv(3) relu avgpool(2) conv(3) relu gap dense relu dense", "4x4x2"};
   const auto k = kernel_of(c, Kind::ntk);
@@ -209,6 +257,13 @@ TEST(ImageKernel, ZeroAndHugeImages) {
   EXPECT_LE(largest_error(*k, X, X), 1e-12);
   for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e200;
   EXPECT_THROW((void)k->prepare(X.copy()), RowError);
+  // In single precision the range ends earlier.
+  const auto single = parse(k->text().substr(0, k->text().size() - 1) + "; state=single)");
+  for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e-180;
+  EXPECT_NO_THROW((void)k->prepare(X.copy()));
+  EXPECT_THROW((void)single->prepare(X.copy()), RowError);
+  for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e-10;
+  EXPECT_NO_THROW((void)single->prepare(X.copy()));
 }
 
 }  // namespace
