@@ -1,8 +1,8 @@
 // Times Mercer's stages on this machine side by side with what they are built on (src/bench): gram
 // (assembly of K, p?syrk, dgemm), eig (every direct eigensolver and the one chosen), train (a step
-// of gradient descent, sgemm), operator (products of K with a block of vectors, dgemm), krylov (top
-// pairs, direct solvers), cg (preconditioners), plan (time and memory of every method, for any n
-// and any number of ranks).
+// of gradient descent, sgemm), operator (products of K with a block of vectors, dgemm), images
+// (kernels of images, the element pass of dense ones), krylov (top pairs, direct solvers), cg
+// (preconditioners), plan (time and memory of every method, for any n and any number of ranks).
 
 #include <algorithm>
 #include <cmath>
@@ -65,25 +65,11 @@ void at_least(const char* option, Number value, double least) {
     throw InputError("{} {}: give at least {}", option, value, least);
 }
 
-std::vector<double> positive_numbers(const std::string& option, const std::string& text,
-                                     double most) {
-  auto numbers = parse_numbers(option, text);
-  for (const double x : numbers)
-    if (!(x > 0 && x <= most))
-      throw InputError("{} {}: {} is not a positive number up to {}", option, text, x, most);
-  return numbers;
-}
-
-std::vector<Index> whole_numbers(const std::string& option, const std::string& text, double least,
-                                 double most) {
-  std::vector<Index> numbers;
-  for (const double x : parse_numbers(option, text)) {
-    if (!(x >= least && x <= most && x == std::floor(x)))
-      throw InputError("{} {}: {} is not a whole number from {} to {}", option, text, x, least,
-                       most);
-    numbers.push_back(static_cast<Index>(x));
-  }
-  return numbers;
+/// Whether the run ends at the plan, of one part.
+bool stops(Session& session, const char* name, const char* method, double bytes, double flops) {
+  auto plan = session.plan();
+  plan.stage({.name = name, .method = method, .bytes = bytes, .flops = flops});
+  return session.stop_at_plan(plan);
 }
 
 int finish(Session& session, bench::Json rows) {
@@ -122,8 +108,8 @@ int eig(int argc, char** argv, const comm::Communicator& comm) {
       "fractions", po::value(&fractions)->default_value(fractions), "values of k/n");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
-  const auto n = whole_numbers("--sizes", sizes, 1, kMostRows);
-  const auto shares = positive_numbers("--fractions", fractions, 1);
+  const auto n = parse_whole_numbers("--sizes", sizes, 1, kMostRows);
+  const auto shares = parse_shares("--fractions", fractions);
   const auto kernel = job.kernel("eig", comm);
   Session session(job.line, job.common, comm);
   session.begin(0, 16, job.common.nb, kernel.text(), 0);
@@ -161,8 +147,8 @@ int krylov(int argc, char** argv, const comm::Communicator& comm) {
       "basis", po::value(&options.basis)->default_value(0), "columns before a restart; 0: chosen");
   job.add_repeat(3);
   if (!job.line.parse(argc, argv, comm)) return 0;
-  const auto n = whole_numbers("--sizes", sizes, 1, kMostRows);
-  const auto shares = positive_numbers("--fractions", fractions, 1);
+  const auto n = parse_whole_numbers("--sizes", sizes, 1, kMostRows);
+  const auto shares = parse_shares("--fractions", fractions);
   options.against = direct_solvers(against);
   options.storage = gram::parse_storage(storage);
   options.preparation.seed = job.common.seed;
@@ -190,12 +176,9 @@ int products(int argc, char** argv, const comm::Communicator& comm) {
   session.begin(options.n, options.d, 0, kernel.text(), 0);
   const auto on = job.on(session);
   const double n = static_cast<double>(options.n);
-  auto plan = session.plan();
-  plan.stage({.name = "operators",
-              .method = "one product",
-              .bytes = bench::bytes(on, options, kernel.kernel()),
-              .flops = 2 * n * n * static_cast<double>(options.block)});
-  if (session.stop_at_plan(plan)) return 0;
+  if (stops(session, "operators", "one product", bench::bytes(on, options, kernel.kernel()),
+            2 * n * n * static_cast<double>(options.block)))
+    return 0;
   session.record().result.update(bench::products(on, options, kernel.kernel()));
   return session.finish();
 }
@@ -228,7 +211,7 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
   at_least("--ridge-relative", options.ridge, 0), at_least("--n", n, 0);
   at_least("--top", options.top, 0), at_least("--outputs", options.outputs, 0);
   at_least("--iterations", options.iterations, 1);
-  for (const Index rank : whole_numbers("--rank", ranks, 0, 1e9))
+  for (const Index rank : parse_whole_numbers("--rank", ranks, 0, 1e9))
     options.ranks.push_back(static_cast<double>(rank));
   options.single = job.common.single_precision;
   const auto kernel = job.kernel("cg", comm);
@@ -239,12 +222,9 @@ int cg(int argc, char** argv, const comm::Communicator& comm) {
   session.begin(set.rows(), set.dimension(), 0, kernel.text(), set.hash);
   const auto on = job.on(session);
   const double rows = static_cast<double>(set.rows());
-  auto plan = session.plan();
-  plan.stage({.name = "cg",
-              .method = "one iteration",
-              .bytes = bench::bytes(on, options, kernel.kernel(), set),
-              .flops = 2 * rows * rows * static_cast<double>(bench::outputs(options, set))});
-  if (session.stop_at_plan(plan)) return 0;
+  if (stops(session, "cg", "one iteration", bench::bytes(on, options, kernel.kernel(), set),
+            2 * rows * rows * static_cast<double>(bench::outputs(options, set))))
+    return 0;
   return finish(session, bench::conjugate_gradients(on, options, kernel.kernel(), set));
 }
 
@@ -271,13 +251,20 @@ int train(int argc, char** argv, const comm::Communicator& comm) {
   Session session(job.line, job.common, comm);
   session.begin(options.n, options.d, 0, "none", 0);
   const auto on = job.on(session);
-  auto plan = session.plan();
-  plan.stage({.name = "train",
-              .method = "one step",
-              .bytes = bench::bytes(on, options),
-              .flops = bench::flops(options)});
-  if (session.stop_at_plan(plan)) return 0;
+  if (stops(session, "train", "one step", bench::bytes(on, options), bench::flops(options)))
+    return 0;
   return finish(session, bench::training(on, options));
+}
+
+int images(int argc, char** argv, const comm::Communicator& comm) {
+  BenchLine job("images [options]", "Kernels of images beside the element pass of dense ones.");
+  job.add_repeat(5);
+  if (!job.line.parse(argc, argv, comm)) return 0;
+  at_least("--repeat", job.repeat, 1);
+  Session session(job.line, job.common, comm);
+  session.begin(0, 0, 0, "none", 0);
+  if (session.stop_at_plan(session.plan())) return 0;
+  return finish(session, bench::images(job.on(session)));
 }
 
 /// The options of `mercer-bench plan`, as typed.
@@ -326,7 +313,7 @@ void ForecastLine::check() {
   at_least("--d", o.d, 1), at_least("--k", o.k, 1), at_least("--outputs", o.outputs, 1);
   at_least("--predict", o.predict, 0), at_least("--rank", o.rank, 0);
   at_least("--columns", o.columns, 1), at_least("--iterations", o.iterations, 0);
-  o.n = whole_numbers("--n", n, 1, 1e12);
+  o.n = parse_whole_numbers("--n", n, 1, 1e12);
   o.methods = words(methods);
   bench::check_methods(o.methods);
   o.storage = gram::parse_storage(storage);
@@ -353,13 +340,8 @@ bench::ForecastRanks ForecastLine::ranks_of(Index ranks, const Machine& measured
 void ForecastLine::print_header(const std::vector<bench::ForecastRanks>& all,
                                 const Session& session) const {
   const auto& o = options;
-  std::string limits;
-  for (const auto& ranks : all) {
-    const auto text = format_bytes(ranks.limit);
-    if (limits.find(text) == std::string::npos) limits += (limits.empty() ? "" : ", ") + text;
-  }
   session.say(
-      "memory  {} a rank ({}), of it {} before the start", limits,
+      "memory  {} a rank ({}), of it {} before the start", bench::limits_text(all),
       job.common.memory_limit > 0 ? "--memory-limit" : "this machine's, over a node's ranks",
       format_bytes(o.baseline));
   for (const auto& ranks : all) {
@@ -386,7 +368,7 @@ int forecast(int argc, char** argv, const comm::Communicator& comm) {
   options.baseline = session.plan().peak();
   std::vector<bench::ForecastRanks> all;
   for (const Index P :
-       whole_numbers("--ranks", ranks.empty() ? std::to_string(comm.size()) : ranks, 1, 1e6))
+       parse_whole_numbers("--ranks", ranks.empty() ? std::to_string(comm.size()) : ranks, 1, 1e6))
     all.push_back(forecast.ranks_of(P, measured, session));
   forecast.print_header(all, session);
   auto targets = bench::Json::array();
@@ -403,9 +385,9 @@ struct Benchmark {
   const char* name;
   int (*run)(int argc, char** argv, const comm::Communicator& comm);
 };
-constexpr Benchmark kBenchmarks[] = {{"gram", gram},     {"eig", eig},           {"train", train},
-                                     {"plan", forecast}, {"operator", products}, {"krylov", krylov},
-                                     {"cg", cg}};
+constexpr Benchmark kBenchmarks[] = {
+    {"gram", gram},         {"eig", eig},       {"train", train},   {"plan", forecast},
+    {"operator", products}, {"images", images}, {"krylov", krylov}, {"cg", cg}};
 
 }  // namespace
 }  // namespace mercer::drivers
@@ -416,14 +398,14 @@ int main(int argc, char** argv) {
     const std::string name = argc > 1 ? argv[1] : "";
     for (const auto& benchmark : kBenchmarks)
       if (name == benchmark.name) return benchmark.run(argc - 1, argv + 1, comm);
-    CommandLine line("mercer-bench", "gram|eig|train|plan|operator|krylov|cg [options]",
+    CommandLine line("mercer-bench", "gram|eig|train|plan|operator|images|krylov|cg [options]",
                      "Times Mercer's stages beside what they are built on; each has a --help.");
     CommonOptions common;
     line.add_common(common, Planning::here);
     const bool asks = name == "--help" || name == "-h" || name == "--version";
     if (asks && !line.parse(argc, argv, comm)) return 0;
     throw mercer::InputError(
-        "{}give gram, eig, train, plan, operator, krylov or cg first, then the options",
+        "{}give gram, eig, train, plan, operator, images, krylov or cg first, then the options",
         name.empty() || name.starts_with("-") ? "" : name + ": ");
   });
 }

@@ -121,7 +121,7 @@ class CommandLine {
   void check_common(const comm::Communicator& comm);
   void check_kernel() const;
   struct KernelOptions {
-    std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image;
+    std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image, state;
     std::string train_layers = "all";
     Index depth = 1;
     double bias_std = 0, bandwidth = 1;

@@ -28,7 +28,7 @@ bool is_field(std::string_view word) {
       "one_hot operator_spectrum out parametrization plot precision precondition "
       "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
       "residual_refresh resume ridge ridges safeguard safety sample scale seed single solver "
-      "spectrum split standardize start steps stochastic storage target test tolerance top "
+      "spectrum split standardize start state steps stochastic storage target test tolerance top "
       "trace_kernel train transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
 }

@@ -34,6 +34,8 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "avgpool(f) flatten gap; or lenet5, myrtle5, myrtle7, myrtle10");
   add("image", po::value(&k.image)->value_name("HxWxC"),
       "shape of the images that the rows are, of signals LxC (default: as the data tells it)");
+  add("state", po::value(&k.state)->value_name("double|single")->default_value("double"),
+      "of kernels of images: precision of the pairs of pixels (single: half of the time)");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),
@@ -57,7 +59,8 @@ void CommandLine::check_kernel() const {
   if (given("bandwidth") && !radial)
     throw InputError("--bandwidth: belongs to --kernel gaussian and laplace, not to {}", kind);
   if (network_ || !(radial || kind == "linear" || kind.starts_with("file:"))) return;
-  for (const char* option : {"arch", "depth", "activation", "weight-std", "bias-std", "image"})
+  for (const char* option :
+       {"arch", "depth", "activation", "weight-std", "bias-std", "image", "state"})
     if (given(option))
       throw InputError("--{}: belongs to --kernel ntk and nngp, not to {}", option, kind);
 }
@@ -125,6 +128,9 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   if (values_.count("parametrization") != 0)
     options.parametrization =
         net::parse_parametrization(values_["parametrization"].as<std::string>());
+  if (k.state != "single" && k.state != "double")
+    throw InputError("--state {}: give double or single", k.state);
+  options.single_state = k.state == "single";
   auto kernel = kernel::make(options);
   if (const auto text = kernel->text(); kernel::parse(text)->text() != text)
     throw RunError("--kernel {}: a model of it could not be read back from \"{}\"", k.kind, text);

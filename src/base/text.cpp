@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 
 #include "mercer/base/error.hpp"
@@ -41,6 +42,25 @@ std::vector<double> parse_numbers(const std::string& name, const std::string& te
     numbers.push_back(value);
   }
   if (numbers.empty()) throw InputError("{}: give a number", name);
+  return numbers;
+}
+
+std::vector<Index> parse_whole_numbers(const std::string& name, const std::string& text,
+                                       double least, double most) {
+  std::vector<Index> numbers;
+  for (const double x : parse_numbers(name, text)) {
+    if (!(x >= least && x <= most && x == std::floor(x)))
+      throw InputError("{} {}: {} is not a whole number from {} to {}", name, text, x, least, most);
+    numbers.push_back(static_cast<Index>(x));
+  }
+  return numbers;
+}
+
+std::vector<double> parse_shares(const std::string& name, const std::string& text) {
+  auto numbers = parse_numbers(name, text);
+  for (const double x : numbers)
+    if (!(x > 0 && x <= 1))
+      throw InputError("{} {}: {} is not a positive number up to 1", name, text, x);
   return numbers;
 }
 

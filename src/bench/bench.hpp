@@ -62,6 +62,11 @@ Json assembly(const Bench& bench, const kernel::Kernel& kernel, Index n, Index d
 Json eigensolvers(const Bench& bench, const kernel::Kernel& kernel, const std::vector<Index>& sizes,
                   const std::vector<double>& shares);
 
+/// Kernels of images, a pair of images at a time on every rank: 21 layers of 3x3 relu on 32x32x3
+/// with gap and with flatten, and LeNet-5 on 28x28, in double and in single precision, beside the
+/// element pass of a dense kernel of as many layers, timed in turn.
+Json images(const Bench& bench);
+
 /// The top k eigenpairs by block Krylov beside the direct solvers `against`.
 struct KrylovBench {
   std::string data;  ///< a synthetic set without its n, or a SPEC, of which n rows are taken
@@ -135,6 +140,8 @@ struct ForecastRanks {
   plan::TargetMachine there;
   double limit = 0;  ///< bytes that each rank may hold
 };
+/// The limits of all, each once. Local.
+std::string limits_text(const std::vector<ForecastRanks>& all);
 /// Throws InputError for an unknown method. Local.
 void check_methods(const std::vector<std::string>& names);
 Json forecasts(const Bench& bench, const ForecastBench& options, const kernel::Kernel& kernel,

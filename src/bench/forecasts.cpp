@@ -181,6 +181,15 @@ void print(const Case& c, const Method& method, const Forecast& f, const Bench& 
 
 }  // namespace
 
+std::string limits_text(const std::vector<ForecastRanks>& all) {
+  std::string limits;
+  for (const auto& ranks : all) {
+    const auto text = format_bytes(ranks.limit);
+    if (limits.find(text) == std::string::npos) limits += (limits.empty() ? "" : ", ") + text;
+  }
+  return limits;
+}
+
 void check_methods(const std::vector<std::string>& names) {
   (void)methods(names);
 }

@@ -1,7 +1,13 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
+#include <string_view>
+#include <type_traits>
+#include <unordered_map>
 
 #include "kernels.hpp"
+#include "mercer/base/random.hpp"
 #include "pair_run.hpp"
 #include "reference.hpp"
 
@@ -11,6 +17,10 @@ namespace {
 
 std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
+}
+
+double real(Index count) {
+  return static_cast<double>(count);
 }
 
 struct ImageRows : Rows {
@@ -35,17 +45,51 @@ struct ImageRows : Rows {
   double error_estimate() const override { return error; }
 };
 
+/// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
+/// images that are both among its rows and its columns one of (x, z) and (z, x) is evaluated.
+class Mirror {
+ public:
+  Mirror(const ImageRows& x, Index i0, Index m, const ImageRows& z, Index j0, Index n) {
+    std::unordered_map<std::string_view, Index> rows, columns;
+    for (Index i = 0; i < m; ++i) rows.emplace(content(x, i0 + i), i);
+    for (Index j = 0; j < n; ++j) columns.emplace(content(z, j0 + j), j);
+    const auto find = [](const auto& map, std::string_view image) {
+      const auto found = map.find(image);
+      return found == map.end() ? Index{-1} : found->second;
+    };
+    for (Index i = 0; i < m; ++i) {
+      first_.push_back(find(rows, content(x, i0 + i)));
+      columns_.push_back(find(columns, content(x, i0 + i)));
+    }
+    for (Index j = 0; j < n; ++j) rows_.push_back(find(rows, content(z, j0 + j)));
+  }
+  /// The first row with the image of column j, and the first column with that of row i; -1: none.
+  Index row(Index j) const { return rows_[at(j)]; }
+  Index column(Index i) const { return columns_[at(i)]; }
+  /// Whether entry (i, j) is that of (row(j), column(i)), which does not copy.
+  bool copies(Index i, Index j) const {
+    return row(j) >= 0 && column(i) >= 0 && row(j) < first_[at(i)];
+  }
+
+ private:
+  static std::string_view content(const ImageRows& rows, Index i) {
+    return {reinterpret_cast<const char*>(rows.x.column(i)), sizeof(double) * at(rows.x.rows())};
+  }
+  std::vector<Index> first_, columns_, rows_;
+};
+
 /// NTK or NNGP of a convolutional architecture: the recursion of Arora et al. 2019
 /// (arXiv 1904.11955) and Garriga-Alonso et al. 2019 on pairs of pixels, as planes of equal offset
 /// (plane_loops.hpp); behind flatten or gap that of dense layers (NetworkKernel).
 class ImageKernel : public Kernel {
  public:
   ImageKernel(const arch::Architecture& architecture, bool tangent,
-              const std::vector<double>& weight_terms)
+              const std::vector<double>& weight_terms, bool single)
       : architecture_(architecture),
         weight_terms_(weight_terms),
         tangent_(tangent),
-        standard_(!weight_terms.empty()) {
+        standard_(!weight_terms.empty()),
+        single_(single) {
     std::span<const double> terms(weight_terms_);
     pixels_ = compile_pixels(architecture_, terms);
     const auto rows = std::span(architecture_.layers).subspan(pixels_.layers);
@@ -54,26 +98,26 @@ class ImageKernel : public Kernel {
   }
 
   std::string text() const override {
-    return fmt::format("{}({}; image={}; weight_std={}; bias_std={}{})", tangent_ ? "ntk" : "nngp",
-                       architecture_.text(), architecture_.image.text(), architecture_.weight_std,
-                       architecture_.bias_std, standard_ ? "; standard" : "");
+    return fmt::format("{}({}; image={}; weight_std={}; bias_std={}{}{})",
+                       tangent_ ? "ntk" : "nngp", architecture_.text(), architecture_.image.text(),
+                       architecture_.weight_std, architecture_.bias_std,
+                       standard_ ? "; standard" : "", single_ ? "; state=single" : "");
   }
 
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
+    auto rows = prepared(std::move(X));
+    if (single_) rows->error += single_error(*rows);
+    return rows;
+  }
+
+  std::unique_ptr<ImageRows> prepared(Matrix<double>&& X) const {
     if (X.rows() != architecture_.image.numbers())
       throw InputError("rows of {} numbers are not images of {}, which have {}", X.rows(),
                        architecture_.image.text(), architecture_.image.numbers());
     auto rows = std::make_unique<ImageRows>();
     rows->x = std::move(X);
-    PairRun run(pixels_, architecture_.image, tangent_);
     std::vector<RowState> stack(1);
-    for (Index i = 0; i < rows->size(); ++i) {
-      const auto image = run.prepare(rows->x.column(i), rows->images.emplace_back());
-      stack[0].s.push_back(image.s);
-      stack[0].mean.push_back(image.mean);
-      stack[0].tau.push_back(image.tau);
-      rows->error = std::max(rows->error, image.error);
-    }
+    single_ ? prepare_images<float>(*rows, stack[0]) : prepare_images<double>(*rows, stack[0]);
     rows->s = stack[0].s;
     for (const auto& step : program_) {
       rows->factors.push_back(step->prepare(stack));
@@ -91,27 +135,7 @@ class ImageKernel : public Kernel {
             MatrixView<double> out) const override {
     const auto& x = static_cast<const ImageRows&>(x_rows);
     const auto& z = static_cast<const ImageRows&>(z_rows);
-    PairRun run(pixels_, architecture_.image, tangent_);
-    Work work;
-    const Index n = out.rows;
-    RawVector<double> sigma(at(n)), tau(at(n));
-    std::vector<RawVector<double>> packed(program_.size());
-    std::vector<RowView> views(program_.size());
-    for (std::size_t k = 0; k < program_.size(); ++k) {
-      views[k] = {.factors = &x.factors[k], .first = i0};
-      program_[k]->pack(views[k], n, z.factors[k], packed[k]);
-    }
-    for (Index j = j0; j < j0 + out.cols; ++j) {
-      double* c = out.column(j - j0);
-      for (Index i = i0; i < i0 + n; ++i) {
-        const auto pair = run.run(x.x.column(i), x.images[at(i)], z.x.column(j), z.images[at(j)]);
-        normalise(pair, x.s[at(i)], z.s[at(j)], c[i - i0], sigma[i - i0], tau[i - i0]);
-      }
-      work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
-      for (std::size_t k = 0; k < program_.size(); ++k)
-        program_[k]->apply(work, views[k], {.factors = &z.factors[k], .first = j});
-      tile_loops().scale(n, tangent_ ? tau.data() : c, {x.norm.data() + i0, z.norm[at(j)]}, c);
-    }
+    single_ ? tile_of<float>(x, i0, z, j0, out) : tile_of<double>(x, i0, z, j0, out);
   }
 
   void diagonal(const Rows& x_rows, Index i0, Index count, double* out) const override {
@@ -134,23 +158,132 @@ class ImageKernel : public Kernel {
   }
 
   Index bytes_per_row(Index d) const override {
-    Index doubles = d + 3;
+    Index doubles = d + 3, bytes = 0;
     for (const Stage& stage : pixels_.stages) {
       Extent extent = stage.begin;
       for (std::size_t k = stage.first; k < stage.last; ++k) {
+        bytes += pixels_.steps[k]->bytes(extent, single_);
         extent = pixels_.steps[k]->after(extent);
-        doubles += extent.pixels() * pixels_.steps[k]->doubles_per_pixel();
       }
       if (stage.boundary.pools()) doubles += extent.pixels();
     }
     for (const auto& step : program_) doubles += step->doubles_per_row();
-    return 8 * doubles;
+    return 8 * doubles + bytes;
   }
   Index entry_length(Index) const override { return static_cast<Index>(20 * steps_per_entry()); }
   double steps_per_entry() const override { return std::max(1.0, pixels_.entries()); }
-  Index scratch_bytes() const override { return pixels_.sizes.bytes() + 8 * 2 * 3 * pixels_.state; }
+  Index scratch_bytes() const override {
+    return pixels_.sizes.bytes() + 8 * 3 * (2 * pixels_.state + pixels_.pooled);
+  }
 
  private:
+  template <class Real>
+  void prepare_images(ImageRows& rows, RowState& state) const {
+    PairRun<Real> run(pixels_, architecture_.image, tangent_);
+    for (Index i = 0; i < rows.size(); ++i) {
+      const auto image = run.prepare(rows.x.column(i), rows.images.emplace_back());
+      if (std::is_same_v<Real, float> && !(image.largest < 1e18))
+        throw RowError(i, fmt::format("the root mean square of a pixel's units reaches {:.2g} in a "
+                                      "layer, which `state` single does not take (1e18): give "
+                                      "smaller inputs (`scale`) or double",
+                                      image.largest));
+      state.s.push_back(image.s);
+      state.mean.push_back(image.mean);
+      state.tau.push_back(image.tau);
+      rows.error = std::max(rows.error, image.error);
+    }
+  }
+  template <class Real>
+  void tile_of(const ImageRows& x, Index i0, const ImageRows& z, Index j0,
+               MatrixView<double> out) const {
+    PairRun<Real> run(pixels_, architecture_.image, tangent_);
+    const Mirror mirror(x, i0, out.rows, z, j0, out.cols);
+    // Blocks whose images stay in a large cache.
+    const Index block = std::max<Index>(4, (Index{1} << 21) / bytes_per_row(x.x.rows()));
+    for (Index j = 0; j < out.cols; j += block)
+      for (Index i = 0; i < out.rows; i += block) {
+        const Index m = std::min(block, out.rows - i), n = std::min(block, out.cols - j);
+        evaluate(run, mirror, {x, i0, i}, {z, j0, j}, out.block(i, j, m, n));
+      }
+    for (Index j = 0; j < out.cols; ++j)
+      for (Index i = 0; i < out.rows; ++i)
+        if (mirror.copies(i, j)) out(i, j) = out(mirror.row(j), mirror.column(i));
+  }
+
+  /// A unit of rounding and four times the largest error, in comparison with double precision, among k(x, z) with the
+  /// first image x of the rows and z = x, the last one, and an image near x. At a distance of
+  /// kNear |x|, about the root of float's rounding, pools lose most.
+  double single_error(const ImageRows& rows) const {
+    constexpr double kNear = 3e-4;
+    if (rows.size() == 0) return 0;
+    const Index d = rows.x.rows();
+    const double* const x = rows.x.column(0);
+    Matrix<double> X(d, 3), k(3, 1), exact_k(3, 1);
+    std::copy_n(x, d, X.column(0));
+    std::copy_n(rows.x.column(rows.size() - 1), d, X.column(1));
+    const double step = kNear * std::sqrt(std::inner_product(x, x + d, x, 0.0) / real(d));
+    const Random random(0, Stream::probe);
+    for (Index p = 0; p < d; ++p)
+      X(p, 2) = x[p] + step * random.normal(static_cast<std::uint64_t>(p));
+    const ImageKernel exact(architecture_, tangent_, weight_terms_, false);
+    const auto theirs = exact.prepared(X.copy()), mine = prepared(std::move(X));
+    tile(*mine, 0, *mine, 0, k.view());
+    exact.tile(*theirs, 0, *theirs, 0, exact_k.view());
+    double of_single[3], of_double[3], largest = 0;
+    diagonal(*mine, 0, 3, of_single);
+    exact.diagonal(*theirs, 0, 3, of_double);
+    for (Index i = 0; i < 3; ++i) {
+      const double scale = std::sqrt(of_double[0] * of_double[i]);
+      if (!(scale > 0)) continue;
+      largest = std::max({largest, std::abs(k(i, 0) - exact_k(i, 0)) / scale,
+                          std::abs(of_single[i] - of_double[i]) / of_double[i]});
+    }
+    return 4 * largest + static_cast<double>(std::numeric_limits<float>::epsilon());
+  }
+  /// The images of one side of a tile from `first` on, at `tile` the tile's first.
+  struct Side {
+    const ImageRows& rows;
+    Index tile, first;
+    Index begin() const { return tile + first; }
+  };
+  template <class Real>
+  void evaluate(PairRun<Real>& run, const Mirror& mirror, const Side& x, const Side& z,
+                MatrixView<double> out) const {
+    Work work;
+    const Index n = out.rows, i0 = x.begin();
+    RawVector<double> sigma(at(n)), tau(at(n));
+    std::vector<RawVector<double>> packed(program_.size());
+    std::vector<RowView> views(program_.size());
+    for (std::size_t k = 0; k < program_.size(); ++k) {
+      views[k] = {.factors = &x.rows.factors[k], .first = i0};
+      program_[k]->pack(views[k], n, z.rows.factors[k], packed[k]);
+    }
+    for (Index column = 0; column < out.cols; ++column) {
+      const Index j = z.begin() + column;
+      double* c = out.column(column);
+      for (Index i = 0; i < n; ++i) {
+        Readout pair;
+        if (!mirror.copies(x.first + i, z.first + column))
+          pair = run_pair(run, x.rows, i0 + i, z.rows, j);
+        normalise(pair, x.rows.s[at(i0 + i)], z.rows.s[at(j)], c[i], sigma[i], tau[i]);
+      }
+      work.stack.assign(1, {n, c, sigma.data(), tangent_ ? tau.data() : nullptr});
+      for (std::size_t k = 0; k < program_.size(); ++k)
+        program_[k]->apply(work, views[k], {.factors = &z.rows.factors[k], .first = j});
+      tile_loops().scale(n, tangent_ ? tau.data() : c,
+                         {x.rows.norm.data() + i0, z.rows.norm[at(j)]}, c);
+    }
+  }
+  /// The two images in an order of their own, so that k(x, z) and k(z, x) are one number.
+  template <class Real>
+  static Readout run_pair(PairRun<Real>& run, const ImageRows& x, Index i, const ImageRows& z,
+                          Index j) {
+    const Index d = x.x.rows();
+    const double *p = x.x.column(i), *q = z.x.column(j);
+    return std::lexicographical_compare(q, q + d, p, p + d)
+               ? run.run(q, z.images[at(j)], p, x.images[at(i)])
+               : run.run(p, x.images[at(i)], q, z.images[at(j)]);
+  }
   /// A pair's state as tile_loops.hpp has it.
   void normalise(const Readout& pair, double si, double sj, double& c, double& sigma,
                  double& tau) const {
@@ -158,7 +291,8 @@ class ImageKernel : public Kernel {
     c = sigma = tau = 0;
     if (!(product > 0)) return;
     const double minus = std::max(0.0, (pair.E - apart) / (2 * product));
-    const double plus = std::max(0.0, (pair.G - apart) / (2 * product));
+    const double plus =
+        pixels_.sums ? std::max(0.0, (pair.G - apart) / (2 * product)) : std::max(0.0, 2 - minus);
     c = (plus - minus) / 2;
     sigma = minus * plus;
     tau = pair.T / product;
@@ -176,14 +310,14 @@ class ImageKernel : public Kernel {
   PixelProgram pixels_;
   Program program_;
   std::vector<double> weight_terms_;
-  bool tangent_, standard_;
+  bool tangent_, standard_, single_;
 };
 
 }  // namespace
 
 std::shared_ptr<const Kernel> image_kernel(const arch::Architecture& architecture, bool tangent,
-                                           const std::vector<double>& weight_terms) {
-  return std::make_shared<ImageKernel>(architecture, tangent, weight_terms);
+                                           const std::vector<double>& weight_terms, bool single) {
+  return std::make_shared<ImageKernel>(architecture, tangent, weight_terms, single);
 }
 
 }  // namespace mercer::kernel

@@ -10,9 +10,10 @@ namespace mercer::kernel {
 /// of the standard parametrisation, else empty.
 std::shared_ptr<const Kernel> network_kernel(const arch::Architecture& architecture, bool tangent,
                                              const std::vector<double>& weight_terms);
-/// The same of an architecture on images, with their shape (Architecture::on()).
+/// The same of an architecture on images, with their shape (Architecture::on()). `single`: see
+/// Options::single_state.
 std::shared_ptr<const Kernel> image_kernel(const arch::Architecture& architecture, bool tangent,
-                                           const std::vector<double>& weight_terms);
+                                           const std::vector<double>& weight_terms, bool single);
 /// gaussian exp(-|x-z|^2/(2 h^2)) or laplace exp(-|x-z|/h).
 std::shared_ptr<const Kernel> distance_kernel(Kind kind, double bandwidth);
 /// <x, z>.

@@ -24,11 +24,14 @@ std::shared_ptr<const Kernel> make(const Options& options) {
   again.bias_std = options.architecture.bias_std;
   const auto architecture =
       arch::parse(options.architecture.text(), again).on(options.architecture.image);
-  const auto make = architecture.of_images() ? image_kernel : network_kernel;
   const bool tangent = options.kind == Kind::ntk;
   const bool standard = tangent && options.parametrization == Parametrization::standard;
-  return make(architecture, tangent,
-              standard ? standard_weight_terms(architecture) : std::vector<double>{});
+  const auto terms = standard ? standard_weight_terms(architecture) : std::vector<double>{};
+  if (architecture.of_images())
+    return image_kernel(architecture, tangent, terms, options.single_state);
+  if (options.single_state)
+    throw InputError("`state` single: is for kernels of images, with layers such as conv");
+  return network_kernel(architecture, tangent, terms);
 }
 
 }  // namespace mercer::kernel

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
+#include <type_traits>
 
 namespace mercer::kernel {
 namespace {
@@ -20,10 +21,11 @@ Index pixel(const Plane& plane, Index y, Index y0, Index x, Index x0) {
   return (y + y0) % plane.image.h * plane.image.w + (x + x0) % plane.image.w;
 }
 
-/// mean - spread; 0 where that is the rounding of the two, as for windows that are equal.
+/// mean - spread; 0 where that is the rounding of the two in Real, as for windows that are equal.
+template <class Real>
 double less(double mean, double spread) {
   const double rest = mean - spread;
-  return rest > 4e-16 * spread ? rest : 0;
+  return rest > 2 * std::numeric_limits<Real>::epsilon() * spread ? rest : 0;
 }
 
 /// The norms of the pixels, sqrt(|x_p|^2/C).
@@ -38,35 +40,37 @@ PixelState input_state(const double* x, const arch::Image& image, Extent extent)
   return state;
 }
 
-/// The mean over the window of pixel (y, x).
-double mean_of_window(const PixelState& state, const Boundary& boundary, Index y, Index x) {
+/// The mean of f(p) over the window of pixel (y, x).
+template <class F>
+double mean_of_window(const PixelState& state, const Boundary& boundary, Index y, Index x, F&& f) {
   const auto [f1, f2, stride] = boundary;
   double sum = 0;
   for (Index a = 0; a < f1; ++a)
-    for (Index b = 0; b < f2; ++b) {
-      const std::size_t p = at((y * f1 + a) * state.extent.w + x * f2 + b);
-      sum += state.s[p] * state.mean[p];
-    }
+    for (Index b = 0; b < f2; ++b) sum += f(at((y * f1 + a) * state.extent.w + x * f2 + b));
   return sum / real(f1 * f2);
 }
 
 }  // namespace
 
-void Planes::lay_out(const Stage& stage) {
+template <class Real>
+void Planes<Real>::lay_out(const Stage& stage) {
   first.clear();
   pairs = 0;
-  for (const Index dy : stage.dy)
-    for (const Index dx : stage.dx) {
+  for (const Strip& strip : stage.strips)
+    for (const Plane& plane : strip.planes) {
       first.push_back(pairs);
-      pairs += plane_at(stage.begin, stage.wrapped, dy, dx).size();
+      pairs += plane.size();
     }
-  values.assign(at(3 * pairs), 0.0);
+  values.assign(at(3 * pairs), Real{0});
 }
 
-PairRun::PairRun(const PixelProgram& program, const arch::Image& image, bool tangent)
+template <class Real>
+PairRun<Real>::PairRun(const PixelProgram& program, const arch::Image& image, bool tangent)
     : program_(program), image_(image), work_(program.sizes, tangent) {}
 
-Readout PairRun::run(const double* x, const ImageFields& i, const double* z, const ImageFields& j) {
+template <class Real>
+Readout PairRun<Real>::run(const double* x, const ImageFields& i, const double* z,
+                           const ImageFields& j) {
   for (std::size_t k = 0; k < program_.stages.size(); ++k) {
     stage(k, x, i, z, j);
     if (k + 1 < program_.stages.size()) subtract_spread(k, i.spread[k], j.spread[k]);
@@ -76,146 +80,194 @@ Readout PairRun::run(const double* x, const ImageFields& i, const double* z, con
 
 /// One stage, from the planes of the one before to sums over those of the next, means over windows,
 /// or over the readout.
-void PairRun::stage(std::size_t k, const double* x, const ImageFields& i, const double* z,
-                    const ImageFields& j) {
+template <class Real>
+void PairRun<Real>::stage(std::size_t k, const double* x, const ImageFields& i, const double* z,
+                          const ImageFields& j) {
   const Stage& stage = program_.stages[k];
   const bool last = k + 1 == program_.stages.size();
   if (last)
     sum_ = {};
   else
-    next_.lay_out(program_.stages[k + 1]);
-  std::size_t number = 0;
-  for (const Index dy : stage.dy)
-    for (const Index dx : stage.dx) {
-      work_.start(plane_at(stage.begin, stage.wrapped, dy, dx));
-      k == 0 ? input(x, z) : take(number);
-      ++number;
-      for (std::size_t step = stage.first; step < stage.last; ++step)
-        program_.steps[step]->apply(work_, i.steps[step], j.steps[step]);
-      if (last)
-        add_to_readout();
-      else
-        scatter(k, dy / stage.stride, dx / stage.stride);
-    }
-  if (!last) std::swap(now_, next_);
+    pooled_rows_.assign(at(3 * stage.pooled), Real{0});
+  for (const Strip& strip : stage.strips) {
+    work_.start(strip, stage.sums);
+    k == 0 ? input(x, z) : take();
+    for (std::size_t step = stage.first; step < stage.last; ++step)
+      program_.steps[step]->apply(work_, i.steps[step], j.steps[step]);
+    last ? add_to_readout() : pool_rows(k);
+  }
+  if (last) return;
+  next_.lay_out(program_.stages[k + 1]);
+  pool_columns(k);
+  std::swap(now_, next_);
 }
 
 /// E = |x_p - z_p'|^2/C, G = |x_p + z_p'|^2/C, T = 0.
-void PairRun::input(const double* x, const double* z) {
-  const Plane& plane = work_.plane;
-  const PlaneState to = work_.top();
+template <class Real>
+void PairRun<Real>::input(const double* x, const double* z) {
+  const PlaneState<Real> to = work_.top();
+  const Strip& strip = work_.strip;
   const Index C = image_.channels;
   const double scale = 1 / real(C);
-  const Index end = plane.image.w - plane.xj;  // where a wrapped row of z goes on at its beginning
-  for (Index y = 0; y < plane.h; ++y) {
-    const double* p = x + C * pixel(plane, y, plane.yi, 0, plane.xi);
-    const double* q = z + C * pixel(plane, y, plane.yj, 0, plane.xj);
-    Index k = y * work_.pitch();
-    for (Index column = 0; column < plane.w; ++column, ++k, p += C, q += C) {
-      if (column == end) q -= C * plane.image.w;
+  const auto row = [&](const double* p, const double* q, Index n, Index k) {
+    if (C == 1) {
+      for (Index x = 0; x < n; ++x) {
+        to.E[k + x] = static_cast<Real>((p[x] - q[x]) * (p[x] - q[x]));
+        to.G[k + x] = static_cast<Real>((p[x] + q[x]) * (p[x] + q[x]));
+      }
+      return;
+    }
+    for (const Index end = k + n; k < end; ++k, p += C, q += C) {
       double E = 0, G = 0;
       for (Index c = 0; c < C; ++c) {
-        const double minus = p[c] - q[c], plus = p[c] + q[c];
-        E += minus * minus;
-        G += plus * plus;
+        E += (p[c] - q[c]) * (p[c] - q[c]);
+        G += (p[c] + q[c]) * (p[c] + q[c]);
       }
-      to.E[k] = scale * E;
-      to.G[k] = scale * G;
+      to.E[k] = static_cast<Real>(scale * E);
+      to.G[k] = static_cast<Real>(scale * G);
     }
-    if (to.T) std::fill_n(to.T + y * work_.pitch(), plane.w, 0.0);
+  };
+  for (std::size_t number = 0; number < strip.planes.size(); ++number) {
+    const Plane& plane = strip.planes[number];
+    // Where a wrapped row of z goes on at its beginning.
+    const Index end = std::min(plane.w, plane.image.w - plane.xj);
+    for (Index y = 0; y < plane.h; ++y) {
+      const Index k = y * strip.w + strip.first[number];
+      const double* p = x + C * pixel(plane, y, plane.yi, 0, plane.xi);
+      row(p, z + C * pixel(plane, y, plane.yj, 0, plane.xj), end, k);
+      if (end < plane.w)
+        row(p + C * end, z + C * pixel(plane, y, plane.yj, end, plane.xj), plane.w - end, k + end);
+    }
+  }
+  if (to.T && program_.fills_tangent) std::fill_n(to.T, strip.size(), Real{0});
+}
+
+template <class Real>
+void PairRun<Real>::take() {
+  const PlaneState<Real> state = work_.top();
+  const Strip& strip = work_.strip;
+  Index part = 0;
+  for (Real* to : {state.E, state.G, state.T}) {
+    const Real* values = now_.values.data() + part * now_.pairs;
+    ++part;
+    if (to == nullptr) continue;
+    for (std::size_t k = 0; k < strip.planes.size(); ++k) {
+      const Plane& plane = strip.planes[k];
+      const Real* from = values + now_.first[strip.number + k];
+      for (Index y = 0; y < plane.h; ++y)
+        std::copy_n(from + y * plane.w, plane.w, to + y * strip.w + strip.first[k]);
+    }
   }
 }
 
-void PairRun::take(std::size_t number) {
-  const PlaneState to = work_.top();
-  const double* from = now_.values.data() + now_.first[number];
-  for (Index y = 0; y < work_.plane.h; ++y, from += work_.plane.w) {
-    const Index first = y * work_.pitch();
-    std::copy_n(from, work_.plane.w, to.E + first);
-    std::copy_n(from + now_.pairs, work_.plane.w, to.G + first);
-    if (to.T) std::copy_n(from + 2 * now_.pairs, work_.plane.w, to.T + first);
+/// Adds the strip's rows to those of the windows.
+template <class Real>
+void PairRun<Real>::pool_rows(std::size_t k) {
+  const Stage& stage = program_.stages[k];
+  const PlaneState<Real> state = work_.top();
+  const Strip& strip = work_.strip;
+  const auto& rows = stage.rows[strip.number / stage.dx.size()];
+  const std::size_t first = strip.number % stage.dx.size();
+  Real* all = pooled_rows_.data();
+  for (std::size_t n = 0; n < first; ++n) all += stage.pooled_rows * std::ssize(stage.columns[n]);
+  for (std::size_t n = 0; n < strip.planes.size(); ++n) {
+    const Index w = strip.planes[n].w;
+    Index part = 0;
+    for (const Real* from : {state.E, state.G, state.T}) {
+      Real* const sums = all + part++ * stage.pooled;
+      if (from == nullptr) continue;
+      from += strip.first[n];
+      for (std::size_t y = 0; y < rows.size(); ++y, from += strip.w) {
+        if (rows[y].at < 0) continue;
+        Real* to = sums + (stage.pooled_first[at(rows[y].at)] + rows[y].position) * w;
+        plane_loops<Real>().add(w, from, to);
+      }
+    }
+    all += stage.pooled_rows * w;
   }
 }
 
-/// Adds the plane to the means of the windows. dy, dx: its offset behind the steps.
-void PairRun::scatter(std::size_t k, Index dy, Index dx) {
+/// From the sums over the windows' rows to means over the windows.
+template <class Real>
+void PairRun<Real>::pool_columns(std::size_t k) {
   const Stage& stage = program_.stages[k];
   const Stage& next = program_.stages[k + 1];
-  const auto [f1, f2, stride] = stage.boundary;
-  const auto rows =
-      targets(dy, stage.end.h, stage.wrapped, f1, stride, next.dy, next.begin.h, next.wrapped);
-  const auto columns =
-      targets(dx, stage.end.w, stage.wrapped, f2, stride, next.dx, next.begin.w, next.wrapped);
-  const auto count = static_cast<Index>(next.dx.size());
-  const double share = 1 / (real(f1 * f2) * real(f1 * f2));
-  const PlaneState from = work_.top();
-  double* E = next_.values.data();
-  double *G = E + next_.pairs, *T = G + next_.pairs;
-  for (std::size_t y = 0; y < rows.size(); ++y) {
-    const Target& row = rows[y];
-    auto n = static_cast<Index>(y) * work_.pitch();
-    for (const Target& column : columns) {
-      if (row.at >= 0 && column.at >= 0) {
-        const Index width =
-            next.wrapped ? next.begin.w : next.begin.w - std::abs(next.dx[at(column.at)]);
-        const Index to =
-            next_.first[at(row.at * count + column.at)] + row.position * width + column.position;
-        E[to] += share * from.E[n];
-        G[to] += share * from.G[n];
-        if (from.T) T[to] += share * from.T[n];
+  const Index windows = stage.boundary.f1 * stage.boundary.f2;
+  const auto share = static_cast<Real>(1 / real(windows * windows));
+  const auto width = [&](Index D) {
+    return next.wrapped ? next.begin.w : next.begin.w - std::abs(D);
+  };
+  for (Index part = 0; part < 3; ++part) {
+    if ((part == 1 && !next.sums) || (part == 2 && !work_.tangent())) continue;
+    const Real* from = pooled_rows_.data() + part * stage.pooled;
+    Real* const to = next_.values.data() + part * next_.pairs;
+    for (const auto& columns : stage.columns)
+      for (std::size_t D = 0; D < next.dy.size(); ++D) {
+        const Index* const planes = next_.first.data() + D * next.dx.size();
+        const Index end = D + 1 < next.dy.size() ? stage.pooled_first[D + 1] : stage.pooled_rows;
+        for (Index y = 0; y < end - stage.pooled_first[D]; ++y)
+          for (const Target& column : columns) {
+            const Real value = share * *from++;
+            if (column.at < 0) continue;
+            to[planes[column.at] + y * width(next.dx[at(column.at)]) + column.position] += value;
+          }
       }
-      ++n;
-    }
   }
 }
 
-void PairRun::subtract_spread(std::size_t k, const std::vector<double>& of_i,
-                              const std::vector<double>& of_j) {
+template <class Real>
+void PairRun<Real>::subtract_spread(std::size_t k, const std::vector<double>& of_i,
+                                    const std::vector<double>& of_j) {
   if (of_i.empty()) return;
   const Stage& next = program_.stages[k + 1];
   std::size_t number = 0;
   for (const Index dy : next.dy)
     for (const Index dx : next.dx) {
       const Plane plane = plane_at(next.begin, next.wrapped, dy, dx);
-      double* E = now_.values.data() + now_.first[number++];
-      double* G = E + now_.pairs;
+      Real* E = now_.values.data() + now_.first[number++];
+      Real* G = E + now_.pairs;
       for (Index y = 0; y < plane.h; ++y)
         for (Index x = 0; x < plane.w; ++x, ++E, ++G) {
           const double spread = of_i[at(pixel(plane, y, plane.yi, x, plane.xi))] +
                                 of_j[at(pixel(plane, y, plane.yj, x, plane.xj))];
-          *E = less(*E, spread);
-          *G = less(*G, spread);
+          *E = static_cast<Real>(less<Real>(*E, spread));
+          *G = static_cast<Real>(less<Real>(*G, spread));
         }
     }
 }
 
-void PairRun::add_to_readout() {
-  const PlaneState from = work_.top();
-  const auto sum = [&](const double* values) {
-    double all = 0;
-    for (Index y = 0; y < work_.plane.h; ++y, values += work_.pitch())
-      all = std::accumulate(values, values + work_.plane.w, all);
-    return all;
-  };
-  sum_.E += sum(from.E);
-  sum_.G += sum(from.G);
-  if (from.T) sum_.T += sum(from.T);
+template <class Real>
+void PairRun<Real>::add_to_readout() {
+  const PlaneState<Real> from = work_.top();
+  const Index n = work_.strip.size();
+  const auto& loops = plane_loops<Real>();
+  sum_.E += loops.sum(n, from.E);
+  if (from.G) sum_.G += loops.sum(n, from.G);
+  if (from.T) sum_.T += loops.sum(n, from.T);
 }
 
-Readout PairRun::readout(double spread_i, double spread_j) const {
+template <class Real>
+Readout PairRun<Real>::readout(double spread_i, double spread_j) const {
   const double pixels = real(program_.stages.back().end.pixels());
   const double pairs = program_.gap ? pixels * pixels : pixels, spread = spread_i + spread_j;
-  return {less(sum_.E / pairs, spread), less(sum_.G / pairs, spread), sum_.T / pairs};
+  return {less<Real>(sum_.E / pairs, spread), less<Real>(sum_.G / pairs, spread), sum_.T / pairs};
 }
 
-ImageState PairRun::prepare(const double* x, ImageFields& fields) {
+template <class Real>
+ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
   ImageState result;
   std::vector<PixelState> stack{input_state(x, image_, program_.stages[0].begin)};
   fields.spread.resize(program_.stages.size());
+  const auto measure = [&](const PixelState& state) {
+    for (const double s : state.s)
+      if (!(s <= result.largest)) result.largest = s;
+  };
+  measure(stack[0]);
   for (std::size_t k = 0; k < program_.stages.size(); ++k) {
     const Stage& stage = program_.stages[k];
     for (std::size_t step = stage.first; step < stage.last; ++step) {
-      fields.steps.push_back(program_.steps[step]->prepare(stack));
+      fields.steps.push_back(program_.steps[step]->prepare(stack, std::is_same_v<Real, float>));
+      measure(stack.back());
       const Features& features = fields.steps.back().dual.features;
       result.error += features.value_error + (work_.tangent() ? features.slope_error : 0);
     }
@@ -229,12 +281,12 @@ ImageState PairRun::prepare(const double* x, ImageFields& fields) {
     q += end.s[p] * end.s[p];
     mean += end.s[p] * end.mean[p];
   }
+  q /= real(end.extent.pixels());
   if (program_.gap) {
     fields.readout_spread = own.E / 2;
-    q = (own.G - own.E) / 4;
+    q = program_.sums ? (own.G - own.E) / 4 : q - own.E / 2;
     mean /= real(end.extent.pixels());
   } else {
-    q /= real(end.extent.pixels());
     mean = 0;  // a dense follows
   }
   result.s = std::sqrt(std::max(0.0, q));
@@ -244,7 +296,8 @@ ImageState PairRun::prepare(const double* x, ImageFields& fields) {
 }
 
 /// The plane of p = p' behind stage k, of an image with itself: E; G is now_.pairs further on.
-const double* PairRun::own(std::size_t k) const {
+template <class Real>
+const Real* PairRun<Real>::own(std::size_t k) const {
   const Stage& next = program_.stages[k + 1];
   const auto zero = [](const Offsets& d) { return std::ranges::lower_bound(d, 0) - d.begin(); };
   const auto number = zero(next.dy) * std::ssize(next.dx) + zero(next.dx);
@@ -253,10 +306,12 @@ const double* PairRun::own(std::size_t k) const {
 
 /// The state behind boundary k of an image by itself: windows, whose `spread` is appended, or every
 /// stride-th pixel.
-void PairRun::cross(std::size_t k, PixelState& state, std::vector<double>& spread) {
+template <class Real>
+void PairRun<Real>::cross(std::size_t k, PixelState& state, std::vector<double>& spread) {
   const Boundary& boundary = program_.stages[k].boundary;
+  const bool sums = program_.stages[k + 1].sums;
   PixelState next{program_.stages[k + 1].begin, {}, {}};
-  const double *E = own(k), *G = E + now_.pairs;
+  const Real *E = own(k), *G = E + now_.pairs;
   for (Index y = 0, n = 0; y < next.extent.h; ++y)
     for (Index x = 0; x < next.extent.w; ++x, ++n) {
       if (!boundary.pools()) {
@@ -265,13 +320,22 @@ void PairRun::cross(std::size_t k, PixelState& state, std::vector<double>& sprea
         next.mean.push_back(state.mean[p]);
         continue;
       }
-      const double s = std::sqrt(std::max(0.0, (G[n] - E[n]) / 4));
+      const double half = E[n] / 2, square = mean_of_window(state, boundary, y, x, [&](auto p) {
+                                      return state.s[p] * state.s[p];
+                                    });
+      const double q = sums ? (static_cast<double>(G[n]) - E[n]) / 4 : square - half;
+      const double s = std::sqrt(std::max(0.0, q));
+      const double mean =
+          mean_of_window(state, boundary, y, x, [&](auto p) { return state.s[p] * state.mean[p]; });
       next.s.push_back(s);
-      next.mean.push_back(s > 0 ? mean_of_window(state, boundary, y, x) / s : 0);
-      spread.push_back(E[n] / 2);
+      next.mean.push_back(s > 0 ? mean / s : 0);
+      spread.push_back(half);
     }
   subtract_spread(k, spread, spread);
   state = std::move(next);
 }
+
+template class PairRun<double>;
+template class PairRun<float>;
 
 }  // namespace mercer::kernel

@@ -14,9 +14,10 @@ struct ImageFields {
 };
 
 /// The planes of a stage, one behind the other, of E, G and T.
+template <class Real>
 struct Planes {
   std::vector<Index> first;
-  RawVector<double> values;
+  RawVector<Real> values;
   Index pairs = 0;
 
   void lay_out(const Stage& stage);  ///< and sets all to 0
@@ -31,9 +32,11 @@ struct Readout {
 struct ImageState {
   double s = 0, mean = 0, tau = 0;  ///< as RowState
   double error = 0;                 ///< of the series of its activations
+  double largest = 0;               ///< norm of a pixel in any layer
 };
 
-/// The recursion on pixels for one pair of images.
+/// The recursion on pixels for one pair of images, with planes of Real.
+template <class Real>
 class PairRun {
  public:
   PairRun(const PixelProgram& program, const arch::Image& image, bool tangent);
@@ -41,26 +44,28 @@ class PairRun {
   /// The fields of the image x, stage by stage: norms of single pixels by the steps, and behind a
   /// boundary from the planes of the image with itself. Costs as much as run().
   ImageState prepare(const double* x, ImageFields& fields);
-  /// The pair (x, z), whose fields are i and j.
+  /// The pair (x, z), whose fields are i and j; G of the readout only where the program says so.
   Readout run(const double* x, const ImageFields& i, const double* z, const ImageFields& j);
 
  private:
   void stage(std::size_t k, const double* x, const ImageFields& i, const double* z,
              const ImageFields& j);
   void input(const double* x, const double* z);
-  void take(std::size_t number);
-  void scatter(std::size_t k, Index dy, Index dx);
+  void take();
+  void pool_rows(std::size_t k);
+  void pool_columns(std::size_t k);
   void subtract_spread(std::size_t k, const std::vector<double>& of_i,
                        const std::vector<double>& of_j);
   void add_to_readout();
   Readout readout(double spread_i, double spread_j) const;
   void cross(std::size_t k, PixelState& state, std::vector<double>& spread);
-  const double* own(std::size_t k) const;
+  const Real* own(std::size_t k) const;
 
   const PixelProgram& program_;
   arch::Image image_;
-  PlaneWork work_;
-  Planes now_, next_;
+  PlaneWork<Real> work_;
+  Planes<Real> now_, next_;
+  RawVector<Real> pooled_rows_;  ///< see Stage::pooled_rows, for E, G and T
   Readout sum_;
 };
 

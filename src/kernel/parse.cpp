@@ -46,7 +46,7 @@ std::shared_ptr<const Kernel> parse(std::string_view text) {
   const auto open = text.find('(');
   if (open == std::string_view::npos || !text.ends_with(')')) refuse(text);
   const auto name = text.substr(0, open);
-  const auto parts = parts_of(text.substr(open + 1, text.size() - open - 2));
+  auto parts = parts_of(text.substr(open + 1, text.size() - open - 2));
   if (name == "gaussian" || name == "laplace") {
     options.kind = name == "gaussian" ? Kind::gaussian : Kind::laplace;
     if (parts.size() != 1) refuse(text);
@@ -54,6 +54,8 @@ std::shared_ptr<const Kernel> parse(std::string_view text) {
     return make(options);
   }
   if (name != "ntk" && name != "nngp") refuse(text);
+  options.single_state = parts.back() == "state=single";
+  if (options.single_state) parts.pop_back();
   options.kind = name == "ntk" ? Kind::ntk : Kind::nngp;
   const bool images = parts.size() > 1 && parts[1].starts_with("image=");
   const std::size_t scales = images ? 2 : 1, end = scales + 2;

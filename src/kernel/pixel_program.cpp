@@ -39,6 +39,7 @@ class PixelCompiler {
     }
     program_.mean = mean_;
     close({});
+    program_.sums = sums_;
     fill_activations();
     choose_offsets();
   }
@@ -48,7 +49,8 @@ class PixelCompiler {
   Extent extent() const { return {image_.height, image_.width}; }
 
   void open() {
-    program_.stages.push_back({.begin = extent(), .end = extent(), .first = program_.steps.size()});
+    program_.stages.push_back(
+        {.begin = extent(), .end = extent(), .first = program_.steps.size(), .sums = sums_});
     ends_ = {};
   }
   void close(const Boundary& boundary) {
@@ -69,7 +71,21 @@ class PixelCompiler {
   }
   void push(std::unique_ptr<PixelStep> step) {
     program_.steps.push_back(std::move(step));
-    activations_.push_back(nullptr);
+    activations_.push_back({});
+  }
+  /// Whether the state is just behind a rectifier, which then adds the convolution's term to T.
+  bool behind_rectifier() const {
+    return program_.steps.size() > program_.stages.back().first &&
+           is_rectifier(activations_.back().rho);
+  }
+  TangentBefore tangent_before(double term) {
+    if (program_.steps.empty() && program_.stages.size() == 1) {
+      program_.fills_tangent = false;
+      return TangentBefore::zero;
+    }
+    if (!behind_rectifier()) return TangentBefore::plain;
+    activations_.back().kernel_term = term;
+    return TangentBefore::added;
   }
 
   void add(const arch::Conv& conv) {
@@ -82,7 +98,8 @@ class PixelCompiler {
     arch::Conv step = conv;
     const bool leaves = before.height != image_.height || before.width != image_.width;
     if (conv.padding == arch::Padding::circular || !leaves) step.stride = 1;
-    push(conv_step(step, filter, architecture_.weight_std, architecture_.bias_std, tangent));
+    push(conv_step(step, filter, architecture_.weight_std, architecture_.bias_std, tangent,
+                   tangent_before(tangent.kernel)));
     Stage& stage = program_.stages.back();
     mean_ = false;
     if (step.stride == conv.stride || !leaves) {
@@ -96,7 +113,10 @@ class PixelCompiler {
   }
   void add(const arch::Activation& rho) {
     push(nullptr);
-    activations_.back() = &rho;
+    // With K >= 0 before it a rectifier that rises more than it falls keeps that, and means >= 0.
+    const bool stays = !sums_ && is_rectifier(&rho) && rho.b >= std::abs(rho.a);
+    sums_ = keeps_sums_ || !(is_positive(rho) || stays);
+    activations_.back() = {&rho, sums_};
     mean_ = has_mean(rho);
   }
   void add(const arch::AveragePool& pool) {
@@ -110,11 +130,15 @@ class PixelCompiler {
   void add(const arch::Residual& res) {
     const bool skip = mean_;
     const Index channels = image_.channels;
-    push(pixel_branch());
+    // Skip and branch both have G or both have none.
+    const bool keeps = keeps_sums_, needs = sums_ || !is_positive(res.branch);
+    push(pixel_branch(needs && !sums_));
+    sums_ = keeps_sums_ = needs;
     program_.sizes.levels = std::max(program_.sizes.levels, ++level_);
     for (const arch::Layer& layer : res.branch)
       std::visit([this](const auto& what) { add(what); }, layer.what);
     --level_;
+    keeps_sums_ = keeps;
     push(pixel_join(skip && mean_));
     mean_ = skip || mean_;
     if (channels > 0) image_.channels = channels;
@@ -126,10 +150,28 @@ class PixelCompiler {
   void fill_activations() {
     bool accurate = has_angle(std::span(architecture_.layers).subspan(program_.layers));
     for (std::size_t k = program_.steps.size(); k-- > 0;) {
-      if (!activations_[k]) continue;
-      program_.steps[k] = pixel_activation(*activations_[k], accurate);
-      accurate = accurate || activations_[k]->function == arch::Function::rectifier;
+      const auto& [rho, sums, kernel_term] = activations_[k];
+      if (rho == nullptr) continue;
+      program_.steps[k] = is_rectifier(rho) ? pixel_rectifier(rho->a, rho->b, sums, kernel_term)
+                                            : pixel_dual(*rho, accurate);
+      accurate = accurate || is_rectifier(rho);
     }
+  }
+  static bool is_rectifier(const arch::Activation* rho) {
+    return rho != nullptr && rho->function == arch::Function::rectifier;
+  }
+  /// Whether rho >= 0, so that every K is.
+  static bool is_positive(const arch::Activation& rho) {
+    return is_rectifier(&rho) && rho.a <= 0 && rho.b >= 0;
+  }
+  static bool is_positive(std::span<const arch::Layer> layers) {
+    return std::ranges::all_of(layers, [](const arch::Layer& layer) {
+      return std::visit(
+          arch::Each{[](const arch::Activation& rho) { return is_positive(rho); },
+                     [](const arch::Residual& res) { return is_positive(res.branch); },
+                     [](const auto&) { return true; }},
+          layer.what);
+    });
   }
   static bool has_angle(std::span<const arch::Layer> layers) {
     return std::ranges::any_of(layers, [](const arch::Layer& layer) {
@@ -145,10 +187,9 @@ class PixelCompiler {
   /// Back from the readout: which offsets are needed.
   void choose_offsets() {
     auto& stages = program_.stages;
-    auto& margin = program_.sizes.margin;
     for (const auto& step : program_.steps) {
-      margin.h = std::max(margin.h, step->margin().h);
-      margin.w = std::max(margin.w, step->margin().w);
+      program_.sizes.f1 = std::max(program_.sizes.f1, step->filter().f1);
+      program_.sizes.f2 = std::max(program_.sizes.f2, step->filter().f2);
     }
     Stage& last = stages.back();
     const auto at_end = [&](Index size) {
@@ -169,17 +210,35 @@ class PixelCompiler {
       for (Index& d : dx) d *= stage.stride;
       stage.dy = dy;
       stage.dx = dx;
+      if (k + 1 < stages.size()) {
+        choose_targets(stage, stages[k + 1]);
+        program_.pooled = std::max(program_.pooled, stage.pooled);
+      }
+      stage.strips = strips_of(stage.begin, stage.wrapped, dy, dx);
       measure(stage, k > 0);
     }
   }
+  static void choose_targets(Stage& stage, const Stage& next) {
+    const auto [f1, f2, stride] = stage.boundary;
+    for (const Index d : stage.dy)
+      stage.rows.push_back(targets(d / stage.stride, stage.end.h, stage.wrapped, f1, stride,
+                                   next.dy, next.begin.h, next.wrapped));
+    for (const Index d : stage.dx)
+      stage.columns.push_back(targets(d / stage.stride, stage.end.w, stage.wrapped, f2, stride,
+                                      next.dx, next.begin.w, next.wrapped));
+    for (const Index D : next.dy) {
+      stage.pooled_first.push_back(stage.pooled_rows);
+      stage.pooled_rows += next.wrapped ? next.begin.h : next.begin.h - std::abs(D);
+    }
+    for (const auto& columns : stage.columns)
+      stage.pooled += stage.pooled_rows * std::ssize(columns);
+  }
   void measure(const Stage& stage, bool held) {
     Index pairs = 0;
-    for (const Index y : stage.dy)
-      for (const Index x : stage.dx) {
-        const Plane plane = plane_at(stage.begin, stage.wrapped, y, x);
-        pairs += plane.size();
-        program_.sizes.include(plane.h, plane.w);
-      }
+    for (const Strip& strip : stage.strips) {
+      pairs += strip.size();
+      program_.sizes.include(strip);
+    }
     if (held) program_.state = std::max(program_.state, pairs);
   }
 
@@ -187,7 +246,13 @@ class PixelCompiler {
   std::span<const double>& terms_;
   arch::Image image_;
   PixelProgram program_;
-  std::vector<const arch::Activation*> activations_;
+  struct ActivationStep {
+    const arch::Activation* rho = nullptr;
+    bool sums = true;
+    double kernel_term = 0;
+  };
+  std::vector<ActivationStep> activations_;  ///< of every step
+  bool sums_ = true, keeps_sums_ = false;    ///< whether the state has G, and shall keep it
   Ends ends_;
   Index level_ = 1;
   bool mean_ = false, done_ = false;
@@ -199,9 +264,7 @@ double PixelProgram::entries() const {
   double all = 0;
   for (const Stage& stage : stages) {
     double pairs = 0;
-    for (const Index y : stage.dy)
-      for (const Index x : stage.dx)
-        pairs += static_cast<double>(plane_at(stage.begin, stage.wrapped, y, x).size());
+    for (const Strip& strip : stage.strips) pairs += static_cast<double>(strip.size());
     all += pairs * static_cast<double>(stage.last - stage.first);
   }
   return all;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 namespace mercer::kernel {
 namespace {
@@ -14,47 +15,55 @@ Index modulo(Index a, Index n) {
   return (a % n + n) % n;
 }
 
-/// The values of an image's field at the pixels p (of_i) or p' of a plane's pairs.
-void gather(const std::vector<double>& field, const Plane& plane, bool of_i,
-            RawVector<double>& out) {
-  out.resize(at(plane.size() + kOverrun));
-  const Index y0 = of_i ? plane.yi : plane.yj, x0 = of_i ? plane.xi : plane.xj;
-  double* to = out.data();
-  for (Index y = 0; y < plane.h; ++y) {
-    const double* row = field.data() + (y + y0) % plane.image.h * plane.image.w;
+/// The values of an image's field, rows of `pitch`, at the pixels p (of_i) or p' of a strip's pairs.
+template <class From, class To>
+void gather(const From* field, Index pitch, const Strip& strip, bool of_i, To* out) {
+  for (std::size_t k = 0; k < strip.planes.size(); ++k) {
+    const Plane& plane = strip.planes[k];
+    const Index y0 = of_i ? plane.yi : plane.yj, x0 = of_i ? plane.xi : plane.xj;
     const Index first = std::min(plane.w, plane.image.w - x0);
-    to = std::copy_n(row + x0, first, to);
-    to = std::copy_n(row, plane.w - first, to);
+    for (Index y = 0; y < plane.h; ++y) {
+      const From* row = field + (y + y0) % plane.image.h * pitch;
+      To* to = std::copy_n(row + x0, first, out + y * strip.w + strip.first[k]);
+      std::copy_n(row, plane.w - first, to);
+    }
   }
 }
-
-/// Calls f(k, row) for each row of the top plane, k its first pair in the arrays of gather().
-template <class F>
-void each_row(const PlaneWork& work, F&& f) {
-  const PlaneState state = work.top();
-  for (Index y = 0; y < work.plane.h; ++y) {
-    const Index first = y * work.pitch();
-    f(y * work.plane.w,
-      PlaneState{state.E + first, state.G + first, state.T ? state.T + first : nullptr});
-  }
+void gather(const std::vector<double>& field, const Strip& strip, bool of_i,
+            RawVector<double>& out) {
+  out.resize(at(strip.size() + kOverrun));
+  gather(field.data(), strip.planes[0].image.w, strip, of_i, out.data());
 }
 
-class ConvStep : public PixelStep {
+/// A step whose apply() is written once, as Derived::on(work, i, j).
+template <class Derived>
+class StepOf : public PixelStep {
+ public:
+  void apply(PlaneWork<double>& work, const PixelFactors& i, const PixelFactors& j) const final {
+    static_cast<const Derived&>(*this).on(work, i, j);
+  }
+  void apply(PlaneWork<float>& work, const PixelFactors& i, const PixelFactors& j) const final {
+    static_cast<const Derived&>(*this).on(work, i, j);
+  }
+};
+
+class ConvStep : public StepOf<ConvStep> {
  public:
   ConvStep(const arch::Conv& conv, arch::Window filter, double weight_std, double bias_std,
-           TangentTerms terms)
-      : f1_(filter.f1), f2_(filter.f2), stride_(conv.stride), padding_(conv.padding) {
-    filter_.f1 = f1_;
-    filter_.f2 = f2_;
-    filter_.stride = stride_;
-    if (padding_ != arch::Padding::valid) {
-      filter_.before1 = (f1_ - 1) / 2;
-      filter_.before2 = (f2_ - 1) / 2;
-    }
-    filter_.weight = weight_std * weight_std / static_cast<double>(f1_ * f2_);
-    filter_.bias = bias_std * bias_std;
-    filter_.kernel_term = terms.kernel;
-    filter_.bias_term = terms.bias;
+           TangentTerms terms, TangentBefore tangent_before)
+      : f1_(filter.f1),
+        f2_(filter.f2),
+        stride_(conv.stride),
+        padding_(conv.padding),
+        weight_(weight_std * weight_std / static_cast<double>(f1_ * f2_)),
+        bias_(bias_std * bias_std),
+        terms_(terms),
+        tangent_before_(tangent_before) {
+    std::get<0>(zeros_).resize(at(f2_));
+    std::get<1>(zeros_).resize(at(f2_));
+    if (padding_ == arch::Padding::valid) return;
+    before1_ = (f1_ - 1) / 2;
+    before2_ = (f2_ - 1) / 2;
   }
 
   Extent after(Extent image) const override {
@@ -63,121 +72,185 @@ class ConvStep : public PixelStep {
     };
     return {size(image.h, f1_), size(image.w, f2_)};
   }
-  Extent margin() const override {
-    if (padding_ == arch::Padding::valid) return {};
-    return {f1_ / 2, f2_ / 2};
+  arch::Window filter() const override { return {f1_, f2_}; }
+  Index bytes(Extent image, bool single) const override {
+    return keeps_squares() ? (single ? 4 : 8) * padded(image) : 0;
   }
-  Index doubles_per_pixel() const override { return sees_outside() ? 1 : 0; }
 
   /// q' = weight sum q + sigma_b^2.
-  PixelFactors prepare(std::vector<PixelState>& stack) const override {
+  PixelFactors prepare(std::vector<PixelState>& stack, bool single) const override {
     PixelState& state = stack.back();
     const Extent before = state.extent, now = after(before);
     PixelState next{now, {}, std::vector<double>(at(now.pixels()), 0.0)};
     for (Index y = 0; y < now.h; ++y)
       for (Index x = 0; x < now.w; ++x)
-        next.s.push_back(
-            std::sqrt(filter_.weight * square_sum(state.s.data(), before, y, x) + filter_.bias));
+        next.s.push_back(std::sqrt(weight_ * square_sum(state.s.data(), before, y, x) + bias_));
     PixelFactors f;
-    if (sees_outside())
-      for (const double s : state.s) f.before.push_back(s * s);
+    if (keeps_squares()) {
+      const auto [high, wide] = margin();
+      std::vector<double> squares(at(padded(before)), 0.0);
+      for (Index y = 0; y < before.h; ++y)
+        for (Index x = 0; x < before.w; ++x) {
+          const double s = state.s[at(y * before.w + x)];
+          squares[at((y + high) * (before.w + 2 * wide) + x + wide)] = s * s;
+        }
+      f.squares.set(std::move(squares), single);
+    }
     state = std::move(next);
     return f;
   }
 
-  void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const override {
-    Plane& plane = work.plane;
-    PlaneFilter f = filter_;
-    const Extent now = after({plane.h, plane.w});
-    f.out_h = now.h;
-    f.out_w = now.w;
-    f.pitch = work.pitch();
-    if (padding_ == arch::Padding::circular)
-      fill_other_side(work);
-    else if (sees_outside())
-      fill_margins(work, i.before, j.before);
-    const PlaneState in = work.top(), out = work.spare(f.out_w);
-    plane.w = f.out_w;
-    f.out_pitch = work.pitch();
-    plane_loops().filter(in, f, work.filter_scratch(), out);
-    work.take_spare();
-    plane.image = after(plane.image);
-    plane.h = now.h;
-    for (Index* origin : {&plane.yi, &plane.xi, &plane.yj, &plane.xj}) *origin /= stride_;
+  template <class Real>
+  void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const PlaneState<Real> state = work.top();
+    const bool first = tangent_before_ == TangentBefore::zero;
+    if (state.T && tangent_before_ == TangentBefore::plain) add_kernel(work, i, j);
+    Strip now = work.strip;
+    for (Plane& plane : now.planes) {
+      const Extent size = after({plane.h, plane.w});
+      plane.h = size.h;
+      plane.w = size.w;
+      plane.image = after(plane.image);
+      for (Index* origin : {&plane.yi, &plane.xi, &plane.yj, &plane.xj}) *origin /= stride_;
+    }
+    now.lay_out();
+    sum(work, now, state.E, 0, &i, &j);
+    if (state.G) sum(work, now, state.G, 4 * bias_, &i, &j);
+    if (state.T && !first) sum(work, now, state.T, terms_.bias * bias_, nullptr, nullptr);
+    work.strip = std::move(now);
+    if (state.T && first) first_tangent(state, work.strip.size());
   }
 
  private:
   /// Whether there are pairs with one pixel outside its image: with same padding.
   bool sees_outside() const { return padding_ == arch::Padding::same && f1_ * f2_ > 1; }
-  /// The margins are the other side of the plane.
-  void fill_other_side(const PlaneWork& work) const {
-    const Plane& plane = work.plane;
-    const PlaneState state = work.top();
-    const Index high = margin().h, wide = margin().w;
-    for (double* of : {state.E, state.G, state.T}) {
-      if (of == nullptr) continue;
-      for (Index y = 0; y < plane.h; ++y) {
-        double* row = of + y * work.pitch();
-        std::copy_n(row + plane.w - wide, wide, row - wide);
-        std::copy_n(row, wide, row + plane.w);
+  bool keeps_squares() const { return sees_outside() || tangent_before_ == TangentBefore::plain; }
+  Extent margin() const {
+    if (!sees_outside()) return {};
+    return {f1_ / 2, f2_ / 2};
+  }
+  Index padded(Extent image) const {
+    return (image.h + 2 * margin().h) * (image.w + 2 * margin().w);
+  }
+  Index pitch(const Plane& plane) const { return plane.image.w + 2 * margin().w; }
+  /// q of the pixel (0, 0).
+  template <class Real>
+  const Real* squares(const PixelFactors& f, const Plane& plane) const {
+    return f.squares.data<Real>() + margin().h * pitch(plane) + margin().w;
+  }
+
+  /// T += term K.
+  template <class Real>
+  void add_kernel(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const PlaneState<Real> s = work.top();
+    const Strip& strip = work.strip;
+    const Index n = strip.size();
+    const auto quarter = static_cast<Real>(terms_.kernel / 4);
+    if (s.G) {
+      plane_loops<Real>().add_kernel(n, s, 1, quarter, 0);
+      return;
+    }
+    const Plane& plane = strip.planes[0];
+    for (auto* of : {&work.apart, &work.four}) of->resize(at(n + kOverrun));
+    gather(squares<Real>(i, plane), pitch(plane), strip, true, work.apart.data());
+    gather(squares<Real>(j, plane), pitch(plane), strip, false, work.four.data());
+    for (Index k = 0; k < n; ++k)
+      s.T[k] += 2 * quarter * (work.apart[at(k)] + work.four[at(k)] - s.E[k]);
+  }
+  /// T' = term (K' - sigma_b^2) + bias_term sigma_b^2, from T = 0.
+  template <class Real>
+  void first_tangent(const PlaneState<Real>& s, Index n) const {
+    const auto quarter = static_cast<Real>(terms_.kernel / 4);
+    const auto constant = static_cast<Real>((terms_.bias - terms_.kernel) * bias_);
+    plane_loops<Real>().add_kernel(n, s, 0, quarter, constant);
+  }
+
+  /// values <- weight (sums over the filter) + constant. i, j: what outside pixels take their
+  /// values from; else those are 0.
+  template <class Real>
+  void sum(PlaneWork<Real>& work, const Strip& now, Real* values, double constant,
+           const PixelFactors* i, const PixelFactors* j) const {
+    const Strip& old = work.strip;
+    Real* const sums = work.row_sums();
+    const bool margins = padding_ != arch::Padding::valid;
+    const Index top = margins ? before1_ : 0, bottom = margins ? f1_ - 1 - before1_ : 0;
+    for (std::size_t k = 0; k < old.planes.size(); ++k) {
+      const Plane& plane = old.planes[k];
+      RowSums<Real> f{plane.h,  plane.w, old.w,         now.planes[k].w, now.w, f2_,
+                      before2_, stride_, zeros<Real>(), zeros<Real>(),   0,     0};
+      const Real* from = values + old.first[k];
+      Real* to = sums + top * now.w + now.first[k];
+      if (padding_ == arch::Padding::circular) {
+        f.left = from + plane.w - before2_;
+        f.right = from;
+        f.left_pitch = f.right_pitch = old.w;
+      } else if (sees_outside() && i != nullptr) {
+        outside_columns(plane, *i, *j, f);
       }
-      const auto row = [&](Index y) { return of + y * work.pitch() - wide; };
-      for (Index y = 0; y < high; ++y) {
-        std::copy_n(row(plane.h - high + y), plane.w + 2 * wide, row(y - high));
-        std::copy_n(row(y), plane.w + 2 * wide, row(plane.h + y));
-      }
+      plane_loops<Real>().sum_rows(from, f, to);
+      if (sees_outside()) outside_rows(plane, i, j, f, to, now.w);
+    }
+    if (padding_ == arch::Padding::circular) {
+      Real* const rows = sums + top * now.w;
+      for (Index y = 1; y <= top; ++y)
+        std::copy_n(rows + modulo(-y, old.h) * now.w, now.w, rows - y * now.w);
+      for (Index y = 0; y < bottom; ++y)
+        std::copy_n(rows + y % old.h * now.w, now.w, rows + (old.h + y) * now.w);
+    }
+    plane_loops<Real>().sum_columns(
+        sums, {now.h, now.w, f1_, stride_, static_cast<Real>(weight_), static_cast<Real>(constant)},
+        values);
+  }
+
+  /// What is beside the rows of a plane: pairs with one pixel outside its image have E and G = q of
+  /// the other, those with both outside have 0. No pair beyond a plane has both inside.
+  template <class Real>
+  void outside_columns(const Plane& plane, const PixelFactors& i, const PixelFactors& j,
+                       RowSums<Real>& f) const {
+    const Index rows = pitch(plane);
+    const Real* qi = squares<Real>(i, plane) + plane.yi * rows + plane.xi;
+    const Real* qj = squares<Real>(j, plane) + plane.yj * rows + plane.xj;
+    // To the left of a plane with p right of p' it is p' that is outside, to its right p.
+    const bool p_inside = plane.xi > plane.xj;
+    f.left = (p_inside ? qi : qj) - before2_;
+    f.right = (p_inside ? qj : qi) + plane.w;
+    f.left_pitch = f.right_pitch = rows;
+    if (plane.xi == plane.xj) {
+      f.left = f.right = zeros<Real>();
+      f.left_pitch = f.right_pitch = 0;
     }
   }
-  /// Of pairs with one pixel outside its image E and G are q of the other; with both outside 0, as
-  /// T always is. No pair beyond the plane has both of them inside. qi, qj: of the images' pixels.
-  void fill_margins(const PlaneWork& work, const std::vector<double>& qi,
-                    const std::vector<double>& qj) const {
-    const Plane& plane = work.plane;
-    const PlaneState state = work.top();
-    const Index high = margin().h, wide = margin().w;
-    const auto fill = [&](Index y, Index first, Index count) {
-      const Index to = y * work.pitch() + first;
-      std::fill_n(state.E + to, count, 0.0);
-      if (plane.yi != plane.yj || plane.xi != plane.xj) {
-        copy_inside(qi, plane.image, y + plane.yi, first + plane.xi, count, state.E + to);
-        copy_inside(qj, plane.image, y + plane.yj, first + plane.xj, count, state.E + to);
+  /// The row sums above and below a plane.
+  template <class Real>
+  void outside_rows(const Plane& plane, const PixelFactors* i, const PixelFactors* j,
+                    const RowSums<Real>& f, Real* to, Index out_pitch) const {
+    const Index rows = pitch(plane), below = f1_ - 1 - before1_;
+    const auto fill = [&](Index y, const PixelFactors* of, Index y0, Index x0) {
+      Real* out = to + y * out_pitch;
+      if (of == nullptr) {
+        std::fill_n(out, f.out_w, Real{0});
+        return;
       }
-      std::copy_n(state.E + to, count, state.G + to);
-      if (state.T) std::fill_n(state.T + to, count, 0.0);
+      const Real* row = squares<Real>(*of, plane) + (y + y0) * rows + x0;
+      RowSums<Real> one = f;
+      one.h = 1;
+      one.left = row - before2_;
+      one.right = row + plane.w;
+      plane_loops<Real>().sum_rows(row, one, out);
     };
-    for (Index y = 1; y <= high; ++y) {
-      fill(-y, -wide, plane.w + 2 * wide);
-      fill(plane.h + y - 1, -wide, plane.w + 2 * wide);
-    }
-    const auto fill_column = [&](Index x) {
-      const double* from = inside(qi, plane.image, plane.yi, x + plane.xi);
-      if (from == nullptr) from = inside(qj, plane.image, plane.yj, x + plane.xj);
-      Index to = x;
-      for (Index y = 0; y < plane.h; ++y, to += work.pitch()) {
-        state.E[to] = state.G[to] = from == nullptr ? 0 : from[y * plane.image.w];
-        if (state.T) state.T[to] = 0;
-      }
-    };
-    for (Index x = 1; x <= wide; ++x) {
-      fill_column(-x);
-      fill_column(plane.w + x - 1);
-    }
+    if (plane.yi == plane.yj) i = j = nullptr;
+    const bool p_inside = plane.yi > plane.yj;  // above the plane, and p' below it
+    const auto fill_i = [&](Index y) { fill(y, i, plane.yi, plane.xi); };
+    const auto fill_j = [&](Index y) { fill(y, j, plane.yj, plane.xj); };
+    for (Index y = 1; y <= before1_; ++y) p_inside ? fill_i(-y) : fill_j(-y);
+    for (Index y = plane.h; y < plane.h + below; ++y) p_inside ? fill_j(y) : fill_i(y);
   }
-  static const double* inside(const std::vector<double>& q, Extent image, Index y, Index x) {
-    return x >= 0 && x < image.w ? q.data() + y * image.w + x : nullptr;
-  }
-  /// Those of the `count` pixels from (y, x) on that are inside the image.
-  static void copy_inside(const std::vector<double>& q, Extent image, Index y, Index x, Index count,
-                          double* to) {
-    if (y < 0 || y >= image.h) return;
-    const Index first = std::max<Index>(0, -x), last = std::min(count, image.w - x);
-    for (Index k = first; k < last; ++k) to[k] = q[at(y * image.w + x + k)];
-  }
+
   double square_sum(const double* s, Extent image, Index y, Index x) const {
     double sum = 0;
     for (Index o = 0; o < f1_; ++o)
       for (Index p = 0; p < f2_; ++p) {
-        Index row = y * stride_ + o - filter_.before1, column = x * stride_ + p - filter_.before2;
+        Index row = y * stride_ + o - before1_, column = x * stride_ + p - before2_;
         if (padding_ == arch::Padding::circular) {
           row = modulo(row, image.h);
           column = modulo(column, image.w);
@@ -188,66 +261,97 @@ class ConvStep : public PixelStep {
       }
     return sum;
   }
-  Index f1_, f2_, stride_;
+
+  template <class Real>
+  const Real* zeros() const {
+    return std::get<std::vector<Real>>(zeros_).data();
+  }
+
+  Index f1_, f2_, stride_, before1_ = 0, before2_ = 0;
   arch::Padding padding_;
-  PlaneFilter filter_{};
+  double weight_, bias_;
+  TangentTerms terms_;
+  TangentBefore tangent_before_;
+  std::tuple<std::vector<double>, std::vector<float>> zeros_;
 };
 
-/// a min(x, 0) + b max(x, 0).
-class PixelRectifier : public PixelStep {
+class PixelRectifier : public StepOf<PixelRectifier> {
  public:
-  PixelRectifier(double a, double b)
-      : kappa_((a - b) * (a - b) / (a * a + b * b)), gain_((a * a + b * b) / 2), step_(row(a, b)) {}
+  PixelRectifier(double a, double b, bool sums, double kernel_term)
+      : terms_{(a - b) * (a - b) / (a * a + b * b), (a * a + b * b) / 2, kernel_term},
+        sums_(sums),
+        step_(activation_step({arch::Function::rectifier, a, b, 0, ""}, false)) {}
 
-  Index doubles_per_pixel() const override { return 2; }
-  PixelFactors prepare(std::vector<PixelState>& stack) const override {
+  Index bytes(Extent image, bool single) const override {
+    return (single ? 4 : 8) * image.pixels();
+  }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool single) const override {
     PixelState& state = stack.back();
-    PixelFactors f{.before = state.s};
-    for (const double s : state.s) f.inverse.push_back(s > 0 ? 1 / s : 0);
+    PixelFactors f;
+    f.norms.set(state.s, single);
     std::vector<RowState> rows{{std::move(state.s), std::move(state.mean), {}}};
-    rows[0].tau.assign(f.before.size(), 0.0);
+    rows[0].tau.assign(rows[0].s.size(), 0.0);
     static_cast<void>(step_->prepare(rows));
     state.s = std::move(rows[0].s);
     state.mean = std::move(rows[0].mean);
-    // Loops read whole vectors.
-    f.before.resize(f.before.size() + at(kOverrun), 1.0);
-    f.inverse.resize(f.before.size(), 1.0);
     return f;
   }
-  void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const override {
-    const Plane& plane = work.plane;
-    const auto norms = [&](const PixelFactors& f, Index y, Index x) {
-      const Index first = y * plane.image.w + x;
-      return PixelNorms{f.before.data() + first, f.inverse.data() + first, plane.image.w};
-    };
-    PixelNorms of_j = norms(j, plane.yj, plane.xj);
-    if (plane.wrapped) {
-      gather(j.before, plane, false, work.of_i);
-      gather(j.inverse, plane, false, work.of_j);
-      of_j = {work.of_i.data(), work.of_j.data(), plane.w};
-    }
-    plane_loops().rectifier(plane.h, plane.w, work.pitch(), work.top(),
-                            norms(i, plane.yi, plane.xi), of_j, kappa_, gain_, work.spare(plane.w));
-    work.take_spare();
+
+  template <class Real>
+  void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const Strip& strip = work.strip;
+    for (auto* of : {&work.apart, &work.four}) of->resize(at(strip.size() + kOverrun));
+    for (std::size_t k = 0; k < strip.planes.size(); ++k) products(work, k, i, j);
+    const PlaneState<Real> state = work.top();
+    plane_loops<Real>().rectifier(strip.size(), state, sums_ ? state.G : nullptr, work.apart.data(),
+                                  work.four.data(), terms_);
+    work.sums = work.sums && sums_;
   }
 
  private:
-  static std::unique_ptr<Step> row(double a, double b) {
-    return activation_step({arch::Function::rectifier, a, b, 0, ""}, false);
+  template <class Real>
+  void products(PlaneWork<Real>& work, std::size_t k, const PixelFactors& i,
+                const PixelFactors& j) const {
+    const Plane& plane = work.strip.planes[k];
+    const Index first = work.strip.first[k], pitch = work.strip.w, width = plane.image.w;
+    const auto rows = [&](Index y, Index h, Index yj, Index x, Index w, Index xj) {
+      const Real* si = i.norms.data<Real>() + (y + plane.yi) * width + x + plane.xi;
+      const Real* sj = j.norms.data<Real>() + yj * width + xj;
+      const Index to = first + y * pitch + x;
+      plane_loops<Real>().products(h, w, pitch, {si, width}, {sj, width}, work.apart.data() + to,
+                                   work.four.data() + to);
+    };
+    if (!plane.wrapped) {
+      // Whole rows are one long one.
+      const bool whole = plane.w == width && pitch == width;
+      whole ? rows(0, 1, plane.yj, 0, plane.h * width, 0)
+            : rows(0, plane.h, plane.yj, 0, plane.w, plane.xj);
+      return;
+    }
+    const Index end = width - plane.xj;  // where a row of p' goes on at the image's other side
+    for (Index y = 0; y < plane.h; ++y) {
+      const Index yj = (y + plane.yj) % plane.image.h;
+      rows(y, 1, yj, 0, end, plane.xj);
+      rows(y, 1, yj, end, plane.w - end, 0);
+    }
   }
-  double kappa_, gain_;
+  RectifierTerms terms_;
+  bool sums_;
   std::unique_ptr<Step> step_;
 };
 
 /// Every other activation: the step of rows, with a factor of each pair's p and of its p'.
-class PixelDual : public PixelStep {
+class PixelDual : public StepOf<PixelDual> {
  public:
   PixelDual(const arch::Activation& rho, bool accurate) : step_(activation_step(rho, accurate)) {}
 
-  Index doubles_per_pixel() const override { return 2 + step_->doubles_per_row(); }
-  PixelFactors prepare(std::vector<PixelState>& stack) const override {
+  Index bytes(Extent image, bool) const override {
+    return 8 * image.pixels() * (2 + step_->doubles_per_row());
+  }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     PixelState& state = stack.back();
-    PixelFactors f{.before = state.s};
+    PixelFactors f;
+    f.before = state.s;
     std::vector<RowState> rows{{std::move(state.s), std::move(state.mean), {}}};
     rows[0].tau.assign(f.before.size(), 0.0);
     f.dual = step_->prepare(rows);
@@ -256,43 +360,65 @@ class PixelDual : public PixelStep {
     state.mean = std::move(rows[0].mean);
     return f;
   }
-  void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const override {
-    const Plane& plane = work.plane;
-    const Index n = plane.size();
-    const auto pairs_of = [&](const PixelFactors& f, bool of_i) {
-      Factors pairs;
-      for (const auto& field : f.dual.of) {
-        gather(field, plane, of_i, work.of_i);
-        pairs.of.emplace_back(work.of_i.begin(), work.of_i.begin() + n);
-      }
-      gather_features(f.dual.features, plane, of_i, pairs.features);
-      return pairs;
-    };
-    const Factors of_i = pairs_of(i, true), of_j = pairs_of(j, false);
-    const PlaneState state = work.top();
-    for (auto* buffer : {&work.c, &work.sigma, &work.tau}) buffer->resize(at(n));
-    gather(i.before, plane, true, work.of_i);
-    gather(j.before, plane, false, work.of_j);
-    each_row(work, [&](Index k, const PlaneState& row) {
-      plane_loops().normalise(plane.w, row, work.of_i.data() + k, work.of_j.data() + k,
-                              work.c.data() + k, work.sigma.data() + k, work.tau.data() + k);
-    });
-    RowView rows{.factors = &of_i, .each = true}, row_j{.factors = &of_j, .each = true};
-    RawVector<double> packed;
-    step_->pack(rows, n, of_j, packed);
-    work.dual.stack.assign(
-        1, {n, work.c.data(), work.sigma.data(), state.T ? work.tau.data() : nullptr});
-    step_->apply(work.dual, rows, row_j);
-    gather(i.after, plane, true, work.of_i);
-    gather(j.after, plane, false, work.of_j);
-    each_row(work, [&](Index k, const PlaneState& row) {
-      plane_loops().restore(plane.w, work.c.data() + k, work.sigma.data() + k, work.tau.data() + k,
-                            work.of_i.data() + k, work.of_j.data() + k, row);
-    });
+
+  void on(PlaneWork<double>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const PlaneState<double> in = work.top();
+    work.sums = true;
+    advance(work, i, j, in, work.top());
+  }
+  /// In double precision, on a copy.
+  void on(PlaneWork<float>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const PlaneState<float> in = work.top();
+    const Index n = work.strip.size();
+    work.in_double.resize(3);
+    for (auto& buffer : work.in_double) buffer.resize(at(n + kOverrun));
+    double *E = work.in_double[0].data(), *G = work.in_double[1].data();
+    double* T = in.T ? work.in_double[2].data() : nullptr;
+    std::copy_n(in.E, n, E);
+    if (in.G) std::copy_n(in.G, n, G);
+    if (T) std::copy_n(in.T, n, T);
+    advance(work, i, j, {E, in.G ? G : nullptr, T}, {E, G, T});
+    work.sums = true;
+    const PlaneState<float> out = work.top();
+    const auto to_single = [](double x) { return static_cast<float>(x); };
+    std::transform(E, E + n, out.E, to_single);
+    std::transform(G, G + n, out.G, to_single);
+    if (T) std::transform(T, T + n, out.T, to_single);
   }
 
  private:
-  static void gather_features(const Features& from, const Plane& plane, bool of_i, Features& to) {
+  template <class Real>
+  void advance(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j,
+               const PlaneState<double>& in, const PlaneState<double>& out) const {
+    const Strip& strip = work.strip;
+    const Index n = strip.size();
+    const auto pairs_of = [&](const PixelFactors& f, bool of_i) {
+      Factors pairs;
+      for (const auto& field : f.dual.of) {
+        gather(field, strip, of_i, work.of_i);
+        pairs.of.emplace_back(work.of_i.begin(), work.of_i.begin() + n);
+      }
+      gather_features(f.dual.features, strip, of_i, pairs.features);
+      return pairs;
+    };
+    const Factors of_i = pairs_of(i, true), of_j = pairs_of(j, false);
+    for (auto* buffer : {&work.c, &work.sigma, &work.tau}) buffer->resize(at(n));
+    gather(i.before, strip, true, work.of_i);
+    gather(j.before, strip, false, work.of_j);
+    pair_loops().normalise(n, in, work.of_i.data(), work.of_j.data(), work.c.data(),
+                           work.sigma.data(), work.tau.data());
+    RowView rows{.factors = &of_i, .each = true}, row_j{.factors = &of_j, .each = true};
+    RawVector<double> packed;
+    step_->pack(rows, n, of_j, packed);
+    work.dual.stack.assign(1,
+                           {n, work.c.data(), work.sigma.data(), in.T ? work.tau.data() : nullptr});
+    step_->apply(work.dual, rows, row_j);
+    gather(i.after, strip, true, work.of_i);
+    gather(j.after, strip, false, work.of_j);
+    pair_loops().restore(n, work.c.data(), work.sigma.data(), work.tau.data(), work.of_i.data(),
+                         work.of_j.data(), out);
+  }
+  static void gather_features(const Features& from, const Strip& strip, bool of_i, Features& to) {
     to.uniform = from.uniform;
     to.tails = from.tails;
     if (from.uniform) {
@@ -300,37 +426,60 @@ class PixelDual : public PixelStep {
       return;
     }
     const Index terms = from.terms();
-    to.values.resize(at(plane.size() * terms));
-    double* out = to.values.data();
-    for (Index y = 0; y < plane.h; ++y)
-      for (Index x = 0; x < plane.w; ++x) {
+    to.values.resize(at(strip.size() * terms));
+    for (std::size_t k = 0; k < strip.planes.size(); ++k) {
+      const Plane& plane = strip.planes[k];
+      for (Index y = 0; y < plane.h; ++y) {
         const Index py = (y + (of_i ? plane.yi : plane.yj)) % plane.image.h;
-        const Index px = (x + (of_i ? plane.xi : plane.xj)) % plane.image.w;
-        out = std::copy_n(from.row(py * plane.image.w + px), terms, out);
+        double* out = to.values.data() + (y * strip.w + strip.first[k]) * terms;
+        for (Index x = 0; x < plane.w; ++x) {
+          const Index px = (x + (of_i ? plane.xi : plane.xj)) % plane.image.w;
+          out = std::copy_n(from.row(py * plane.image.w + px), terms, out);
+        }
       }
+    }
   }
   std::unique_ptr<Step> step_;
 };
 
-class PixelBranch : public PixelStep {
+class PixelBranch : public StepOf<PixelBranch> {
  public:
-  PixelFactors prepare(std::vector<PixelState>& stack) const override {
+  explicit PixelBranch(bool restores) : restores_(restores) {}
+
+  Index bytes(Extent image, bool) const override { return restores_ ? 8 * image.pixels() : 0; }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     stack.push_back(PixelState(stack.back()));
-    return {};
+    PixelFactors f;
+    if (restores_) f.before = stack.back().s;
+    return f;
   }
-  void apply(PlaneWork& work, const PixelFactors&, const PixelFactors&) const override {
+  template <class Real>
+  void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    if (restores_) {
+      work.sums = true;
+      const PlaneState<Real> state = work.top();
+      gather(i.before, work.strip, true, work.of_i);
+      gather(j.before, work.strip, false, work.of_j);
+      for (Index k = 0; k < work.strip.size(); ++k) {
+        const double si = work.of_i[at(k)], sj = work.of_j[at(k)];
+        state.G[k] = static_cast<Real>(2 * (si * si + sj * sj)) - state.E[k];
+      }
+    }
     work.push();
   }
+
+ private:
+  bool restores_;
 };
 
 /// E += E_b + 2 (mu - mu')(mu_b - mu_b'), G += G_b + 2 (mu + mu')(mu_b + mu_b'), T += T_b, mu the
 /// means of skip and branch, which are independent.
-class PixelJoin : public PixelStep {
+class PixelJoin : public StepOf<PixelJoin> {
  public:
   explicit PixelJoin(bool means) : means_(means) {}
 
-  Index doubles_per_pixel() const override { return means_ ? 2 : 0; }
-  PixelFactors prepare(std::vector<PixelState>& stack) const override {
+  Index bytes(Extent image, bool) const override { return means_ ? 16 * image.pixels() : 0; }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
     const PixelState branch = std::move(stack.back());
     stack.pop_back();
     PixelState& skip = stack.back();
@@ -346,25 +495,26 @@ class PixelJoin : public PixelStep {
     }
     return f;
   }
-  void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const override {
-    const PlaneState branch = work.top(), skip = work.below();
-    if (means_) {
-      gather(i.skip_mean, work.plane, true, work.of_i);
-      gather(j.skip_mean, work.plane, false, work.of_j);
-      gather(i.branch_mean, work.plane, true, work.c);
-      gather(j.branch_mean, work.plane, false, work.sigma);
-    }
-    Index n = 0;
-    for (Index y = 0; y < work.plane.h; ++y)
-      for (Index k = y * work.pitch(); k < y * work.pitch() + work.plane.w; ++k, ++n) {
-        skip.E[k] += branch.E[k];
-        skip.G[k] += branch.G[k];
-        if (skip.T) skip.T[k] += branch.T[k];
-        if (!means_) continue;
-        skip.E[k] += 2 * (work.of_i[n] - work.of_j[n]) * (work.c[n] - work.sigma[n]);
-        skip.G[k] += 2 * (work.of_i[n] + work.of_j[n]) * (work.c[n] + work.sigma[n]);
-      }
+  template <class Real>
+  void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const PlaneState<Real> branch = work.top(), skip = work.below();
+    const Index n = work.strip.size();
+    const auto& loops = plane_loops<Real>();
+    loops.add(n, branch.E, skip.E);
+    if (skip.G) loops.add(n, branch.G, skip.G);
+    if (skip.T) loops.add(n, branch.T, skip.T);
     work.pop();
+    if (!means_) return;
+    gather(i.skip_mean, work.strip, true, work.of_i);
+    gather(j.skip_mean, work.strip, false, work.of_j);
+    gather(i.branch_mean, work.strip, true, work.c);
+    gather(j.branch_mean, work.strip, false, work.sigma);
+    for (Index k = 0; k < n; ++k) {
+      const double of_i = work.of_i[at(k)], of_j = work.of_j[at(k)];
+      const double b_i = work.c[at(k)], b_j = work.sigma[at(k)];
+      skip.E[k] += static_cast<Real>(2 * (of_i - of_j) * (b_i - b_j));
+      if (skip.G) skip.G[k] += static_cast<Real>(2 * (of_i + of_j) * (b_i + b_j));
+    }
   }
 
  private:
@@ -373,51 +523,75 @@ class PixelJoin : public PixelStep {
 
 }  // namespace
 
+void Field::set(std::vector<double> values, bool single) {
+  if (single)
+    float_.assign(values.begin(), values.end());
+  else
+    double_ = std::move(values);
+}
+template <>
+const double* Field::data<double>() const {
+  return double_.data();
+}
+template <>
+const float* Field::data<float>() const {
+  return float_.data();
+}
+
 Index PixelFactors::bytes() const {
-  std::size_t doubles = before.size() + inverse.size() + after.size() +
-                        dual.features.values.size() + skip_mean.size() + branch_mean.size();
+  std::size_t doubles = before.size() + after.size() + dual.features.values.size() +
+                        skip_mean.size() + branch_mean.size();
   for (const auto& field : dual.of) doubles += field.size();
-  return static_cast<Index>(doubles * sizeof(double));
+  return static_cast<Index>(doubles * sizeof(double)) + norms.bytes() + squares.bytes();
 }
 
-void PlaneSizes::include(Index h, Index w) {
-  length = std::max(length, (h + 2 * margin.h + 1) * pitch(w) + 2 * kOverrun);
-  scratch = std::max(scratch, 3 * (h * pitch(w) + 2 * kOverrun));
+void StripSizes::include(const Strip& strip) {
+  pairs = std::max(pairs, strip.size());
+  row_sums = std::max(row_sums, (strip.h + f1 - 1) * strip.w);
 }
 
-Index PlaneSizes::bytes() const {
-  return 8 * (3 * length * (levels + 1) + scratch);
+Index StripSizes::bytes() const {
+  return 8 * (3 * levels * (pairs + 2 * margin()) + row_sums + 2 * margin() + 7 * pairs);
 }
 
-PlaneWork::PlaneWork(const PlaneSizes& sizes, bool tangent)
-    : sizes_(sizes), filter_(at(sizes.scratch), 0.0), tangent_(tangent) {
-  for (Index level = 0; level <= sizes.levels; ++level) {
-    order_.push_back(buffers_.size());
-    buffers_.emplace_back(at(3 * sizes.length), 0.0);
-  }
+template <class Real>
+PlaneWork<Real>::PlaneWork(const StripSizes& sizes, bool tangent)
+    : margin_(sizes.margin()), length_(sizes.pairs + 2 * margin_), tangent_(tangent) {
+  for (Index level = 0; level < sizes.levels; ++level)
+    buffers_.emplace_back(at(3 * length_), Real{0});
+  row_sums_.assign(at(sizes.row_sums + 2 * margin_), Real{0});
 }
 
-PlaneState PlaneWork::state(std::size_t buffer, Index w) const {
-  double* first = buffers_[buffer].data() + sizes_.margin.h * sizes_.pitch(w) + sizes_.margin.w;
-  return {first, first + sizes_.length, tangent_ ? first + 2 * sizes_.length : nullptr};
+template <class Real>
+PlaneState<Real> PlaneWork<Real>::state(std::size_t depth) {
+  Real* first = buffers_[depth].data() + margin_;
+  return {first, sums ? first + length_ : nullptr, tangent_ ? first + 2 * length_ : nullptr};
 }
 
-void PlaneWork::push() {
-  ++depth_;
-  std::ranges::copy(buffers_[order_[depth_ - 1]], buffers_[order_[depth_]].begin());
+template <class Real>
+void PlaneWork<Real>::push() {
+  const PlaneState<Real> from = state(depth_), to = state(++depth_);
+  const Index n = strip.size();
+  std::copy_n(from.E, n, to.E);
+  if (from.G) std::copy_n(from.G, n, to.G);
+  if (from.T) std::copy_n(from.T, n, to.T);
 }
+
+template class PlaneWork<double>;
+template class PlaneWork<float>;
 
 std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight_std,
-                                     double bias_std, TangentTerms terms) {
-  return std::make_unique<ConvStep>(conv, filter, weight_std, bias_std, terms);
+                                     double bias_std, TangentTerms terms, TangentBefore before) {
+  return std::make_unique<ConvStep>(conv, filter, weight_std, bias_std, terms, before);
 }
-std::unique_ptr<PixelStep> pixel_activation(const arch::Activation& rho, bool accurate) {
-  if (rho.function == arch::Function::rectifier)
-    return std::make_unique<PixelRectifier>(rho.a, rho.b);
+std::unique_ptr<PixelStep> pixel_rectifier(double a, double b, bool sums, double kernel_term) {
+  return std::make_unique<PixelRectifier>(a, b, sums, kernel_term);
+}
+std::unique_ptr<PixelStep> pixel_dual(const arch::Activation& rho, bool accurate) {
   return std::make_unique<PixelDual>(rho, accurate);
 }
-std::unique_ptr<PixelStep> pixel_branch() {
-  return std::make_unique<PixelBranch>();
+std::unique_ptr<PixelStep> pixel_branch(bool restores) {
+  return std::make_unique<PixelBranch>(restores);
 }
 std::unique_ptr<PixelStep> pixel_join(bool means) {
   return std::make_unique<PixelJoin>(means);

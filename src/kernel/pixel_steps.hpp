@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 
+#include "plane_loops.hpp"
 #include "planes.hpp"
 #include "steps.hpp"
 
@@ -16,53 +17,67 @@ struct PixelState {
   std::vector<double> s, mean;
 };
 
-/// What an image contributes to one step, arrays over its pixels: norms before an activation, their
-/// inverses, and those after it; means of the parts of a sum.
+/// Numbers over an image's pixels, in the precision of the planes.
+class Field {
+ public:
+  void set(std::vector<double> values, bool single);
+  template <class Real>
+  const Real* data() const;
+  Index bytes() const { return static_cast<Index>(8 * double_.size() + 4 * float_.size()); }
+
+ private:
+  std::vector<double> double_;
+  std::vector<float> float_;
+};
+
+/// What an image contributes to one step, arrays over its pixels.
 struct PixelFactors {
-  std::vector<double> before{}, inverse{}, after{};
-  Factors dual{};  ///< of an activation but the rectifier
+  Field norms{};    ///< before a rectifier
+  Field squares{};  ///< q before a convolution, with margins of zeros where it sees outside
+  std::vector<double> before{}, after{};  ///< norms before and after any other activation
+  Factors dual{};                         ///< of it
   std::vector<double> skip_mean{}, branch_mean{};
 
   Index bytes() const;
 };
 
-/// What the planes of a program need at most.
-struct PlaneSizes {
-  Extent margin{};  ///< pairs beyond each end that a filter reaches
-  Index length = 0, scratch = 0, levels = 1;
+/// What the strips of a program need at most, in elements.
+struct StripSizes {
+  Index pairs = 0, row_sums = 0, levels = 1;
+  Index f1 = 1, f2 = 1;  ///< of the largest filters
 
-  Index pitch(Index w) const { return w + 2 * margin.w; }
-  /// For planes of h x w.
-  void include(Index h, Index w);
+  void include(const Strip& strip);
+  Index margin() const { return kOverrun + f2; }
+  /// Bytes in double precision.
   Index bytes() const;
 };
 
-/// Where the planes of one pair of images are worked on: a stack, whose top is the current state.
+/// Where the planes of one pair of images are worked on, a strip at a time: a stack, whose top is
+/// the current state.
+template <class Real>
 class PlaneWork {
  public:
-  PlaneWork(const PlaneSizes& sizes, bool tangent);
+  PlaneWork(const StripSizes& sizes, bool tangent);
 
-  Plane plane{};  ///< of all levels
-  Index pitch() const { return sizes_.pitch(plane.w); }
-  PlaneState top() const { return state(order_[depth_], plane.w); }
-  PlaneState below() const { return state(order_[depth_ - 1], plane.w); }
-  /// Another buffer for a plane of width w, to be filled from top() and then exchanged with it.
-  PlaneState spare(Index w) const { return state(order_.back(), w); }
-  void take_spare() { std::swap(order_[depth_], order_.back()); }
-  void start(const Plane& of) { plane = of, depth_ = 0; }
+  Strip strip{};     ///< of all levels
+  bool sums = true;  ///< whether the state has G
+  PlaneState<Real> top() { return state(depth_); }
+  PlaneState<Real> below() { return state(depth_ - 1); }
+  void start(const Strip& of, bool with_sums) { strip = of, sums = with_sums, depth_ = 0; }
   void push();
   void pop() { --depth_; }
-  double* filter_scratch() { return filter_.data(); }
+  Real* row_sums() { return row_sums_.data() + margin_; }
   bool tangent() const { return tangent_; }
   Work dual{};                                  ///< of the activations
-  RawVector<double> of_i, of_j, c, sigma, tau;  ///< over the plane's pairs
+  RawVector<double> of_i, of_j, c, sigma, tau;  ///< over the strip's pairs
+  RawVector<Real> apart, four;                  ///< see PlaneLoops::products
+  std::vector<RawVector<double>> in_double{};   ///< E, G and T
 
  private:
-  PlaneState state(std::size_t buffer, Index w) const;
-  PlaneSizes sizes_;
-  mutable std::vector<RawVector<double>> buffers_;
-  std::vector<std::size_t> order_;  ///< the buffer of each level, and the spare one
-  RawVector<double> filter_;
+  PlaneState<Real> state(std::size_t depth);
+  Index margin_, length_;
+  std::vector<RawVector<Real>> buffers_;  ///< E, G and T of a level
+  RawVector<Real> row_sums_;
   std::size_t depth_ = 0;
   bool tangent_;
 };
@@ -71,13 +86,17 @@ class PlaneWork {
 class PixelStep {
  public:
   virtual ~PixelStep() = default;
-  virtual PixelFactors prepare(std::vector<PixelState>& stack) const = 0;
+  /// `single`: for planes in single precision.
+  virtual PixelFactors prepare(std::vector<PixelState>& stack, bool single) const = 0;
   /// Advances the top of the stack, whose pairs are of the images i and j.
-  virtual void apply(PlaneWork& work, const PixelFactors& i, const PixelFactors& j) const = 0;
+  virtual void apply(PlaneWork<double>& work, const PixelFactors& i,
+                     const PixelFactors& j) const = 0;
+  virtual void apply(PlaneWork<float>& work, const PixelFactors& i,
+                     const PixelFactors& j) const = 0;
   virtual Extent after(Extent image) const { return image; }
-  virtual Index doubles_per_pixel() const { return 0; }
-  /// Pairs beyond the plane that it reads.
-  virtual Extent margin() const { return {}; }
+  /// Bytes that prepare() keeps for an image of this size before the step.
+  virtual Index bytes(Extent, bool /*single*/) const { return 0; }
+  virtual arch::Window filter() const { return {1, 1}; }
 };
 
 /// How the tangent kernel of a convolution takes K: T' = weight (sum T + term sum K) + bias_term
@@ -85,10 +104,17 @@ class PixelStep {
 struct TangentTerms {
   double kernel = 1, bias = 1;
 };
+/// What a convolution finds in T: the tangent kernel, the same to which the rectifier before it has
+/// added the kernel's term, or nothing that counts: T = 0 on the inputs.
+enum class TangentBefore { plain, added, zero };
 std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight_std,
-                                     double bias_std, TangentTerms terms);
-std::unique_ptr<PixelStep> pixel_activation(const arch::Activation& rho, bool accurate);
-std::unique_ptr<PixelStep> pixel_branch();
+                                     double bias_std, TangentTerms terms, TangentBefore before);
+/// a min(x, 0) + b max(x, 0). `sums`: G is kept. `kernel_term`: see RectifierTerms.
+std::unique_ptr<PixelStep> pixel_rectifier(double a, double b, bool sums, double kernel_term);
+/// Any other activation.
+std::unique_ptr<PixelStep> pixel_dual(const arch::Activation& rho, bool accurate);
+/// `restores`: G is missing, and is needed from here on.
+std::unique_ptr<PixelStep> pixel_branch(bool restores);
 std::unique_ptr<PixelStep> pixel_join(bool means);
 
 }  // namespace mercer::kernel

@@ -1,62 +1,89 @@
 #pragma once
 
-// The loops over a plane of pixel pairs, compiled once per instruction set. This header holds plain
-// data only (see tile_loops.hpp).
+// The loops over planes of pixel pairs, compiled once per instruction set. This header holds plain
+// data only (see tile_loops.hpp). Real is double or float.
 
 #include <cstdint>
 
 namespace mercer::kernel {
 
-/// The state of a pair of images on one plane: pairs of pixels (p, p') whose offset p - p' is the
-/// same, as an h x w array. E = E|h(p) - h'(p')|^2 and G = E|h(p) + h'(p')|^2 for a unit h of the
-/// channel, so that K = (G - E)/4; T, the tangent kernel, is null for the NNGP. Sums over pixels
-/// keep what is small small: a pair of equal patches has E = 0, of opposite ones G = 0.
+/// The state of a pair of images on a strip of planes (planes.hpp), arrays over its pairs: E =
+/// E|h(p) - h'(p')|^2 and G = E|h(p) + h'(p')|^2 for a unit h of the channel, so that K = (G - E)/4;
+/// T, the tangent kernel, is null for the NNGP. Sums over pixels keep what is small small: a pair of
+/// equal patches has E = 0, of opposite ones G = 0. G is null where every K >= 0, as behind a
+/// rectifier: it is then 2 (q + q') - E without cancellation.
 ///
-/// The pointers are to pair (0, 0); row y begins at y pitch, and around the plane there is a
-/// margin, into which filters reach. Loops may write to the kOverrun elements behind a row, in
-/// ascending order of the rows: rows are processed in whole vectors.
+/// Before and behind each array there are kOverrun elements that loops may read, and behind it as
+/// many that they may write: they work in whole vectors.
+template <class Real>
 struct PlaneState {
-  double* E;
-  double* G;
-  double* T;
+  Real* E;
+  Real* G;
+  Real* T;
 };
-constexpr std::int64_t kOverrun = 8;
+constexpr std::int64_t kOverrun = 16;
 
-/// Norms of a field of pixels: s = sqrt(q) and 1/s, or 0 where s = 0. Row y begins at y stride.
+/// Sums of f values along the rows of a plane, one for every stride-th column, the first value
+/// `before` columns to the left of the one that the sum is for. What lies outside row y is in left
+/// + y left_pitch (`before` values) and right + y right_pitch (at least f - 1 - before).
+template <class Real>
+struct RowSums {
+  std::int64_t h, w, pitch, out_w, out_pitch;
+  std::int64_t f, before, stride;
+  const Real* left;
+  const Real* right;
+  std::int64_t left_pitch, right_pitch;
+};
+
+/// weight (sum of f rows) + constant, one for every stride-th row of w values.
+template <class Real>
+struct ColumnSums {
+  std::int64_t out_h, w, f, stride;
+  Real weight, constant;
+};
+
+/// Norms sqrt(q) of pixels. Row y begins at y pitch.
+template <class Real>
 struct PixelNorms {
-  const double* s;
-  const double* inverse;
-  std::int64_t stride;
+  const Real* s;
+  std::int64_t pitch;
 };
 
-/// A filter f1 x f2 on a plane whose margins are filled, its first pixel `before` the one that it
-/// is for; out_h x out_w results, one for every stride-th pixel.
-struct PlaneFilter {
-  std::int64_t pitch, out_pitch, out_h, out_w;
-  std::int64_t f1, f2, before1, before2, stride;
-  double weight;       ///< sigma_w^2/(f1 f2): of every sum
-  double bias;         ///< sigma_b^2: K' = weight sum K + bias
-  double kernel_term;  ///< T' = weight (sum T + kernel_term sum K) + bias_term bias
-  double bias_term;
+/// a min(x, 0) + b max(x, 0): kappa = (a-b)^2/(a^2+b^2), gain = (a^2+b^2)/2. kernel_term K is added
+/// to T, for the convolution that follows.
+struct RectifierTerms {
+  double kappa, gain, kernel_term;
 };
 
+template <class Real>
 struct PlaneLoops {
-  /// out = the filter of in. scratch: 3 times out_h pitch + kOverrun doubles.
-  void (*filter)(const PlaneState& in, const PlaneFilter& f, double* scratch,
-                 const PlaneState& out);
-  /// a min(x, 0) + b max(x, 0), kappa = (a-b)^2/(a^2+b^2), gain = (a^2+b^2)/2, of h x w pairs.
-  void (*rectifier)(std::int64_t h, std::int64_t w, std::int64_t pitch, const PlaneState& in,
-                    const PixelNorms& i, const PixelNorms& j, double kappa, double gain,
-                    const PlaneState& out);
-  /// n entries with norms s_i, s_j as arrays: c, sigma and tau = T/(s_i s_j) (tile_loops.hpp; no T:
-  /// no tau), and back with the norms after an activation.
-  void (*normalise)(std::int64_t n, const PlaneState& in, const double* si, const double* sj,
-                    double* c, double* sigma, double* tau);
+  void (*sum_rows)(const Real* in, const RowSums<Real>& f, Real* out);
+  void (*sum_columns)(const Real* in, const ColumnSums<Real>& f, Real* out);
+  /// apart = (s_i - s_j)^2 and four = 4 s_i s_j of a plane's h x w pairs, in rows of `pitch`.
+  void (*products)(std::int64_t h, std::int64_t w, std::int64_t pitch, const PixelNorms<Real>& i,
+                   const PixelNorms<Real>& j, Real* apart, Real* four);
+  /// n pairs, in place; G_out is written if it is not null.
+  void (*rectifier)(std::int64_t n, const PlaneState<Real>& state, Real* G_out, const Real* apart,
+                    const Real* four, const RectifierTerms& terms);
+  /// T <- share T + scale (G - E) + constant; share 0: whatever T holds.
+  void (*add_kernel)(std::int64_t n, const PlaneState<Real>& state, Real share, Real scale,
+                     Real constant);
+  void (*add)(std::int64_t n, const Real* values, Real* to);
+  double (*sum)(std::int64_t n, const Real* values);
+};
+
+/// n pairs with norms s_i, s_j as arrays: c, sigma and tau = T/(s_i s_j) (tile_loops.hpp; no T: no
+/// tau), and back with the norms after an activation, then with G.
+struct PairLoops {
+  void (*normalise)(std::int64_t n, const PlaneState<double>& in, const double* si,
+                    const double* sj, double* c, double* sigma, double* tau);
   void (*restore)(std::int64_t n, const double* c, const double* sigma, const double* tau,
-                  const double* si, const double* sj, const PlaneState& out);
+                  const double* si, const double* sj, const PlaneState<double>& out);
 };
 
 /// The version of instructions() (base/instructions.hpp); chosen at the first call.
-const PlaneLoops& plane_loops();
+template <class Real>
+const PlaneLoops<Real>& plane_loops();
+const PairLoops& pair_loops();
 
 }  // namespace mercer::kernel

@@ -13,152 +13,299 @@ namespace {
 constexpr double kPi = 3.14159265358979323846;
 using Size = std::int64_t;
 
-inline Size whole_vectors(Size n) {
-  return (n + kOverrun - 1) / kOverrun * kOverrun;
+#if defined(__AVX512F__)
+constexpr Size kVector = 64;
+#elif defined(__AVX__)
+constexpr Size kVector = 32;
+#else
+constexpr Size kVector = 16;
+#endif
+template <class Real>
+struct VectorOf;
+template <>
+struct VectorOf<double> {
+  typedef double type __attribute__((vector_size(kVector)));
+};
+template <>
+struct VectorOf<float> {
+  typedef float type __attribute__((vector_size(kVector)));
+};
+template <class Real>
+constexpr Size kLanes = kVector / static_cast<Size>(sizeof(Real));
+
+/// Calls f(x, vector of that place) for whole vectors that cover 0 ... n-1, the last of which may
+/// overlap the one before; for fewer numbers than a vector has f(x, one number).
+template <class Real, class F>
+inline __attribute__((always_inline)) void each_vector(Size n, F f) {
+  using Vector = typename VectorOf<Real>::type;
+  constexpr Size lanes = kLanes<Real>;
+  if (n < lanes) {
+    for (Size x = 0; x < n; ++x) f.template operator()<Real>(x);
+    return;
+  }
+  Size x = 0;
+  for (; x + lanes <= n; x += lanes) f.template operator()<Vector>(x);
+  if (x < n) f.template operator()<Vector>(n - lanes);
+}
+template <class V, class Real>
+inline __attribute__((always_inline)) V load(const Real* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof(V));  // p is not aligned
+  return v;
+}
+template <class V, class Real>
+inline __attribute__((always_inline)) void store(Real* p, V v) {
+  __builtin_memcpy(p, &v, sizeof(V));
 }
 
-/// p[0] + p[step] + ... + p[(taps - 1) step]; `taps` 0: of `count` numbers.
-template <int taps>
-inline __attribute__((always_inline)) double sum_of(const double* p, Size count, Size step) {
-  if constexpr (taps == 3) return p[0] + p[step] + p[2 * step];
-  if constexpr (taps == 5) return (p[0] + p[step]) + (p[2 * step] + p[3 * step]) + p[4 * step];
-  double sum = p[0];
-  for (Size o = 1; o < count; ++o) sum += p[o * step];
+/// p[0] + p[step] + ... + p[(taps - 1) step] of vectors V; `taps` 0: of `count` of them.
+template <class V, int taps, class Real>
+inline __attribute__((always_inline)) V sum_of(const Real* p, Size count, Size step) {
+  const auto at = [=](Size k) __attribute__((always_inline)) {
+    return load<V>(p + k * step);
+  };
+  if constexpr (taps == 3) return at(0) + at(1) + at(2);
+  if constexpr (taps == 5) return (at(0) + at(1)) + (at(2) + at(3)) + at(4);
+  V sum = at(0);
+  for (Size o = 1; o < count; ++o) sum += at(o);
   return sum;
 }
 
-/// Sums over the filter's height, all columns of the padded rows: with stride 1 as one long row.
-template <int taps>
-void sum_rows(const double* in, const PlaneFilter& f, double* __restrict out) {
+/// The sums at the ends of a row of w >= 2 half values, for a filter of 2 half + 1; left and right
+/// continue it.
+template <class Real, int half>
+inline __attribute__((always_inline)) void sum_ends(const Real* row, const Real* left,
+                                                    const Real* right, Size w, Real* to) {
+  for (int x = 0; x < half; ++x) {
+    Real first = 0, last = 0;
+    for (int k = x - half; k <= x + half; ++k) {
+      first += k < 0 ? left[k] : row[k];
+      last += k < 0 ? right[-1 - k] : row[w - 1 - k];
+    }
+    to[x] = first;
+    to[w - 1 - x] = last;
+  }
+}
+
+template <class Real, int taps>
+void sum_rows_of(const Real* in, const RowSums<Real>& f, Real* out) {
+  constexpr int half = taps / 2;
+  const Size after = f.f - 1 - f.before;
+  const bool centred = taps > 0 && f.before == half && f.w >= 2 * half && f.out_w == f.w;
+  for (Size y = 0; y < f.h; ++y) {
+    const Real* row = in + y * f.pitch;
+    const Real* left = f.left + y * f.left_pitch + f.before;
+    const Real* right = f.right + y * f.right_pitch;
+    Real* to = out + y * f.out_pitch;
+    const auto end = [&](Size x) {
+      const Size first = x * f.stride - f.before;
+      Real sum = 0;
+      for (Size k = first; k < first + f.f; ++k)
+        sum += k < 0 ? left[k] : k < f.w ? row[k] : right[k - f.w];
+      to[x] = sum;
+    };
+    if (f.stride != 1) {
+      for (Size x = 0; x < f.out_w; ++x) end(x);
+      continue;
+    }
+    // Sums at the ends are wrong, and then computed again.
+    const Real* from = row - f.before;
+    each_vector<Real>(
+        f.out_w, [=]<class V>(Size x) __attribute__((always_inline)) {
+          store(to + x, sum_of<V, taps>(from + x, f.f, 1));
+        });
+    if (centred) {
+      sum_ends<Real, half>(row, left, right, f.w, to);
+      continue;
+    }
+    Size x = 0;
+    for (; x < f.before && x < f.out_w; ++x) end(x);
+    for (x = x > f.w - after ? x : f.w - after; x < f.out_w; ++x) end(x);
+  }
+}
+
+template <class Real>
+void sum_rows(const Real* in, const RowSums<Real>& f, Real* out) {
+  f.f == 3   ? sum_rows_of<Real, 3>(in, f, out)
+  : f.f == 5 ? sum_rows_of<Real, 5>(in, f, out)
+             : sum_rows_of<Real, 0>(in, f, out);
+}
+
+/// With stride 1 as one long row.
+template <class Real, int taps>
+void sum_columns_of(const Real* in, const ColumnSums<Real>& f, Real* __restrict out) {
   const Size rows = f.stride == 1 ? 1 : f.out_h;
-  const Size n = f.stride == 1 ? f.out_h * f.pitch : f.pitch;
+  const Size n = f.stride == 1 ? f.out_h * f.w : f.w;
+  const Real weight = f.weight, constant = f.constant;
   for (Size y = 0; y < rows; ++y) {
-    const double* __restrict from = in + y * f.stride * f.pitch;
-    double* __restrict to = out + y * f.pitch;
+    const Real* __restrict from = in + y * f.stride * f.w;
+    Real* __restrict to = out + y * f.w;
 #pragma omp simd
-    for (Size x = 0; x < n; ++x) to[x] = sum_of<taps>(from + x, f.f1, f.pitch);
+    for (Size x = 0; x < n; ++x) to[x] = weight * sum_of<Real, taps>(from + x, f.f, f.w) + constant;
   }
 }
 
-/// Sums along the rows. `taps`: f2 where it is known to the compiler, and the stride 1; else 0.
-template <bool tangent, int taps>
-void sum_columns(const double* E_in, const double* G_in, const double* T_in, const PlaneFilter& f,
-                 const PlaneState& out) {
-  const Size step = taps > 0 ? 1 : f.stride;
-  const double weight = f.weight, bias = 4 * f.bias;
-  const double of_kernel = f.kernel_term / 4, of_bias = f.bias_term * f.bias;
-  const bool one_row = taps > 0 && f.pitch == f.out_pitch;  // what it writes to margins is not read
-  const Size rows = one_row ? 1 : f.out_h;
-  const Size width = one_row ? (f.out_h - 1) * f.pitch + f.out_w : f.out_w;
-  const Size n = taps > 0 ? whole_vectors(width) : width;
-  for (Size y = 0; y < rows; ++y) {
-    const double* __restrict e = E_in + y * f.pitch;
-    const double* __restrict g = G_in + y * f.pitch;
-    const double* __restrict t = tangent ? T_in + y * f.pitch : nullptr;
-    double* __restrict E = out.E + y * f.out_pitch;
-    double* __restrict G = out.G + y * f.out_pitch;
-    double* __restrict T = tangent ? out.T + y * f.out_pitch : nullptr;
-#pragma omp simd
-    for (Size x = 0; x < n; ++x) {
-      const double es = sum_of<taps>(e + x * step, f.f2, 1);
-      const double gs = sum_of<taps>(g + x * step, f.f2, 1);
-      E[x] = weight * es;
-      G[x] = weight * gs + bias;
-      if (tangent)
-        T[x] = weight * (sum_of<taps>(t + x * step, f.f2, 1) + of_kernel * (gs - es)) + of_bias;
-    }
-  }
+template <class Real>
+void sum_columns(const Real* in, const ColumnSums<Real>& f, Real* out) {
+  f.f == 3   ? sum_columns_of<Real, 3>(in, f, out)
+  : f.f == 5 ? sum_columns_of<Real, 5>(in, f, out)
+             : sum_columns_of<Real, 0>(in, f, out);
 }
 
-template <bool tangent>
-void columns(const double* E, const double* G, const double* T, const PlaneFilter& f,
-             const PlaneState& out) {
-  if (f.stride == 1 && f.f2 == 3)
-    sum_columns<tangent, 3>(E, G, T, f, out);
-  else if (f.stride == 1 && f.f2 == 5)
-    sum_columns<tangent, 5>(E, G, T, f, out);
-  else
-    sum_columns<tangent, 0>(E, G, T, f, out);
-}
-
-void filter(const PlaneState& in, const PlaneFilter& f, double* scratch, const PlaneState& out) {
-  const Size size = f.out_h * f.pitch + 2 * kOverrun;
-  const Size first = -f.before1 * f.pitch - f.before2;  // of the first filter, from pair (0, 0)
-  const auto rows = f.f1 == 3 ? sum_rows<3> : f.f1 == 5 ? sum_rows<5> : sum_rows<0>;
-  double* const E = scratch;
-  double* const G = scratch + size;
-  double* const T = scratch + 2 * size;
-  rows(in.E + first, f, E);
-  rows(in.G + first, f, G);
-  if (out.T) {
-    rows(in.T + first, f, T);
-    columns<true>(E, G, T, f, out);
-  } else {
-    columns<false>(E, G, nullptr, f, out);
-  }
-}
-
-// As rectifier_loop of tile_loops_simd.cpp, from and to distances: with minus = 1 - c and plus =
-// 1 + c, near the smaller and far the larger, the acute angle is w = 2 atan((near/far)^(1/2)).
-template <bool tangent>
-void rectifier_loop(Size h, Size w, Size pitch, const PlaneState& in, const PixelNorms& i,
-                    const PixelNorms& j, double kappa, double gain, const PlaneState& out) {
-  const double kappa_pi = kappa / kPi;
-  const Size n = whole_vectors(w);
+template <class Real>
+void products(Size h, Size w, Size pitch, const PixelNorms<Real>& i, const PixelNorms<Real>& j,
+              Real* apart, Real* four) {
   for (Size y = 0; y < h; ++y) {
-    const double* __restrict E = in.E + y * pitch;
-    const double* __restrict G = in.G + y * pitch;
-    const double* __restrict T = tangent ? in.T + y * pitch : nullptr;
-    const double* __restrict si = i.s + y * i.stride;
-    const double* __restrict sj = j.s + y * j.stride;
-    const double* __restrict ri = i.inverse + y * i.stride;
-    const double* __restrict rj = j.inverse + y * j.stride;
-    double* __restrict E_out = out.E + y * pitch;
-    double* __restrict G_out = out.G + y * pitch;
-    double* __restrict T_out = tangent ? out.T + y * pitch : nullptr;
+    const Real* si = i.s + y * i.pitch;
+    const Real* sj = j.s + y * j.pitch;
+    Real* a = apart + y * pitch;
+    Real* p = four + y * pitch;
+    each_vector<Real>(
+        w, [=]<class V>(Size x) __attribute__((always_inline)) {
+          const V s = load<V>(si + x), z = load<V>(sj + x), difference = s - z;
+          store(a + x, V(difference * difference));
+          store(p + x, V(4 * s * z));
+        });
+  }
+}
+
+template <class Real>
+inline __attribute__((always_inline)) Real rest_of_square(Real u);
+template <>
+inline __attribute__((always_inline)) double rest_of_square(double u) {
+  return atan_rest_of_square(u);
+}
+template <>
+inline __attribute__((always_inline)) float rest_of_square(float u) {
+  return atan_rest_of_square(u);
+}
+template <class Real>
+constexpr Real kSmallest = sizeof(Real) == 8 ? Real(1e-300) : Real(1e-36);
+
+// rectifier_loop of tile_loops_simd.cpp from and to distances. With p = s_i s_j, N = 2 p min(1 - c,
+// 1 + c) and F = 4 p - N the acute angle is w = 2 atan(t), t = (N/F)^(1/2), and with D = F - N =
+// 4 p |c| and R = 1 - atan(t)/t the arc-cosine kernel's 2 p (sin w - w cos w) = t (N + D R), a sum
+// of terms that are not negative. It is less than 4/3 N, as R < t^2/3 = N/(3 F).
+template <class Real, bool tangent>
+void acute_loop(Size n, const PlaneState<Real>& s, const Real* __restrict apart,
+                const Real* __restrict four, const RectifierTerms& terms) {
+  Real* __restrict E = s.E;
+  Real* __restrict T = s.T;
+  const Real turn = Real(terms.kappa / kPi), gain = Real(terms.gain);
+  const Real of_kernel = Real(terms.kernel_term / 4);
 #pragma omp simd
-    for (Size x = 0; x < n; ++x) {
-      const double difference = si[x] - sj[x], apart = difference * difference;
-      const double half = 0.5 * ri[x] * rj[x], two = 2 * si[x] * sj[x];
-      double minus = (E[x] - apart) * half, plus = (G[x] - apart) * half;
-      minus = minus > 0 ? minus : 0;
-      plus = plus > 0 ? plus : 0;
-      const bool obtuse = plus < minus;
-      const double near = obtuse ? plus : minus, far = (obtuse ? minus : plus) + 1e-300;
-      const double t = sqrt(near / far), angle = 2 * (t + t * atan_rest(t)), cosine = 1 - near;
-      const double lift = kappa_pi * (t * far - angle * cosine);
-      double e = near - lift + (obtuse ? (2 - kappa) * cosine : 0);
-      e = e > 0 ? e : 0;
-      const double g = near + lift + (obtuse ? kappa : 2) * cosine;
-      E_out[x] = gain * (two * e + apart);
-      G_out[x] = gain * (two * g + apart);
-      if (tangent)
-        T_out[x] = gain * T[x] * (obtuse ? 1 - kappa + kappa_pi * angle : 1 - kappa_pi * angle);
+  for (Size x = 0; x < n; ++x) {
+    Real N = E[x] - apart[x];
+    const Real half = Real(0.5) * four[x];
+    N = N > 0 ? N : 0;
+    N = N < half ? N : half;
+    Real F = four[x] - N;
+    F = F > kSmallest<Real> ? F : kSmallest<Real>;
+    const Real u = N / F, t = sqrt(u), R = -rest_of_square(u), D = F - N;
+    const Real lift = turn * t * (N + D * R);
+    E[x] = gain * (N - lift + apart[x]);
+    if (tangent) T[x] = gain * (T[x] * (1 - 2 * turn * t * (1 - R)) + of_kernel * (D + 2 * lift));
+  }
+}
+
+template <class Real, bool tangent, bool sums>
+void any_angle_loop(Size n, const PlaneState<Real>& s, Real* __restrict G_out,
+                    const Real* __restrict apart, const Real* __restrict four,
+                    const RectifierTerms& terms) {
+  Real* __restrict E = s.E;
+  const Real* G = s.G;  // may be G_out
+  Real* __restrict T = s.T;
+  const Real kappa = Real(terms.kappa), turn = Real(terms.kappa / kPi), gain = Real(terms.gain);
+  const Real of_kernel = Real(terms.kernel_term / 4);
+#pragma omp simd
+  for (Size x = 0; x < n; ++x) {
+    Real minus = E[x] - apart[x], plus = G[x] - apart[x];
+    const bool obtuse = plus < minus;
+    const Real half = Real(0.5) * four[x];
+    Real N = obtuse ? plus : minus;
+    N = N > 0 ? N : 0;
+    N = N < half ? N : half;
+    Real F = four[x] - N;
+    F = F > kSmallest<Real> ? F : kSmallest<Real>;
+    const Real u = N / F, t = sqrt(u), R = -rest_of_square(u), D = F - N;
+    const Real lift = turn * t * (N + D * R);
+    const Real e = N - lift + (obtuse ? Real(0.5) * (2 - kappa) * D : 0);
+    const Real g = N + lift + (obtuse ? Real(0.5) * kappa : 1) * D;
+    E[x] = gain * (e + apart[x]);
+    if (sums) G_out[x] = gain * (g + apart[x]);
+    if (tangent) {
+      const Real bend = 2 * turn * t * (1 - R), slope = obtuse ? 1 - kappa + bend : 1 - bend;
+      T[x] = gain * (T[x] * slope + of_kernel * (2 * lift + (obtuse ? kappa - 1 : 1) * D));
     }
   }
 }
 
-void rectifier(Size h, Size w, Size pitch, const PlaneState& in, const PixelNorms& i,
-               const PixelNorms& j, double kappa, double gain, const PlaneState& out) {
-  out.T ? rectifier_loop<true>(h, w, pitch, in, i, j, kappa, gain, out)
-        : rectifier_loop<false>(h, w, pitch, in, i, j, kappa, gain, out);
+template <class Real>
+void rectifier(Size n, const PlaneState<Real>& s, Real* G_out, const Real* apart, const Real* four,
+               const RectifierTerms& terms) {
+  if (!s.G)
+    s.T ? acute_loop<Real, true>(n, s, apart, four, terms)
+        : acute_loop<Real, false>(n, s, apart, four, terms);
+  else if (G_out)
+    s.T ? any_angle_loop<Real, true, true>(n, s, G_out, apart, four, terms)
+        : any_angle_loop<Real, false, true>(n, s, G_out, apart, four, terms);
+  else
+    s.T ? any_angle_loop<Real, true, false>(n, s, G_out, apart, four, terms)
+        : any_angle_loop<Real, false, false>(n, s, G_out, apart, four, terms);
 }
 
-void normalise(Size n, const PlaneState& in, const double* __restrict si,
+template <class Real>
+void add_kernel(Size n, const PlaneState<Real>& s, Real share, Real scale, Real constant) {
+  const Real* __restrict E = s.E;
+  const Real* __restrict G = s.G;
+  Real* __restrict T = s.T;
+#pragma omp simd
+  for (Size x = 0; x < n; ++x)
+    T[x] = (share > 0 ? share * T[x] : 0) + (scale * (G[x] - E[x]) + constant);
+}
+
+template <class Real>
+void add(Size n, const Real* __restrict values, Real* __restrict to) {
+#pragma omp simd
+  for (Size x = 0; x < n; ++x) to[x] += values[x];
+}
+
+template <class Real>
+double sum(Size n, const Real* values) {
+  double all = 0;
+#pragma omp simd reduction(+ : all)
+  for (Size x = 0; x < n; ++x) all += static_cast<double>(values[x]);
+  return all;
+}
+
+void normalise(Size n, const PlaneState<double>& in, const double* __restrict si,
                const double* __restrict sj, double* __restrict c, double* __restrict sigma,
                double* __restrict tau) {
   const double* __restrict E = in.E;
   const double* __restrict G = in.G;
   const double* __restrict T = in.T;
+  if (G) {
 #pragma omp simd
-  for (Size x = 0; x < n; ++x) {
-    const double difference = si[x] - sj[x], apart = difference * difference;
-    const double product = si[x] * sj[x], half = product > 0 ? 0.5 / product : 0;
-    double minus = (E[x] - apart) * half, plus = (G[x] - apart) * half;
-    minus = minus > 0 ? minus : 0;
-    plus = plus > 0 ? plus : 0;
-    c[x] = 0.5 * (plus - minus);
-    sigma[x] = minus * plus;
+    for (Size x = 0; x < n; ++x) {
+      const double difference = si[x] - sj[x], apart = difference * difference;
+      const double product = si[x] * sj[x], half = product > 0 ? 0.5 / product : 0;
+      double minus = (E[x] - apart) * half, plus = (G[x] - apart) * half;
+      minus = minus > 0 ? minus : 0;
+      plus = plus > 0 ? plus : 0;
+      c[x] = 0.5 * (plus - minus);
+      sigma[x] = minus * plus;
+    }
+  } else {
+#pragma omp simd
+    for (Size x = 0; x < n; ++x) {
+      const double difference = si[x] - sj[x], apart = difference * difference;
+      const double product = si[x] * sj[x], half = product > 0 ? 0.5 / product : 0;
+      double minus = (E[x] - apart) * half;
+      minus = minus > 0 ? minus : 0;
+      minus = minus < 1 ? minus : 1;
+      c[x] = product > 0 ? 1 - minus : 0;
+      sigma[x] = minus * (2 - minus);
+    }
   }
   if (!T) return;
 #pragma omp simd
@@ -170,7 +317,7 @@ void normalise(Size n, const PlaneState& in, const double* __restrict si,
 
 void restore(Size n, const double* __restrict c, const double* __restrict sigma,
              const double* __restrict tau, const double* __restrict si, const double* __restrict sj,
-             const PlaneState& out) {
+             const PlaneState<double>& out) {
   double* __restrict E = out.E;
   double* __restrict G = out.G;
   double* __restrict T = out.T;
@@ -187,9 +334,18 @@ void restore(Size n, const double* __restrict c, const double* __restrict sigma,
   for (Size x = 0; x < n; ++x) T[x] = tau[x] * si[x] * sj[x];
 }
 
+template <class Real>
+constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,  sum_columns<Real>, products<Real>,
+                                     rectifier<Real>, add_kernel<Real>,  add<Real>,
+                                     sum<Real>};
+
 }  // namespace
 
-extern const PlaneLoops plane_loops;
-const PlaneLoops plane_loops = {filter, rectifier, normalise, restore};
+extern const PlaneLoops<double> double_loops;
+extern const PlaneLoops<float> float_loops;
+extern const PairLoops pair_loops;
+const PlaneLoops<double> double_loops = kLoops<double>;
+const PlaneLoops<float> float_loops = kLoops<float>;
+const PairLoops pair_loops = {normalise, restore};
 
 }  // namespace mercer::kernel::MERCER_ISA

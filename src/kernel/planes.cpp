@@ -25,6 +25,36 @@ Plane plane_at(Extent image, bool wrapped, Index dy, Index dx) {
           std::max<Index>(0, -dx)};
 }
 
+void Strip::lay_out() {
+  first.clear();
+  w = 0;
+  h = planes.empty() ? 0 : planes[0].h;
+  for (const Plane& plane : planes) {
+    first.push_back(w);
+    w += plane.w;
+  }
+}
+
+std::vector<Strip> strips_of(Extent image, bool wrapped, const Offsets& dy, const Offsets& dx) {
+  constexpr Index kPairs = 512;
+  std::vector<Strip> strips;
+  std::size_t number = 0;
+  for (const Index y : dy) {
+    Index pairs = kPairs;
+    for (const Index x : dx) {
+      if (pairs >= kPairs) {
+        strips.push_back({.number = number});
+        pairs = 0;
+      }
+      strips.back().planes.push_back(plane_at(image, wrapped, y, x));
+      pairs += strips.back().planes.back().size();
+      ++number;
+    }
+  }
+  for (Strip& strip : strips) strip.lay_out();
+  return strips;
+}
+
 Offsets all_offsets(Index size, bool wrapped) {
   Offsets all;
   for (Index d = wrapped ? 0 : 1 - size; d < size; ++d) all.push_back(d);

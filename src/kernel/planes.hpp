@@ -27,6 +27,18 @@ struct Plane {
 /// Local.
 Plane plane_at(Extent image, bool wrapped, Index dy, Index dx);
 
+/// Planes of one offset dy side by side, h rows of w pairs: loops that do not look at neighbours
+/// then run over all pairs of a strip at once. Plane k begins at column first[k].
+struct Strip {
+  std::size_t number = 0;  ///< of its first plane among those of its stage
+  std::vector<Plane> planes{};
+  std::vector<Index> first{};
+  Index h = 0, w = 0;
+
+  Index size() const { return h * w; }
+  void lay_out();  ///< first, h and w from the planes
+};
+
 /// The offsets of the planes that are needed somewhere, along one direction, ascending; 0 ...
 /// size-1 where they are wrapped.
 using Offsets = std::vector<Index>;
@@ -45,6 +57,9 @@ Offsets offsets_before(const Offsets& after, bool wrapped_after, Index size_afte
                        Index stride, bool wrapped, Index size);
 /// All offsets between the pixels of an image along one direction.
 Offsets all_offsets(Index size, bool wrapped);
+
+/// The planes of the offsets dy x dx, in strips of about as many pairs as stay in the first cache.
+std::vector<Strip> strips_of(Extent image, bool wrapped, const Offsets& dy, const Offsets& dx);
 
 /// Along one direction: where a plane's k-th pair goes behind a boundary: `at` is the number of the
 /// offset in Offsets, -1 where it is not needed; `position` the pair's in that plane.

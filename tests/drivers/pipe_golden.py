@@ -37,12 +37,24 @@ def architecture(group):
 
 
 class Golden(PipeTest):
-    def kernel(self, kind, group, *data, **options):
+    def kernel(self, kind, group, *data, more=(), **options):
         out = self.path("k.h5")
         self.succeed("mercer-kernel", *data, "--kernel", kind, "--arch", architecture(group),
                      "--weight-std", repr(float(group.attrs["W_std"])),
-                     "--bias-std", repr(float(group.attrs["b_std"])), "--out", out, **options)
+                     "--bias-std", repr(float(group.attrs["b_std"])), "--out", out, *more, **options)
         return read(out, "/kernel")
+
+    def test_images_in_single_precision_to_1e6(self):
+        """cntk.h5 without pools: a few units of float's rounding for each layer, of angles too."""
+        with h5py.File(os.path.join(GOLDEN, "cntk.h5"), "r") as file:
+            for case in ("conv3_flatten", "conv3_gap"):
+                exact = file[case]["ntk_exact"][()]
+                K = self.kernel("ntk", file[case], "--data", "npy:" + self.npy("x.npy", file[case]["X1"][()]),
+                                more=("--state", "single", "--check"))
+                scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
+                error = np.abs(K - exact) / scale
+                self.assertLessEqual(error.max(), 1e-6, case)
+                self.assertGreater(error.max(), 1e-10, case)
 
     def compare(self, family, limit):
         """Every entry of every case, relative to sqrt(T_ii T_jj) of its two rows."""

@@ -172,11 +172,82 @@ TEST(ImageKernel, AnEntryDependsOnItsTwoImagesAlone) {
       Matrix<double> one(1, 1);
       k->tile(*rows, i, *rows, j, one.view());
       EXPECT_DOUBLE_EQ(one(0, 0), whole(i, j));
-      EXPECT_NEAR(whole(i, j) / whole(j, i), 1, 1e-13);
+      EXPECT_DOUBLE_EQ(whole(i, j), whole(j, i));
     }
     EXPECT_NEAR(diagonal[static_cast<std::size_t>(i)] / whole(i, i), 1, 1e-7);
   }
   EXPECT_LE(rows->bytes(), 2 * 5 * k->bytes_per_row(32));
+}
+
+/// In single precision the error is what prepare() tells, and of the size of float's rounding.
+TEST(ImageKernel, InSinglePrecisionTheErrorIsKnown) {
+  struct {
+    Case of;
+    double most;
+  } const cases[] = {
+      {{"conv(3) relu conv(3) relu conv(3) relu gap dense", "7x6x2"}, 1e-5},
+      {{"conv(5) relu conv(3) relu flatten dense relu dense", "9x8x3"}, 1e-5},
+      {{"conv(3,pad=valid) leaky_relu(0.1) conv(3) erf gap dense", "7x6x1"}, 1e-5},
+      {{"conv(3,pad=circular) relu res(conv(3,pad=circular) relu) flatten dense", "6x5x2"}, 1e-5},
+      {{"conv(3) relu avgpool(2) conv(3) relu avgpool(2) flatten dense relu dense", "8x8x1"},
+       1e-3}};
+  for (const auto& [of, most] : cases)
+    for (const Kind kind : {Kind::nngp, Kind::ntk}) {
+      arch::Options scales;
+      scales.bias_std = 0.2;
+      Options options{
+          .kind = kind,
+          .architecture = arch::parse(of.architecture, scales).on(arch::parse_image(of.image))};
+      const auto exact = make(options);
+      options.single_state = true;
+      const auto k = make(options);
+      EXPECT_EQ(parse(k->text())->text(), k->text());
+      EXPECT_NE(k->text(), exact->text());
+      auto X = images(arch::parse_image(of.image), 12);
+      for (Index p = 0; p < X.rows(); ++p) {
+        X(p, 9) = X(p, 5) + 1e-3 * X(p, 1);  // near-parallel
+        X(p, 10) = X(p, 5) + 1e-4 * X(p, 2);
+      }
+      const auto single = tile(*k, X, X), right = tile(*exact, X, X);
+      double largest = 0;
+      for (Index i = 0; i < 12; ++i)
+        for (Index j = 0; j < 12; ++j) {
+          const double scale = std::sqrt(right(i, i) * right(j, j));
+          const double error = std::abs(single(i, j) - right(i, j)) / scale;
+          if (!(error <= largest)) largest = error;
+        }
+      const double told = k->prepare(X.copy())->error_estimate();
+      EXPECT_LE(largest, told) << k->text();
+      EXPECT_LE(told, most) << k->text();
+      EXPECT_GT(largest, 1e-9) << k->text();
+      EXPECT_LT(k->bytes_per_row(X.rows()), exact->bytes_per_row(X.rows()));
+    }
+  Options dense{.architecture = arch::parse("dense relu dense")};
+  dense.single_state = true;
+  EXPECT_THROW((void)make(dense), InputError);
+}
+
+TEST(ImageKernel, ATileOfImagesThatAreAmongRowsAndColumnsIsThatOfItsEntries) {
+  const Case c{"conv(3) relu avgpool(2) conv(3) relu gap dense relu dense", "4x4x2"};
+  const auto k = kernel_of(c, Kind::ntk);
+  const auto X = images(arch::parse_image(c.image), 7);
+  // Some rows twice, in another order than the columns, and images of one side alone.
+  const std::vector<Index> rows{3, 1, 4, 1, 5, 2}, columns{2, 6, 5, 3, 5, 0, 1};
+  const auto chosen = [&](const std::vector<Index>& which) {
+    Matrix<double> Y(X.rows(), std::ssize(which));
+    for (Index i = 0; i < Y.cols(); ++i)
+      std::copy_n(X.column(which[static_cast<std::size_t>(i)]), X.rows(), Y.column(i));
+    return k->prepare(std::move(Y));
+  };
+  const auto x = chosen(rows), z = chosen(columns);
+  Matrix<double> whole(x->size(), z->size(), std::nan(""));
+  k->tile(*x, 0, *z, 0, whole.view());
+  for (Index i = 0; i < whole.rows(); ++i)
+    for (Index j = 0; j < whole.cols(); ++j) {
+      Matrix<double> one(1, 1, std::nan(""));
+      k->tile(*x, i, *z, j, one.view());
+      EXPECT_DOUBLE_EQ(one(0, 0), whole(i, j)) << i << ' ' << j;
+    }
 }
 
 TEST(ImageKernel, ZeroAndHugeImages) {
@@ -186,6 +257,13 @@ TEST(ImageKernel, ZeroAndHugeImages) {
   EXPECT_LE(largest_error(*k, X, X), 1e-12);
   for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e200;
   EXPECT_THROW((void)k->prepare(X.copy()), RowError);
+  // In single precision the range ends earlier.
+  const auto single = parse(k->text().substr(0, k->text().size() - 1) + "; state=single)");
+  for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e-180;
+  EXPECT_NO_THROW((void)k->prepare(X.copy()));
+  EXPECT_THROW((void)single->prepare(X.copy()), RowError);
+  for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e-10;
+  EXPECT_NO_THROW((void)single->prepare(X.copy()));
 }
 
 }  // namespace

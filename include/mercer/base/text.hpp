@@ -17,6 +17,11 @@ std::vector<std::string> words(const std::string& text, char separator = ',');
 /// "0.1,1e-3" -> numbers. Throws InputError, with `name` and the piece that is not a number, also
 /// where there is none.
 std::vector<double> parse_numbers(const std::string& name, const std::string& text);
+/// The same for whole numbers from `least` to `most`, and for numbers above 0 up to 1. Throw
+/// InputError also for others.
+std::vector<Index> parse_whole_numbers(const std::string& name, const std::string& text,
+                                       double least, double most);
+std::vector<double> parse_shares(const std::string& name, const std::string& text);
 /// The same for one number. Throws InputError for several.
 double parse_number(const std::string& name, const std::string& text);
 

@@ -78,7 +78,7 @@ class Kernel {
   /// Length of the dot products of an entry, for rows of d inputs: an entry counts 2
   /// entry_length(d) flops.
   virtual Index entry_length(Index d) const { return d; }
-  /// Steps of the recursion that an entry takes, about 5 ns each, besides its dot product: hundreds
+  /// Steps of the recursion that an entry takes, about 3 ns each, besides its dot product: hundreds
   /// to millions for images, whose pairs of pixels each take some. 1 for other kernels.
   virtual double steps_per_entry() const { return 1; }
   /// Bytes that prepare() and tile() allocate besides while they run, where it is more than a few
@@ -95,7 +95,8 @@ struct Options {
   arch::Architecture architecture{};  ///< ntk, nngp
   double bandwidth = 1;               ///< h: gaussian exp(-|x-z|^2/(2 h^2)), laplace exp(-|x-z|/h)
   Parametrization parametrization =
-      Parametrization::ntk;  ///< of the networks that `ntk` is the limit of
+      Parametrization::ntk;   ///< of the networks that `ntk` is the limit of
+  bool single_state = false;  ///< of images: pairs of pixels in single precision
 };
 
 /// ntk, nngp: the layer recursion in the NTK parametrisation (Jacot, Gabriel and
@@ -113,8 +114,11 @@ struct Options {
 /// pairs of one offset, of which only pools join several; planes that the readout does not need are
 /// left out. It carries E|h - h'|^2 and E|h + h'|^2, which convolutions add up, so that equal and
 /// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
-/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). Cost of
-/// an entry: Kernel::steps_per_entry() of 5 to 10 ns; (2 H - 1)(2 W - 1) planes of at most H W
+/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). With
+/// single_state these planes are of single precision: half of the time, an error of about 1e-6,
+/// behind such a pool up to 1e-3, which prepare() measures on three images (in the time of a
+/// dozen entries in double precision) and Rows::error_estimate() tells. Cost of
+/// an entry: Kernel::steps_per_entry() of 3 ns; (2 H - 1)(2 W - 1) planes of at most H W
 /// pairs with gap, one with flatten and no pool. prepare() takes as long as an entry for each
 /// image. A square of an input that leaves the range of double is a RowError.
 ///
