@@ -396,8 +396,9 @@ void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options, double element_bytes) {
   if (by_tiles(kernel, options))
-    return tiles_overhead(kernel, tiles_of(kernel, n, n, true), d, shape.rows * shape.cols,
-                          options.panel_bytes, element_bytes);
+    return tiles_cost(kernel, n, n, d, true, shape.rows * shape.cols, options.panel_bytes,
+                      element_bytes)
+        .bytes;
   const double of_rows = static_cast<double>(ceil_div(n, shape.rows));
   const double of_cols = static_cast<double>(ceil_div(n, shape.cols));
   const double scratch = scratch_bytes(kernel), rows = of_rows + of_cols;

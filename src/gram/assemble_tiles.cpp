@@ -347,8 +347,9 @@ void fill_by_tiles(const kernel::Kernel& kernel, const RowBlock<double>& Z,
   TileAssembly<T>(kernel, Z, X, K, scale, lower, options).run();
 }
 
-double tiles_overhead(const kernel::Kernel& kernel, const TileList& list, Index d, int ranks,
-                      double panel_bytes, double element_bytes) {
+TilesCost tiles_cost(const kernel::Kernel& kernel, Index m, Index n, Index d, bool lower, int ranks,
+                     double panel_bytes, double element_bytes) {
+  const TileList list = tiles_of(kernel, m, n, lower);
   std::vector<Index> every(static_cast<std::size_t>(list.size()));
   std::iota(every.begin(), every.end(), 0);
   const TileSchedule schedule(list, std::move(every), ranks, rows_for(kernel, d, panel_bytes),
@@ -359,8 +360,14 @@ double tiles_overhead(const kernel::Kernel& kernel, const TileList& list, Index 
   // The tiles; while rows are fetched their copies in messages; then the tiles packed and received.
   const double tiles = element_bytes * static_cast<double>(schedule.most_entries());
   const double strips = sizeof(double) * static_cast<double>(list.tile * list.strip);
-  return static_cast<double>(kernel.scratch_bytes()) + strips + tiles +
-         std::max(kept + copies, 2 * tiles);
+  TilesCost cost;
+  cost.bytes = static_cast<double>(kernel.scratch_bytes()) + strips + tiles +
+               std::max(kept + copies, 2 * tiles);
+  for (int rank = 0; rank < ranks; ++rank) {
+    cost.entries = std::max(cost.entries, schedule.evaluated(rank));
+    cost.prepared = std::max(cost.prepared, schedule.prepared(rank));
+  }
+  return cost;
 }
 
 double checkpoint_bytes(const kernel::Kernel& kernel, Index m, Index n, bool lower,

@@ -15,10 +15,6 @@ void fill_by_tiles(const kernel::Kernel& kernel, const RowBlock<double>& Z,
                    const RowBlock<double>& X, DistMatrix<T>& K, double scale, bool lower,
                    const Options& options);
 
-/// Bytes a rank besides K itself. Local.
-double tiles_overhead(const kernel::Kernel& kernel, const TileList& list, Index d, int ranks,
-                      double panel_bytes, double element_bytes);
-
 /// Bytes of a prepared row of d inputs, and of its copy in messages. Local.
 double bytes_per_row(const kernel::Kernel& kernel, Index d);
 

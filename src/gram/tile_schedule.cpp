@@ -103,22 +103,32 @@ double TileSchedule::evaluated(int rank) const {
   return sum;
 }
 
-void TileSchedule::measure() {
-  most_rows_ = most_entries_ = 0;
+double TileSchedule::prepared(int rank) const {
+  double sum = 0;
+  for (Index round = 0; round < rounds_; ++round)
+    sum += static_cast<double>(rows_of(of(rank, round)));
+  return sum;
+}
+
+Index TileSchedule::rows_of(std::span<const Index> parts) const {
   const auto count = [&](const std::vector<Index>& tiles, Index n) {
     Index sum = 0;
     for (const Index T : tiles) sum += std::min(list_.tile, n - T * list_.tile);
     return sum;
   };
+  if (list_.lower) return count(touched(list_, parts, true, true), list_.rows);
+  return count(touched(list_, parts, true, false), list_.rows) +
+         count(touched(list_, parts, false, true), list_.cols);
+}
+
+void TileSchedule::measure() {
+  most_rows_ = most_entries_ = 0;
   for (int rank = 0; rank < ranks_; ++rank)
     for (Index round = 0; round < rounds_; ++round) {
       const auto parts = of(rank, round);
       Index entries = 0;
       for (const Index part : parts) entries += list_.entries(list_[part]);
-      const Index rows = list_.lower ? count(touched(list_, parts, true, true), list_.rows)
-                                     : count(touched(list_, parts, true, false), list_.rows) +
-                                           count(touched(list_, parts, false, true), list_.cols);
-      most_rows_ = std::max(most_rows_, rows);
+      most_rows_ = std::max(most_rows_, rows_of(parts));
       most_entries_ = std::max(most_entries_, entries);
     }
 }

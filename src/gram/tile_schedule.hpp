@@ -54,6 +54,8 @@ class TileSchedule {
   std::span<const Index> of(int rank, Index round) const;
   /// Entries that a rank evaluates, in all rounds.
   double evaluated(int rank) const;
+  /// Rows and columns that a rank prepares, in all rounds.
+  double prepared(int rank) const;
   /// The most rows and columns that a rank prepares in a round, and the most entries of a round.
   Index most_rows() const { return most_rows_; }
   Index most_entries() const { return most_entries_; }
@@ -61,6 +63,7 @@ class TileSchedule {
  private:
   std::size_t begin(int rank, Index round) const;
   void measure();
+  Index rows_of(std::span<const Index> parts) const;
 
   const TileList& list_;
   std::vector<Index> parts_;

@@ -104,8 +104,19 @@ double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double
 /// n/P diagonal entries a rank. Collective.
 void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
-/// Bytes a rank that assemble() takes besides K itself, of elements of `element_bytes`, for the memory
-/// plan. Local.
+/// What assemble() (lower) and assemble_cross() take by tiles, on the rank with most.
+struct TilesCost {
+  double bytes = 0;     ///< besides K itself
+  double entries = 0;   ///< evaluated
+  double prepared = 0;  ///< rows
+};
+/// For an m x n matrix of elements of `element_bytes` on P = `ranks` ranks, from rows of d inputs.
+/// Local. Cost: a few times as many steps as there are tiles.
+TilesCost tiles_cost(const kernel::Kernel& kernel, Index m, Index n, Index d, bool lower, int ranks,
+                     double panel_bytes, double element_bytes);
+
+/// Bytes a rank that assemble() takes besides K itself, of elements of `element_bytes`, for the
+/// memory plan. Local.
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
                          const Options& options, double element_bytes = 8);
 
