@@ -7,6 +7,7 @@
 #include "mercer/net/empirical.hpp"
 #include "mercer/net/parameters.hpp"
 #include "shared/session.hpp"
+#include "shared/spectrum_options.hpp"
 
 namespace mercer::drivers {
 namespace {
@@ -16,6 +17,7 @@ struct Job {
   std::string data, data2;
   data::Options preparation;
   bool full = false;
+  jobs::CheckpointOptions checkpoints;
 };
 
 /// The network of --kernel empirical: its outputs are stored beside the kernel.
@@ -26,26 +28,9 @@ bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, const d
            Session& session) {
   const auto check = jobs::check(K, kernel, sets, session);
   session.record().residual = check.product;
-  session.say(
-      "check   the stored matrix against entries evaluated again by the tiles, times 4 random "
-      "vectors: {:.1e} ({})",
-      check.product, check.product_good() ? "good" : "failed");
-  if (check.entries) {
-    session.record().result["check_entries"] = check.entries->difference;
-    session.say("check   {}", check.entries->text());
-  } else {
-    session.say("check   entries: there are no scalar formulas for {} to compare with",
-                kernel.text());
-  }
+  if (check.entries) session.record().result["check_entries"] = check.entries->difference;
+  session.log("check", check.lines(kernel.text()));
   return check.good();
-}
-
-/// --kernel empirical: /outputs (n x c) of the network for --data, /outputs2 (m x c) for --data2.
-void write_outputs(io::Hdf5File& file, const Network& network, const data::Split& sets) {
-  if (!network) return;
-  file.write("/outputs", net::outputs(network->network, network->parameters, sets.train.inputs));
-  if (sets.test)
-    file.write("/outputs2", net::outputs(network->network, network->parameters, sets.test->inputs));
 }
 
 template <class T>
@@ -56,8 +41,10 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const auto sets = session.phase(
       "load", [&] { return data::load(job.data, job.data2, job.preparation, session.comm()); });
   const Index n = sets.train.rows(), d = sets.train.dimension();
-  jobs::MatrixOptions options{
-      .cross = !job.data2.empty(), .single = std::is_same_v<T, float>, .check = job.common.check};
+  jobs::MatrixOptions options{.cross = !job.data2.empty(),
+                              .single = std::is_same_v<T, float>,
+                              .check = job.common.check,
+                              .checkpoints = job.checkpoints};
   if (job.full) options.outputs = network->network.outputs();
   const Index copies = std::max<Index>(1, options.outputs), columns = d + options.outputs;
   session.begin(n, d, session.block_of(copies * n), kernel.text(), sets.train.hash);
@@ -70,7 +57,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   const bool ok = !job.common.check || check(K, kernel, sets, session);
   session.write_result([&](io::Hdf5File& file) {
     jobs::write(file, K);
-    write_outputs(file, network, sets);
+    if (network) jobs::write_outputs(file, *network, sets);
   });
   return session.finish(ok);
 }
@@ -93,6 +80,8 @@ int main(int argc, char** argv) {
             "full", boost::program_options::bool_switch(&job.full),
             "all pairs of outputs, n c x n c: row i c + a is output a of data row i; otherwise the "
             "mean over the c outputs, n x n");
+    CheckpointLine checkpoints;
+    checkpoints.add(line.group("Checkpoint"), job.checkpoints, true);
     line.add_common(job.common);
     if (!line.parse(argc, argv, comm)) return 0;
     if (job.data.empty())
@@ -111,9 +100,11 @@ int main(int argc, char** argv) {
                 : line.kernel_source(comm);
     if (kernel.is_stored())
       throw mercer::InputError("--kernel {}: is a matrix in a file already", kernel.text());
+    checkpoints.read(line);
     job.preparation.seed = job.common.seed;
     job.preparation.targets_required = false;
     Session session(line, job.common, comm);
+    session.check_checkpoint(job.checkpoints);
     return job.common.single_precision ? kernel_matrix<float>(job, kernel, network, session)
                                        : kernel_matrix<double>(job, kernel, network, session);
   });

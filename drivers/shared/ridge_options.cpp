@@ -130,7 +130,8 @@ void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
        {"storage", "preconditioner", "rank", "cg-tol", "max-iterations", "checkpoint"}) {
     if (!line.given(option)) continue;
     if (o.solver == RidgeSolver::direct)
-      throw InputError("--{}: belongs to --solver cg, not to {}", option, solver_);
+      throw InputError("--{}: belongs to --solver cg, not to {}{}", option, solver_,
+                       jobs::instead_of(option));
     if (o.asked_by.empty()) o.asked_by = std::string("--") + option;
   }
   o.validate();

@@ -8,16 +8,22 @@ namespace mercer::drivers {
 
 namespace po = boost::program_options;
 
-void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions& options) {
+void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions& options,
+                         bool assembly) {
   options_ = &options;
+  const std::string state = assembly ? "finished entries" : "state of the iterative solver";
   auto add = group.add_options();
   add("checkpoint", po::value(&options.path)->value_name("FILE"),
-      "state of the iterative solver, written every --checkpoint-every and at a signal (SIGUSR1, "
-      "SIGUSR2, SIGTERM, SIGINT, SIGHUP, SIGXCPU), which ends the run. mpirun passes SIGUSR1 and "
-      "SIGUSR2 on and waits; after SIGTERM or SIGINT it kills its ranks within a second, too soon "
-      "for a large checkpoint");
-  add("checkpoint-every", po::value(&every_)->value_name("SECONDS|Np")->default_value(every_),
-      "seconds between checkpoints, or 5p: every 5 products of K with a block");
+      (state +
+       ", written every --checkpoint-every and at a signal (SIGUSR1, SIGUSR2, SIGTERM, "
+       "SIGINT, SIGHUP, SIGXCPU), which ends the run. mpirun passes SIGUSR1 and SIGUSR2 on "
+       "and waits; after SIGTERM or SIGINT it kills its ranks within a second, too soon for "
+       "a large checkpoint")
+          .c_str());
+  add("checkpoint-every",
+      po::value(&every_)->value_name(assembly ? "SECONDS" : "SECONDS|Np")->default_value(every_),
+      assembly ? "seconds between checkpoints"
+               : "seconds between checkpoints, or 5p: every 5 products of K with a block");
   add("resume", po::bool_switch(&options.resume), "go on from --checkpoint FILE");
 }
 
@@ -97,7 +103,8 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
   if (line.given("tol")) options.tolerance = tolerance_;
   for (const char* option : {"storage", "block", "start", "checkpoint"})
     if (options.direct_asked() && line.given(option))
-      throw InputError("--{}: belongs to --solver krylov, not to {}", option, solver_);
+      throw InputError("--{}: belongs to --solver krylov, not to {}{}", option, solver_,
+                       jobs::instead_of(option));
   if (!estimates_.empty()) options.estimates = parse_number("--estimates", estimates_);
   options.validate();
   options.validate(kernel);

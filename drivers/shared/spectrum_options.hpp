@@ -5,10 +5,12 @@
 
 namespace mercer::drivers {
 
-/// The options --checkpoint, --checkpoint-every and --resume of an iterative solver.
+/// The options --checkpoint, --checkpoint-every and --resume: of an iterative solver, or (assembly)
+/// of a kernel matrix.
 class CheckpointLine {
  public:
-  void add(boost::program_options::options_description& group, jobs::CheckpointOptions& options);
+  void add(boost::program_options::options_description& group, jobs::CheckpointOptions& options,
+           bool assembly = false);
   /// Fills the options given to add(). Throws InputError. Local.
   void read(const CommandLine& line);
 

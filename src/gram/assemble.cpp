@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "assemble_tiles.hpp"
 #include "entries.hpp"
 #include "mercer/blas/blas.hpp"
 #include "mercer/comm/together.hpp"
@@ -25,12 +26,6 @@ using kernel::Rows;
 constexpr Index kTileRows = 512;
 constexpr Index kStripCols = 512;
 
-struct Range {
-  Index begin = 0;
-  Index end = 0;
-  Index size() const { return end - begin; }
-};
-
 /// Cuts [0, n) into parts of `largest` indices, rounded down to a multiple of `unit` but at least
 /// one unit; the last part may be shorter.
 std::vector<Range> parts(Index n, Index largest, Index unit) {
@@ -44,12 +39,6 @@ std::vector<Range> parts(Index n, Index largest, Index unit) {
 /// One tile, and Kernel::scratch_bytes().
 double scratch_bytes(const kernel::Kernel& kernel) {
   return 8.0 * kTileRows * kStripCols + static_cast<double>(kernel.scratch_bytes());
-}
-
-double bytes_per_row(const kernel::Kernel& kernel, Index d) {
-  // The fetched row, its copy in the message buffer, and what the kernel keeps of it.
-  return static_cast<double>(kernel.bytes_per_row(d)) +
-         2.0 * static_cast<double>(d) * sizeof(double);
 }
 
 /// The names in errors of the rows from local row `begin` on of a block-cyclic dimension.
@@ -93,8 +82,9 @@ const char* column_name(Part part) {
 template <class T>
 class TileWriter {
  public:
-  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale, Part part)
-      : kernel_(kernel), K_(K), scale_(scale), part_(part) {}
+  TileWriter(const kernel::Kernel& kernel, DistMatrix<T>& K, double scale, Part part,
+             const std::function<void(double)>& progress)
+      : kernel_(kernel), K_(K), scale_(scale), part_(part), progress_(progress), all_(entries()) {}
 
   /// Local rows x columns of K; `x` and `z` start at the given local row and column.
   void write(Range rows, Range cols, const Rows& x, Index x_begin, const Rows& z, Index z_begin) {
@@ -119,6 +109,8 @@ class TileWriter {
           add_to_sums(from, to, {i, i + m}, K_.col_map().global({cols.begin + c}));
         }
       }
+      done_ += static_cast<double>(m * cols.size());
+      if (progress_) progress_(std::min(1.0, done_ / all_));
     }
   }
   /// Throws InputError on all ranks where the entries of K vanish in T. Collective.
@@ -140,6 +132,18 @@ class TileWriter {
     const Index i = K_.row_map().local(column).value - rows.begin;
     if (K_.row_map().mine(column) && i >= 0 && i < rows.size()) sums_.add(scale_ * from[i], to[i]);
   }
+  /// Entries that this rank evaluates: of a lower triangle with whole blocks on the diagonal.
+  double entries() const {
+    const auto all = static_cast<double>(K_.local_rows());
+    double sum = 0;
+    for (Index c = 0; c < K_.local_cols(); c += K_.nb()) {
+      const auto above =
+          part_ == Part::all ? 0 : K_.row_map().lower_bound(K_.col_map().global({c})).value;
+      sum += static_cast<double>(std::min(K_.nb(), K_.local_cols() - c)) *
+             (all - static_cast<double>(above));
+    }
+    return sum;
+  }
   MatrixView<double> scratch(Index m, Index n) {
     if (scratch_.size() < m * n) scratch_ = Matrix<double>(m, n);
     return {scratch_.data(), m, n, std::max<Index>(1, m)};
@@ -148,6 +152,8 @@ class TileWriter {
   DistMatrix<T>& K_;
   double scale_;
   Part part_;
+  const std::function<void(double)>& progress_;
+  double all_, done_ = 0;  ///< entries: of this rank, and evaluated
   SingleSums sums_;
   Matrix<double> scratch_;
 };
@@ -202,11 +208,10 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const auto row_panels = parts(most_rows, rows_a_panel, K.nb());
   const auto col_panels = parts(most_cols, cols_a_panel, K.nb());
 
-  TileWriter<T> writer(kernel, K, scale, part);
+  TileWriter<T> writer(kernel, K, scale, part, options.progress);
   const auto mine = [active](Range panel, Index local) {
     return active ? Range{std::min(panel.begin, local), std::min(panel.end, local)} : Range{};
   };
-  double done = 0;
   for (const Range& row_panel : row_panels) {
     const Range rows = mine(row_panel, K.local_rows());
     const auto z = prepared(kernel, Z, K.row_map(), rows, "row");
@@ -227,21 +232,9 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
             write(rows, c);
           else
             cover_lower(K.row_map(), K.col_map(), rows, c, write);
-          if (options.progress && part == Part::all)
-            options.progress(done + static_cast<double>(strip.end) /
-                                        static_cast<double>(cols.size()) /
-                                        static_cast<double>(row_panels.size() * col_panels.size()));
-          else if (options.progress) {  // columns j hold n - j entries of the triangle
-            const double t = static_cast<double>(c.end) / static_cast<double>(K.local_cols());
-            options.progress(
-                std::min(1.0, (done + t * (2 - t) / static_cast<double>(row_panels.size()))));
-          }
         }
       });
-      if (part == Part::all)
-        done += 1.0 / static_cast<double>(row_panels.size() * col_panels.size());
     }
-    if (part == Part::lower) done += 1.0 / static_cast<double>(row_panels.size());
   }
   writer.require_kept(all);
 }
@@ -257,13 +250,27 @@ void require_same_columns(const RowBlock<double>& Z, const RowBlock<double>& X) 
 
 }  // namespace
 
+double bytes_per_row(const kernel::Kernel& kernel, Index d) {
+  // The fetched row, its copy in the message buffer, and what the kernel keeps of it.
+  return static_cast<double>(kernel.bytes_per_row(d)) +
+         2.0 * static_cast<double>(d) * sizeof(double);
+}
+
+bool by_tiles(const kernel::Kernel& kernel, const Options& options) {
+  constexpr double kCostly = 64;  // steps; sending an entry takes as long as one or two
+  return options.checkpoint.asked() || kernel.steps_per_entry() > kCostly;
+}
+
 template <class T>
 DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options) {
   const Index n = X.rows();
   auto K = allocate<T>(grid, n, n, options.nb);
-  fill(kernel, X, X, K, n > 0 && options.over_n ? 1.0 / static_cast<double>(n) : 1.0, Part::lower,
-       options);
+  const double scale = n > 0 && options.over_n ? 1.0 / static_cast<double>(n) : 1.0;
+  if (by_tiles(kernel, options))
+    fill_by_tiles(kernel, X, X, K, scale, true, options);
+  else
+    fill(kernel, X, X, K, scale, Part::lower, options);
   dist::mirror_lower(K);
   return K;
 }
@@ -274,7 +281,10 @@ DistMatrix<T> assemble_cross(const kernel::Kernel& kernel, const RowBlock<double
                              const Options& options) {
   require_same_columns(Z, X);
   auto K = allocate<T>(grid, Z.rows(), X.rows(), options.nb);
-  fill(kernel, Z, X, K, 1.0, Part::all, options);
+  if (by_tiles(kernel, options))
+    fill_by_tiles(kernel, Z, X, K, 1.0, false, options);
+  else
+    fill(kernel, Z, X, K, 1.0, Part::all, options);
   return K;
 }
 
@@ -293,6 +303,11 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
       64.0, (options.panel_bytes - scratch_bytes(kernel)) / bytes_per_row(kernel, X.cols())));
   const auto z_panels = parts(most_rows, std::min(most_rows, budget_rows * 2 / 3) + 1, 1);
   const auto x_panels = parts(n, std::min<Index>(4096, std::max<Index>(64, budget_rows / 3)), 1);
+  // Of costly entries a few at a time, for the sake of the progress.
+  constexpr double kSteps = 6e7;  // 0.3 s
+  const double in_a_row = kernel.steps_per_entry() * static_cast<double>(std::min(m, kTileRows));
+  const Index strip =
+      std::clamp<Index>(static_cast<Index>(kSteps / std::max(1.0, in_a_row)), 1, kStripCols);
   Matrix<double> tile(kTileRows, kStripCols);
   double done = 0;
   for (const Range& z_panel : z_panels) {
@@ -308,19 +323,19 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
       comm::together(Z.comm(), [&] {
         const auto x_names = names_from(panel.begin, "column");
         const auto x = prepare(kernel, std::move(x_rows), x_names);
-        for (Index j = 0; j < panel.size(); j += kStripCols)
+        for (Index j = 0; j < panel.size(); j += strip)
           for (Index i = 0; i < rows.size(); i += kTileRows) {
             const Index h = std::min(kTileRows, rows.size() - i);
-            const Index w = std::min(kStripCols, panel.size() - j);
+            const Index w = std::min(strip, panel.size() - j);
             const MatrixView<double> k{tile.data(), h, w, h};
             evaluate_tile(kernel, {*z, z_names}, i, {*x, x_names}, j, k);
             blas::gemm<double>(blas::Trans::no, blas::Trans::yes, scale,
                                alpha.view().block(0, j, c, w), k, 1.0,
                                F.transposed().block(0, rows.begin + i, c, h));
+            done += static_cast<double>(h * w);
+            if (options.progress) options.progress(done / static_cast<double>(m * n));
           }
       });
-      done += static_cast<double>(panel.size()) / static_cast<double>(n * std::ssize(z_panels));
-      if (options.progress) options.progress(done);
     }
   }
   return F;
@@ -379,7 +394,11 @@ void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
 }
 
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
-                         const Options& options) {
+                         const Options& options, double element_bytes) {
+  if (by_tiles(kernel, options))
+    return tiles_cost(kernel, n, n, d, true, shape.rows * shape.cols, options.panel_bytes,
+                      element_bytes)
+        .bytes;
   const double of_rows = static_cast<double>(ceil_div(n, shape.rows));
   const double of_cols = static_cast<double>(ceil_div(n, shape.cols));
   const double scratch = scratch_bytes(kernel), rows = of_rows + of_cols;

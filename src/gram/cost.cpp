@@ -11,6 +11,8 @@ namespace {
 /// How many times the mirrored half of K, and the panels of X, go through memory: fitted to runs on
 /// a quiet machine (tests/bench/plan_against_runs.py).
 constexpr double kMirror = 6, kPanelCopies = 8;
+/// How many times a tile goes through memory on the way to its place, and into a checkpoint.
+constexpr double kTileCopies = 6, kKeptCopies = 6;
 /// A product with fewer columns takes as long as one with this many.
 constexpr double kLeastColumns = 8;
 
@@ -22,6 +24,24 @@ double real(Index n) {
 Cost panels_cost(const Sizes& sizes, double rows) {
   const double bytes = 8 * real(sizes.d) * rows;
   return {.prepared = rows, .copied = kPanelCopies * bytes, .touched = 2 * bytes};
+}
+
+/// Whether a matrix of these sizes is evaluated by tiles.
+bool tiled(const Sizes& sizes) {
+  return sizes.kernel != nullptr && (sizes.kept || by_tiles(*sizes.kernel, {}));
+}
+
+/// An m x n matrix by tiles: its entries, the rows for them, and the sending of the tiles.
+Cost by_tiles_cost(const Sizes& sizes, Index m, bool lower) {
+  const double P = sizes.ranks(), w = sizes.element_bytes();
+  const auto tiles = tiles_cost(*sizes.kernel, m, sizes.n, sizes.d, lower, sizes.rank_count(),
+                                Options{}.panel_bytes, w);
+  Cost cost = entries_cost(sizes, tiles.entries) + panels_cost(sizes, tiles.prepared);
+  cost.bytes = tiles.bytes;
+  cost.copied += (kTileCopies + (sizes.kept ? kKeptCopies : 0)) * w * tiles.entries;
+  cost.sent = (1 - 1 / P) * (w * tiles.entries + 8 * real(sizes.d) * tiles.prepared);
+  cost.messages = 4 * (P - 1);
+  return cost;
 }
 
 /// Bytes besides K's share: the panels of assembling; for a K read from a file, a second copy.
@@ -55,13 +75,20 @@ Cost assemble_cost(const Sizes& sizes) {
   const double n = real(sizes.n), d = real(sizes.d), P = sizes.ranks();
   const double half = n * n / (2 * P), w = sizes.element_bytes();
   const double rows = n / sizes.shape.rows + n / sizes.shape.cols;
-  Cost cost = entries_cost(sizes, half) + panels_cost(sizes, rows);
-  cost.bytes = sizes.share_bytes() + overhead(sizes, sizes.n);
+  Cost cost;
+  if (tiled(sizes)) {
+    cost = by_tiles_cost(sizes, sizes.n, true);
+  } else {
+    cost = entries_cost(sizes, half) + panels_cost(sizes, rows);
+    cost.bytes = overhead(sizes, sizes.n);
+    cost.sent = (1 - 1 / P) * 8 * d * rows;
+  }
+  cost.bytes += sizes.share_bytes();
   cost.flops = n * n / 2 * entry_flops(sizes);
   cost.copied += w * kMirror * half;
   cost.touched += 2 * w * half;
-  cost.sent = (1 - 1 / P) * (w * half + 8 * d * rows);
-  cost.messages = 4 * (P - 1);
+  cost.sent += (1 - 1 / P) * w * half;
+  cost.messages += 4 * (P - 1);
   return cost;
 }
 
@@ -69,6 +96,13 @@ Cost assemble_cross_cost(const Sizes& sizes) {
   const double n = real(sizes.n), m = real(sizes.m), P = sizes.ranks();
   const double count = m * n / P, w = sizes.element_bytes();
   const double rows = m / sizes.shape.rows + n / sizes.shape.cols;
+  if (tiled(sizes)) {
+    Cost cost = by_tiles_cost(sizes, sizes.m, false);
+    cost.bytes += w * count;
+    cost.flops = m * n * entry_flops(sizes);
+    cost.touched += w * count;
+    return cost;
+  }
   Cost cost = entries_cost(sizes, count) + panels_cost(sizes, rows);
   cost.bytes = w * count + overhead(sizes, std::max(sizes.n, sizes.m));
   cost.flops = m * n * entry_flops(sizes);

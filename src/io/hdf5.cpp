@@ -1,14 +1,12 @@
 #include "mercer/io/hdf5.hpp"
 
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include <filesystem>
 
+#include "claim.hpp"
 #include "hdf5_state.hpp"
 #include "mercer/base/file.hpp"
-#include "mercer/base/memory.hpp"
 #include "mercer/comm/environment.hpp"
 #include "mercer/io/checksum.hpp"
 #include "mercer/io/temporary.hpp"
@@ -18,27 +16,6 @@ namespace mercer::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string directory_of(const std::string& path) {
-  const auto parent = fs::path(path).parent_path();
-  return parent.empty() ? "." : parent.string();
-}
-
-/// Creates the file and writes a few bytes, to prove before any work that they can be written.
-/// Throws InputError. For rank 0.
-void claim(const std::string& path, TemporaryFile& temporary) {
-  std::error_code ignored;
-  const auto status = fs::status(path, ignored);
-  if (fs::exists(status) && !fs::is_regular_file(status))
-    throw InputError("{}: exists and is not a regular file: give the name of a file to write",
-                     path);
-  if (!fs::is_directory(directory_of(temporary.name()), ignored))
-    throw InputError("{}: there is no directory {}", path, directory_of(temporary.name()));
-  const PosixFile file(temporary.create());
-  const char probe[4096] = {};
-  if (file < 0 || ::write(file, probe, sizeof probe) != sizeof probe || ::fsync(file) != 0)
-    throw InputError("{}: cannot be written: {}", path, reason());
-}
 
 /// Throws InputError unless `path` is a file that can be read and is not empty. Local.
 void expect_file(const std::string& path) {
@@ -55,20 +32,6 @@ hid_t open_for_reading(const std::string& path) {
   const hid_t file = H5Fopen(path.c_str(), H5F_ACC_RDONLY, access);
   if (file < 0) throw InputError("{}: is truncated or damaged", path);
   return file;
-}
-
-/// Reserves `bytes` after `end` on the disk, or, where the file system cannot, checks that they are
-/// free. Throws RunError. Local.
-void take_space(const std::string& path, const std::string& temporary, Index end, Index bytes) {
-  const PosixFile file(temporary, O_WRONLY);
-  if (file >= 0 && ::fallocate(file, FALLOC_FL_KEEP_SIZE, end, bytes) == 0) return;
-  const bool unsupported = errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL;
-  if (file < 0 || !unsupported) throw RunError("{}: cannot be written: {}", path, reason());
-  struct statvfs place {};
-  if (::fstatvfs(file, &place) == 0 &&
-      static_cast<double>(place.f_bavail) * static_cast<double>(place.f_frsize) <
-          static_cast<double>(bytes))
-    throw RunError("{}: cannot be written: {}", path, std::strerror(ENOSPC));
 }
 
 /// Gives back the space that was reserved beyond the end of the file.
@@ -104,11 +67,7 @@ void Hdf5File::State::reserve(Index bytes) const {
   comm::together(comm, [&] {
     hsize_t end = 0;
     H5Fget_filesize(file, &end);
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-        end + static_cast<hsize_t>(wanted) > limit.rlim_cur)
-      throw RunError("{}: cannot be written: it would exceed the limit of {} a file (ulimit -f)",
-                     path, format_bytes(static_cast<double>(limit.rlim_cur)));
+    require_allowed_size(path, static_cast<Index>(end) + wanted);
     if (comm.root()) take_space(path, temporary, static_cast<Index>(end), wanted);
   });
 }

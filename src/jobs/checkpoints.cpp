@@ -19,6 +19,19 @@ void CheckpointOptions::validate() const {
                      seconds, products);
 }
 
+std::string instead_of(const std::string& option) {
+  if (option != "checkpoint") return "";
+  return ": if assembling K takes long, let mercer-kernel do that with a checkpoint, and give its "
+         "result as the kernel, file:K.h5";
+}
+
+void CheckpointOptions::validate_for_assembly() const {
+  validate();
+  if (products > 0)
+    throw InputError(
+        "`checkpoints`: a kernel matrix is assembled without products: give seconds, e.g. 600");
+}
+
 void require_new_checkpoint(const comm::Communicator& comm, const CheckpointOptions& checkpoints) {
   if (!checkpoints.asked() || checkpoints.resume) return;
   comm::together(comm, [&] {
@@ -66,6 +79,24 @@ void CheckpointWarning::operator()(Monitor& monitor, const std::string& what) {
   if (what == said_) return;
   monitor.warn(fmt::format("`checkpoint` {}; the run goes on", what), true);
   said_ = what;
+}
+
+KeptAssembly::KeptAssembly(const CheckpointOptions& checkpoints, io::Identity problem,
+                           Monitor& monitor)
+    : checkpoints_(checkpoints), problem_(std::move(problem)), monitor_(monitor) {
+  if (checkpoints_.asked()) solving_.emplace(monitor_);
+}
+
+gram::Options KeptAssembly::options(gram::Options options) {
+  if (!checkpoints_.asked()) return options;
+  options.checkpoint = {.path = checkpoints_.path,
+                        .resume = checkpoints_.resume,
+                        .seconds = checkpoints_.seconds,
+                        .problem = problem_,
+                        .log = monitor_.lines("resume"),
+                        .warn = [this](const std::string& what) { warn_(monitor_, what); }};
+  options.interrupted = [this] { return monitor_.interrupted(); };
+  return options;
 }
 
 Checkpoints::Checkpoints(CheckpointOptions options, const comm::Communicator& comm,

@@ -5,6 +5,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/assemble.hpp"
@@ -80,6 +81,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                 const Resources& resources, double load_seconds) {
   if (options.cross && !sets.test.has_value())
     throw InputError("`cross`: there is no second set of rows");
+  options.checkpoints.validate_for_assembly();
   const Index copies = std::max<Index>(1, options.outputs);
   MatrixPlan plan{.cross = options.cross,
                   .outputs = options.outputs,
@@ -90,7 +92,8 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                   .kernel = kernel.text(),
                   .rows_hash = sets.train.hash,
                   .columns_hash = options.cross ? sets.test->hash : sets.train.hash,
-                  .stages = resources.plan()};
+                  .stages = resources.plan(),
+                  .checkpoints = options.checkpoints};
   if (!options.single) plan.stages.suggest("more ranks, `single` or fewer rows");
   plan.m = plan.cross ? copies * sets.test->rows() : plan.n;
   plan.nb = resources.block_of(plan.n);
@@ -100,12 +103,19 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
                     .shape = resources.shape,
                     .nb = plan.nb,
                     .single = options.single,
+                    .kept = options.checkpoints.asked(),
                     .kernel = gram::borrowed(kernel)};
+  if (sizes.kept)
+    plan.checkpoint_bytes =
+        gram::checkpoint_bytes(kernel, plan.n, plan.m, !plan.cross, sizes.element_bytes());
   if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the seeded rows
   const auto& machine = resources.machine;
   plan.stages.stage(plan::load(sizes, load_seconds));
-  plan.stages.stage(plan.cross ? plan::assemble_cross(machine, sizes)
-                               : plan::assemble(machine, sizes));
+  auto assembly =
+      plan.cross ? plan::assemble_cross(machine, sizes) : plan::assemble(machine, sizes);
+  if (sizes.kept)
+    assembly.method = fmt::format("checkpoint of {} on disk", format_bytes(plan.checkpoint_bytes));
+  plan.stages.stage(assembly);
   if (!options.check) return plan;
   const double inputs = sizes.data_bytes();
   const double entries = static_cast<double>(plan.n) * static_cast<double>(plan.m);
@@ -129,7 +139,13 @@ KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
   plan.stages.require_memory();
   const Rows rows(plan, sets);
   check_range(kernel, rows.X(), monitor);
-  const gram::Options options{.nb = plan.nb, .over_n = false, .progress = monitor.shares()};
+  KeptAssembly kept(plan.checkpoints,
+                    {{"the kernel", plan.kernel},
+                     {"data hash", hash_text(plan.rows_hash)},
+                     {"hash of the second data set",
+                      plan.cross ? hash_text(plan.columns_hash) : std::string("none")}},
+                    monitor);
+  const auto options = kept.options({.nb = plan.nb, .over_n = false, .progress = monitor.shares()});
   auto K = monitor.phase("assemble", [&] {
     if (!plan.cross) return gram::assemble<T>(kernel, rows.X(), grid, options);
     return gram::assemble_cross<T>(kernel, rows.X(), rows.Z(), grid, options);
@@ -152,6 +168,14 @@ void write(io::Hdf5File& file, const KernelMatrix<T>& matrix) {
                    fmt::format("i*{0} + a: output a of data row i, {0} outputs", plan.outputs));
 }
 
+void write_outputs(io::Hdf5File& file, const net::StoredNetwork& network, const data::Split& sets) {
+  const auto outputs = [&](const data::Dataset& rows) {
+    return net::outputs(network.network, network.parameters, rows.inputs);
+  };
+  file.write("/outputs", outputs(sets.train));
+  if (sets.test) file.write("/outputs2", outputs(*sets.test));
+}
+
 std::optional<CheckedEntries> check_entries(const gram::Source& kernel,
                                             const dist::RowBlock<double>& X, std::uint64_t seed,
                                             Monitor& monitor) {
@@ -161,6 +185,15 @@ std::optional<CheckedEntries> check_entries(const gram::Source& kernel,
   if (!found) return std::nullopt;
   return CheckedEntries{
       *found, gram::entry_tolerance<double>(gram::kernel_error_estimate(kernel.kernel(), X))};
+}
+
+std::vector<std::string> MatrixCheck::lines(const std::string& kernel) const {
+  return {fmt::format("the stored matrix against entries evaluated again by the tiles, times {} "
+                      "random vectors: {:.1e} ({})",
+                      kProbes, product, product_good() ? "good" : "failed"),
+          entries ? entries->text()
+                  : fmt::format("entries: there are no scalar formulas for {} to compare with",
+                                kernel)};
 }
 
 template <class T>

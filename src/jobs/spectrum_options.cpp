@@ -46,8 +46,8 @@ void SpectrumOptions::validate() const {
       {"checkpoint", checkpoints.asked()}};
   for (const auto& [field, given] : of_krylov)
     if (given && direct_asked())
-      throw InputError("`{}`: belongs to `method` krylov, not to {}", field,
-                       spectral::name(method));
+      throw InputError("`{}`: belongs to `method` krylov, not to {}{}", field,
+                       spectral::name(method), instead_of(field));
   if (iterative_asked() && !(limit >= kLeastTolerance))
     throw InputError(
         "`tolerance` {}: krylov reaches residuals of {} at best; for smaller ones take a direct "

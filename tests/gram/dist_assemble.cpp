@@ -1,9 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
+#include <utility>
+#include <vector>
 
-#include "mercer/base/random.hpp"
+#include "counting_kernel.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/assemble.hpp"
 #include "mercer/gram/source.hpp"
@@ -13,65 +14,8 @@
 namespace mercer::test {
 namespace {
 
-constexpr Index kDimension = 3;
-
-double input(Index i, Index c) {
-  return Random(7, Stream::test, 1).normal(static_cast<std::uint64_t>(i * kDimension + c));
-}
-double other_input(Index i, Index c) {
-  return Random(7, Stream::test, 2).normal(static_cast<std::uint64_t>(i * kDimension + c));
-}
 double coefficient(Index i, Index c) {
   return std::sin(static_cast<double>(3 * i + c + 1));
-}
-
-/// 1/(1 + |x - z|^2) by a plain loop, which counts the entries that were asked for.
-class CountingKernel : public kernel::Kernel {
- public:
-  struct PlainRows : kernel::Rows {
-    Matrix<double> x;
-    Index size() const override { return x.cols(); }
-    Index bytes() const override { return x.size() * 8; }
-  };
-  std::string text() const override { return "cauchy"; }
-  std::unique_ptr<kernel::Rows> prepare(Matrix<double>&& X) const override {
-    auto rows = std::make_unique<PlainRows>();
-    rows->x = std::move(X);
-    return rows;
-  }
-  void tile(const kernel::Rows& x, Index i0, const kernel::Rows& z, Index j0,
-            MatrixView<double> out) const override {
-    const auto& a = dynamic_cast<const PlainRows&>(x).x;
-    const auto& b = dynamic_cast<const PlainRows&>(z).x;
-    for (Index j = 0; j < out.cols; ++j)
-      for (Index i = 0; i < out.rows; ++i) {
-        double distance = 0;
-        for (Index c = 0; c < a.rows(); ++c) distance += std::pow(a(c, i0 + i) - b(c, j0 + j), 2);
-        out(i, j) = 1 / (1 + distance);
-      }
-    entries += out.rows * out.cols;
-  }
-  void diagonal(const kernel::Rows&, Index, Index count, double* out) const override {
-    std::fill_n(out, count, 1.0);
-  }
-  Index bytes_per_row(Index d) const override { return 8 * d; }
-  mutable std::atomic<Index> entries{0};
-};
-
-template <class F>
-double expected(F&& x, Index i, Index j) {
-  double distance = 0;
-  for (Index c = 0; c < kDimension; ++c) distance += std::pow(x(i, c) - input(j, c), 2);
-  return 1 / (1 + distance);
-}
-
-template <class F>
-dist::RowBlock<double> rows_of(const comm::Communicator& comm, Index n, Index cols, F&& f) {
-  dist::RowBlock<double> X(comm, n, cols);
-  for (Index i = 0; i < X.local_rows(); ++i)
-    for (Index c = 0; c < cols; ++c)
-      X.row(i)[static_cast<std::size_t>(c)] = f(X.first_row() + i, c);
-  return X;
 }
 
 struct Case {
@@ -88,11 +32,13 @@ TEST(Assemble, GivesEveryEntryOfKOnEveryGridBlockSizeAndPanel) {
       for (const Index n : awkward_sizes(c.nb)) {
         SCOPED_TRACE(fmt::format("{}x{} n={} nb={}", shape.rows, shape.cols, n, c.nb));
         const auto X = rows_of(world, n, kDimension, input);
-        const auto K = gram::assemble<double>(CountingKernel{}, X, grid,
-                                              {.panel_bytes = c.panel_bytes, .nb = c.nb});
-        const double scale = 1.0 / static_cast<double>(n);
-        expect_equal(
-            K, [&](Index i, Index j) { return scale * expected(input, i, j); }, 1e-16);
+        for (const double steps : kSteps) {
+          const auto K = gram::assemble<double>(CountingKernel(steps), X, grid,
+                                                {.panel_bytes = c.panel_bytes, .nb = c.nb});
+          const double scale = 1.0 / static_cast<double>(n);
+          expect_equal(
+              K, [&](Index i, Index j) { return scale * expected(input, i, j); }, 1e-16);
+        }
       }
   }
 }
@@ -102,9 +48,9 @@ TEST(Assemble, MakesBothTrianglesEqualToTheBitInDoubleAndSingle) {
   for (const auto shape : grid_shapes(world.size())) {
     const dist::ProcessGrid grid(world, shape);
     const auto X = rows_of(world, 61, kDimension, input);
-    const auto check = [&](auto tag) {
+    const auto check = [&](auto tag, double steps) {
       using T = decltype(tag);
-      const auto K = gram::assemble<T>(CountingKernel{}, X, grid, {.nb = 4});
+      const auto K = gram::assemble<T>(CountingKernel(steps), X, grid, {.nb = 4});
       dist::RowBlock<T> rows(world, 61, 61);
       dist::copy(K, rows);
       const auto all = dist::all_rows(rows);
@@ -114,8 +60,10 @@ TEST(Assemble, MakesBothTrianglesEqualToTheBitInDoubleAndSingle) {
       EXPECT_EQ(different, 0);
       EXPECT_TRUE(std::abs(static_cast<double>(all(3, 40)) * 61 - expected(input, 3, 40)) < 1e-7);
     };
-    check(double{});
-    check(float{});
+    for (const double steps : kSteps) {
+      check(double{}, steps);
+      check(float{}, steps);
+    }
   }
 }
 
@@ -133,6 +81,23 @@ TEST(Assemble, ComputesEachPairOnceUpToTheDiagonalBlocks) {
   }
 }
 
+TEST(Assemble, SharesCostlyEntriesOutEvenlyOnEveryGridAndBlockSize) {
+  const auto world = comm::Communicator::world();
+  constexpr Index n = 330;
+  for (const auto shape : grid_shapes(world.size()))
+    for (const Index nb : {8, 64, 200}) {
+      const dist::ProcessGrid grid(world, shape);
+      CountingKernel kernel(1e5);
+      const auto K =
+          gram::assemble<double>(kernel, rows_of(world, n, kDimension, input), grid, {.nb = nb});
+      const double mine = static_cast<double>(kernel.entries.load());
+      const double all = world.all_reduce(mine, comm::Op::sum);
+      EXPECT_GE(all, n * (n + 1) / 2);
+      EXPECT_LE(all, 1.02 * n * (n + 1) / 2);
+      EXPECT_LE(std::abs(mine * world.size() - all), 0.03 * all) << "rank " << world.rank();
+    }
+}
+
 TEST(AssembleCross, GivesEveryEntryNotDividedByN) {
   const auto world = comm::Communicator::world();
   for (const auto shape : grid_shapes(world.size())) {
@@ -141,10 +106,12 @@ TEST(AssembleCross, GivesEveryEntryNotDividedByN) {
       for (const auto& [m, n] : {std::pair<Index, Index>{13, 22}, {30, 5}, {1, 9}, {0, 4}}) {
         const auto Z = rows_of(world, m, kDimension, other_input);
         const auto X = rows_of(world, n, kDimension, input);
-        const auto K = gram::assemble_cross<double>(CountingKernel{}, Z, X, grid,
-                                                    {.panel_bytes = c.panel_bytes, .nb = c.nb});
-        expect_equal(
-            K, [&](Index i, Index j) { return expected(other_input, i, j); }, 1e-15);
+        for (const double steps : kSteps) {
+          const auto K = gram::assemble_cross<double>(CountingKernel(steps), Z, X, grid,
+                                                      {.panel_bytes = c.panel_bytes, .nb = c.nb});
+          expect_equal(
+              K, [&](Index i, Index j) { return expected(other_input, i, j); }, 1e-15);
+        }
       }
   }
 }
@@ -169,18 +136,49 @@ TEST(ApplyCross, EqualsTheStoredMatrixTimesTheCoefficients) {
     }
 }
 
-TEST(Progress, IsTotalAndNeverFallsBack) {
+TEST(Progress, IsTheShareOfTheEntriesOnEveryRank) {
   const auto world = comm::Communicator::world();
   const dist::ProcessGrid grid(world);
-  double last = 0;
-  bool rising = true;
-  const auto K =
-      gram::assemble<double>(CountingKernel{}, rows_of(world, 100, kDimension, input), grid,
-                             {.panel_bytes = 1.0, .nb = 4, .progress = [&](double share) {
-                                rising = rising && share >= last && share <= 1.0;
-                                last = share;
-                              }});
-  EXPECT_TRUE(rising);
+  const auto X = rows_of(world, 200, kDimension, input);
+  for (const double steps : kSteps)
+    for (const double panel_bytes : {1e9, 1.0}) {
+      CountingKernel kernel(steps);
+      std::vector<std::pair<double, double>> seen;  // share, entries
+      const auto K = gram::assemble<double>(
+          kernel, X, grid, {.panel_bytes = panel_bytes, .nb = 4, .progress = [&](double share) {
+                              seen.emplace_back(share, static_cast<double>(kernel.entries));
+                            }});
+      if (kernel.entries == 0) continue;  // more ranks than the grid
+      ASSERT_FALSE(seen.empty());
+      const auto all = static_cast<double>(kernel.entries);
+      EXPECT_EQ(seen.back().first, 1.0);
+      double largest = 0;  // entries between two calls
+      for (std::size_t i = 0; i < seen.size(); ++i) {
+        EXPECT_NEAR(seen[i].first, seen[i].second / all, 1e-12);
+        largest = std::max(largest, seen[i].second - (i > 0 ? seen[i - 1].second : 0));
+      }
+      EXPECT_LE(largest, steps > 1 ? 64 : all);
+    }
+}
+
+TEST(Progress, OfAProductWithTheKernelIsTheShareOfTheEntries) {
+  const auto world = comm::Communicator::world();
+  const auto Z = rows_of(world, 40, kDimension, other_input);
+  const auto X = rows_of(world, 130, kDimension, input);
+  const auto A = rows_of(world, 130, 2, coefficient);
+  for (const double steps : kSteps) {
+    CountingKernel kernel(steps);
+    double last = 0;
+    Index calls = 0;
+    (void)gram::apply_cross(kernel, Z, X, A, {.progress = [&](double share) {
+                              EXPECT_GE(share, last);
+                              last = share;
+                              ++calls;
+                            }});
+    if (Z.local_rows() == 0) continue;
+    EXPECT_NEAR(last, 1.0, 1e-12);
+    EXPECT_GE(calls, steps > 1e6 ? 130 : 1);
+  }
 }
 
 }  // namespace

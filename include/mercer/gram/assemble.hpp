@@ -1,9 +1,11 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "mercer/dist/dist_matrix.hpp"
 #include "mercer/dist/row_block.hpp"
+#include "mercer/io/identity.hpp"
 #include "mercer/kernel/kernel.hpp"
 
 namespace mercer::gram {
@@ -11,6 +13,25 @@ namespace mercer::gram {
 using dist::DistMatrix;
 using dist::ProcessGrid;
 using dist::RowBlock;
+
+/// Where assemble() and assemble_cross() keep finished tiles, so that a run that ends early can go on.
+///
+/// The file (io::PartsFile) has a place for every tile, which each rank writes itself, without the
+/// other ranks: those that it has finished, after `seconds` and at the end. The tiles are the same
+/// for every number of ranks, grid and block size, and so is each of their bits: a resumed run may
+/// change these, and gives what an uninterrupted one gives to the bit.
+struct AssemblyCheckpoint {
+  std::string path{};      ///< empty: none
+  bool resume = false;     ///< go on from the file at `path`, which is created otherwise
+  double seconds = 600;    ///< between a rank's writings
+  io::Identity problem{};  ///< kernel and rows: must be the same in the run that resumes
+  /// What was found in the file, once, on all ranks.
+  std::function<void(const std::string&)> log = {};
+  /// The file could not be written; called on the rank where that happens, which goes on.
+  std::function<void(const std::string&)> warn = {};
+
+  bool asked() const { return !path.empty(); }
+};
 
 struct Options {
   /// Memory a rank for panels of prepared rows, scratch tiles and message buffers. Panels shrink to
@@ -21,14 +42,31 @@ struct Options {
   /// Called now and then on every rank with the share done, 0 ... 1; may be empty. Must not
   /// communicate.
   std::function<void(double)> progress = {};
+  AssemblyCheckpoint checkpoint{};  ///< of assemble() and assemble_cross()
+  /// With a checkpoint: asked on every rank after each strip of a tile, at least three times a
+  /// second or once in 8 entries. Where it returns true, the finished tiles are written and all
+  /// ranks throw an Error with the code `interrupted`, once each has been interrupted or has
+  /// finished its round (assemble()). Must not communicate.
+  std::function<bool()> interrupted = {};
 };
+
+/// Whether assemble() evaluates K tile by tile, see there. Local.
+bool by_tiles(const kernel::Kernel& kernel, const Options& options);
 
 /// K = (1/n) [k(x_i, x_j)] ([G] sec. 2, arXiv 2307.14531), n x n block-cyclic over `grid`, both
 /// triangles equal to the bit: each pair is computed once, in the lower triangle, and mirrored.
 /// X is n x d by rows over the grid's all() ranks. T = float stores values computed in double.
+///
+/// A kernel whose entries are cheap is evaluated where its entries lie, in panels. One with costly
+/// entries (images: more than 64 steps each), and any with a checkpoint, is evaluated by tiles: these
+/// are shared out evenly over all ranks, whatever the grid and the block size, with entries above the
+/// diagonal left out, and then sent to where they lie. This goes in rounds of up to 32 MiB of tiles
+/// a rank, at whose ends the ranks meet.
+///
 /// Collective. Cost a rank: n^2/(2 P) entries (2 d flops and the element pass each); sent: panels
-/// of X to the rows and columns of the grid, and half of K. Memory: K's share and
-/// options.panel_bytes. Throws on all ranks: MemoryError where K's share does not fit on one, and
+/// of X to the rows and columns of the grid, and half of K; by tiles: the rows of its tiles, and K.
+/// Memory: K's share and assemble_overhead(). A checkpoint takes w n^2/2 bytes on disk, and places a
+/// multiple of 4096 bytes for each tile. Throws on all ranks: MemoryError where K's share does not fit on one, and
 /// InputError where an entry is not finite or too large for T (it names the row, and the layer
 /// where the kernel knows it) or where the entries vanish in T.
 template <class T>
@@ -66,8 +104,24 @@ double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double
 /// n/P diagonal entries a rank. Collective.
 void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
-/// Bytes a rank that assemble() takes besides K itself, for the memory plan. Local.
+/// What assemble() (lower) and assemble_cross() take by tiles, on the rank with most.
+struct TilesCost {
+  double bytes = 0;     ///< besides K itself
+  double entries = 0;   ///< evaluated
+  double prepared = 0;  ///< rows
+};
+/// For an m x n matrix of elements of `element_bytes` on P = `ranks` ranks, from rows of d inputs.
+/// Local. Cost: a few times as many steps as there are tiles.
+TilesCost tiles_cost(const kernel::Kernel& kernel, Index m, Index n, Index d, bool lower, int ranks,
+                     double panel_bytes, double element_bytes);
+
+/// Bytes a rank that assemble() takes besides K itself, of elements of `element_bytes`, for the
+/// memory plan. Local.
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,
-                         const Options& options);
+                         const Options& options, double element_bytes = 8);
+
+/// Size in bytes of the checkpoint of an m x n matrix (lower: of one triangle, m = n). Local.
+double checkpoint_bytes(const kernel::Kernel& kernel, Index m, Index n, bool lower,
+                        double element_bytes);
 
 }  // namespace mercer::gram

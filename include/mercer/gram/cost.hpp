@@ -21,6 +21,7 @@ struct Sizes {
   dist::GridShape shape{1, 1};
   Index nb = 64;
   bool single = false;  ///< K kept and solved in float
+  bool kept = false;    ///< assemble() and assemble_cross() with a checkpoint
   /// Null: K is read from a file, or there is none; its entries then cost nothing.
   std::shared_ptr<const kernel::Kernel> kernel{};
   double held = 0;  ///< bytes a rank besides rows and targets, in every stage
@@ -47,8 +48,10 @@ Cost entries_cost(const Sizes& sizes, double count);
 double entry_flops(const Sizes& sizes);
 
 /// assemble(): n^2/(2 P) entries; n^2/P elements of memory touched first; half of K packed, sent
-/// and unpacked to mirror it; panels of n/Pr + n/Pc rows of X fetched and prepared. bytes:
-/// w n^2/P + assemble_overhead(), for a file 2 w n^2/P.
+/// and unpacked to mirror it; panels of n/Pr + n/Pc rows of X fetched and prepared. By tiles: half of
+/// K sent once more, and the rows of a rank's tiles prepared. A checkpoint is written to memory, of
+/// which the system writes it to the disk. bytes: w n^2/P + assemble_overhead(), for a file
+/// 2 w n^2/P.
 Cost assemble_cost(const Sizes& sizes);
 /// assemble_cross(), m x n: m n/P entries, each written once.
 Cost assemble_cross_cost(const Sizes& sizes);

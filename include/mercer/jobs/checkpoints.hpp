@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "mercer/base/timer.hpp"
+#include "mercer/gram/assemble.hpp"
 #include "mercer/gram/source.hpp"
 #include "mercer/io/hdf5.hpp"
 #include "mercer/io/identity.hpp"
@@ -14,7 +15,8 @@
 
 namespace mercer::jobs {
 
-/// When and where the state of an iterative solver is written.
+/// When and where the state of an iterative solver, or the finished part of a kernel matrix, is
+/// written.
 struct CheckpointOptions {
   std::string path{};    ///< empty: no checkpoints
   bool resume = false;   ///< continue from the checkpoint at `path`
@@ -24,7 +26,13 @@ struct CheckpointOptions {
   bool asked() const { return !path.empty(); }
   /// Throws InputError for `resume` without a path, and for negative numbers. Local.
   void validate() const;
+  /// The same for an assembly, which has no products. Local.
+  void validate_for_assembly() const;
 };
+
+/// For an error that refuses an option of iterative solvers to a direct one: "" but for checkpoint,
+/// ": to assemble K with one, ...". Local.
+std::string instead_of(const std::string& option);
 
 /// Throws InputError where the checkpoint is there and the run does not resume from it: the state
 /// of an interrupted run would be overwritten. Every job with checkpoints calls it before it
@@ -61,6 +69,23 @@ class CheckpointWarning {
 
  private:
   std::string said_;
+};
+
+/// Keeps the finished tiles of one assembly, by gram::AssemblyCheckpoint. While it lives, the
+/// monitor's interrupted() has effect. Does nothing where no checkpoint is asked for.
+class KeptAssembly {
+ public:
+  /// `problem`: kernel and rows. Borrows `monitor`. Local.
+  KeptAssembly(const CheckpointOptions& checkpoints, io::Identity problem, Monitor& monitor);
+  /// `options` with `checkpoint` and `interrupted` set; they borrow this object. Local.
+  gram::Options options(gram::Options options);
+
+ private:
+  CheckpointOptions checkpoints_;
+  io::Identity problem_;
+  Monitor& monitor_;
+  CheckpointWarning warn_;
+  std::optional<Monitor::Solving> solving_;
 };
 
 /// The checkpoints of one solve. A checkpoint is one HDF5 file, written under a temporary name,

@@ -3,13 +3,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "mercer/data/dataset.hpp"
 #include "mercer/gram/check.hpp"
 #include "mercer/gram/source.hpp"
 #include "mercer/io/hdf5.hpp"
+#include "mercer/jobs/checkpoints.hpp"
 #include "mercer/jobs/monitor.hpp"
 #include "mercer/jobs/resources.hpp"
+#include "mercer/net/parameters.hpp"
 
 /// A kernel matrix [k(x_i, x_j)] or [k(x_i, z_j)], not divided by n, as a result of its own.
 namespace mercer::jobs {
@@ -25,14 +28,20 @@ struct MatrixPlan {
   std::string kernel{};                           ///< its text
   std::uint64_t rows_hash = 0, columns_hash = 0;  ///< data::Dataset::hash of x and z
   plan::Plan stages;
+  CheckpointOptions checkpoints{};
+  double checkpoint_bytes = 0;  ///< on disk
 };
 struct MatrixOptions {
   bool cross = false;  ///< k(x_i, z_j) of sets.train and sets.test; else k(x_i, x_j) of sets.train
   Index outputs = 0;   ///< of an empirical kernel with Outputs::full; else 0
   bool single = false;
   bool check = false;  ///< plan for check() too
+  /// Finished entries are kept, by time and where the monitor is interrupted
+  /// (gram::AssemblyCheckpoint); not by number of products.
+  CheckpointOptions checkpoints{};
 };
-/// `load_seconds`: what reading took. Throws InputError for `cross` without a second set. Local.
+/// `load_seconds`: what reading took. Throws InputError for `cross` without a second set, and as
+/// CheckpointOptions::validate_for_assembly(). Local.
 MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, const data::Split& sets,
                 const Resources& resources, double load_seconds = 0);
 
@@ -43,7 +52,8 @@ struct KernelMatrix {
 };
 /// Assembles K on `grid` as planned. T is float where options.single is set, else double: InputError
 /// otherwise. Phase: assemble. Throws MemoryError where the plan exceeds its limit
-/// (Plan::require_memory()); otherwise as check_range() and gram::assemble(). Collective.
+/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where the
+/// monitor asks for it; otherwise as check_range() and gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);
@@ -53,6 +63,10 @@ KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
 /// attribute `rows`, which says what its rows are. Collective.
 template <class T>
 void write(io::Hdf5File& file, const KernelMatrix<T>& matrix);
+
+/// Writes what the network of an empirical kernel gives for the rows: /outputs (n x c) of sets.train
+/// and, where there is a second set, /outputs2 (m x c) of it. Collective.
+void write_outputs(io::Hdf5File& file, const net::StoredNetwork& network, const data::Split& sets);
 
 /// Entries of K against the scalar formulas of its kernel (gram::check_entries()), and the largest
 /// difference to accept.
@@ -78,6 +92,8 @@ struct MatrixCheck {
 
   bool product_good() const { return product <= product_tolerance; }
   bool good() const { return product_good() && (!entries || entries->good()); }
+  /// For the log; `kernel`: its text. Local.
+  std::vector<std::string> lines(const std::string& kernel) const;
 };
 /// `kernel` and `sets` as for assemble(). Memory: K again, by rows. Cost: m n entries of the kernel.
 /// Phase: check. Collective.
