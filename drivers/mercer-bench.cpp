@@ -232,7 +232,8 @@ int train(int argc, char** argv, const comm::Communicator& comm) {
   bench::TrainBench options;
   BenchLine job("train [options]", "A step of gradient descent, with S and without, beside sgemm.");
   job.line.add_kernel(kDepth, true);
-  job.add()("n", po::value(&options.n)->default_value(options.n), "rows")(
+  Index n = 0;
+  job.add()("n", po::value(&n)->default_value(n), "rows; 0: as many as suit each network")(
       "d", po::value(&options.d)->default_value(options.d), "their dimension")(
       "top", po::value(&options.top)->default_value(options.top), "modes of S on residuals")(
       "batch", po::value(&options.batch)->default_value(options.batch),
@@ -241,15 +242,17 @@ int train(int argc, char** argv, const comm::Communicator& comm) {
       "modes of that S");
   job.add_repeat(5);
   if (!job.line.parse(argc, argv, comm)) return 0;
-  at_least("--n", options.n, 1), at_least("--d", options.d, 1), at_least("--top", options.top, 1);
+  at_least("--n", n, 0), at_least("--d", options.d, 1), at_least("--top", options.top, 1);
   at_least("--batch", options.batch, 1), at_least("--top-parameters", options.top_parameters, 1);
   at_least("--repeat", job.repeat, 1);
   options.single = job.common.single_precision || !job.line.given("precision");
   job.common.single_precision = options.single;
-  if (job.line.given("arch")) options.networks = {job.line.architecture().text()};
-  if (job.line.given("n")) options.n_small = options.n;
+  if (job.line.given("arch"))
+    options.networks = {{job.line.architecture().text(), 1024, job.line.image_of_rows(comm)}};
+  for (auto& network : options.networks)
+    if (n > 0) network.n = n;
   Session session(job.line, job.common, comm);
-  session.begin(options.n, options.d, 0, "none", 0);
+  session.begin(options.networks[0].n, options.d, 0, "none", 0);
   const auto on = job.on(session);
   if (stops(session, "train", "one step", bench::bytes(on, options), bench::flops(options)))
     return 0;

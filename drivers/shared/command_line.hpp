@@ -123,7 +123,7 @@ class CommandLine {
   struct KernelOptions {
     std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image, state;
     std::string train_layers = "all";
-    Index depth = 1;
+    Index depth = 1, output = 0;
     double bias_std = 0, bandwidth = 1;
   };
   arch::Options scales() const;  ///< what --weight-std and --bias-std say

@@ -25,11 +25,13 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "attribute architecture, e.g. \"dense(64) relu dense(1)\"; also weight_std, bias_std, "
       "parametrization (where left out: --weight-std, --bias-std, ntk); written by mercer-train or "
       "elsewhere");
+  add("output", po::value(&k.output)->value_name("J"),
+      "of --kernel empirical: of output J alone, from 0 (default: the mean over all outputs)");
   add("arch", po::value(&k.arch)->value_name("TEXT"),
       "layers, e.g. \"dense res(relu dense) relu dense\"; analytic kernels need no widths: "
       "dense(w) "
       "dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh softplus "
-      "sigmoid res( ); of images (kernels): conv(f,c) "
+      "sigmoid res( ); of images: conv(f,c) "
       "conv(f1xf2,c,pad=same|valid|circular,stride=s) "
       "avgpool(f) flatten gap; or lenet5, myrtle5, myrtle7, myrtle10");
   add("image", po::value(&k.image)->value_name("HxWxC"),
@@ -114,8 +116,8 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
     auto its = stored_network(comm);
     return gram::Source::function(net::empirical_kernel(its.network, std::move(its.parameters)));
   }
-  if (!k.parameters.empty())
-    throw InputError("--parameters {}: belongs to --kernel empirical", k.parameters);
+  for (const char* option : {"parameters", "output"})
+    if (given(option)) throw InputError("--{}: belongs to --kernel empirical", option);
   if (k.kind.starts_with("file:")) return gram::Source::stored(k.kind.substr(5));
   kernel::Options options{.bandwidth = k.bandwidth};
   constexpr std::string_view kinds[] = {"ntk", "nngp", "gaussian", "laplace", "linear"};
@@ -138,11 +140,12 @@ gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
 }
 
 net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) const {
-  const auto& path = kernel_.parameters;
+  const auto& k = kernel_;
+  const auto& path = k.parameters;
   if (path.empty())
     throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
   const auto file = io::Hdf5File::open(comm, path);
-  const auto image = given("image") ? arch::parse_image(kernel_.image) : arch::Image{};
+  const auto image = given("image") ? arch::parse_image(k.image) : arch::Image{};
   auto stored = net::read_network(file, scales(), image);
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {
@@ -164,6 +167,7 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   const auto typed = arch::parse(theirs.text(), scales());
   scale("weight-std", typed.weight_std, theirs.weight_std);
   scale("bias-std", typed.bias_std, theirs.bias_std);
+  if (given("output")) stored = net::single_output(stored, k.output);
   if (const auto p = data::find_preparation(file); p && data_ != nullptr)
     data::take_inputs(*data_, *p, "--parameters " + path,
                       {given("scale"), given("standardize"), given("unit-norm")});

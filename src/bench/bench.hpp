@@ -107,9 +107,16 @@ Json conjugate_gradients(const Bench& bench, const CgBench& options, const kerne
 
 /// Steps of gradient descent on random rows.
 struct TrainBench {
-  std::vector<std::string> networks{"dense(1024) relu dense(1024) relu dense(10)",
-                                    "dense(256) relu dense(256) relu dense(10)"};
-  Index n = 8192, n_small = 1024;           ///< rows of the first network, and of others
+  struct Network {
+    std::string text;
+    Index n = 0;          ///< rows of a full-batch step
+    arch::Image image{};  ///< of networks of images; others take d numbers
+  };
+  std::vector<Network> networks{
+      {"dense(1024) relu dense(1024) relu dense(10)", 8192},
+      {"dense(256) relu dense(256) relu dense(10)", 1024},
+      {"lenet5", 4096, {28, 28, 1}},
+      {"conv(3,64) relu conv(3,64) relu conv(3,64) relu flatten dense(10)", 128, {32, 32, 3}}};
   Index d = 784, top = 200;                 ///< modes of S on residuals
   Index batch = 1024, top_parameters = 50;  ///< a step with S on the parameters
   bool single = true;

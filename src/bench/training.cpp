@@ -8,11 +8,10 @@ namespace {
 constexpr net::Start kStarts[] = {net::Start::gaussian, net::Start::antisymmetric};
 
 net::Network network(const TrainBench& options, std::size_t i, net::Start start) {
-  return {arch::parse(options.networks[i]), options.d, net::Parametrization::ntk, start};
-}
-
-Index rows_of(const TrainBench& options, std::size_t i) {
-  return i == 0 ? options.n : options.n_small;
+  const auto& [text, n, image] = options.networks[i];
+  const auto architecture = arch::parse(text);
+  if (!architecture.of_images()) return {architecture, options.d, net::Parametrization::ntk, start};
+  return {architecture.on(image), image.numbers(), net::Parametrization::ntk, start};
 }
 
 template <class T>
@@ -20,7 +19,7 @@ double bytes_in(const Bench& bench, const TrainBench& options) {
   double most = 0;
   for (std::size_t i = 0; i < options.networks.size(); ++i)
     most = std::max(most, step_bytes<T>(bench, network(options, i, net::Start::gaussian),
-                                        rows_of(options, i), options.top));
+                                        options.networks[i].n, options.top));
   for (const auto start : kStarts)
     most = std::max(most, parameter_step_bytes<T>(bench, network(options, 0, start), options.batch,
                                                   options.top_parameters));
@@ -32,7 +31,7 @@ Json training_in(const Bench& bench, const TrainBench& options) {
   auto rows = Json::array();
   for (std::size_t i = 0; i < options.networks.size(); ++i)
     rows.push_back(training_step<T>(bench, network(options, i, net::Start::gaussian),
-                                    rows_of(options, i), options.top));
+                                    options.networks[i].n, options.top));
   for (const auto start : kStarts)
     rows.push_back(parameter_step<T>(bench, network(options, 0, start), options.batch,
                                      options.top_parameters));
@@ -47,7 +46,7 @@ double bytes(const Bench& bench, const TrainBench& options) {
 
 double flops(const TrainBench& options) {
   return network(options, 0, net::Start::gaussian).gradient_flops() *
-         static_cast<double>(options.n);
+         static_cast<double>(options.networks[0].n);
 }
 
 Json training(const Bench& bench, const TrainBench& options) {

@@ -445,6 +445,25 @@ std::optional<StoredNetwork> network_of(const kernel::Kernel& kernel) {
   return empirical->stored();
 }
 
+StoredNetwork single_output(const StoredNetwork& whole, Index output) {
+  const Network& network = whole.network;
+  const Index c = network.outputs();
+  if (output < 0 || output >= c)
+    throw InputError("output {}: the network's are numbered 0 ... {}", output, c - 1);
+  auto architecture = network.architecture();
+  std::get<arch::Dense>(architecture.layers.back().what).width = 1;
+  const WeightLayer& readout = network.layers().back();
+  std::vector<double> w;
+  for (Index copy = 0; copy < network.copies(); ++copy) {
+    const auto of_copy = whole.parameters.begin() + copy * network.parameters_of_copy();
+    w.insert(w.end(), of_copy, of_copy + readout.weights);
+    for (Index row = 0; row <= readout.fan_in; ++row)  // the last row are the biases
+      w.push_back(of_copy[readout.weights + row * c + output]);
+  }
+  return {Network(architecture, network.inputs(), network.parametrization(), network.start()),
+          std::move(w)};
+}
+
 dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs) {
   auto rows = comm::together(X.comm(), [&] {
     return dist::RowBlock<double>(X.comm(), X.rows() * outputs, X.cols() + outputs);

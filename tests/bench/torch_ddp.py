@@ -20,30 +20,48 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-NETWORKS = (((784, 1024, 1024, 10), 8192), ((784, 256, 256, 10), 1024))
-
-
-def flops(widths):
-    """Of a row: forward, and backward without the gradient of the inputs, as mercer-bench counts."""
-    products = [a * b for a, b in zip(widths, widths[1:])]
-    return 2 * (3 * sum(products) - products[0])
-
-
-def network(widths):
+def dense(*widths):
     layers = []
     for a, b in zip(widths, widths[1:]):
         layers += [torch.nn.Linear(a, b, bias=False), torch.nn.ReLU()]
     return torch.nn.Sequential(*layers[:-1])
 
 
-def steps(rank, processes, widths, rows, repeat):
+def lenet5():
+    nn = torch.nn
+    return nn.Sequential(nn.Conv2d(1, 6, 5, padding=2, bias=False), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5, bias=False), nn.ReLU(),
+                         nn.AvgPool2d(2), nn.Flatten(), *dense(400, 120, 84, 10))
+
+
+def conv64():
+    nn, layers = torch.nn, []
+    for a, b in ((3, 64), (64, 64), (64, 64)):
+        layers += [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 32 * 32, 10, bias=False))
+
+
+# name, network, shape of a row, rows, multiply-adds of a row in each layer
+NETWORKS = (
+    ("784-1024-1024-10", lambda: dense(784, 1024, 1024, 10), (784,), 8192, (784 * 1024, 1024 * 1024, 1024 * 10)),
+    ("784-256-256-10", lambda: dense(784, 256, 256, 10), (784,), 1024, (784 * 256, 256 * 256, 256 * 10)),
+    ("LeNet-5", lenet5, (1, 28, 28), 4096, (784 * 25 * 6, 100 * 150 * 16, 400 * 120, 120 * 84, 84 * 10)),
+    ("3 of 64 channels", conv64, (3, 32, 32), 128, (1024 * 27 * 64, 1024 * 576 * 64, 1024 * 576 * 64, 65536 * 10)),
+)
+
+
+def flops(products):
+    """Of a row: forward, and backward without the gradient of the inputs, as mercer-bench counts."""
+    return 2 * (3 * sum(products) - products[0])
+
+
+def steps(rank, processes, network, shape, rows, repeat):
     """Seconds of each full-batch step on the slowest process."""
     torch.manual_seed(0)
-    model = DistributedDataParallel(network(widths))
+    model = DistributedDataParallel(network())
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
     loss = torch.nn.MSELoss()
     mine = rows // processes + (1 if rank < rows % processes else 0)
-    inputs, targets = torch.randn(mine, widths[0]), torch.randn(mine, widths[-1])
+    inputs, targets = torch.randn(mine, *shape), torch.randn(mine, 10)
     times = []
     for step in range(repeat + 3):
         dist.barrier()
@@ -77,11 +95,11 @@ def work(rank, processes, repeat, meeting):
     if rank == 0:
         print(f"PyTorch {torch.__version__}, {processes} processes; sgemm {ceiling:.1f} GFLOP/s a process")
         print(f"{'network':<22}{'rows':>7}{'seconds a step':>16}{'GFLOP/s a process':>20}{'of peak':>9}")
-    for widths, rows in NETWORKS:
-        seconds = float(np.median(steps(rank, processes, widths, rows, repeat)))
-        rate = 1e-9 * flops(widths) * rows / processes / seconds
+    for name, network, shape, rows, products in NETWORKS:
+        seconds = float(np.median(steps(rank, processes, network, shape, rows, repeat)))
+        rate = 1e-9 * flops(products) * rows / processes / seconds
         if rank == 0:
-            print(f"{'-'.join(map(str, widths)):<22}{rows:>7}{seconds:>16.4f}{rate:>20.1f}{rate / ceiling:>9.0%}", flush=True)
+            print(f"{name:<22}{rows:>7}{seconds:>16.4f}{rate:>20.1f}{rate / ceiling:>9.0%}", flush=True)
     dist.destroy_process_group()
 
 

@@ -102,6 +102,29 @@ TEST_P(OfImages, IsThatOfOneCopyAtAnAntisymmetricStart) {
   EXPECT_LE(difference.relative(), 1e-14);
 }
 
+TEST_P(OfImages, OfASingleOutputIsThatOutputsPartOfAllPairs) {
+  const Network network = of(Start::antisymmetric);
+  const auto X = rows(network);
+  const auto w = test::gaussian_parameters(network);
+  const Index c = network.outputs();
+  Evaluator<double> evaluator(network, kRows);
+  const auto J = test::jacobian(network, evaluator, w, X.view());
+  EXPECT_THROW(single_output({network, w}, c), InputError);
+  EXPECT_THROW(single_output({network, w}, -1), InputError);
+  for (Index a = 0; a < c; ++a) {
+    const auto one = single_output({network, w}, a);
+    const auto K = matrix(*empirical_kernel(one.network, one.parameters), X);
+    Difference difference;
+    for (Index i = 0; i < kRows; ++i)
+      for (Index j = 0; j < kRows; ++j) {
+        double sum = 0;
+        for (Index p = 0; p < J.rows(); ++p) sum += J(p, i * c + a) * J(p, j * c + a);
+        difference.add(K(i, j), sum);
+      }
+    EXPECT_LE(difference.relative(), 1e-13) << a;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(EmpiricalKernel, OfImages, testing::ValuesIn(texts()));
 
 /// Mean of the tangent kernel over random networks, and of its last layer's term, which is the

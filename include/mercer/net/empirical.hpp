@@ -44,6 +44,11 @@ std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
 /// kernel. Local, O(p).
 std::optional<StoredNetwork> network_of(const kernel::Kernel& kernel);
 
+/// The network of output `output` (from 0) alone: its last layer keeps that column. Its tangent
+/// kernel is that of a single logit ([B]); at an antisymmetric start too. Throws InputError where
+/// there is no such output. Local, O(p).
+StoredNetwork single_output(const StoredNetwork& whole, Index output);
+
 /// Rows for Outputs::full, n c x (d + c) by rows for X n x d and c = `outputs`: row i c + a is
 /// (x_i, e_a). Collective.
 dist::RowBlock<double> seeded_rows(const dist::RowBlock<double>& X, Index outputs);
