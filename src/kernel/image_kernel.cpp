@@ -162,7 +162,7 @@ class ImageKernel : public Kernel {
     for (const Stage& stage : pixels_.stages) {
       Extent extent = stage.begin;
       for (std::size_t k = stage.first; k < stage.last; ++k) {
-        bytes += pixels_.steps[k]->bytes(extent, single_);
+        bytes += pixels_.steps[k]->bytes(extent, single_, pixels_.sizes.outside);
         extent = pixels_.steps[k]->after(extent);
       }
       if (stage.boundary.pools()) doubles += extent.pixels();

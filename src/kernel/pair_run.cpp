@@ -266,7 +266,8 @@ ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
   for (std::size_t k = 0; k < program_.stages.size(); ++k) {
     const Stage& stage = program_.stages[k];
     for (std::size_t step = stage.first; step < stage.last; ++step) {
-      fields.steps.push_back(program_.steps[step]->prepare(stack, std::is_same_v<Real, float>));
+      fields.steps.push_back(program_.steps[step]->prepare(stack, std::is_same_v<Real, float>,
+                                                           program_.sizes.outside));
       measure(stack.back());
       const Features& features = fields.steps.back().dual.features;
       result.error += features.value_error + (work_.tangent() ? features.slope_error : 0);

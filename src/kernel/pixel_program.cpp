@@ -190,6 +190,8 @@ class PixelCompiler {
     for (const auto& step : program_.steps) {
       program_.sizes.f1 = std::max(program_.sizes.f1, step->filter().f1);
       program_.sizes.f2 = std::max(program_.sizes.f2, step->filter().f2);
+      auto& outside = program_.sizes.outside;
+      outside = {std::max(outside.h, step->outside().h), std::max(outside.w, step->outside().w)};
     }
     Stage& last = stages.back();
     const auto at_end = [&](Index size) {

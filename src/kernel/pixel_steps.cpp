@@ -35,6 +35,30 @@ void gather(const std::vector<double>& field, const Strip& strip, bool of_i,
   gather(field.data(), strip.planes[0].image.w, strip, of_i, out.data());
 }
 
+/// Numbers over an image's pixels with `outside` zeros around it.
+std::shared_ptr<const Field> padded(const std::vector<double>& values, Extent image, Extent outside,
+                                    bool single) {
+  const Index pitch = image.w + 2 * outside.w;
+  std::vector<double> all(at((image.h + 2 * outside.h) * pitch), 0.0);
+  for (Index y = 0; y < image.h; ++y)
+    std::copy_n(values.data() + y * image.w, image.w,
+                all.data() + (y + outside.h) * pitch + outside.w);
+  return std::make_shared<const Field>(std::move(all), single);
+}
+Index bytes_of_field(Extent image, bool single, Extent outside) {
+  return (single ? 4 : 8) * (image.h + 2 * outside.h) * (image.w + 2 * outside.w);
+}
+/// A field of padded(): a value of pixel (0, 0), and the pitch of its rows.
+template <class Real>
+struct FieldView {
+  const Real* first;
+  Index pitch;
+  FieldView(const Field& field, Extent image, Extent outside)
+      : first(field.data<Real>() + outside.h * (image.w + 2 * outside.w) + outside.w),
+        pitch(image.w + 2 * outside.w) {}
+  const Real* at(Index y, Index x) const { return first + y * pitch + x; }
+};
+
 /// A step whose apply() is written once, as Derived::on(work, i, j).
 template <class Derived>
 class StepOf : public PixelStep {
@@ -73,12 +97,18 @@ class ConvStep : public StepOf<ConvStep> {
     return {size(image.h, f1_), size(image.w, f2_)};
   }
   arch::Window filter() const override { return {f1_, f2_}; }
-  Index bytes(Extent image, bool single) const override {
-    return keeps_squares() ? (single ? 4 : 8) * padded(image) : 0;
+  Index bytes(Extent image, bool single, Extent outside) const override {
+    return needs_squares() && tangent_before_ != TangentBefore::added
+               ? bytes_of_field(image, single, outside)
+               : 0;
+  }
+  Extent outside() const override {
+    if (!sees_outside()) return {};
+    return {f1_ / 2, f2_ / 2};
   }
 
   /// q' = weight sum q + sigma_b^2.
-  PixelFactors prepare(std::vector<PixelState>& stack, bool single) const override {
+  PixelFactors prepare(std::vector<PixelState>& stack, bool single, Extent outside) const override {
     PixelState& state = stack.back();
     const Extent before = state.extent, now = after(before);
     PixelState next{now, {}, std::vector<double>(at(now.pixels()), 0.0)};
@@ -86,15 +116,9 @@ class ConvStep : public StepOf<ConvStep> {
       for (Index x = 0; x < now.w; ++x)
         next.s.push_back(std::sqrt(weight_ * square_sum(state.s.data(), before, y, x) + bias_));
     PixelFactors f;
-    if (keeps_squares()) {
-      const auto [high, wide] = margin();
-      std::vector<double> squares(at(padded(before)), 0.0);
-      for (Index y = 0; y < before.h; ++y)
-        for (Index x = 0; x < before.w; ++x) {
-          const double s = state.s[at(y * before.w + x)];
-          squares[at((y + high) * (before.w + 2 * wide) + x + wide)] = s * s;
-        }
-      f.squares.set(std::move(squares), single);
+    if (needs_squares()) {
+      f.norms = state.norms ? state.norms : padded(state.s, before, outside, single);
+      f.square = state.norms ? state.square : 1;
     }
     state = std::move(next);
     return f;
@@ -124,19 +148,10 @@ class ConvStep : public StepOf<ConvStep> {
  private:
   /// Whether there are pairs with one pixel outside its image: with same padding.
   bool sees_outside() const { return padding_ == arch::Padding::same && f1_ * f2_ > 1; }
-  bool keeps_squares() const { return sees_outside() || tangent_before_ == TangentBefore::plain; }
-  Extent margin() const {
-    if (!sees_outside()) return {};
-    return {f1_ / 2, f2_ / 2};
-  }
-  Index padded(Extent image) const {
-    return (image.h + 2 * margin().h) * (image.w + 2 * margin().w);
-  }
-  Index pitch(const Plane& plane) const { return plane.image.w + 2 * margin().w; }
-  /// q of the pixel (0, 0).
+  bool needs_squares() const { return sees_outside() || tangent_before_ == TangentBefore::plain; }
   template <class Real>
-  const Real* squares(const PixelFactors& f, const Plane& plane) const {
-    return f.squares.data<Real>() + margin().h * pitch(plane) + margin().w;
+  static FieldView<Real> norms(const PlaneWork<Real>& work, const PixelFactors& f) {
+    return {*f.norms, work.strip.planes[0].image, work.outside()};
   }
 
   /// T += term K.
@@ -150,12 +165,15 @@ class ConvStep : public StepOf<ConvStep> {
       plane_loops<Real>().add_kernel(n, s, 1, quarter, 0);
       return;
     }
-    const Plane& plane = strip.planes[0];
+    const auto of_i = norms(work, i), of_j = norms(work, j);
     for (auto* of : {&work.apart, &work.four}) of->resize(at(n + kOverrun));
-    gather(squares<Real>(i, plane), pitch(plane), strip, true, work.apart.data());
-    gather(squares<Real>(j, plane), pitch(plane), strip, false, work.four.data());
-    for (Index k = 0; k < n; ++k)
-      s.T[k] += 2 * quarter * (work.apart[at(k)] + work.four[at(k)] - s.E[k]);
+    gather(of_i.first, of_i.pitch, strip, true, work.apart.data());
+    gather(of_j.first, of_j.pitch, strip, false, work.four.data());
+    const auto square = static_cast<Real>(i.square);
+    for (Index k = 0; k < n; ++k) {
+      const Real si = work.apart[at(k)], sj = work.four[at(k)];
+      s.T[k] += 2 * quarter * (square * (si * si + sj * sj) - s.E[k]);
+    }
   }
   /// T' = term (K' - sigma_b^2) + bias_term sigma_b^2, from T = 0.
   template <class Real>
@@ -176,8 +194,9 @@ class ConvStep : public StepOf<ConvStep> {
     const Index top = margins ? before1_ : 0, bottom = margins ? f1_ - 1 - before1_ : 0;
     for (std::size_t k = 0; k < old.planes.size(); ++k) {
       const Plane& plane = old.planes[k];
-      RowSums<Real> f{plane.h,  plane.w, old.w,         now.planes[k].w, now.w, f2_,
-                      before2_, stride_, zeros<Real>(), zeros<Real>(),   0,     0};
+      RowSums<Real> f{plane.h, plane.w,  old.w,   now.planes[k].w, now.w,
+                      f2_,     before2_, stride_, zeros<Real>(),   zeros<Real>(),
+                      0,       0,        0};
       const Real* from = values + old.first[k];
       Real* to = sums + top * now.w + now.first[k];
       if (padding_ == arch::Padding::circular) {
@@ -185,10 +204,10 @@ class ConvStep : public StepOf<ConvStep> {
         f.right = from;
         f.left_pitch = f.right_pitch = old.w;
       } else if (sees_outside() && i != nullptr) {
-        outside_columns(plane, *i, *j, f);
+        outside_columns(work, plane, *i, *j, f);
       }
       plane_loops<Real>().sum_rows(from, f, to);
-      if (sees_outside()) outside_rows(plane, i, j, f, to, now.w);
+      if (sees_outside()) outside_rows(work, plane, i, j, f, to, now.w);
     }
     if (padding_ == arch::Padding::circular) {
       Real* const rows = sums + top * now.w;
@@ -205,37 +224,41 @@ class ConvStep : public StepOf<ConvStep> {
   /// What is beside the rows of a plane: pairs with one pixel outside its image have E and G = q of
   /// the other, those with both outside have 0. No pair beyond a plane has both inside.
   template <class Real>
-  void outside_columns(const Plane& plane, const PixelFactors& i, const PixelFactors& j,
-                       RowSums<Real>& f) const {
-    const Index rows = pitch(plane);
-    const Real* qi = squares<Real>(i, plane) + plane.yi * rows + plane.xi;
-    const Real* qj = squares<Real>(j, plane) + plane.yj * rows + plane.xj;
+  void outside_columns(const PlaneWork<Real>& work, const Plane& plane, const PixelFactors& i,
+                       const PixelFactors& j, RowSums<Real>& f) const {
+    if (plane.xi == plane.xj) return;
+    const auto of_i = norms(work, i), of_j = norms(work, j);
+    const Real* const pi = of_i.at(plane.yi, plane.xi);
+    const Real* const pj = of_j.at(plane.yj, plane.xj);
     // To the left of a plane with p right of p' it is p' that is outside, to its right p.
     const bool p_inside = plane.xi > plane.xj;
-    f.left = (p_inside ? qi : qj) - before2_;
-    f.right = (p_inside ? qj : qi) + plane.w;
-    f.left_pitch = f.right_pitch = rows;
-    if (plane.xi == plane.xj) {
-      f.left = f.right = zeros<Real>();
-      f.left_pitch = f.right_pitch = 0;
-    }
+    f.left = (p_inside ? pi : pj) - before2_;
+    f.right = (p_inside ? pj : pi) + plane.w;
+    f.left_pitch = f.right_pitch = of_i.pitch;
+    f.square = static_cast<Real>(i.square);
   }
   /// The row sums above and below a plane.
   template <class Real>
-  void outside_rows(const Plane& plane, const PixelFactors* i, const PixelFactors* j,
-                    const RowSums<Real>& f, Real* to, Index out_pitch) const {
-    const Index rows = pitch(plane), below = f1_ - 1 - before1_;
+  void outside_rows(PlaneWork<Real>& work, const Plane& plane, const PixelFactors* i,
+                    const PixelFactors* j, const RowSums<Real>& f, Real* to,
+                    Index out_pitch) const {
+    const Index below = f1_ - 1 - before1_, reach = f2_ - 1 - before2_;
+    work.outside_row.resize(at(plane.w + f2_ + 2 * kOverrun));
     const auto fill = [&](Index y, const PixelFactors* of, Index y0, Index x0) {
       Real* out = to + y * out_pitch;
       if (of == nullptr) {
         std::fill_n(out, f.out_w, Real{0});
         return;
       }
-      const Real* row = squares<Real>(*of, plane) + (y + y0) * rows + x0;
+      const Real* v = norms(work, *of).at(y + y0, x0);
+      const auto square = static_cast<Real>(of->square);
+      Real* row = work.outside_row.data() + kOverrun + before2_;
+      for (Index x = -before2_; x < plane.w + reach; ++x) row[x] = square * v[x] * v[x];
       RowSums<Real> one = f;
       one.h = 1;
       one.left = row - before2_;
       one.right = row + plane.w;
+      one.square = 0;
       plane_loops<Real>().sum_rows(row, one, out);
     };
     if (plane.yi == plane.yj) i = j = nullptr;
@@ -282,18 +305,20 @@ class PixelRectifier : public StepOf<PixelRectifier> {
         sums_(sums),
         step_(activation_step({arch::Function::rectifier, a, b, 0, ""}, false)) {}
 
-  Index bytes(Extent image, bool single) const override {
-    return (single ? 4 : 8) * image.pixels();
+  Index bytes(Extent image, bool single, Extent outside) const override {
+    return bytes_of_field(image, single, outside);
   }
-  PixelFactors prepare(std::vector<PixelState>& stack, bool single) const override {
+  PixelFactors prepare(std::vector<PixelState>& stack, bool single, Extent outside) const override {
     PixelState& state = stack.back();
     PixelFactors f;
-    f.norms.set(state.s, single);
+    f.norms = padded(state.s, state.extent, outside, single);
     std::vector<RowState> rows{{std::move(state.s), std::move(state.mean), {}}};
     rows[0].tau.assign(rows[0].s.size(), 0.0);
     static_cast<void>(step_->prepare(rows));
     state.s = std::move(rows[0].s);
     state.mean = std::move(rows[0].mean);
+    state.norms = f.norms;
+    state.square = terms_.gain;
     return f;
   }
 
@@ -313,22 +338,21 @@ class PixelRectifier : public StepOf<PixelRectifier> {
   void products(PlaneWork<Real>& work, std::size_t k, const PixelFactors& i,
                 const PixelFactors& j) const {
     const Plane& plane = work.strip.planes[k];
-    const Index first = work.strip.first[k], pitch = work.strip.w, width = plane.image.w;
+    const Index first = work.strip.first[k], pitch = work.strip.w;
+    const FieldView<Real> of_i(*i.norms, plane.image, work.outside());
+    const FieldView<Real> of_j(*j.norms, plane.image, work.outside());
     const auto rows = [&](Index y, Index h, Index yj, Index x, Index w, Index xj) {
-      const Real* si = i.norms.data<Real>() + (y + plane.yi) * width + x + plane.xi;
-      const Real* sj = j.norms.data<Real>() + yj * width + xj;
       const Index to = first + y * pitch + x;
-      plane_loops<Real>().products(h, w, pitch, {si, width}, {sj, width}, work.apart.data() + to,
+      plane_loops<Real>().products(h, w, pitch, {of_i.at(y + plane.yi, x + plane.xi), of_i.pitch},
+                                   {of_j.at(yj, xj), of_j.pitch}, work.apart.data() + to,
                                    work.four.data() + to);
     };
     if (!plane.wrapped) {
-      // Whole rows are one long one.
-      const bool whole = plane.w == width && pitch == width;
-      whole ? rows(0, 1, plane.yj, 0, plane.h * width, 0)
-            : rows(0, plane.h, plane.yj, 0, plane.w, plane.xj);
+      rows(0, plane.h, plane.yj, 0, plane.w, plane.xj);
       return;
     }
-    const Index end = width - plane.xj;  // where a row of p' goes on at the image's other side
+    const Index end =
+        plane.image.w - plane.xj;  // where a row of p' goes on at the image's other side
     for (Index y = 0; y < plane.h; ++y) {
       const Index yj = (y + plane.yj) % plane.image.h;
       rows(y, 1, yj, 0, end, plane.xj);
@@ -345,10 +369,10 @@ class PixelDual : public StepOf<PixelDual> {
  public:
   PixelDual(const arch::Activation& rho, bool accurate) : step_(activation_step(rho, accurate)) {}
 
-  Index bytes(Extent image, bool) const override {
+  Index bytes(Extent image, bool, Extent) const override {
     return 8 * image.pixels() * (2 + step_->doubles_per_row());
   }
-  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
+  PixelFactors prepare(std::vector<PixelState>& stack, bool, Extent) const override {
     PixelState& state = stack.back();
     PixelFactors f;
     f.before = state.s;
@@ -358,6 +382,7 @@ class PixelDual : public StepOf<PixelDual> {
     f.after = rows[0].s;
     state.s = std::move(rows[0].s);
     state.mean = std::move(rows[0].mean);
+    state.norms = nullptr;
     return f;
   }
 
@@ -446,8 +471,10 @@ class PixelBranch : public StepOf<PixelBranch> {
  public:
   explicit PixelBranch(bool restores) : restores_(restores) {}
 
-  Index bytes(Extent image, bool) const override { return restores_ ? 8 * image.pixels() : 0; }
-  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
+  Index bytes(Extent image, bool, Extent) const override {
+    return restores_ ? 8 * image.pixels() : 0;
+  }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool, Extent) const override {
     stack.push_back(PixelState(stack.back()));
     PixelFactors f;
     if (restores_) f.before = stack.back().s;
@@ -478,11 +505,14 @@ class PixelJoin : public StepOf<PixelJoin> {
  public:
   explicit PixelJoin(bool means) : means_(means) {}
 
-  Index bytes(Extent image, bool) const override { return means_ ? 16 * image.pixels() : 0; }
-  PixelFactors prepare(std::vector<PixelState>& stack, bool) const override {
+  Index bytes(Extent image, bool, Extent) const override {
+    return means_ ? 16 * image.pixels() : 0;
+  }
+  PixelFactors prepare(std::vector<PixelState>& stack, bool, Extent) const override {
     const PixelState branch = std::move(stack.back());
     stack.pop_back();
     PixelState& skip = stack.back();
+    skip.norms = nullptr;
     PixelFactors f;
     for (std::size_t p = 0; p < skip.s.size(); ++p) {
       const double s = skip.s[p] * skip.mean[p], b = branch.s[p] * branch.mean[p];
@@ -523,7 +553,7 @@ class PixelJoin : public StepOf<PixelJoin> {
 
 }  // namespace
 
-void Field::set(std::vector<double> values, bool single) {
+Field::Field(std::vector<double> values, bool single) {
   if (single)
     float_.assign(values.begin(), values.end());
   else
@@ -542,7 +572,8 @@ Index PixelFactors::bytes() const {
   std::size_t doubles = before.size() + after.size() + dual.features.values.size() +
                         skip_mean.size() + branch_mean.size();
   for (const auto& field : dual.of) doubles += field.size();
-  return static_cast<Index>(doubles * sizeof(double)) + norms.bytes() + squares.bytes();
+  return static_cast<Index>(doubles * sizeof(double)) +
+         (norms ? norms->bytes() / norms.use_count() : 0);
 }
 
 void StripSizes::include(const Strip& strip) {
@@ -556,7 +587,10 @@ Index StripSizes::bytes() const {
 
 template <class Real>
 PlaneWork<Real>::PlaneWork(const StripSizes& sizes, bool tangent)
-    : margin_(sizes.margin()), length_(sizes.pairs + 2 * margin_), tangent_(tangent) {
+    : outside_(sizes.outside),
+      margin_(sizes.margin()),
+      length_(sizes.pairs + 2 * margin_),
+      tangent_(tangent) {
   for (Index level = 0; level < sizes.levels; ++level)
     buffers_.emplace_back(at(3 * length_), Real{0});
   row_sums_.assign(at(sizes.row_sums + 2 * margin_), Real{0});

@@ -11,16 +11,10 @@
 
 namespace mercer::kernel {
 
-/// The state after a layer of the pixels of one image by themselves: as RowState, without tau.
-struct PixelState {
-  Extent extent;
-  std::vector<double> s, mean;
-};
-
 /// Numbers over an image's pixels, in the precision of the planes.
 class Field {
  public:
-  void set(std::vector<double> values, bool single);
+  Field(std::vector<double> values, bool single);
   template <class Real>
   const Real* data() const;
   Index bytes() const { return static_cast<Index>(8 * double_.size() + 4 * float_.size()); }
@@ -30,10 +24,21 @@ class Field {
   std::vector<float> float_;
 };
 
+/// The state after a layer of the pixels of one image by themselves: as RowState, without tau.
+struct PixelState {
+  Extent extent;
+  std::vector<double> s, mean;
+  /// Behind a rectifier: the norms v before it, s^2 = square v^2.
+  std::shared_ptr<const Field> norms{};
+  double square = 1;
+};
+
 /// What an image contributes to one step, arrays over its pixels.
 struct PixelFactors {
-  Field norms{};    ///< before a rectifier
-  Field squares{};  ///< q before a convolution, with margins of zeros where it sees outside
+  /// Before a rectifier: sqrt(q). Before a convolution that needs q: v with q = square v^2, the
+  /// norms of the rectifier before it where there is one. In both with margins of zeros.
+  std::shared_ptr<const Field> norms{};
+  double square = 1;
   std::vector<double> before{}, after{};  ///< norms before and after any other activation
   Factors dual{};                         ///< of it
   std::vector<double> skip_mean{}, branch_mean{};
@@ -45,6 +50,7 @@ struct PixelFactors {
 struct StripSizes {
   Index pairs = 0, row_sums = 0, levels = 1;
   Index f1 = 1, f2 = 1;  ///< of the largest filters
+  Extent outside{};      ///< pixels outside an image that filters see
 
   void include(const Strip& strip);
   Index margin() const { return kOverrun + f2; }
@@ -67,6 +73,8 @@ class PlaneWork {
   void push();
   void pop() { --depth_; }
   Real* row_sums() { return row_sums_.data() + margin_; }
+  Extent outside() const { return outside_; }
+  RawVector<Real> outside_row;  ///< see ConvStep
   bool tangent() const { return tangent_; }
   Work dual{};                                  ///< of the activations
   RawVector<double> of_i, of_j, c, sigma, tau;  ///< over the strip's pairs
@@ -75,6 +83,7 @@ class PlaneWork {
 
  private:
   PlaneState<Real> state(std::size_t depth);
+  Extent outside_;
   Index margin_, length_;
   std::vector<RawVector<Real>> buffers_;  ///< E, G and T of a level
   RawVector<Real> row_sums_;
@@ -86,17 +95,21 @@ class PlaneWork {
 class PixelStep {
  public:
   virtual ~PixelStep() = default;
-  /// `single`: for planes in single precision.
-  virtual PixelFactors prepare(std::vector<PixelState>& stack, bool single) const = 0;
+  /// `single`: for planes in single precision; `outside`: the largest of the program.
+  virtual PixelFactors prepare(std::vector<PixelState>& stack, bool single,
+                               Extent outside) const = 0;
   /// Advances the top of the stack, whose pairs are of the images i and j.
   virtual void apply(PlaneWork<double>& work, const PixelFactors& i,
                      const PixelFactors& j) const = 0;
   virtual void apply(PlaneWork<float>& work, const PixelFactors& i,
                      const PixelFactors& j) const = 0;
   virtual Extent after(Extent image) const { return image; }
-  /// Bytes that prepare() keeps for an image of this size before the step.
-  virtual Index bytes(Extent, bool /*single*/) const { return 0; }
+  /// Bytes that prepare() keeps for an image of this size before the step; at most, where it may
+  /// share them with the step before it.
+  virtual Index bytes(Extent, bool /*single*/, Extent /*outside*/) const { return 0; }
   virtual arch::Window filter() const { return {1, 1}; }
+  /// Pixels outside an image that it sees.
+  virtual Extent outside() const { return {}; }
 };
 
 /// How the tangent kernel of a convolution takes K: T' = weight (sum T + term sum K) + bias_term

@@ -25,7 +25,8 @@ constexpr std::int64_t kOverrun = 16;
 
 /// Sums of f values along the rows of a plane, one for every stride-th column, the first value
 /// `before` columns to the left of the one that the sum is for. What lies outside row y is in left
-/// + y left_pitch (`before` values) and right + y right_pitch (at least f - 1 - before).
+/// + y left_pitch (`before` values) and right + y right_pitch (at least f - 1 - before); where
+/// `square` is not 0, it is square v^2 of the values v there.
 template <class Real>
 struct RowSums {
   std::int64_t h, w, pitch, out_w, out_pitch;
@@ -33,6 +34,7 @@ struct RowSums {
   const Real* left;
   const Real* right;
   std::int64_t left_pitch, right_pitch;
+  Real square;
 };
 
 /// weight (sum of f rows) + constant, one for every stride-th row of w values.

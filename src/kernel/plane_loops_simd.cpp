@@ -75,12 +75,18 @@ inline __attribute__((always_inline)) V sum_of(const Real* p, Size count, Size s
 /// continue it.
 template <class Real, int half>
 inline __attribute__((always_inline)) void sum_ends(const Real* row, const Real* left,
-                                                    const Real* right, Size w, Real* to) {
+                                                    const Real* right, Real square, Size w,
+                                                    Real* to) {
+  Real before[half + 1], behind[half + 1];  // at distances 1 ... half
+  for (int k = 1; k <= half; ++k) {
+    before[k] = square > 0 ? square * left[-k] * left[-k] : left[-k];
+    behind[k] = square > 0 ? square * right[k - 1] * right[k - 1] : right[k - 1];
+  }
   for (int x = 0; x < half; ++x) {
     Real first = 0, last = 0;
     for (int k = x - half; k <= x + half; ++k) {
-      first += k < 0 ? left[k] : row[k];
-      last += k < 0 ? right[-1 - k] : row[w - 1 - k];
+      first += k < 0 ? before[-k] : row[k];
+      last += k < 0 ? behind[-k] : row[w - 1 - k];
     }
     to[x] = first;
     to[w - 1 - x] = last;
@@ -97,11 +103,12 @@ void sum_rows_of(const Real* in, const RowSums<Real>& f, Real* out) {
     const Real* left = f.left + y * f.left_pitch + f.before;
     const Real* right = f.right + y * f.right_pitch;
     Real* to = out + y * f.out_pitch;
+    const auto outside = [&](Real v) { return f.square > 0 ? f.square * v * v : v; };
     const auto end = [&](Size x) {
       const Size first = x * f.stride - f.before;
       Real sum = 0;
       for (Size k = first; k < first + f.f; ++k)
-        sum += k < 0 ? left[k] : k < f.w ? row[k] : right[k - f.w];
+        sum += k < 0 ? outside(left[k]) : k < f.w ? row[k] : outside(right[k - f.w]);
       to[x] = sum;
     };
     if (f.stride != 1) {
@@ -115,7 +122,7 @@ void sum_rows_of(const Real* in, const RowSums<Real>& f, Real* out) {
           store(to + x, sum_of<V, taps>(from + x, f.f, 1));
         });
     if (centred) {
-      sum_ends<Real, half>(row, left, right, f.w, to);
+      sum_ends<Real, half>(row, left, right, f.square, f.w, to);
       continue;
     }
     Size x = 0;
