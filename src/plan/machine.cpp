@@ -230,8 +230,8 @@ Matrix<double> gaussian_rows(Index d, Index rows, std::uint32_t part) {
 }
 
 /// Seconds of a tile m x m of rows that all differ. Of a cheap kernel the least of a few runs; of a
-/// costly one, which takes all of an assembly, the median, over `tiles` tiles in turn: as there, rows
-/// come from memory, and other jobs of the machine take their part. Collective.
+/// costly one, which takes all of an assembly, the median, over `tiles` tiles in turn: as there,
+/// rows come from memory, and other jobs of the machine take their part. Collective.
 double tile_seconds(const comm::Communicator& comm, const kernel::Kernel& kernel,
                     const kernel::Rows& x, const kernel::Rows& z, Index m, Index tiles) {
   Matrix<double> out(m, m);

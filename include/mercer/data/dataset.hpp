@@ -187,8 +187,8 @@ std::string difference(const Preparation& there, const Preparation& here);
 struct InputFields {
   bool scale = false, standardize = false, unit_norm = false;
 };
-/// Sets inputs_as and inputs_from: inputs are prepared as `there` says, which is from `from`. Throws
-/// InputError where one of the fields that are `set` says otherwise. Local.
+/// Sets inputs_as and inputs_from: inputs are prepared as `there` says, which is from `from`.
+/// Throws InputError where one of the fields that are `set` says otherwise. Local.
 void take_inputs(Options& options, const Preparation& there, const std::string& from,
                  InputFields set);
 
@@ -245,15 +245,15 @@ std::optional<ImageShape> image_of(const std::string& spec, const comm::Communic
 /// files rows are lines) or byte: missing, empty, truncated, corrupt files, wrong magic, text for a
 /// number, NaN and infinity, inputs and targets of different length, test labels that no training
 /// row has, a single class with one_hot, limits beyond the set, augment of rows that are no images,
-/// misspelt SPECs. Throws MemoryError
-/// where the rows need more than options.memory_limit.
+/// misspelt SPECs. Throws MemoryError where the rows need more than options.memory_limit.
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm);
 
 /// One set whose targets, if it has any, do not matter: for kernels and spectra. Standardises by
-/// its own rows, or as options.inputs_as says; `limit` applies, and of a split the training rows are taken. For a second set that
-/// is prepared as the first (with other points where it is synthetic) use load() with
-/// targets_required = false. Collective. Throws as load(), and InputError for limit_test.
+/// its own rows, or as options.inputs_as says; `limit` applies, and of a split the training rows
+/// are taken. For a second set that is prepared as the first (with other points where it is
+/// synthetic) use load() with targets_required = false. Collective. Throws as load(), and
+/// InputError for limit_test.
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm);
 
