@@ -20,18 +20,8 @@ struct Job {
   jobs::CheckpointOptions checkpoints;
 };
 
-/// The network of --kernel empirical: its outputs are stored beside the kernel.
+/// Of --kernel empirical: its outputs are stored beside the kernel.
 using Network = std::optional<net::StoredNetwork>;
-
-template <class T>
-bool check(const jobs::KernelMatrix<T>& K, const kernel::Kernel& kernel, const data::Split& sets,
-           Session& session) {
-  const auto check = jobs::check(K, kernel, sets, session);
-  session.record().residual = check.product;
-  if (check.entries) session.record().result["check_entries"] = check.entries->difference;
-  session.log("check", check.lines(kernel.text()));
-  return check.good();
-}
 
 template <class T>
 int kernel_matrix(const Job& job, const gram::Source& source, const Network& network,
@@ -54,7 +44,14 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   if (session.stop_at_plan(plan.stages)) return 0;
 
   const auto K = jobs::assemble<T>(plan, kernel, sets, session.grid(), session);
-  const bool ok = !job.common.check || check(K, kernel, sets, session);
+  bool ok = true;
+  if (job.common.check) {
+    const auto check = jobs::check(K, kernel, sets, session);
+    session.record().residual = check.product;
+    if (check.entries) session.record().result["check_entries"] = check.entries->difference;
+    session.log("check", check.lines(kernel.text()));
+    ok = check.good();
+  }
   session.write_result([&](io::Hdf5File& file) {
     jobs::write(file, K);
     if (network) jobs::write_outputs(file, *network, sets);

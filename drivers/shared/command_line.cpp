@@ -150,6 +150,9 @@ void CommandLine::add_data(data::Options& o, std::string& first, std::string* se
       "CSV column that numbers the rows and is not an input; auto: a first column without a name");
   add("limit", po::value(&o.limit)->value_name("N"), "only the first N training rows");
   add("limit-test", po::value(&o.limit_test)->value_name("M"), "only the first M test rows");
+  add("augment", po::value(&o.augment)->value_name("flip[:HxWxC]"),
+      "n training rows, images, are followed by their n mirror images (left to right); errors by "
+      "loo, gcv and holdout are then too small, because a mirror image stays in");
   add("scale", po::value(&o.scale)->value_name("F")->default_value(1.0, "1"),
       "multiply inputs by F");
   add("standardize", po::bool_switch(&o.standardize),

@@ -21,7 +21,7 @@ std::set<std::string, std::less<>>& options() {
 /// Is it a field that messages of the library name? Whether or not this program has the option.
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
-      " advise arch bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
+      " advise arch augment bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
       "checkpoints choice data decay_to directions eigensolver estimates g grid header index "
       "joint_outputs json kernel latency limit limit_test loss machine max_iterations "
       "max_seconds memory_limit method model momentum nb network_bandwidth new_blocks nodes "

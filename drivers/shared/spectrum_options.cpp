@@ -29,9 +29,8 @@ void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions
 
 void CheckpointLine::read(const CommandLine& line) {
   if (!options_->asked()) {
-    if (options_->resume) throw InputError("--resume: needs --checkpoint FILE");
-    if (line.given("checkpoint-every"))
-      throw InputError("--checkpoint-every: needs --checkpoint FILE");
+    for (const char* option : {"resume", "checkpoint-every"})
+      if (line.given(option)) throw InputError("--{}: needs --checkpoint FILE", option);
     return;
   }
   const bool by_products = every_.ends_with('p');
@@ -92,7 +91,7 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
   storage_.read();
   checkpoints_.read(line);
   if (data.empty())
-    for (const char* option : {"target", "split", "header", "index", "limit", "scale",
+    for (const char* option : {"target", "split", "header", "index", "limit", "augment", "scale",
                                "standardize", "unit-norm", "one-hot"})
       if (line.given(option))
         throw InputError("--{}: needs --data, the rows of K: without it K is taken as it is",

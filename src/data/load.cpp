@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 
+#include "augment.hpp"
 #include "classes.hpp"
 #include "mercer/comm/together.hpp"
 #include "mercer/data/dataset.hpp"
@@ -252,6 +253,7 @@ void Options::validate() const {
   if (!std::isfinite(scale) || scale == 0)
     throw InputError("`scale` {}: give a finite number other than 0", scale);
   if (!split.empty()) parse_mask_spec(split);
+  parse_augmentation(augment);
   if (csv_header != "yes" && csv_header != "no" && csv_header != "auto")
     throw InputError("`header` {}: give yes, no or auto", csv_header);
 }
@@ -320,6 +322,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
     split.test = std::move(test);
   }
 
+  augment(train, parse_augmentation(options.augment), options.memory_limit);
   scale(train, p.scale);
   if (split.test) scale(*split.test, p.scale);
   if (options.standardize) find_moments(train, options, p);

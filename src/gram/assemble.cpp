@@ -303,11 +303,7 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
       64.0, (options.panel_bytes - scratch_bytes(kernel)) / bytes_per_row(kernel, X.cols())));
   const auto z_panels = parts(most_rows, std::min(most_rows, budget_rows * 2 / 3) + 1, 1);
   const auto x_panels = parts(n, std::min<Index>(4096, std::max<Index>(64, budget_rows / 3)), 1);
-  // Of costly entries a few at a time, for the sake of the progress.
-  constexpr double kSteps = 6e7;  // 0.3 s
-  const double in_a_row = kernel.steps_per_entry() * static_cast<double>(std::min(m, kTileRows));
-  const Index strip =
-      std::clamp<Index>(static_cast<Index>(kSteps / std::max(1.0, in_a_row)), 1, kStripCols);
+  const Index strip = columns_at_once(kernel, std::min(m, kTileRows), kStripCols);
   Matrix<double> tile(kTileRows, kStripCols);
   double done = 0;
   for (const Range& z_panel : z_panels) {

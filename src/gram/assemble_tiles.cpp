@@ -85,6 +85,7 @@ class TileAssembly {
     const TileSchedule schedule(list_, std::move(missing), ranks(), most_rows(), most_entries());
     own_ = schedule.evaluated(all().rank());
     since_.reset();
+    if (options_.progress) options_.progress(restored_);
     for (Index round = 0; round < schedule.rounds(); ++round) evaluate(schedule, round);
     if constexpr (std::is_same_v<T, float>) {
       double both[2] = {sums_.exact, sums_.kept};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "assemble_tiles.hpp"
 #include "mercer/gram/assemble.hpp"
 
 namespace mercer::gram {
@@ -29,6 +30,13 @@ Cost panels_cost(const Sizes& sizes, double rows) {
 /// Whether a matrix of these sizes is evaluated by tiles.
 bool tiled(const Sizes& sizes) {
   return sizes.kernel != nullptr && (sizes.kept || by_tiles(*sizes.kernel, {}));
+}
+
+/// Panels of apply_cross(): a rank's rows of Z, and at most 4096 of X.
+double cross_panels(const Sizes& sizes) {
+  const double rows = real(sizes.m) / sizes.ranks() + std::min(4096.0, real(sizes.n));
+  return rows * bytes_per_row(*sizes.kernel, sizes.d) + 8.0 * 512 * 512 +
+         static_cast<double>(sizes.kernel->scratch_bytes());
 }
 
 /// An m x n matrix by tiles: its entries, the rows for them, and the sending of the tiles.
@@ -117,7 +125,8 @@ Cost apply_cross_cost(const Sizes& sizes) {
   const double n = real(sizes.n), m = real(sizes.m), P = sizes.ranks();
   const double c = real(sizes.c), count = m * n / P;
   Cost cost = entries_cost(sizes, count);
-  cost.bytes = std::min(Options{}.panel_bytes, overhead(sizes, sizes.n));
+  cost.bytes = std::min(Options{}.panel_bytes,
+                        tiled(sizes) ? cross_panels(sizes) : overhead(sizes, sizes.n));
   cost.flops = m * n * (entry_flops(sizes) + 2 * c);
   cost.columns = count / 2 * std::max(kLeastColumns, c);  // one product an entry
   cost.passes = count / 2;

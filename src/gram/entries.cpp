@@ -1,5 +1,6 @@
 #include "entries.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
@@ -51,6 +52,12 @@ std::string first_out_of_range(const kernel::Kernel& kernel, const NamedRows& of
 void give_up_if(const std::function<bool()>& interrupted) {
   if (interrupted && interrupted())
     throw Error(ExitCode::interrupted, "interrupted in a product with K");
+}
+
+Index columns_at_once(const kernel::Kernel& kernel, Index rows, Index most) {
+  constexpr double kSteps = 6e7;
+  const double column = kernel.steps_per_entry() * static_cast<double>(std::max<Index>(1, rows));
+  return static_cast<Index>(std::max(1.0, std::min(kSteps / column, static_cast<double>(most))));
 }
 
 std::unique_ptr<kernel::Rows> prepare(const kernel::Kernel& kernel, Matrix<double>&& X,

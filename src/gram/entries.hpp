@@ -14,6 +14,10 @@ namespace mercer::gram {
 /// Throws Error with the code `interrupted` if the function is set and returns true.
 void give_up_if(const std::function<bool()>& interrupted);
 
+/// How many columns of a tile of `rows` rows to evaluate together, at most `most`: those of about
+/// 0.3 s, at 5 ns a step, for the sake of progress and interruptions. `most` for cheap kernels.
+Index columns_at_once(const kernel::Kernel& kernel, Index rows, Index most);
+
 /// The names in errors of the rows behind a tile.
 struct RowNames {
   std::function<Index(Index)> number;  ///< of the i-th prepared row in its data set, from 0

@@ -37,19 +37,18 @@ void Panels::hold(const std::vector<Index>& tiles) {
 
 void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
               MatrixView<double> out, const std::function<bool()>& interrupted) {
-  constexpr Index kStrip = 128;
-  const Index n = out.rows;
+  const Index n = out.rows, narrow = columns_at_once(kernel, n, 128);
   if (&x.rows != &z.rows) {
-    const Index strip = interrupted ? kStrip : out.cols;
+    const Index strip = columns_at_once(kernel, n, interrupted ? narrow : out.cols);
     for (Index j = 0; j < out.cols; j += strip) {
       give_up_if(interrupted);
       evaluate_tile(kernel, x, 0, z, j, out.block(0, j, n, std::min(strip, out.cols - j)));
     }
     return;
   }
-  for (Index j = 0; j < n; j += kStrip) {
+  for (Index j = 0; j < n; j += narrow) {
     give_up_if(interrupted);
-    const Index w = std::min(kStrip, n - j);
+    const Index w = std::min(narrow, n - j);
     evaluate_tile(kernel, x, j, x, j, out.block(j, j, n - j, w));
     for (Index c = j; c < j + w; ++c)
       for (Index r = c + 1; r < n; ++r) out(c, r) = out(r, c);

@@ -37,7 +37,8 @@ class Panels {
 
 /// out(i, j) = k(x_i, z_j) for all rows of `x` and `z`. A diagonal tile (x and z the same object)
 /// is computed once and mirrored: both triangles are equal to the bit. Throws InputError where an
-/// entry is not finite; calls give_up_if(interrupted) before every strip of 128 columns. Local.
+/// entry is not finite; calls give_up_if(interrupted) before every strip of 128 columns, of
+/// costly kernels every 0.3 s. Local.
 void evaluate(const kernel::Kernel& kernel, const NamedRows& x, const NamedRows& z,
               MatrixView<double> out, const std::function<bool()>& interrupted = {});
 

@@ -18,8 +18,8 @@ class TileDelivery {
   TileDelivery(const TileList& list, dist::DistMatrix<T>& K) : list_(list), K_(K) {}
 
   /// `parts[r]`: the tiles of rank r; `values`: those of this rank, column-major, one behind the
-  /// other. Blocks above the diagonal of a lower triangle are left out. Collective. Memory: `values`
-  /// twice.
+  /// other. Blocks above the diagonal of a lower triangle are left out. Collective. Memory:
+  /// `values` twice.
   void send(const std::vector<std::vector<Index>>& parts, std::span<const T> values) {
     const auto& comm = K_.grid().all();
     const auto& mine = parts[static_cast<std::size_t>(comm.rank())];

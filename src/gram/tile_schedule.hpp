@@ -9,9 +9,9 @@
 namespace mercer::gram {
 
 /// The tiles of a matrix that is evaluated tile by tile, in Morton's order of (I, J): a run of
-/// consecutive tiles is nearly a square, so that few rows are prepared for it. Of a symmetric matrix
-/// (`lower`) those of the lower triangle. The same for every number of ranks, grid and block size. A
-/// pure value; every function is local.
+/// consecutive tiles is nearly a square, so that few rows are prepared for it. Of a symmetric
+/// matrix (`lower`) those of the lower triangle. The same for every number of ranks, grid and block
+/// size. A pure value; every function is local.
 struct TileList {
   Index rows = 0, cols = 0;
   Index tile = 1;   ///< rows and columns of a tile
@@ -19,9 +19,9 @@ struct TileList {
   bool lower = true;
   std::vector<Tile> tiles{};
 
-  /// `steps`: those of an entry (Kernel::steps_per_entry()). A tile takes at most about a second and
-  /// a strip 0.3 s, where a step takes 5 ns and a tile is larger than 8 x 8; there are at least 64
-  /// tile rows where n > 512, so that the tiles can be shared out evenly, and at most 2048.
+  /// `steps`: those of an entry (Kernel::steps_per_entry()). A tile takes at most about a second
+  /// and a strip 0.3 s, where a step takes 5 ns and a tile is larger than 8 x 8; there are at least
+  /// 64 tile rows where n > 512, so that the tiles can be shared out evenly, and at most 2048.
   TileList(Index rows, Index cols, bool lower, double steps);
 
   Index height(const Tile& t) const { return std::min(tile, rows - t.I * tile); }

@@ -36,6 +36,7 @@ const Reading kReading[] = {
     {"unit-norm", &data::Options::unit_norm}, {"one-hot", &data::Options::one_hot},
     {"target", &data::Options::csv_target},   {"header", &data::Options::csv_header},
     {"index", &data::Options::csv_index},     {"seed", &data::Options::seed},
+    {"augment", &data::Options::augment},
 };
 
 /// A line NAME=VALUE for each option of reading that differs from its default, and for the files of

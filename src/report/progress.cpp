@@ -37,11 +37,15 @@ Progress::~Progress() {
 void Progress::update(double share, const std::string& note) {
   if (!active_) return;
   const double elapsed = timer_.seconds();
+  share = std::clamp(share, 0.0, 1.0);
+  if (begin_share_ < 0) begin_share_ = share, begin_ = elapsed;
   if (elapsed < kSilence && mode_ != ProgressMode::always) return;
   if (shown_ && elapsed - last_printed_ < (terminal_ ? kBarInterval : kLogInterval)) return;
-  share = std::clamp(share, 0.0, 1.0);
+  // What was done before the first call, as by an earlier run, took no time here.
+  const double done = share > begin_share_ ? share - begin_share_ : share;
+  const double since = share > begin_share_ ? elapsed - begin_ : elapsed;
   std::string left =
-      share > 0 ? duration(elapsed / share * (1 - share)) + " left" : std::string("starting");
+      done > 0 ? duration(since / done * (1 - share)) + " left" : std::string("starting");
   if (!note.empty()) left += "; " + note;
   std::string line;
   if (terminal_) {

@@ -15,8 +15,8 @@ namespace mercer::data {
 
 struct Preparation;
 
-/// How a set is cut out and prepared, applied in the order of the members: split, limits, scale,
-/// standardize, unit_norm, one_hot.
+/// How a set is cut out and prepared, applied in the order of the members: split, limits, augment,
+/// scale, standardize, unit_norm, one_hot.
 struct Options {
   /// "MASK[:COLUMN]": a CSV file or an array (NPY) with a row for each row of the set; those with 1
   /// or True in this column are the test set. "": no split. COLUMN is a name or a position, as in
@@ -27,6 +27,11 @@ struct Options {
   /// there are is an error.
   Index limit = -1;
   Index limit_test = -1;
+  /// "flip" or "flip:HxWxC": the n training rows, images, are followed by the same images mirrored
+  /// left to right, row n + i that of row i, with the same targets. HxWxC: their shape, where the
+  /// format does not tell it. "": not. Errors by leave-one-out, generalised cross-validation and
+  /// holdout are then too small: the mirror image of a row that is left out stays in.
+  std::string augment = {};
   double scale = 1;          ///< inputs are multiplied by it
   bool standardize = false;  ///< inputs and targets that are not classes, see Standardization
   bool unit_norm = false;  ///< each input row divided by its Euclidean norm; a zero row stays zero
@@ -59,7 +64,8 @@ struct Options {
   std::string inputs_from = {};
 
   /// Throws InputError for limits of 0 or below -1, for scales that are 0, NaN or infinite, for a
-  /// split that names no file or an empty column, and for other values of csv_header. Local.
+  /// split that names no file or an empty column, and for other values of augment and csv_header.
+  /// Local.
   void validate() const;
 };
 
@@ -181,8 +187,8 @@ std::string difference(const Preparation& there, const Preparation& here);
 struct InputFields {
   bool scale = false, standardize = false, unit_norm = false;
 };
-/// Sets inputs_as and inputs_from: inputs are prepared as `there` says, which is from `from`. Throws
-/// InputError where one of the fields that are `set` says otherwise. Local.
+/// Sets inputs_as and inputs_from: inputs are prepared as `there` says, which is from `from`.
+/// Throws InputError where one of the fields that are `set` says otherwise. Local.
 void take_inputs(Options& options, const Preparation& there, const std::string& from,
                  InputFields set);
 
@@ -238,15 +244,16 @@ std::optional<ImageShape> image_of(const std::string& spec, const comm::Communic
 /// Throws InputError on all ranks, with the file and the row, column (both counted from 1; in text
 /// files rows are lines) or byte: missing, empty, truncated, corrupt files, wrong magic, text for a
 /// number, NaN and infinity, inputs and targets of different length, test labels that no training
-/// row has, a single class with one_hot, limits beyond the set, misspelt SPECs. Throws MemoryError
-/// where the rows need more than options.memory_limit.
+/// row has, a single class with one_hot, limits beyond the set, augment of rows that are no images,
+/// misspelt SPECs. Throws MemoryError where the rows need more than options.memory_limit.
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm);
 
 /// One set whose targets, if it has any, do not matter: for kernels and spectra. Standardises by
-/// its own rows, or as options.inputs_as says; `limit` applies, and of a split the training rows are taken. For a second set that
-/// is prepared as the first (with other points where it is synthetic) use load() with
-/// targets_required = false. Collective. Throws as load(), and InputError for limit_test.
+/// its own rows, or as options.inputs_as says; `limit` applies, and of a split the training rows
+/// are taken. For a second set that is prepared as the first (with other points where it is
+/// synthetic) use load() with targets_required = false. Collective. Throws as load(), and
+/// InputError for limit_test.
 Dataset load_inputs(const std::string& spec, const Options& options,
                     const comm::Communicator& comm);
 

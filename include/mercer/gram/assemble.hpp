@@ -14,7 +14,8 @@ using dist::DistMatrix;
 using dist::ProcessGrid;
 using dist::RowBlock;
 
-/// Where assemble() and assemble_cross() keep finished tiles, so that a run that ends early can go on.
+/// Where assemble() and assemble_cross() keep finished tiles, so that a run that ends early can go
+/// on.
 ///
 /// The file (io::PartsFile) has a place for every tile, which each rank writes itself, without the
 /// other ranks: those that it has finished, after `seconds` and at the end. The tiles are the same
@@ -58,17 +59,17 @@ bool by_tiles(const kernel::Kernel& kernel, const Options& options);
 /// X is n x d by rows over the grid's all() ranks. T = float stores values computed in double.
 ///
 /// A kernel whose entries are cheap is evaluated where its entries lie, in panels. One with costly
-/// entries (images: more than 64 steps each), and any with a checkpoint, is evaluated by tiles: these
-/// are shared out evenly over all ranks, whatever the grid and the block size, with entries above the
-/// diagonal left out, and then sent to where they lie. This goes in rounds of up to 32 MiB of tiles
-/// a rank, at whose ends the ranks meet.
+/// entries (images: more than 64 steps each), and any with a checkpoint, is evaluated by tiles:
+/// these are shared out evenly over all ranks, whatever the grid and the block size, with entries
+/// above the diagonal left out, and then sent to where they lie. This goes in rounds of up to 32
+/// MiB of tiles a rank, at whose ends the ranks meet.
 ///
 /// Collective. Cost a rank: n^2/(2 P) entries (2 d flops and the element pass each); sent: panels
 /// of X to the rows and columns of the grid, and half of K; by tiles: the rows of its tiles, and K.
-/// Memory: K's share and assemble_overhead(). A checkpoint takes w n^2/2 bytes on disk, and places a
-/// multiple of 4096 bytes for each tile. Throws on all ranks: MemoryError where K's share does not fit on one, and
-/// InputError where an entry is not finite or too large for T (it names the row, and the layer
-/// where the kernel knows it) or where the entries vanish in T.
+/// Memory: K's share and assemble_overhead(). A checkpoint takes w n^2/2 bytes on disk, and places
+/// a multiple of 4096 bytes for each tile. Throws on all ranks: MemoryError where K's share does
+/// not fit on one, and InputError where an entry is not finite or too large for T (it names the
+/// row, and the layer where the kernel knows it) or where the entries vanish in T.
 template <class T>
 DistMatrix<T> assemble(const kernel::Kernel& kernel, const RowBlock<double>& X,
                        const ProcessGrid& grid, const Options& options = {});

@@ -48,9 +48,9 @@ Cost entries_cost(const Sizes& sizes, double count);
 double entry_flops(const Sizes& sizes);
 
 /// assemble(): n^2/(2 P) entries; n^2/P elements of memory touched first; half of K packed, sent
-/// and unpacked to mirror it; panels of n/Pr + n/Pc rows of X fetched and prepared. By tiles: half of
-/// K sent once more, and the rows of a rank's tiles prepared. A checkpoint is written to memory, of
-/// which the system writes it to the disk. bytes: w n^2/P + assemble_overhead(), for a file
+/// and unpacked to mirror it; panels of n/Pr + n/Pc rows of X fetched and prepared. By tiles: half
+/// of K sent once more, and the rows of a rank's tiles prepared. A checkpoint is written to memory,
+/// of which the system writes it to the disk. bytes: w n^2/P + assemble_overhead(), for a file
 /// 2 w n^2/P.
 Cost assemble_cost(const Sizes& sizes);
 /// assemble_cross(), m x n: m n/P entries, each written once.
@@ -78,7 +78,8 @@ OperatorCost operator_cost(const Sizes& sizes, const OperatorOptions& options, I
 OperatorCost matrix_operator_cost(const Sizes& sizes, Index block);
 /// One product with b = `columns` columns. Only the lower triangle's tiles exist; each is stored
 /// (share f) or computed again, and serves for K_IJ V_J and K_IJ^T V_I. flops: 2 n^2 b +
-/// (1 - f) n^2 d. sent: op.panels_sent, and the rest of op.sent in proportion to b. bytes: op.bytes.
+/// (1 - f) n^2 d. sent: op.panels_sent, and the rest of op.sent in proportion to b. bytes:
+/// op.bytes.
 Cost product_cost(const Sizes& sizes, const OperatorCost& op, double columns);
 
 }  // namespace mercer::gram

@@ -15,9 +15,9 @@ namespace mercer::io {
 ///
 /// The file holds one line "Mercer parts 1 HEADER SUM": the bytes of the header, and FNV-1a of its
 /// other lines; then these, "name TAB value", the identity; then each part at a place of its own, a
-/// multiple of 4096 bytes, as 8 bytes of checksum and its contents. The checksum covers the contents
-/// and the part's number; a part that was never written, or whose writing a crash cut off, has a
-/// wrong one, and counts as not there. The file is therefore usable at every moment.
+/// multiple of 4096 bytes, as 8 bytes of checksum and its contents. The checksum covers the
+/// contents and the part's number; a part that was never written, or whose writing a crash cut off,
+/// has a wrong one, and counts as not there. The file is therefore usable at every moment.
 class PartsFile {
  public:
   /// Creates the file, with room for parts of the given sizes in bytes: with the header, under a
@@ -26,8 +26,9 @@ class PartsFile {
   /// RunError where there is no room. Collective.
   static PartsFile create(const comm::Communicator& comm, const std::string& path,
                           const Identity& identity, std::span<const Index> bytes);
-  /// Opens such a file to go on from it. Throws InputError where it is missing, is none, has another
-  /// identity (the first difference, with both values) or is damaged at its start. Collective.
+  /// Opens such a file to go on from it. Throws InputError where it is missing, is none, has
+  /// another identity (the first difference, with both values) or is damaged at its start.
+  /// Collective.
   static PartsFile open(const comm::Communicator& comm, const std::string& path,
                         const Identity& identity, std::span<const Index> bytes);
   PartsFile(PartsFile&& other) noexcept;

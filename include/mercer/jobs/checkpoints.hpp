@@ -56,9 +56,9 @@ std::string contents_of(const comm::Communicator& comm, const std::string& path)
 /// table that g names. Collective.
 std::string contents_of(const comm::Communicator& comm, const gram::Source& kernel);
 std::string contents_of_table(const comm::Communicator& comm, const std::string& g);
-/// What the file of a kernel matrix holds, for spectral::Expected::matrix: the kernel function whose
-/// values these are (gram::stored_kernel()), or where the file does not say contents_of() it; "" for
-/// a kernel function. Collective.
+/// What the file of a kernel matrix holds, for spectral::Expected::matrix: the kernel function
+/// whose values these are (gram::stored_kernel()), or where the file does not say contents_of() it;
+/// "" for a kernel function. Collective.
 std::string matrix_of(const comm::Communicator& comm, const gram::Source& kernel);
 
 /// Warns that a checkpoint could not be written; the same message only once in a row.

@@ -50,10 +50,10 @@ struct KernelMatrix {
   dist::DistMatrix<T> K;
   MatrixPlan plan;
 };
-/// Assembles K on `grid` as planned. T is float where options.single is set, else double: InputError
-/// otherwise. Phase: assemble. Throws MemoryError where the plan exceeds its limit
-/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where the
-/// monitor asks for it; otherwise as check_range() and gram::assemble(). Collective.
+/// Assembles K on `grid` as planned. T is float where options.single is set, else double:
+/// InputError otherwise. Phase: assemble. Throws MemoryError where the plan exceeds its limit
+/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where
+/// the monitor asks for it; otherwise as check_range() and gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);
@@ -64,8 +64,8 @@ KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
 template <class T>
 void write(io::Hdf5File& file, const KernelMatrix<T>& matrix);
 
-/// Writes what the network of an empirical kernel gives for the rows: /outputs (n x c) of sets.train
-/// and, where there is a second set, /outputs2 (m x c) of it. Collective.
+/// Writes what the network of an empirical kernel gives for the rows: /outputs (n x c) of
+/// sets.train and, where there is a second set, /outputs2 (m x c) of it. Collective.
 void write_outputs(io::Hdf5File& file, const net::StoredNetwork& network, const data::Split& sets);
 
 /// Entries of K against the scalar formulas of its kernel (gram::check_entries()), and the largest
@@ -95,8 +95,8 @@ struct MatrixCheck {
   /// For the log; `kernel`: its text. Local.
   std::vector<std::string> lines(const std::string& kernel) const;
 };
-/// `kernel` and `sets` as for assemble(). Memory: K again, by rows. Cost: m n entries of the kernel.
-/// Phase: check. Collective.
+/// `kernel` and `sets` as for assemble(). Memory: K again, by rows. Cost: m n entries of the
+/// kernel. Phase: check. Collective.
 template <class T>
 MatrixCheck check(const KernelMatrix<T>& matrix, const kernel::Kernel& kernel,
                   const data::Split& sets, Monitor& monitor);

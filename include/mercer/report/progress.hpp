@@ -27,6 +27,7 @@ class Progress {
   bool terminal_ = false;
   bool shown_ = false;
   double last_printed_ = 0;
+  double begin_share_ = -1, begin_ = 0;  ///< of the first call, and its time
   ProgressMode mode_;
   Timer timer_;
 };
