@@ -1,7 +1,9 @@
 #include <cmath>
 
 #include "bench/bench.hpp"
+#include "mercer/arch/architecture.hpp"
 #include "mercer/base/random.hpp"
+#include "mercer/kernel/kernel.hpp"
 
 namespace mercer::bench {
 namespace {
@@ -58,47 +60,16 @@ struct Timed {
   std::vector<double> seconds{}, over_elements{}, over_double{};
 };
 
-}  // namespace
+/// Pairs of pixels that rectifiers take, a convolution before each.
+double relus(const Timed& timed) {
+  return timed.tile.kernel().steps_per_entry() / 2;
+}
 
-Json images(const Bench& bench) {
-  constexpr int kLayers = 21;
-  const arch::Image cifar = arch::parse_image("32x32x3"), mnist = arch::parse_image("28x28x1");
-  const Network networks[] = {
-      {"21 conv(3) relu, gap", repeated("conv(3) relu", kLayers, "gap dense").on(cifar), cifar, 1},
-      {"21 conv(3) relu, flatten", repeated("conv(3) relu", kLayers, "flatten dense").on(cifar),
-       cifar, 16},
-      {"lenet5", arch::parse("lenet5").on(mnist), mnist, 12}};
-  // The element pass of dense kernels, on as many entries as two images of CIFAR have pairs: what
-  // rectifiers add to a network of dense layers alone.
-  const Index pixels = cifar.height * cifar.width;
-  TimedTile with(repeated("dense relu", kLayers, "dense"), 4, pixels, false, bench.seed);
-  TimedTile without(repeated("dense", kLayers, "dense"), 4, pixels, false, bench.seed);
-  std::vector<Timed> all;
-  for (const Network& network : networks)
-    for (const bool single : {false, true})
-      all.push_back({network, single,
-                     TimedTile(network.architecture, network.image.numbers(), network.rows, single,
-                               bench.seed)});
-  std::vector<double> element_seconds;
-  const auto relus = [](const Timed& timed) {  // of pairs of pixels; a convolution is before each
-    return timed.tile.kernel().steps_per_entry() / 2;
-  };
-  for (int r = 0; r < bench.repeat; ++r) {
-    const double both = with.seconds_each(bench.comm());
-    element_seconds.push_back((both - without.seconds_each(bench.comm())) / kLayers);
-    for (std::size_t k = 0; k < all.size(); ++k) {
-      Timed& timed = all[k];
-      timed.seconds.push_back(timed.tile.seconds_each(bench.comm()));
-      timed.over_elements.push_back(timed.seconds.back() / relus(timed) / element_seconds.back());
-      if (timed.single)
-        timed.over_double.push_back(timed.seconds.back() / all[k - 1].seconds.back());
-    }
-  }
-  const double element = median(element_seconds);
+Json table(const Bench& bench, const std::vector<Timed>& all, double element, int layers) {
   bench.say(
-      "element pass of {} layers of relu on {} x {} entries: {:.2f} ns an entry and "
+      "element pass of {} layers of relu on 1024 x 1024 entries: {:.2f} ns an entry and "
       "layer",
-      kLayers, pixels, pixels, 1e9 * element);
+      layers, 1e9 * element);
   bench.say("{:<26} {:<9} {:>10} {:>14} {:>14} {:>12} {:>8}", "kernel", "state", "ms a pair",
             "ns pair, layer", "/ element pass", "/ in double", "error");
   auto rows = Json::array();
@@ -122,6 +93,42 @@ Json images(const Bench& bench) {
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+}  // namespace
+
+Json images(const Bench& bench) {
+  constexpr int kLayers = 21;
+  const arch::Image cifar = arch::parse_image("32x32x3"), mnist = arch::parse_image("28x28x1");
+  const Network networks[] = {
+      {"21 conv(3) relu, gap", repeated("conv(3) relu", kLayers, "gap dense").on(cifar), cifar, 1},
+      {"21 conv(3) relu, flatten", repeated("conv(3) relu", kLayers, "flatten dense").on(cifar),
+       cifar, 16},
+      {"lenet5", arch::parse("lenet5").on(mnist), mnist, 12}};
+  // The element pass of dense kernels, on as many entries as two images of CIFAR have pairs: what
+  // rectifiers add to a network of dense layers alone.
+  const Index pixels = cifar.height * cifar.width;
+  TimedTile with(repeated("dense relu", kLayers, "dense"), 4, pixels, false, bench.seed);
+  TimedTile without(repeated("dense", kLayers, "dense"), 4, pixels, false, bench.seed);
+  std::vector<Timed> all;
+  for (const Network& network : networks)
+    for (const bool single : {false, true})
+      all.push_back({network, single,
+                     TimedTile(network.architecture, network.image.numbers(), network.rows, single,
+                               bench.seed)});
+  std::vector<double> element_seconds;
+  for (int r = 0; r < bench.repeat; ++r) {
+    const double both = with.seconds_each(bench.comm());
+    element_seconds.push_back((both - without.seconds_each(bench.comm())) / kLayers);
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      Timed& timed = all[k];
+      timed.seconds.push_back(timed.tile.seconds_each(bench.comm()));
+      timed.over_elements.push_back(timed.seconds.back() / relus(timed) / element_seconds.back());
+      if (timed.single)
+        timed.over_double.push_back(timed.seconds.back() / all[k - 1].seconds.back());
+    }
+  }
+  return table(bench, all, median(element_seconds), kLayers);
 }
 
 }  // namespace mercer::bench

@@ -210,9 +210,9 @@ class ImageKernel : public Kernel {
         if (mirror.copies(i, j)) out(i, j) = out(mirror.row(j), mirror.column(i));
   }
 
-  /// A unit of rounding and four times the largest error, in comparison with double precision, among k(x, z) with the
-  /// first image x of the rows and z = x, the last one, and an image near x. At a distance of
-  /// kNear |x|, about the root of float's rounding, pools lose most.
+  /// A unit of rounding and four times the largest error, compared with double precision, among
+  /// k(x, z) with the first image x of the rows and z = x, the last one, and an image near x. At a
+  /// distance of kNear |x|, about the root of float's rounding, pools lose most.
   double single_error(const ImageRows& rows) const {
     constexpr double kNear = 3e-4;
     if (rows.size() == 0) return 0;

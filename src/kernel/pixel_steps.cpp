@@ -15,7 +15,7 @@ Index modulo(Index a, Index n) {
   return (a % n + n) % n;
 }
 
-/// The values of an image's field, rows of `pitch`, at the pixels p (of_i) or p' of a strip's pairs.
+/// The values of an image's field, rows of `pitch`, at the pixels p (of_i) or p' of a strip.
 template <class From, class To>
 void gather(const From* field, Index pitch, const Strip& strip, bool of_i, To* out) {
   for (std::size_t k = 0; k < strip.planes.size(); ++k) {

@@ -8,10 +8,10 @@
 namespace mercer::kernel {
 
 /// The state of a pair of images on a strip of planes (planes.hpp), arrays over its pairs: E =
-/// E|h(p) - h'(p')|^2 and G = E|h(p) + h'(p')|^2 for a unit h of the channel, so that K = (G - E)/4;
-/// T, the tangent kernel, is null for the NNGP. Sums over pixels keep what is small small: a pair of
-/// equal patches has E = 0, of opposite ones G = 0. G is null where every K >= 0, as behind a
-/// rectifier: it is then 2 (q + q') - E without cancellation.
+/// E|h(p) - h'(p')|^2 and G = E|h(p) + h'(p')|^2 for a unit h of the channel, so that K is
+/// (G - E)/4; T, the tangent kernel, is null for the NNGP. Sums over pixels keep what is small
+/// small: a pair of equal patches has E = 0, of opposite ones G = 0. G is null where every K >= 0,
+/// as behind a rectifier: it is then 2 (q + q') - E without cancellation.
 ///
 /// Before and behind each array there are kOverrun elements that loops may read, and behind it as
 /// many that they may write: they work in whole vectors.
