@@ -6,9 +6,9 @@ namespace mercer::kernel::MERCER_ISA {
 
 namespace {
 
-/// atan(t)/t - 1 of u = t^2 for 0 <= t <= 1, to 1e-16: atan(t)/t interpolated in t^2 at 20 Chebyshev
-/// nodes of [0, 1]. Even and odd powers of t^2 are summed apart: two shorter chains of dependent
-/// operations.
+/// atan(t)/t - 1 of u = t^2 for 0 <= t <= 1, to 1e-16: atan(t)/t interpolated in t^2 at 20
+/// Chebyshev nodes of [0, 1]. Even and odd powers of t^2 are summed apart: two shorter chains of
+/// dependent operations.
 inline __attribute__((always_inline)) double atan_rest_of_square(double u) {
   const double v = u * u;
   double even = 0.00021423810738603946;

@@ -23,9 +23,9 @@ struct EmpiricalRows : kernel::Rows {
   Matrix<double> X;  ///< inputs; below them, for Outputs::full, the seeds
   /// By copy and layer, for trained layers. As factors: A_l, fan_in x (pixels m), of convolutions
   /// the patches (a dense first layer takes X); B_l, fan_out x (pixels m) for each seed, one below
-  /// the other (the last layer takes the seeds). As gradients: no A_l; for each seed the derivatives
-  /// with respect to W and b as one column, sum_p weight_scale A_l(p) B_l(p)^T above bias_scale
-  /// sum_p B_l(p).
+  /// the other (the last layer takes the seeds). As gradients: no A_l; for each seed the
+  /// derivatives with respect to W and b as one column, sum_p weight_scale A_l(p) B_l(p)^T above
+  /// bias_scale sum_p B_l(p).
   std::array<std::vector<Matrix<double>>, 2> inputs, signals;
 
   Index size() const override { return X.cols(); }

@@ -8,10 +8,10 @@
 
 namespace mercer::net {
 
-/// Entries from one column of a buffer to the next, but of images, which have no gaps. From 2048 bytes on these are whole cache lines
-/// but no multiple of 2048 bytes, at which the same entry of all columns would map to few sets of a
-/// cache. It makes gradients of weights, which go across columns, up to a tenth faster. Does not
-/// decrease with `units`.
+/// Entries from one column of a buffer to the next, but of images, which have no gaps. From 2048
+/// bytes on these are whole cache lines but no multiple of 2048 bytes, at which the same entry of
+/// all columns would map to few sets of a cache. It makes gradients of weights, which go across
+/// columns, up to a tenth faster. Does not decrease with `units`.
 Index pitch(Index units, Index entry_bytes);
 
 /// How many rows are held, and how many go through a pass.

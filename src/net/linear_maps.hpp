@@ -31,8 +31,8 @@ class LinearMap {
   virtual void gradient(MatrixView<const T> G, MatrixView<const T> in, bool adds, T* g) const = 0;
 };
 
-/// z = weight_scale W^T a. `scratch`: as many numbers as patch_numbers() says, shared by the maps of
-/// one thread.
+/// z = weight_scale W^T a. `scratch`: as many numbers as patch_numbers() says, shared by the maps
+/// of one thread.
 template <class T>
 std::unique_ptr<LinearMap<T>> map_of(const WeightLayer& layer, std::span<T> scratch);
 template <class T>

@@ -40,8 +40,8 @@ std::shared_ptr<const kernel::Kernel> empirical_kernel(const Network& network,
                                                        std::vector<double> parameters,
                                                        Outputs outputs = Outputs::trace);
 
-/// The network and parameters that `kernel` was made of by empirical_kernel(); nullopt for any other
-/// kernel. Local, O(p).
+/// The network and parameters that `kernel` was made of by empirical_kernel(); nullopt for any
+/// other kernel. Local, O(p).
 std::optional<StoredNetwork> network_of(const kernel::Kernel& kernel);
 
 /// The network of output `output` (from 0) alone: its last layer keeps that column. Its tangent

@@ -88,8 +88,8 @@ class Network {
   /// for layers of images: canonical.
   std::string text() const;
 
-  /// Flops of one row in the layers of weights (a multiply-add counts 2): of a forward pass, and of a
-  /// forward and a backward pass.
+  /// Flops of one row in the layers of weights (a multiply-add counts 2): of a forward pass, and of
+  /// a forward and a backward pass.
   double forward_flops() const;
   double gradient_flops() const;
 

@@ -17,7 +17,8 @@ namespace mercer::net {
 /// sigma_w/sqrt(fan_in). A dense layer after flatten takes its inputs in the order H, W, C. The
 /// second copy of an antisymmetric network is under /parameters/mirror. A file written elsewhere
 /// needs only the datasets and `architecture`, and may have its attributes at the root. Defaults of
-/// the others: weight_std sqrt(2), bias_std 0 and the image or what the caller gives, ntk, gaussian.
+/// the others: weight_std sqrt(2), bias_std 0 and the image or what the caller gives, ntk,
+/// gaussian.
 
 /// Writes w, which must be the same on every rank. Collective. Throws InputError where w does not
 /// have network.parameters() entries.
@@ -28,10 +29,10 @@ struct StoredNetwork {
   Network network;
   std::vector<double> parameters;  ///< on every rank
 };
-/// The network that a file describes, and its parameters. `left_out` and `image`: the deviations and
-/// the shape of the images where the file states none. Throws InputError: no /parameters, no architecture, a layer that is missing, one
-/// too many, or one of another shape than the architecture says (both shapes named), values that
-/// are not finite. Collective.
+/// The network that a file describes, and its parameters. `left_out` and `image`: the deviations
+/// and the shape of the images where the file states none. Throws InputError: no /parameters, no
+/// architecture, a layer that is missing, one too many, or one of another shape than the
+/// architecture says (both shapes named), values that are not finite. Collective.
 StoredNetwork read_network(const io::Hdf5File& file, const arch::Options& left_out = {},
                            const arch::Image& image = {});
 
