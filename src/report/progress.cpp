@@ -42,10 +42,9 @@ void Progress::update(double share, const std::string& note) {
   if (elapsed < kSilence && mode_ != ProgressMode::always) return;
   if (shown_ && elapsed - last_printed_ < (terminal_ ? kBarInterval : kLogInterval)) return;
   // What was done before the first call, as by an earlier run, took no time here.
-  const double done = share > begin_share_ ? share - begin_share_ : share;
-  const double since = share > begin_share_ ? elapsed - begin_ : elapsed;
-  std::string left =
-      done > 0 ? duration(since / done * (1 - share)) + " left" : std::string("starting");
+  const double done = share - begin_share_;
+  std::string left = done > 0 ? duration((elapsed - begin_) / done * (1 - share)) + " left"
+                              : std::string("starting");
   if (!note.empty()) left += "; " + note;
   std::string line;
   if (terminal_) {

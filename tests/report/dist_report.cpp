@@ -405,8 +405,22 @@ TEST_F(Report, ShowsProgressAsLinesInALog) {
     progress.update(0.5);  // too soon for another line
   });
   EXPECT_EQ(text.find("assemble: 25% after "), 0u) << text;
-  EXPECT_NE(text.find(" left\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("starting\n"), std::string::npos) << text;  // how fast is not yet known
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1) << text;
+}
+
+TEST_F(Report, CountsTheTimeLeftFromWhereTheRunBegan) {
+  const auto text = standard_error([] {
+    report::Progress progress("assemble", report::ProgressMode::automatic, true);
+    progress.update(0.5);  // of an earlier run; nothing is shown in the first 2 s
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    progress.update(0.6);
+  });
+  // 0.1 took 2.5 s, so that 0.4 take 10 s; from 0 it would seem to be 2 s.
+  const auto at = text.find("60% after ");
+  ASSERT_NE(at, std::string::npos) << text;
+  const auto comma = text.find(", ", at);
+  EXPECT_GE(std::stol(text.substr(comma + 2)), 9) << text;
 }
 
 TEST_F(Report, IsSilentWhereProgressIsNotWanted) {
