@@ -3,12 +3,9 @@
 #include <utility>
 
 #include "evaluator_state.hpp"
-#include "mercer/blas/blas.hpp"
 
 namespace mercer::net {
 namespace {
-
-using blas::Trans;
 
 constexpr Index kNarrow = 15;      ///< most units of a narrow layer
 constexpr Index kPiece = 1 << 16;  ///< entries of a narrow layer's inputs in one piece

@@ -85,7 +85,7 @@ class Networks(PipeTest):
             with self.subTest(arch):
                 for ranks in (1, 3):
                     self.refuse([words], *train, arch, ranks=ranks)
-        self.refuse(["8x10x2", "160"], "mercer-train", "--train", self.flat, "--image", "8x10x3", "--arch", ARCH)
+        self.refuse(["8x10x3", "240 numbers", "160"], "mercer-train", "--train", self.flat, "--image", "8x10x3", "--arch", ARCH)
         self.weights("--steps", "0", ranks=1)
         empirical = ("mercer-kernel", "--data", f"npy:{self.images}", "--out", self.path("K.h5"), "--kernel", "empirical", "--parameters",
                      self.path("T.h5"))
