@@ -248,7 +248,8 @@ int train(int argc, char** argv, const comm::Communicator& comm) {
   options.single = job.common.single_precision || !job.line.given("precision");
   job.common.single_precision = options.single;
   if (job.line.given("arch"))
-    options.networks = {{job.line.architecture().text(), 1024, job.line.image_of_rows(comm)}};
+    options.networks = {
+        {job.line.architecture().text(), options.networks[0].n, job.line.image_of_rows(comm)}};
   for (auto& network : options.networks)
     if (n > 0) network.n = n;
   Session session(job.line, job.common, comm);

@@ -37,7 +37,7 @@ void CommandLine::add_kernel(Index depth, bool network) {
   add("image", po::value(&k.image)->value_name("HxWxC"),
       "shape of the images that the rows are, of signals LxC (default: as the data tells it)");
   add("state", po::value(&k.state)->value_name("double|single")->default_value("double"),
-      "of kernels of images: precision of the pairs of pixels (single: half of the time)");
+      "of kernels of images: precision of the pairs of pixels (single: about 0.6 of the time)");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
       "short for L hidden layers: (dense activation) x L dense");
   add("activation", po::value(&k.activation)->value_name("NAME")->default_value("relu"),

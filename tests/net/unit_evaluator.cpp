@@ -228,10 +228,13 @@ TEST_P(EveryNetwork, AllocatesNothingInACall) {
 
 INSTANTIATE_TEST_SUITE_P(Evaluator, EveryNetwork, testing::ValuesIn(test::architectures()));
 
-// Columns of 2048 bytes or more lie apart in the buffers; one row at a time has no gaps.
+// Columns of 2048 bytes or more lie apart in the buffers, but those of images; one row at a time
+// has no gaps. The readout of a large image is computed in pieces of a batch.
 TEST(Evaluator, GivesTheSameWhereColumnsHaveGaps) {
   for (const char* text : {"dense(256) res(relu dense(256)) tanh dense(257) relu dense(2)",
-                           "dense(512) tanh dense(512) res(gelu dense(512)) relu dense(260)"})
+                           "dense(512) tanh dense(512) res(gelu dense(512)) relu dense(260)",
+                           "40x40x1: conv(3,3) tanh flatten dense(2)",
+                           "40x40x1: conv(3,3) relu avgpool(2) conv(3,2) relu flatten dense(300)"})
     for (const Start start : {Start::gaussian, Start::antisymmetric}) {
       const auto network = test::network_of(text, kInputs, Parametrization::ntk, start);
       Index compared = 0;

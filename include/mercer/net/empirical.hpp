@@ -20,19 +20,23 @@ enum class Outputs {
 
 /// The empirical tangent kernel of a network at parameters w as a tile function: it is assembled,
 /// applied, decomposed and used for predictions like every other kernel. For m rows it is the sum
-/// over the dense layers of (weight_scale^2 A A^T + bias_scale^2) o (B B^T), where A (m x fan_in)
-/// are the layer's inputs and B (m x fan_out) the adjoints of its outputs before the activation,
-/// backpropagated from the seeds (trace kernel: B of the c outputs side by side, and B B^T divided
-/// by c). J is never stored. For an antisymmetric network it is the mean over the two copies; where
-/// these are equal to the bit, only one is evaluated. Evaluated in double; the text holds the
-/// architecture and the parameters' hash.
+/// over the layers of weights of (weight_scale^2 A A^T + bias_scale^2) o (B B^T), where A (m x
+/// fan_in) are the layer's inputs and B (m x fan_out) the adjoints of its outputs before the
+/// activation, backpropagated from the seeds (trace kernel: B of the c outputs side by side, and B
+/// B^T divided by c). Of a convolution A(p) is the patch and B(p) the adjoint of output pixel p,
+/// and its term is the sum over all pairs of pixels p, p' of (weight_scale^2 A(p).A'(p') +
+/// bias_scale^2) B(p).B'(p'). J is never stored. For an antisymmetric network it is the mean over
+/// the two copies; where these are equal to the bit, only one is evaluated. Evaluated in double;
+/// the text holds the architecture and the parameters' hash.
 ///
 /// A prepared row holds its input and, for each copy, the inputs of every layer but the first and
 /// the adjoints of every layer but the last: c fan_out numbers, or fan_out for Outputs::full and at
-/// the last hidden layer, where the adjoints of the c outputs are one diagonal times their readout
-/// weights and fold into one. An entry costs about twice as many flops as a row has numbers.
-/// prepare(): a forward and c + 1 backward passes (one backward pass with one output or one hidden
-/// layer, or for Outputs::full), in batches of rows within 32 MiB.
+/// the last hidden layer if it is dense, where the adjoints of the c outputs are one diagonal times
+/// their readout weights and fold into one. Of a convolution of P pixels it holds P (fan_in + c
+/// fan_out) numbers, or its gradients sum_p A(p) B(p)^T, c (fan_in + 1) fan_out numbers, whichever
+/// makes an entry cheaper. An entry costs about twice as many flops as a row has numbers (pairs of
+/// pixels: P times that). prepare(): a forward and c + 1 backward passes (one backward pass with
+/// one output or one hidden layer, or for Outputs::full), in batches of rows within 32 MiB.
 ///
 /// Local. Throws InputError where the number of parameters is not the network's; prepare() and
 /// bytes_per_row() where the rows do not have the network's inputs.

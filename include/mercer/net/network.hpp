@@ -112,7 +112,8 @@ class Network {
 /// otherwise gradient() computes them again batch by batch (4/3 of the flops). gradient() and jvp()
 /// with `kept` leave the kept activations as they are, every other call drops them. In all matrices
 /// a column is a row of the data set; p is the number of parameters, d and c those of inputs and
-/// outputs. Throws InputError where shapes do not agree. Local; not thread-safe. T = double, float.
+/// outputs; where a cost is a multiple of p m, a convolution counts its weights once for each
+/// pixel. Throws InputError where shapes do not agree. Local; not thread-safe. T = double, float.
 template <class T>
 class Evaluator {
  public:
@@ -130,7 +131,7 @@ class Evaluator {
   /// written. `kept`: the caller asserts that w and X are unchanged since the last
   /// outputs(); then 4 p m flops where the activations were kept, otherwise 6 p m. In the last
   /// batch of rows `finished(first, count)` is called as soon as g[first, first + count) is
-  /// complete, once for each dense layer of each copy, from the end of g to its beginning, and
+  /// complete, once for each layer of weights of each copy, from the end of g to its beginning, and
   /// `poll` between GEMMs: so that an all-reduce can be started and progressed during the pass.
   /// Both may be empty.
   struct Watch {
@@ -146,13 +147,13 @@ class Evaluator {
   void jvp(std::span<const T> w, std::span<const T> u, MatrixView<const T> X, MatrixView<T> F,
            bool kept = false);
 
-  /// The factors of the tangent kernel, for one copy and at most rows_kept() rows: for each dense
-  /// layer l its inputs A_l (fan_in x m, copied to inputs[l]) and the adjoints of its outputs
-  /// before the activation, B_l (fan_out x m, copied to signals[l]): the derivatives of
-  /// sum_a seed(a, j) f_a(x_j) with respect to them, without the copy's factor 1/sqrt(2). An empty
-  /// view skips its layer, an empty span all layers. `kept`: the caller asserts that w and X are
-  /// unchanged since the last signals() and that no other call came between: its forward pass is
-  /// used again.
+  /// The factors of the tangent kernel, for one copy and at most rows_kept() rows: for each layer l
+  /// of weights its inputs A_l (WeightLayer::inputs() x m, of a convolution the images themselves,
+  /// copied to inputs[l]) and the adjoints of its outputs before the activation, B_l
+  /// (WeightLayer::outputs() x m, copied to signals[l]): the derivatives of sum_a seed(a, j)
+  /// f_a(x_j) with respect to them, without the copy's factor 1/sqrt(2). An empty view skips its
+  /// layer, an empty span all layers. `kept`: the caller asserts that w and X are unchanged since
+  /// the last signals() and that no other call came between: its forward pass is used again.
   void signals(std::span<const T> w_of_copy, MatrixView<const T> X, MatrixView<const T> seed,
                std::span<const MatrixView<T>> inputs, std::span<const MatrixView<T>> signals,
                bool kept = false);
