@@ -1,5 +1,4 @@
-// The options of the kernel: the part of CommandLine that makes a kernel, an architecture or a
-// stored network of them.
+// The part of CommandLine that makes a kernel, an architecture or a stored network of them.
 
 #include <algorithm>
 #include <cmath>
@@ -17,6 +16,13 @@ void CommandLine::add_kernel(Index depth, bool network) {
   network_ = network;
   auto add = group("Kernel").add_options();
   auto& k = kernel_;
+  std::string layers =
+      "layers, e.g. \"dense res(relu dense) relu dense\"; analytic kernels need no widths: "
+      "dense(w) dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh "
+      "softplus sigmoid res( ); of images: conv(f,c) "
+      "conv(f1xf2,c,pad=same|valid|circular,stride=s) avgpool(f) flatten gap; or a name:";
+  for (const auto& [name, text] : arch::named_architectures())
+    layers += fmt::format("\n{} = {}", name, text);
   add("kernel", po::value(&k.kind)->value_name("NAME")->default_value("ntk"),
       "ntk, nngp, gaussian, laplace, linear, file:K.h5[,CROSS.h5], empirical");
   add("parameters", po::value(&k.parameters)->value_name("W.h5"),
@@ -27,13 +33,7 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "elsewhere");
   add("output", po::value(&k.output)->value_name("J"),
       "of --kernel empirical: of output J alone, from 0 (default: the mean over all outputs)");
-  add("arch", po::value(&k.arch)->value_name("TEXT"),
-      "layers, e.g. \"dense res(relu dense) relu dense\"; analytic kernels need no widths: "
-      "dense(w) "
-      "dense(w,fixed) relu leaky_relu(a) abrelu(a,b) erf erf(a,b) gelu sin(a,b,c) tanh softplus "
-      "sigmoid res( ); of images: conv(f,c) "
-      "conv(f1xf2,c,pad=same|valid|circular,stride=s) "
-      "avgpool(f) flatten gap; or lenet5, myrtle5, myrtle7, myrtle10");
+  add("arch", po::value(&k.arch)->value_name("TEXT"), layers.c_str());
   add("image", po::value(&k.image)->value_name("HxWxC"),
       "shape of the images that the rows are, of signals LxC (default: as the data tells it)");
   add("state", po::value(&k.state)->value_name("double|single")->default_value("double"),

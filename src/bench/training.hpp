@@ -10,9 +10,9 @@
 /// The parts of bench::training(), and what they share.
 namespace mercer::bench {
 
-/// Steps of a run, 5 to 100: about 2e11 flops of a rank, so that small networks are timed well too.
+/// Steps of a run, 5 to 100: about 5e10 flops of a rank, so that small networks are timed well too.
 inline Index steps_of(double flops) {
-  return std::clamp<Index>(static_cast<Index>(2e11 / flops), 5, 100);
+  return std::clamp<Index>(static_cast<Index>(5e10 / flops), 5, 100);
 }
 
 /// This rank's columns of a Gaussian matrix, the same for every number of ranks.

@@ -134,6 +134,9 @@ class ConvStep : public StepOf<ConvStep> {
     Real* const sums = work.row_sums();
     const bool margins = padding_ != arch::Padding::valid;
     const Index top = margins ? before1_ : 0, bottom = margins ? f1_ - 1 - before1_ : 0;
+    const auto& loops = plane_loops<Real>();
+    const bool along = margins && stride_ == 1;
+    if (along) loops.sum_along(old.size(), f2_, values - before2_, sums + top * now.w);
     for (std::size_t k = 0; k < old.planes.size(); ++k) {
       const Plane& plane = old.planes[k];
       RowSums<Real> f{plane.h, plane.w,  old.w,   now.planes[k].w, now.w,
@@ -148,7 +151,7 @@ class ConvStep : public StepOf<ConvStep> {
       } else if (sees_outside() && i != nullptr) {
         outside_columns(work, plane, *i, *j, f);
       }
-      plane_loops<Real>().sum_rows(from, f, to);
+      along ? loops.sum_ends(from, f, to) : loops.sum_rows(from, f, to);
       if (sees_outside()) outside_rows(work, plane, i, j, f, to, now.w);
     }
     if (padding_ == arch::Padding::circular) {
@@ -158,7 +161,7 @@ class ConvStep : public StepOf<ConvStep> {
       for (Index y = 0; y < bottom; ++y)
         std::copy_n(rows + y % old.h * now.w, now.w, rows + (old.h + y) * now.w);
     }
-    plane_loops<Real>().sum_columns(
+    loops.sum_columns(
         sums, {now.h, now.w, f1_, stride_, static_cast<Real>(weight_), static_cast<Real>(constant)},
         values);
   }

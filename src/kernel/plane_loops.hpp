@@ -60,6 +60,10 @@ struct RectifierTerms {
 template <class Real>
 struct PlaneLoops {
   void (*sum_rows)(const Real* in, const RowSums<Real>& f, Real* out);
+  /// sum_rows in two parts, where every row keeps its width: out[x] = in[x] + ... + in[x + f - 1],
+  /// n sums, which are wrong where rows end; then the first and last sums of a plane's rows again.
+  void (*sum_along)(std::int64_t n, std::int64_t f, const Real* in, Real* out);
+  void (*sum_ends)(const Real* in, const RowSums<Real>& f, Real* out);
   void (*sum_columns)(const Real* in, const ColumnSums<Real>& f, Real* out);
   /// apart = (s_i - s_j)^2 and four = 4 s_i s_j of a plane's h x w pairs, in rows of `pitch`.
   void (*products)(std::int64_t h, std::int64_t w, std::int64_t pitch, const PixelNorms<Real>& i,

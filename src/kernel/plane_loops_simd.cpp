@@ -71,71 +71,94 @@ inline __attribute__((always_inline)) V sum_of(const Real* p, Size count, Size s
   return sum;
 }
 
-/// The sums at the ends of a row of w >= 2 half values, for a filter of 2 half + 1; left and right
-/// continue it.
-template <class Real, int half>
-inline __attribute__((always_inline)) void sum_ends(const Real* row, const Real* left,
-                                                    const Real* right, Real square, Size w,
-                                                    Real* to) {
-  Real before[half + 1], behind[half + 1];  // at distances 1 ... half
-  for (int k = 1; k <= half; ++k) {
-    before[k] = square > 0 ? square * left[-k] * left[-k] : left[-k];
-    behind[k] = square > 0 ? square * right[k - 1] * right[k - 1] : right[k - 1];
-  }
-  for (int x = 0; x < half; ++x) {
-    Real first = 0, last = 0;
-    for (int k = x - half; k <= x + half; ++k) {
-      first += k < 0 ? before[-k] : row[k];
-      last += k < 0 ? behind[-k] : row[w - 1 - k];
+template <class Real, int taps>
+void sum_along_of(Size n, Size count, const Real* in, Real* out) {
+  each_vector<Real>(
+      n, [=]<class V>(Size x)
+             __attribute__((always_inline)) { store(out + x, sum_of<V, taps>(in + x, count, 1)); });
+}
+template <class Real>
+void sum_along(Size n, Size count, const Real* in, Real* out) {
+  count == 3   ? sum_along_of<Real, 3>(n, count, in, out)
+  : count == 5 ? sum_along_of<Real, 5>(n, count, in, out)
+               : sum_along_of<Real, 0>(n, count, in, out);
+}
+
+/// What is beside row y of a plane.
+template <class Real>
+struct Beside {
+  const Real* left;   ///< ends here
+  const Real* right;  ///< begins here
+  Real square;
+  Beside(const RowSums<Real>& f, Size y)
+      : left(f.left + y * f.left_pitch + f.before),
+        right(f.right + y * f.right_pitch),
+        square(f.square) {}
+  Real at_left(Size distance) const { return of(left[-distance]); }
+  Real at_right(Size distance) const { return of(right[distance - 1]); }
+
+ private:
+  Real of(Real v) const { return square > 0 ? square * v * v : v; }
+};
+
+/// The sums in columns first <= x < last.
+template <class Real>
+void sum_between(const Real* in, const RowSums<Real>& f, Size first, Size last, Real* out) {
+  for (Size y = 0; y < f.h; ++y) {
+    const Real* row = in + y * f.pitch;
+    const Beside<Real> beside(f, y);
+    for (Size x = first; x < last; ++x) {
+      const Size from = x * f.stride - f.before;
+      Real sum = 0;
+      for (Size k = from; k < from + f.f; ++k)
+        sum += k < 0 ? beside.at_left(-k) : k < f.w ? row[k] : beside.at_right(k - f.w + 1);
+      out[y * f.out_pitch + x] = sum;
     }
-    to[x] = first;
-    to[w - 1 - x] = last;
   }
 }
 
-template <class Real, int taps>
-void sum_rows_of(const Real* in, const RowSums<Real>& f, Real* out) {
-  constexpr int half = taps / 2;
-  const Size after = f.f - 1 - f.before;
-  const bool centred = taps > 0 && f.before == half && f.w >= 2 * half && f.out_w == f.w;
-  for (Size y = 0; y < f.h; ++y) {
-    const Real* row = in + y * f.pitch;
-    const Real* left = f.left + y * f.left_pitch + f.before;
-    const Real* right = f.right + y * f.right_pitch;
-    Real* to = out + y * f.out_pitch;
-    const auto outside = [&](Real v) { return f.square > 0 ? f.square * v * v : v; };
-    const auto end = [&](Size x) {
-      const Size first = x * f.stride - f.before;
-      Real sum = 0;
-      for (Size k = first; k < first + f.f; ++k)
-        sum += k < 0 ? outside(left[k]) : k < f.w ? row[k] : outside(right[k - f.w]);
-      to[x] = sum;
-    };
-    if (f.stride != 1) {
-      for (Size x = 0; x < f.out_w; ++x) end(x);
-      continue;
+/// sum_ends for a filter of 2 half + 1 and rows of w >= 2 half values.
+template <class Real, int half>
+void sum_centred_ends(const Real* in, const RowSums<Real>& f, Real* out) {
+  const Size h = f.h, w = f.w, pitch = f.pitch, out_pitch = f.out_pitch;
+  for (Size y = 0; y < h; ++y) {
+    const Real* row = in + y * pitch;
+    Real* to = out + y * out_pitch;
+    const Beside<Real> beside(f, y);
+    Real left[half + 1], right[half + 1];  // at distances 1 ... half
+    for (int k = 1; k <= half; ++k) {
+      left[k] = beside.at_left(k);
+      right[k] = beside.at_right(k);
     }
-    // Sums at the ends are wrong, and then computed again.
-    const Real* from = row - f.before;
-    each_vector<Real>(
-        f.out_w, [=]<class V>(Size x) __attribute__((always_inline)) {
-          store(to + x, sum_of<V, taps>(from + x, f.f, 1));
-        });
-    if (centred) {
-      sum_ends<Real, half>(row, left, right, f.square, f.w, to);
-      continue;
+    for (int x = 0; x < half; ++x) {
+      Real first = 0, last = 0;
+      for (int k = x - half; k <= x + half; ++k) {
+        first += k < 0 ? left[-k] : row[k];
+        last += k < 0 ? right[-k] : row[w - 1 - k];
+      }
+      to[x] = first;
+      to[w - 1 - x] = last;
     }
-    Size x = 0;
-    for (; x < f.before && x < f.out_w; ++x) end(x);
-    for (x = x > f.w - after ? x : f.w - after; x < f.out_w; ++x) end(x);
   }
 }
 
 template <class Real>
+void sum_ends(const Real* in, const RowSums<Real>& f, Real* out) {
+  const Size after = f.f - 1 - f.before;
+  if (f.before == 1 && after == 1 && f.w >= 2) return sum_centred_ends<Real, 1>(in, f, out);
+  if (f.before == 2 && after == 2 && f.w >= 4) return sum_centred_ends<Real, 2>(in, f, out);
+  const Size left = f.before < f.out_w ? f.before : f.out_w;
+  const Size right = f.w - after > left ? f.w - after : left;
+  sum_between(in, f, 0, left, out);
+  sum_between(in, f, right, f.out_w, out);
+}
+
+template <class Real>
 void sum_rows(const Real* in, const RowSums<Real>& f, Real* out) {
-  f.f == 3   ? sum_rows_of<Real, 3>(in, f, out)
-  : f.f == 5 ? sum_rows_of<Real, 5>(in, f, out)
-             : sum_rows_of<Real, 0>(in, f, out);
+  if (f.stride != 1) return sum_between(in, f, 0, f.out_w, out);
+  for (Size y = 0; y < f.h; ++y)
+    sum_along(f.out_w, f.f, in + y * f.pitch - f.before, out + y * f.out_pitch);
+  sum_ends(in, f, out);
 }
 
 /// With stride 1 as one long row.
@@ -342,9 +365,9 @@ void restore(Size n, const double* __restrict c, const double* __restrict sigma,
 }
 
 template <class Real>
-constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,  sum_columns<Real>, products<Real>,
-                                     rectifier<Real>, add_kernel<Real>,  add<Real>,
-                                     sum<Real>};
+constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,    sum_along<Real>, sum_ends<Real>,
+                                     sum_columns<Real>, products<Real>,  rectifier<Real>,
+                                     add_kernel<Real>,  add<Real>,       sum<Real>};
 
 }  // namespace
 
