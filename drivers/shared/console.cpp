@@ -22,8 +22,8 @@ std::set<std::string, std::less<>>& options() {
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
-      "checkpoints choice data decay_to directions eigensolver estimates g grid header index "
-      "joint_outputs json kernel latency limit limit_test loss machine max_iterations "
+      "checkpoints choice data decay_to directions eigensolver estimates g grid header image "
+      "index joint_outputs json kernel latency limit limit_test loss machine max_iterations "
       "max_seconds memory_limit method model momentum nb network_bandwidth new_blocks nodes "
       "one_hot operator_spectrum out parametrization plot precision precondition "
       "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "

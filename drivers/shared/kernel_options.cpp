@@ -53,8 +53,7 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "gaussian exp(-|x-z|^2/(2 H^2)), laplace exp(-|x-z|/H)");
 }
 
-/// Refuses options that the chosen kernel would ignore. (Where a driver's --arch also describes a
-/// network, the options of layers count whatever the kernel.)
+/// Refuses options that the kernel ignores (those of layers count where --arch is a network's too).
 void CommandLine::check_kernel() const {
   const auto& kind = kernel_.kind;
   const bool radial = kind == "gaussian" || kind == "laplace";
@@ -113,6 +112,7 @@ arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   const auto& k = kernel_;
   if (empirical_kernel()) {
+    if (given("state")) throw InputError("--state: belongs to --kernel ntk and nngp");
     auto its = stored_network(comm);
     return gram::Source::function(net::empirical_kernel(its.network, std::move(its.parameters)));
   }
@@ -161,12 +161,13 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   if (given("image") && image != theirs.image)
     differs("image", image.text(), theirs.image.given() ? theirs.image.text() : "no image");
   const auto scale = [&](const std::string& option, double typed, double in_file) {
-    const bool same = std::abs(typed - in_file) <= 1e-12 * std::abs(in_file);
-    if (given(option) && !same) differs(option, typed, in_file);
+    const double most = 1e-12 * std::abs(in_file);
+    if (given(option) && !(std::abs(typed - in_file) <= most)) differs(option, typed, in_file);
   };
   const auto typed = arch::parse(theirs.text(), scales());
   scale("weight-std", typed.weight_std, theirs.weight_std);
   scale("bias-std", typed.bias_std, theirs.bias_std);
+  if (data_ != nullptr && theirs.image.given()) take_image(theirs.image);
   if (given("output")) stored = net::single_output(stored, k.output);
   if (const auto p = data::find_preparation(file); p && data_ != nullptr)
     data::take_inputs(*data_, *p, "--parameters " + path,

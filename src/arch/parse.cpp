@@ -50,7 +50,8 @@ class Parser {
       throw InputError("architecture \"{}\": no layers; e.g. dense relu dense", quoted_);
     if (!std::holds_alternative<Dense>(layers.back().what))
       fail(layers.back(), "an architecture ends in dense, its readout");
-    if (!trained_) fail(layers.back(), "every dense layer is fixed: at least one must be trained");
+    if (!trained_)
+      fail(layers.back(), "every layer of weights is fixed: at least one must be trained");
     return layers;
   }
   const std::string& quoted() const { return quoted_; }
@@ -115,7 +116,14 @@ class Parser {
     const auto f1 = count(text.substr(0, cross));
     const auto f2 = cross == std::string_view::npos ? 0 : count(text.substr(cross + 1));
     if (!f1 || !f2) fail(layer, right);
+    if (std::max(*f1, *f2) > kMostPixels)
+      fail(layer, fmt::format("at most {} pixels in each direction", kMostPixels));
     return {*f1, *f2};
+  }
+
+  /// The name of an option, "pad" of "pad=same".
+  static std::string_view option(std::string_view parameter) {
+    return parameter.substr(0, parameter.find('='));
   }
 
   Conv conv(const Layer& layer, const std::vector<std::string>& parameters, State& state) {
@@ -128,6 +136,9 @@ class Parser {
     Conv conv{.filter = window(layer, parameters[0], right)};
     for (std::size_t i = 1; i < parameters.size(); ++i) {
       const std::string_view p = parameters[i];
+      for (std::size_t k = 1; k < i; ++k)
+        if (option(p) == option(parameters[k]))
+          fail(layer, fmt::format("{} is given twice", option(p)));
       if (const auto channels = count(p); channels && i == 1)
         conv.channels = *channels;
       else if (p == "pad=same" || p == "pad=valid" || p == "pad=circular")
@@ -199,7 +210,7 @@ class Parser {
     if (state.units == Units::input)
       fail(layer, "an activation needs Gaussian units before it: start with dense or conv");
     if (!state.gaussian)
-      fail(layer, "an activation needs Gaussian units before it: put a dense in between");
+      fail(layer, "an activation needs Gaussian units before it: put a dense or conv in between");
     state.gaussian = false;
     return rho;
   }
@@ -240,11 +251,21 @@ class Parser {
           numbers(0, 0, fmt::format("{} takes no parameters", name));
           return {function, 1, 1, 0, name};
         }
-      fail(layer, fmt::format("unknown layer; known are dense(w), {}, res( ... ), conv(f,c), "
-                              "avgpool(f), flatten, gap",
-                              kActivations));
+      unknown(layer);
     }
     return rho;
+  }
+
+  [[noreturn]] void unknown(const Layer& layer) const {
+    std::string names;
+    for (const auto& named : named_architectures()) {
+      if (layer.token == named.name)
+        fail(layer, "this is the name of a whole network, and stands alone");
+      names += fmt::format("{}{}", names.empty() ? "" : ", ", named.name);
+    }
+    fail(layer, fmt::format("unknown layer; known are dense(w), {}, res( ... ), conv(f,c), "
+                            "avgpool(f), flatten, gap, and for a whole network {}",
+                            kActivations, names));
   }
 
   void residual(Layer& layer, State& state) {

@@ -48,6 +48,9 @@ ImageShape shape_of(const Dataset& train, const Augmentation& augmentation) {
         train.spec);
   const ImageShape image = stated ? augmentation.image : *train.image;
   const auto text = fmt::format("{}x{}x{}", image.height, image.width, image.channels);
+  if (stated && train.image && image != *train.image)
+    throw InputError("`augment` flip:{}: the images of {} are {}x{}x{}: leave the shape out", text,
+                     train.spec, train.image->height, train.image->width, train.image->channels);
   if (image.height * image.width * image.channels != train.dimension())
     throw InputError("`augment` flip: images of {} have {} numbers, the rows of {} have {}", text,
                      image.height * image.width * image.channels, train.spec, train.dimension());

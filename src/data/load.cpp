@@ -47,6 +47,10 @@ Dataset dataset_of(Part part, const Contents& contents, const std::string& spec)
   return set;
 }
 
+std::string shape_text(const ImageShape& image) {
+  return fmt::format("{}x{}x{}", image.height, image.width, image.channels);
+}
+
 /// Removes the target columns where no row has targets: of test rows, or where targets do not
 /// matter. Collective.
 void drop_unknown_targets(Dataset& set) {
@@ -273,6 +277,14 @@ void take_inputs(Options& options, const Preparation& there, const std::string& 
   options.inputs_from = from;
 }
 
+void expect_image(const Dataset& set, const ImageShape& image, const std::string& whose) {
+  const ImageShape theirs = set.image.value_or(image);
+  const bool signal = theirs.channels == 1 && image == ImageShape{theirs.height, 1, theirs.width};
+  if (theirs != image && !signal)
+    throw InputError("{}: its images are {}, but {} {}", set.spec, shape_text(theirs), whose,
+                     shape_text(image));
+}
+
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm) {
   options.validate();
@@ -293,6 +305,10 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   Dataset& train = split.train;
   train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec);
   train.reading = options;
+  if (options.image) {
+    expect_image(train, *options.image, "`image` is");
+    train.image = options.image;
+  }
   if (options.targets_required)
     expect_targets(train);
   else
@@ -318,6 +334,7 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
         bytes_of_rows(train.rows(), static_cast<double>(train.dimension() + train.outputs()), comm);
     auto [test, contents] = read_test(test_spec, options, p, held, comm);
     expect_fit(test, p, train.outputs());
+    if (train.image) expect_image(test, *train.image, "those of the training set are");
     label(test, contents, p.classes);
     split.test = std::move(test);
   }
@@ -367,6 +384,7 @@ Dataset load_test(const std::string& spec, const Preparation& preparation, const
     contents = std::move(stored.contents);
   }
   expect_fit(test, preparation, preparation.one_hot ? 1 : preparation.outputs);
+  if (options.image) expect_image(test, *options.image, "the model takes");
   label(test, contents, preparation.classes);
   scale(test, preparation.scale);
   finish(test, preparation, true);

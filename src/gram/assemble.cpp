@@ -373,9 +373,10 @@ double trace(const kernel::Kernel& kernel, const RowBlock<double>& X) {
          static_cast<double>(std::max<Index>(1, X.rows()));
 }
 
-void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
-  double entry = 0;
+double require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  double entry = 0, error = 0;
   for_rows(kernel, X, [&](const Rows& rows) {
+    error = std::max(error, rows.error_estimate());
     entry = std::max(entry, std::ranges::max(diagonal_of(kernel, rows)));
   });
   entry = X.comm().all_reduce(entry, comm::Op::max);
@@ -387,6 +388,7 @@ void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
         "kernel matrix: its largest entry is {:.1e}, below the smallest normal double (2.2e-308): "
         "give larger inputs (the largest is {:.1e}; `scale` or `standardize`), or a `bias_std`",
         entry, input);
+  return X.comm().all_reduce(error, comm::Op::max);
 }
 
 double assemble_overhead(const kernel::Kernel& kernel, Index n, Index d, dist::GridShape shape,

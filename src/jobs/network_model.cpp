@@ -83,7 +83,10 @@ NetworkModel read_network_model(const io::Hdf5File& file, bool single) {
 
 data::Dataset load_new_rows(const NetworkModel& model, const std::string& spec,
                             const data::Options& options, const comm::Communicator& comm) {
-  return data::load_test(spec, model.preparation, options, comm);
+  auto with_image = options;
+  if (const auto& image = model.network.architecture().image; image.given())
+    with_image.image = {image.height, image.width, image.channels};
+  return data::load_test(spec, model.preparation, with_image, comm);
 }
 
 plan::Plan plan_prediction(const NetworkModel& model, Index m, const Resources& resources,

@@ -20,13 +20,10 @@ void check_storage(Storage storage, const gram::Source& kernel, bool single) {
 }
 
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
-  gram::require_normal(kernel, X);
-  const double error = gram::kernel_error_estimate(kernel, X);
+  const double error = gram::require_normal(kernel, X);
   if (!(error <= 1e-8))
-    monitor.warn(fmt::format(
-        "the kernel is accurate only to {:.1e} of sqrt(k(x, x) k(z, z)): the error of its "
-        "activation's quadrature at the variances of these rows",
-        error));
+    monitor.warn(fmt::format("the kernel is accurate only to {:.1e} of sqrt(k(x, x) k(z, z)): {}",
+                             error, kernel.error_source()));
 }
 
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {

@@ -15,14 +15,14 @@ Index modulo(Index a, Index n) {
 
 class ConvStep : public StepOf<ConvStep> {
  public:
-  ConvStep(const arch::Conv& conv, arch::Window filter, double weight_std, double bias_std,
+  ConvStep(const arch::Conv& conv, arch::Window filter, double weight, double bias,
            TangentTerms terms, TangentBefore tangent_before)
       : f1_(filter.f1),
         f2_(filter.f2),
         stride_(conv.stride),
         padding_(conv.padding),
-        weight_(weight_std * weight_std / static_cast<double>(f1_ * f2_)),
-        bias_(bias_std * bias_std),
+        weight_(weight),
+        bias_(bias),
         terms_(terms),
         tangent_before_(tangent_before) {
     std::get<0>(zeros_).resize(at(f2_));
@@ -245,9 +245,9 @@ class ConvStep : public StepOf<ConvStep> {
 
 }  // namespace
 
-std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight_std,
-                                     double bias_std, TangentTerms terms, TangentBefore before) {
-  return std::make_unique<ConvStep>(conv, filter, weight_std, bias_std, terms, before);
+std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight,
+                                     double bias, TangentTerms terms, TangentBefore before) {
+  return std::make_unique<ConvStep>(conv, filter, weight, bias, terms, before);
 }
 
 }  // namespace mercer::kernel

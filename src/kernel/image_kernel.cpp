@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string_view>
@@ -30,6 +31,7 @@ struct ImageRows : Rows {
   std::vector<Factors> factors;   ///< of the steps on rows
   std::vector<double> norm, tau;  ///< of the output: sqrt(K_ii), T_ii/K_ii
   double error = 0;
+  std::function<double(const ImageRows&)> single_error;  ///< costs several entries
 
   Index size() const override { return x.cols(); }
   Index bytes() const override {
@@ -42,7 +44,9 @@ struct ImageRows : Rows {
       for (const auto& field : f.of) all += static_cast<Index>(8 * field.size());
     return all;
   }
-  double error_estimate() const override { return error; }
+  double error_estimate() const override {
+    return error + (single_error ? single_error(*this) : 0);
+  }
 };
 
 /// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
@@ -106,7 +110,8 @@ class ImageKernel : public Kernel {
 
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
     auto rows = prepared(std::move(X));
-    if (single_) rows->error += single_error(*rows);
+    if (single_)
+      rows->single_error = [this](const ImageRows& images) { return single_error(images); };
     return rows;
   }
 
@@ -150,9 +155,14 @@ class ImageKernel : public Kernel {
     return out_of_range(static_cast<const ImageRows&>(x), i);
   }
 
+  arch::Image image() const override { return architecture_.image; }
+  std::string error_source() const override {
+    return single_ ? "the error of `state` single, the largest for images that are nearly the same"
+                   : Kernel::error_source();
+  }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
-    constexpr double kMost = 5e4;  // a tenth of a second
+    constexpr double kMost = 1e5;  // two seconds
     if (pixels_.entries() > kMost) return {};
     return reference_images(architecture_, tangent_, weight_terms_, x, z);
   }

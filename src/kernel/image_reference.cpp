@@ -143,9 +143,11 @@ class PixelNodes {
       const bool outside = row < 0 || row >= from.height || column < 0 || column >= from.width;
       return outside ? -1 : row * from.width + column;
     };
+    // The rest of a filter larger than the image is outside it wherever it stands.
+    const Index end1 = std::min(f1, back1 + from.height), end2 = std::min(f2, back2 + from.width);
     Entry sum;
-    for (Index y = 0; y < f1; ++y)
-      for (Index x = 0; x < f2; ++x) {
+    for (Index y = std::max<Index>(0, back1 - from.height); y < end1; ++y)
+      for (Index x = std::max<Index>(0, back2 - from.width); x < end2; ++x) {
         const Index p_in = moved(p, y, x), q_in = moved(q, y, x);
         if (p_in < 0 || q_in < 0) continue;
         const Entry e = value(node.from, a, b, p_in, q_in);

@@ -90,6 +90,12 @@ class PixelCompiler {
 
   void add(const arch::Conv& conv) {
     const auto filter = on_image(conv.filter, image_);
+    // The rest of a filter with same padding is outside the image wherever it stands.
+    const arch::Window seen{std::min(filter.f1, 2 * image_.height - 1),
+                            std::min(filter.f2, 2 * image_.width - 1)};
+    const double taps = static_cast<double>(filter.f1) * static_cast<double>(filter.f2);
+    const double weight = architecture_.weight_std * architecture_.weight_std / taps;
+    const double bias = architecture_.bias_std * architecture_.bias_std;
     const auto term = next_term(terms_);
     TangentTerms tangent{term.value_or(1), term ? 0.0 : 1.0};
     if (!conv.trained) tangent = {0, 0};
@@ -98,8 +104,7 @@ class PixelCompiler {
     arch::Conv step = conv;
     const bool leaves = before.height != image_.height || before.width != image_.width;
     if (conv.padding == arch::Padding::circular || !leaves) step.stride = 1;
-    push(conv_step(step, filter, architecture_.weight_std, architecture_.bias_std, tangent,
-                   tangent_before(tangent.kernel)));
+    push(conv_step(step, seen, weight, bias, tangent, tangent_before(tangent.kernel)));
     Stage& stage = program_.stages.back();
     mean_ = false;
     if (step.stride == conv.stride || !leaves) {

@@ -120,8 +120,9 @@ struct TangentTerms {
 /// What a convolution finds in T: the tangent kernel, the same to which the rectifier before it has
 /// added the kernel's term, or nothing that counts: T = 0 on the inputs.
 enum class TangentBefore { plain, added, zero };
-std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight_std,
-                                     double bias_std, TangentTerms terms, TangentBefore before);
+/// weight = sigma_w^2/(f1 f2), bias = sigma_b^2. `filter`: what of it can be inside an image.
+std::unique_ptr<PixelStep> conv_step(const arch::Conv& conv, arch::Window filter, double weight,
+                                     double bias, TangentTerms terms, TangentBefore before);
 /// a min(x, 0) + b max(x, 0). `sums`: G is kept. `kernel_term`: see RectifierTerms.
 std::unique_ptr<PixelStep> pixel_rectifier(double a, double b, bool sums, double kernel_term);
 /// Any other activation.

@@ -229,13 +229,20 @@ Matrix<double> gaussian_rows(Index d, Index rows, std::uint32_t part) {
   return X;
 }
 
+/// Whether an entry takes about a second or more.
+bool slow(const kernel::Kernel& kernel) {
+  return kernel.steps_per_entry() > 1e8;
+}
+
 /// Seconds of a tile m x m of rows that all differ. Of a cheap kernel the least of a few runs; of a
 /// costly one, which takes all of an assembly, the median, over `tiles` tiles in turn: as there,
-/// rows come from memory, and other jobs of the machine take their part. Collective.
+/// rows come from memory, and other jobs of the machine take their part. One run where an entry
+/// takes about a second. Collective.
 double tile_seconds(const comm::Communicator& comm, const kernel::Kernel& kernel,
                     const kernel::Rows& x, const kernel::Rows& z, Index m, Index tiles) {
   Matrix<double> out(m, m);
   const auto tile = [&](Index t) { kernel.tile(x, t * m, z, t * m, out.view()); };
+  if (slow(kernel)) return seconds(comm, [&] { tile(0); });
   if (tiles == 1) return least(comm, [&] { tile(0); });
   std::vector<double> times;
   for (Index run = 0; run < 2 * tiles; ++run)
@@ -249,7 +256,7 @@ double tile_seconds(const comm::Communicator& comm, const kernel::Kernel& kernel
 void measure_entries(const comm::Communicator& comm, const kernel::Kernel& kernel, Index d,
                      Machine& machine) {
   // A tile as large as in assemble(), where the rows fit in 32 MiB, of rows that all differ.
-  const Index tiles = gram::by_tiles(kernel, {}) ? 3 : 1;
+  const Index tiles = gram::by_tiles(kernel, {}) && !slow(kernel) ? 3 : 1;
   constexpr double memory = 32.0 * 1024 * 1024;
   const auto kept =
       static_cast<double>(tiles) * static_cast<double>(std::max<Index>(1, kernel.bytes_per_row(d)));

@@ -150,6 +150,8 @@ Window on_image(const Window& window, const Image& image);
 
 /// The most res( ) inside one another: functions that walk an architecture recurse as deep.
 inline constexpr Index kMostNested = 500;
+/// Largest filters and windows of pools, in each direction.
+inline constexpr Index kMostPixels = 65535;
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense", "dense(64) relu
 /// dense(1,fixed)", "conv(3,64) relu conv(3x5,64,pad=valid,stride=2) relu avgpool(2) flatten

@@ -15,6 +15,13 @@ namespace mercer::data {
 
 struct Preparation;
 
+struct ImageShape {
+  Index height = 0;
+  Index width = 0;
+  Index channels = 0;
+  friend bool operator==(ImageShape, ImageShape) = default;
+};
+
 /// How a set is cut out and prepared, applied in the order of the members: split, limits, augment,
 /// scale, standardize, unit_norm, one_hot.
 struct Options {
@@ -32,6 +39,9 @@ struct Options {
   /// format does not tell it. "": not. Errors by leave-one-out, generalised cross-validation and
   /// holdout are then too small: the mirror image of a row that is left out stays in.
   std::string augment = {};
+  /// Shape of the images that rows are, for what does not tell it; a set that tells another one is
+  /// an InputError. A signal of C channels is L x 1 x C, and L x C x 1 where an array tells it.
+  std::optional<ImageShape> image = {};
   double scale = 1;          ///< inputs are multiplied by it
   bool standardize = false;  ///< inputs and targets that are not classes, see Standardization
   bool unit_norm = false;  ///< each input row divided by its Euclidean norm; a zero row stays zero
@@ -67,13 +77,6 @@ struct Options {
   /// split that names no file or an empty column, and for other values of augment and csv_header.
   /// Local.
   void validate() const;
-};
-
-struct ImageShape {
-  Index height = 0;
-  Index width = 0;
-  Index channels = 0;
-  friend bool operator==(ImageShape, ImageShape) = default;
 };
 
 /// x -> (x - mean)/deviation for each column, with the training rows' mean and population
@@ -208,6 +211,10 @@ struct Split {
 /// The shape of a set's images, where its format tells it: IDX, CIFAR, NPY and HDF5 with three or
 /// four dimensions. Reads a header, no rows. Throws InputError as load(). Collective.
 std::optional<ImageShape> image_of(const std::string& spec, const comm::Communicator& comm);
+
+/// Throws InputError if the set tells a shape of its images that is not `image`, which is that of
+/// `whose` ("the model takes"). (An array of signals tells L x C x 1 for L x 1 x C.) Local.
+void expect_image(const Dataset& set, const ImageShape& image, const std::string& whose);
 
 /// Reads SPEC (see below) and prepares it; with `test_spec` or `options.split` the test set too.
 ///

@@ -101,9 +101,9 @@ double trace(const kernel::Kernel& kernel, const RowBlock<double>& X);
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// Throws InputError where all of K underflows: some input is not zero, but every k(x, x) is below
-/// the smallest normal double, so that no entry has full precision. Prepares every row once, and
-/// n/P diagonal entries a rank. Collective.
-void require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
+/// the smallest normal double, so that no entry has full precision. Returns
+/// kernel_error_estimate(). Prepares every row once, and n/P diagonal entries a rank. Collective.
+double require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// What assemble() (lower) and assemble_cross() take by tiles, on the rank with most.
 struct TilesCost {

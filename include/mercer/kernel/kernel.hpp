@@ -36,7 +36,8 @@ class Rows {
   virtual Index size() const = 0;
   virtual Index bytes() const = 0;
   /// Estimated error of an entry k(x, z) of these rows, relative to sqrt(k(x, x) k(z, z)), beyond
-  /// rounding: that of the truncated series of tanh, softplus and sigmoid; 0 for closed forms.
+  /// rounding: that of the truncated series of tanh, softplus and sigmoid, or of pairs of pixels in
+  /// single precision; otherwise 0.
   virtual double error_estimate() const { return 0; }
 };
 
@@ -64,6 +65,10 @@ class Kernel {
   /// For messages: why k(x_i, x_i) leaves the range of double, with the layer where there are
   /// layers. Empty where it does not, or where the kernel cannot tell. O(layers).
   virtual std::string range_error(const Rows& /*x*/, Index /*i*/) const { return {}; }
+  /// For messages: what Rows::error_estimate() is the error of.
+  virtual std::string error_source() const {
+    return "the error of its activation's quadrature at the variances of these rows";
+  }
   /// The oracle for checks and tests: k(x, z) by the textbook formulas, one pair of rows at a time,
   /// in long double and in code of its own (reference.cpp). Microseconds to milliseconds an entry.
   /// Error relative to sqrt(k(x, x) k(z, z)): about 1e-10 for near-parallel rows, 1e-12 with tanh,
@@ -72,6 +77,8 @@ class Kernel {
                                                std::span<const double> /*z*/) const {
     return std::nullopt;
   }
+  /// The shape of the images that rows are; not given where rows are any numbers.
+  virtual arch::Image image() const { return {}; }
   /// Bytes that a prepared row of d inputs takes, for the memory plan. With tanh, softplus or
   /// sigmoid an estimate: the length of their series depends on the data.
   virtual Index bytes_per_row(Index d) const = 0;
@@ -116,8 +123,8 @@ struct Options {
 /// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
 /// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). With
 /// single_state these planes are of single precision: half of the time, an error of about 1e-6,
-/// behind such a pool up to 1e-3, which prepare() measures on three images (in the time of a
-/// dozen entries in double precision) and Rows::error_estimate() tells. Cost of
+/// behind such a pool up to 1e-3, which Rows::error_estimate() measures on three images (in
+/// the time of a dozen entries in double precision; not after the kernel's life). Cost of
 /// an entry: Kernel::steps_per_entry() of 3 ns; (2 H - 1)(2 W - 1) planes of at most H W
 /// pairs with gap, one with flatten and no pool. prepare() takes as long as an entry for each
 /// image. A square of an input that leaves the range of double is a RowError.
