@@ -62,15 +62,16 @@ std::vector<Pair> sampled_pairs(const RowBlock<double>& Z, const RowBlock<double
   return pairs;
 }
 
-/// Each pair once, in order; where an entry takes thousands of steps of the recursion, as for
-/// images, as many of them as the formulas take about ten seconds for, spread evenly.
+/// All pairs; where an entry takes thousands of steps of the recursion, as for images, each once,
+/// and as many of them as the formulas take about ten seconds for, spread evenly.
 std::vector<Pair> affordable(std::vector<Pair> pairs, const kernel::Kernel& kernel) {
   constexpr double kSteps = 1.5e5, kLeast = 2;
+  const double steps = kernel.steps_per_entry();
+  if (steps < 1e3) return pairs;
   std::ranges::sort(pairs);
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  const double steps = kernel.steps_per_entry();
   const auto most = static_cast<std::size_t>(std::max(kLeast, kSteps / steps));
-  if (steps < 1e3 || pairs.size() <= most) return pairs;
+  if (pairs.size() <= most) return pairs;
   std::vector<Pair> some;
   for (std::size_t k = 0; k < most; ++k) some.push_back(pairs[k * pairs.size() / most]);
   return some;

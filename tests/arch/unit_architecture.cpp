@@ -155,7 +155,7 @@ TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
       {"dense(3,4,fixed) relu dense", "'dense(3,4,fixed)' at character 1: dense takes its width"},
       {"dense(fixed,3) relu dense", "'dense(fixed,3)' at character 1: dense takes its width"},
       {"dense(fixed) relu dense(1,fixed)",
-       "'dense(1,fixed)' at character 19: every dense layer is fixed"},
+       "'dense(1,fixed)' at character 19: every layer of weights is fixed"},
       {"dense(0) relu dense",
        "'dense(0)' at character 1: the width of dense must be a whole number"},
       {"dense(2.5) relu dense", "'dense(2.5)' at character 1: the width of dense must be a whole"},
@@ -218,7 +218,7 @@ TEST(Architecture, EveryMistakeIsNamedWithItsTokenAndItsPlace) {
       {"conv(3) res(relu conv(3) relu conv(3,pad=circular)) gap dense",
        "'res(' at character 9: the convolutions of a res( ) must all be circular, or none"},
       {"conv(3,4) res(relu conv(3,8)) gap dense", "this res( ) adds 8 units to 4"},
-      {"conv(3,fixed) relu flatten dense(fixed)", "every dense layer is fixed"}};
+      {"conv(3,fixed) relu flatten dense(fixed)", "every layer of weights is fixed"}};
   for (const auto& [text, expected] : cases) {
     const std::string what = message(text);
     EXPECT_NE(what.find(expected), std::string::npos) << text << "\n  gave: " << what;
