@@ -120,6 +120,7 @@ class CommandLine {
   void require_same_files(const comm::Communicator& comm) const;
   void check_common(const comm::Communicator& comm);
   void check_kernel() const;
+  /// The shape of the rows of add_data().
   void take_image(const arch::Image& i) const { data_->image = {i.height, i.width, i.channels}; }
   struct KernelOptions {
     std::string kind = "ntk", arch, activation = "relu", weight_std, parameters, image, state;

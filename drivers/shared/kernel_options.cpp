@@ -112,7 +112,8 @@ arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
   const auto& k = kernel_;
   if (empirical_kernel()) {
-    if (given("state")) throw InputError("--state: belongs to --kernel ntk and nngp");
+    if (given("state"))
+      throw InputError("--state: belongs to --kernel ntk and nngp, not to empirical");
     auto its = stored_network(comm);
     return gram::Source::function(net::empirical_kernel(its.network, std::move(its.parameters)));
   }
@@ -161,8 +162,8 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   if (given("image") && image != theirs.image)
     differs("image", image.text(), theirs.image.given() ? theirs.image.text() : "no image");
   const auto scale = [&](const std::string& option, double typed, double in_file) {
-    const double most = 1e-12 * std::abs(in_file);
-    if (given(option) && !(std::abs(typed - in_file) <= most)) differs(option, typed, in_file);
+    const bool same = std::abs(typed - in_file) <= 1e-12 * std::abs(in_file);
+    if (given(option) && !same) differs(option, typed, in_file);
   };
   const auto typed = arch::parse(theirs.text(), scales());
   scale("weight-std", typed.weight_std, theirs.weight_std);

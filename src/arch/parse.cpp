@@ -116,9 +116,12 @@ class Parser {
     const auto f1 = count(text.substr(0, cross));
     const auto f2 = cross == std::string_view::npos ? 0 : count(text.substr(cross + 1));
     if (!f1 || !f2) fail(layer, right);
-    if (std::max(*f1, *f2) > kMostPixels)
+    return {pixels(layer, *f1), pixels(layer, *f2)};
+  }
+  Index pixels(const Layer& layer, Index count) const {
+    if (count > kMostPixels)
       fail(layer, fmt::format("at most {} pixels in each direction", kMostPixels));
-    return {*f1, *f2};
+    return count;
   }
 
   /// The name of an option, "pad" of "pad=same".
@@ -146,7 +149,7 @@ class Parser {
                        : p == "pad=valid" ? Padding::valid
                                           : Padding::circular;
       else if (const auto stride = p.starts_with("stride=") ? count(p.substr(7)) : std::nullopt)
-        conv.stride = *stride;
+        conv.stride = pixels(layer, *stride);
       else if (p == "fixed")
         conv.trained = false;
       else

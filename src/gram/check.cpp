@@ -65,7 +65,7 @@ std::vector<Pair> sampled_pairs(const RowBlock<double>& Z, const RowBlock<double
 /// All pairs; where an entry takes thousands of steps of the recursion, as for images, each once,
 /// and as many of them as the formulas take about ten seconds for, spread evenly.
 std::vector<Pair> affordable(std::vector<Pair> pairs, const kernel::Kernel& kernel) {
-  constexpr double kSteps = 1.5e5, kLeast = 2;
+  constexpr double kSteps = 1e6, kLeast = 2;
   const double steps = kernel.steps_per_entry();
   if (steps < 1e3) return pairs;
   std::ranges::sort(pairs);

@@ -21,8 +21,13 @@ void check_storage(Storage storage, const gram::Source& kernel, bool single) {
 
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
   const double error = gram::require_normal(kernel, X);
+  if (!(error < 1))
+    throw InputError(
+        "the kernel's entries would be meaningless, with an error of about {:.1e} sqrt(k(x, x) "
+        "k(z, z)), {}: give other inputs (`scale`), or leave out what has that error",
+        error, kernel.error_source());
   if (!(error <= 1e-8))
-    monitor.warn(fmt::format("the kernel is accurate only to {:.1e} of sqrt(k(x, x) k(z, z)): {}",
+    monitor.warn(fmt::format("the kernel has an error of about {:.1e} sqrt(k(x, x) k(z, z)), {}",
                              error, kernel.error_source()));
 }
 

@@ -49,6 +49,12 @@ struct ImageRows : Rows {
   }
 };
 
+/// Norms of pixels whose squares, and sums of four of them, are in the range of double.
+constexpr double kLargest = 6e153;
+constexpr const char* kTooLarge =
+    "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller inputs "
+    "(`scale`) or weights (`weight_std`)";
+
 /// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
 /// images that are both among its rows and its columns one of (x, z) and (z, x) is evaluated.
 class Mirror {
@@ -157,12 +163,12 @@ class ImageKernel : public Kernel {
 
   arch::Image image() const override { return architecture_.image; }
   std::string error_source() const override {
-    return single_ ? "the error of `state` single, the largest for images that are nearly the same"
+    return single_ ? "that of `state` single, largest for images nearly the same or of unlike norms"
                    : Kernel::error_source();
   }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
-    constexpr double kMost = 1e5;  // two seconds
+    constexpr double kMost = 1e6;  // about three seconds
     if (pixels_.entries() > kMost) return {};
     return reference_images(architecture_, tangent_, weight_terms_, x, z);
   }
@@ -197,6 +203,7 @@ class ImageKernel : public Kernel {
                                       "layer, which `state` single does not take (1e18): give "
                                       "smaller inputs (`scale`) or double",
                                       image.largest));
+      if (!(image.largest < kLargest)) throw RowError(i, kTooLarge);
       state.s.push_back(image.s);
       state.mean.push_back(image.mean);
       state.tau.push_back(image.tau);
@@ -221,16 +228,23 @@ class ImageKernel : public Kernel {
   }
 
   /// A unit of rounding and four times the largest error, compared with double precision, among
-  /// k(x, z) with the first image x of the rows and z = x, the last one, and an image near x. At a
-  /// distance of kNear |x|, about the root of float's rounding, pools lose most.
+  /// k(x, z) with the image x of the largest norm and z = x, that of the least norm, as K is a
+  /// difference of squares of norms, and an image near x: at a distance of kNear |x|, about the root
+  /// of float's rounding, pools lose most. Infinite where a comparison fails.
   double single_error(const ImageRows& rows) const {
     constexpr double kNear = 3e-4;
     if (rows.size() == 0) return 0;
     const Index d = rows.x.rows();
-    const double* const x = rows.x.column(0);
+    Index brightest = 0, darkest = 0;
+    for (Index i = 0; i < rows.size(); ++i) {
+      const double norm = rows.norm[at(i)], least = rows.norm[at(darkest)];
+      if (norm > rows.norm[at(brightest)]) brightest = i;
+      if (norm > 0 && (norm < least || !(least > 0))) darkest = i;
+    }
+    const double* const x = rows.x.column(brightest);
     Matrix<double> X(d, 3), k(3, 1), exact_k(3, 1);
     std::copy_n(x, d, X.column(0));
-    std::copy_n(rows.x.column(rows.size() - 1), d, X.column(1));
+    std::copy_n(rows.x.column(darkest), d, X.column(1));
     const double step = kNear * std::sqrt(std::inner_product(x, x + d, x, 0.0) / real(d));
     const Random random(0, Stream::probe);
     for (Index p = 0; p < d; ++p)
@@ -243,10 +257,12 @@ class ImageKernel : public Kernel {
     diagonal(*mine, 0, 3, of_single);
     exact.diagonal(*theirs, 0, 3, of_double);
     for (Index i = 0; i < 3; ++i) {
-      const double scale = std::sqrt(of_double[0] * of_double[i]);
+      const double scale = std::sqrt(of_double[0]) * std::sqrt(of_double[i]);
       if (!(scale > 0)) continue;
-      largest = std::max({largest, std::abs(k(i, 0) - exact_k(i, 0)) / scale,
-                          std::abs(of_single[i] - of_double[i]) / of_double[i]});
+      for (const double error : {std::abs(k(i, 0) - exact_k(i, 0)) / scale,
+                                 std::abs(of_single[i] - of_double[i]) / of_double[i]})
+        if (!(error <= largest))
+          largest = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
     }
     return 4 * largest + static_cast<double>(std::numeric_limits<float>::epsilon());
   }
@@ -312,8 +328,7 @@ class ImageKernel : public Kernel {
     if (std::isfinite(rows.norm[at(i)]) && std::isfinite(rows.s[at(i)]) &&
         (!tangent_ || std::isfinite(rows.tau[at(i)])))
       return {};
-    return "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller "
-           "inputs (`scale`) or weights (`weight_std`)";
+    return kTooLarge;
   }
 
   arch::Architecture architecture_;

@@ -28,6 +28,11 @@ double less(double mean, double spread) {
   return rest > 2 * std::numeric_limits<Real>::epsilon() * spread ? rest : 0;
 }
 
+/// sqrt(q), of rounding below 0 that of 0; a NaN stays one.
+double root(double q) {
+  return q < 0 ? 0 : std::sqrt(q);
+}
+
 /// The norms of the pixels, sqrt(|x_p|^2/C).
 PixelState input_state(const double* x, const arch::Image& image, Extent extent) {
   const Index C = image.channels;
@@ -260,7 +265,8 @@ ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
   fields.spread.resize(program_.stages.size());
   const auto measure = [&](const PixelState& state) {
     for (const double s : state.s)
-      if (!(s <= result.largest)) result.largest = s;
+      if (!(s <= result.largest))
+        result.largest = std::isnan(s) ? std::numeric_limits<double>::infinity() : s;
   };
   measure(stack[0]);
   for (std::size_t k = 0; k < program_.stages.size(); ++k) {
@@ -290,7 +296,7 @@ ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
   } else {
     mean = 0;  // a dense follows
   }
-  result.s = std::sqrt(std::max(0.0, q));
+  result.s = root(q);
   result.mean = result.s > 0 ? mean / result.s : 0;
   result.tau = q > 0 ? own.T / q : 0;
   return result;
@@ -325,7 +331,7 @@ void PairRun<Real>::cross(std::size_t k, PixelState& state, std::vector<double>&
                                       return state.s[p] * state.s[p];
                                     });
       const double q = sums ? (static_cast<double>(G[n]) - E[n]) / 4 : square - half;
-      const double s = std::sqrt(std::max(0.0, q));
+      const double s = root(q);
       const double mean =
           mean_of_window(state, boundary, y, x, [&](auto p) { return state.s[p] * state.mean[p]; });
       next.s.push_back(s);

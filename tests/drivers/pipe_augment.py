@@ -70,6 +70,25 @@ class Flips(PipeTest):
         self.succeed(*job, "flip:5x6x2")
         self.refuse(["--augment"], "mercer-spectrum", "--data", "circle:n=32,freq=2", "--augment", "flip")
 
+    def test_shapes_that_contradict_one_another_are_refused(self):
+        rng = np.random.default_rng(9)
+        other = "npy:" + self.npy("other.npy", rng.normal(size=(M, 5, 4, 3)))
+        krr = ["mercer-krr", "--train", self.few, "--ridge", "1", *LAYERS]
+        self.refuse(["other.npy", "5x4x3", "5x6x2"], *krr, "--test", other)
+        self.refuse(["X.npy", "5x6x2", "--image", "5x4x3"], *krr, "--image", "5x4x3")
+        self.refuse(["--augment flip:5x4x3", "5x6x2"], *krr, "--augment", "flip:5x4x3")
+        self.refuse(["other.npy", "5x4x3", "5x6x2"], "mercer-kernel", "--data", self.few, "--data2", other, *LAYERS, "--out", self.path("K.h5"))
+        self.succeed(*krr, "--out", self.path("R.h5"))
+        self.refuse(["other.npy", "5x4x3", "5x6x2"], "mercer-krr", "--model", self.path("R.h5"), "--test", other, "--out", self.path("P.h5"))
+        self.succeed("mercer-train", "--train", self.few, "--arch", "conv(3,4) relu gap dense(1)", "--steps", "1", "--out", self.path("T.h5"))
+        self.refuse(["other.npy", "5x4x3", "5x6x2"], "mercer-train", "--model", self.path("T.h5"), "--test", other, "--out", self.path("P.h5"))
+        self.refuse(["other.npy", "5x4x3", "5x6x2"], "mercer-kernel", "--kernel", "empirical", "--parameters", self.path("T.h5"), "--data", other,
+                    "--out", self.path("K.h5"))
+
+    def test_a_stated_shape_is_that_of_the_mirror_images_too(self):
+        stated = self.fit(self.flat, "flat.h5", "--augment", "flip", "--image", "5x6x2")
+        np.testing.assert_array_equal(stated, self.fit(self.few, "few.h5", "--augment", "flip"))
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -60,6 +60,7 @@ TEST(ImageKernel, IsTheTextbooksForEveryKindOfLayer) {
   const Case cases[] = {
       {"conv(3) relu conv(3) relu flatten dense", "6x5x2"},
       {"conv(3x1) relu conv(1x5) relu gap dense", "4x6x3"},
+      {"conv(21) relu conv(3x65535) relu gap dense", "3x4x2"},
       {"conv(3) relu conv(3) gap relu dense relu dense", "5x4x2"},
       {"conv(5) relu avgpool(2) conv(3) relu avgpool(2) flatten dense relu dense", "8x8x1"},
       {"conv(3) avgpool(2) relu conv(1) avgpool(2x1) relu gap dense", "4x4x2"},
@@ -264,6 +265,35 @@ TEST(ImageKernel, ZeroAndHugeImages) {
   EXPECT_THROW((void)single->prepare(X.copy()), RowError);
   for (Index p = 0; p < 16; ++p) X(p, 0) *= 1e-10;
   EXPECT_NO_THROW((void)single->prepare(X.copy()));
+}
+
+TEST(ImageKernel, AnImageWhoseKernelOverflowsIsRefusedWhateverFollows) {
+  for (const char* rest : {"relu flatten dense", "gelu gap dense", "erf flatten dense",
+                           "relu avgpool(2) conv(3) relu flatten dense", "tanh gap dense"}) {
+    const auto k = kernel_of({fmt::format("conv(3) {}", rest).c_str(), "4x4x1"}, Kind::ntk);
+    for (const double size : {1e154, 1e160, 1e300}) {
+      auto X = images({4, 4, 1, false}, 3);
+      EXPECT_NO_THROW((void)k->prepare(X.copy())) << rest;
+      for (Index p = 0; p < 16; ++p) X(p, 1) *= size;
+      EXPECT_THROW((void)k->prepare(X.copy()), RowError) << rest << ' ' << size;
+    }
+  }
+}
+
+TEST(ImageKernel, TheErrorOfSinglePrecisionIsThatOfTheDarkestImageToo) {
+  const arch::Image image{8, 8, 2, false};
+  const std::string text =
+      "ntk(conv(3) relu conv(3) relu flatten dense; image=8x8x2; weight_std=1; bias_std=0";
+  const auto exact = parse(text + ")"), single = parse(text + "; state=single)");
+  auto X = images(image, 5);
+  for (Index p = 0; p < image.numbers(); ++p) X(p, 2) *= 1e-5;
+  const auto K = tile(*exact, X, X), rounded = tile(*single, X, X);
+  double worst = 0;
+  for (Index i = 0; i < 5; ++i)
+    for (Index j = 0; j < 5; ++j)
+      worst = std::max(worst, std::abs(rounded(i, j) - K(i, j)) / std::sqrt(K(i, i) * K(j, j)));
+  EXPECT_GT(worst, 1e-5);  // far above that of the other images
+  EXPECT_LE(worst, single->prepare(X.copy())->error_estimate());
 }
 
 }  // namespace

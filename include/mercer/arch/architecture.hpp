@@ -150,7 +150,7 @@ Window on_image(const Window& window, const Image& image);
 
 /// The most res( ) inside one another: functions that walk an architecture recurse as deep.
 inline constexpr Index kMostNested = 500;
-/// Largest filters and windows of pools, in each direction.
+/// The largest filter, stride and window of a pool, in each direction.
 inline constexpr Index kMostPixels = 65535;
 
 /// Parses "dense(1024) relu dense(1)", "dense res(relu dense) relu dense", "dense(64) relu

@@ -39,8 +39,9 @@ struct Options {
   /// format does not tell it. "": not. Errors by leave-one-out, generalised cross-validation and
   /// holdout are then too small: the mirror image of a row that is left out stays in.
   std::string augment = {};
-  /// Shape of the images that rows are, for what does not tell it; a set that tells another one is
-  /// an InputError. A signal of C channels is L x 1 x C, and L x C x 1 where an array tells it.
+  /// Shape of the images that the rows are, where the data itself does not tell it. InputError where
+  /// the data tells another one; but an array of L x C numbers a row, which tells L x C x 1, may
+  /// hold signals, L x 1 x C.
   std::optional<ImageShape> image = {};
   double scale = 1;          ///< inputs are multiplied by it
   bool standardize = false;  ///< inputs and targets that are not classes, see Standardization
@@ -212,8 +213,9 @@ struct Split {
 /// four dimensions. Reads a header, no rows. Throws InputError as load(). Collective.
 std::optional<ImageShape> image_of(const std::string& spec, const comm::Communicator& comm);
 
-/// Throws InputError if the set tells a shape of its images that is not `image`, which is that of
-/// `whose` ("the model takes"). (An array of signals tells L x C x 1 for L x 1 x C.) Local.
+/// Throws InputError where the set's images have another shape than `image`, with `whose` before
+/// that shape in the message ("the model takes"); not where the set's format does not tell a shape,
+/// nor for signals (Options::image). Local.
 void expect_image(const Dataset& set, const ImageShape& image, const std::string& whose);
 
 /// Reads SPEC (see below) and prepares it; with `test_spec` or `options.split` the test set too.
@@ -252,6 +254,7 @@ void expect_image(const Dataset& set, const ImageShape& image, const std::string
 /// files rows are lines) or byte: missing, empty, truncated, corrupt files, wrong magic, text for a
 /// number, NaN and infinity, inputs and targets of different length, test labels that no training
 /// row has, a single class with one_hot, limits beyond the set, augment of rows that are no images,
+/// images of another shape than options.image or, in the test set, than those of the training set,
 /// misspelt SPECs. Throws MemoryError where the rows need more than options.memory_limit.
 Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
            const comm::Communicator& comm);

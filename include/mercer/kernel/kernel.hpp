@@ -67,7 +67,7 @@ class Kernel {
   virtual std::string range_error(const Rows& /*x*/, Index /*i*/) const { return {}; }
   /// For messages: what Rows::error_estimate() is the error of.
   virtual std::string error_source() const {
-    return "the error of its activation's quadrature at the variances of these rows";
+    return "that of its activation's quadrature at the variances of these rows";
   }
   /// The oracle for checks and tests: k(x, z) by the textbook formulas, one pair of rows at a time,
   /// in long double and in code of its own (reference.cpp). Microseconds to milliseconds an entry.
@@ -123,8 +123,8 @@ struct Options {
 /// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
 /// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). With
 /// single_state these planes are of single precision: half of the time, an error of about 1e-6,
-/// behind such a pool up to 1e-3, which Rows::error_estimate() measures on three images (in
-/// the time of a dozen entries in double precision; not after the kernel's life). Cost of
+/// behind such a pool up to 1e-3, which Rows::error_estimate() measures on three images, in
+/// the time of a dozen entries in double precision, while the kernel exists. Cost of
 /// an entry: Kernel::steps_per_entry() of 3 ns; (2 H - 1)(2 W - 1) planes of at most H W
 /// pairs with gap, one with flatten and no pool. prepare() takes as long as an entry for each
 /// image. A square of an input that leaves the range of double is a RowError.
