@@ -24,7 +24,7 @@ void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, 
   if (!(error < 1))
     throw InputError(
         "the kernel's entries would be meaningless, with an error of about {:.1e} sqrt(k(x, x) "
-        "k(z, z)), {}: give other inputs (`scale`), or leave out what has that error",
+        "k(z, z)), {}",
         error, kernel.error_source());
   if (!(error <= 1e-8))
     monitor.warn(fmt::format("the kernel has an error of about {:.1e} sqrt(k(x, x) k(z, z)), {}",

@@ -163,8 +163,7 @@ class ImageKernel : public Kernel {
 
   arch::Image image() const override { return architecture_.image; }
   std::string error_source() const override {
-    return single_ ? "that of `state` single, largest for images nearly the same or of unlike norms"
-                   : Kernel::error_source();
+    return single_ ? "that of `state` single, which double does not have" : Kernel::error_source();
   }
   std::optional<long double> reference(std::span<const double> x,
                                        std::span<const double> z) const override {
