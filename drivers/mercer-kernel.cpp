@@ -88,6 +88,8 @@ int main(int argc, char** argv) {
           "--plot: a kernel matrix is not drawn: draw its spectrum with mercer-spectrum");
     if (job.full && !line.empirical_kernel())
       throw mercer::InputError("--full: belongs to --kernel empirical");
+    if (job.full && line.given("output"))
+      throw mercer::InputError("--full: is of all outputs: leave out --output");
     Network network;
     if (line.empirical_kernel()) network = line.stored_network(comm);
     const auto kernel =

@@ -170,10 +170,10 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
 }
 
 /// Predictions of a stored network for new rows.
-int predict_from_model(const TrainLine& job, Session& session) {
+int predict_from_model(const TrainLine& job, const arch::Image& image, Session& session) {
   const auto& comm = session.comm();
-  const auto model =
-      jobs::read_network_model(io::Hdf5File::open(comm, job.model), job.common.single_precision);
+  const auto model = jobs::read_network_model(io::Hdf5File::open(comm, job.model),
+                                              job.common.single_precision, image);
   const auto test = session.phase(
       "load", [&] { return jobs::load_new_rows(model, job.test, job.preparation, comm); });
   session.begin(model.n, model.network.inputs(), 0, "none", model.rows_hash);
@@ -218,7 +218,7 @@ int main(int argc, char** argv) {
     if (!job.model.empty()) {
       job.expect_no_training(line);
       Session session(line, job.common, comm);
-      return predict_from_model(job, session);
+      return predict_from_model(job, line.stated_image(), session);
     }
     job.read(line);
     const auto analytic = line.kernel_source(comm);

@@ -295,7 +295,7 @@ void CommandLine::check_common(const comm::Communicator& comm) {
   if (data_ != nullptr)
     data_->memory_limit =
         o.memory_limit > 0 && !elsewhere ? o.memory_limit : plan::memory_per_rank(comm).bytes;
-  if (data_ != nullptr && given("image")) take_image(arch::parse_image(kernel_.image));
+  if (data_ != nullptr && given("image")) take_image(stated_image());
   for (const char* option : {"ranks", "nodes", "ranks-per-node", "latency", "network-bandwidth"}) {
     if (planning_ == Planning::here || values_.count(option) == 0) continue;
     if (planning_ == Planning::one && !o.dry_run)

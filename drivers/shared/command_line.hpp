@@ -84,7 +84,8 @@ class CommandLine {
 
   /// The architecture of --arch, or of --depth and --activation. Throws InputError.
   arch::Architecture architecture() const;
-  /// Of --image, or where the layers need it of the data; else none. Collective.
+  arch::Image stated_image() const;  ///< of --image
+  /// Of --image, or where the layers need it of the data or of --augment; else none. Collective.
   arch::Image image_of_rows(const comm::Communicator& comm) const;
   /// The kernel that the options of add_kernel() describe; where a driver has --parametrization,
   /// the analytic kernel of that parametrisation. Throws InputError. Collective: --kernel empirical

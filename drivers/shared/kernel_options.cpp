@@ -35,7 +35,8 @@ void CommandLine::add_kernel(Index depth, bool network) {
       "of --kernel empirical: of output J alone, from 0 (default: the mean over all outputs)");
   add("arch", po::value(&k.arch)->value_name("TEXT"), layers.c_str());
   add("image", po::value(&k.image)->value_name("HxWxC"),
-      "shape of the images that the rows are, of signals LxC (default: as the data tells it)");
+      "shape of the images that the rows are, of signals LxC (default: as the data, --augment or "
+      "the weights' file tells it)");
   add("state", po::value(&k.state)->value_name("double|single")->default_value("double"),
       "of kernels of images: precision of the pairs of pixels (single: about 0.6 of the time)");
   add("depth", po::value(&k.depth)->value_name("L")->default_value(depth),
@@ -99,14 +100,20 @@ arch::Architecture CommandLine::architecture() const {
   return k.train_layers == "first" ? all.first_trained() : all;
 }
 
+arch::Image CommandLine::stated_image() const {
+  return given("image") ? arch::parse_image(kernel_.image) : arch::Image{};
+}
+
 arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
   const bool images = architecture().of_images();
   if (given("image") && !images) throw InputError("--image: is for layers of images, such as conv");
-  if (given("image")) return arch::parse_image(kernel_.image);
+  if (given("image")) return stated_image();
   const auto& spec = values_[values_.count("train") > 0 ? "train" : "data"];
   if (!images || spec.empty()) return {};
-  const auto shape = data::image_of(spec.as<std::string>(), comm).value_or(data::ImageShape{});
-  return {shape.height, shape.width, shape.channels};
+  if (const auto shape = data::image_of(spec.as<std::string>(), comm))
+    return {shape->height, shape->width, shape->channels};
+  const std::string_view augment = data_ != nullptr ? data_->augment : "";
+  return augment.starts_with("flip:") ? arch::parse_image(augment.substr(5)) : arch::Image{};
 }
 
 gram::Source CommandLine::kernel_source(const comm::Communicator& comm) const {
@@ -146,7 +153,7 @@ net::StoredNetwork CommandLine::stored_network(const comm::Communicator& comm) c
   if (path.empty())
     throw InputError("--kernel empirical: give the weights of its network, --parameters W.h5");
   const auto file = io::Hdf5File::open(comm, path);
-  const auto image = given("image") ? arch::parse_image(k.image) : arch::Image{};
+  const auto image = stated_image();
   auto stored = net::read_network(file, scales(), image);
   const auto& theirs = stored.network.architecture();
   const auto differs = [&](const std::string& option, const auto& typed, const auto& in_file) {

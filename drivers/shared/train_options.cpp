@@ -211,7 +211,7 @@ void TrainLine::read(const CommandLine& line) {
 }
 
 void TrainLine::expect_no_training(CommandLine& line) const {
-  line.expect_only("model test limit-test target header index seed precision",
+  line.expect_only("model test limit-test target header index image seed precision",
                    fmt::format("is for a training, but --model {} is trained, and states how rows "
                                "are prepared: leave it out",
                                model));
@@ -241,6 +241,8 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
   require(line, "storage",
           "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
           options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
+  require(line, "state", "--precondition kernel, of a kernel that is computed",
+          uses_kernel && precondition_ != "empirical" && options.computes_kernel());
   require(line, "refresh", "--precondition empirical: the analytic kernel does not change",
           options.precondition == jobs::Precondition::empirical);
 }
@@ -292,8 +294,9 @@ net::Network TrainLine::network(const CommandLine& line, const data::Dataset& tr
   }
   if (!architecture.has_widths())
     throw InputError(
-        "--arch {}: a network needs the width of every layer, e.g. \"dense(1024) relu dense({})\"",
-        architecture.text(), train.outputs());
+        "--arch {}: a network needs the width of every layer, e.g. \"{} relu {}dense({})\"",
+        architecture.text(), architecture.of_images() ? "conv(3,64)" : "dense(1024)",
+        architecture.of_images() ? "gap " : "", train.outputs());
   architecture = architecture.on(line.image_of_rows(train.inputs.comm()));
   net::Network network(architecture, train.dimension(),
                        net::parse_parametrization(parametrization_), net::parse_start(init_));
@@ -308,6 +311,10 @@ net::Network TrainLine::network(const CommandLine& line, const data::Dataset& tr
 template <class T>
 std::vector<T> TrainLine::start(const net::Network& network, const data::Preparation& preparation,
                                 Session& session) const {
+  const auto copies = 3.0 * sizeof(T);  // at the start, now, and a gradient
+  session.resources(plan::Machine{})
+      .expect(copies * static_cast<double>(network.parameters()),
+              fmt::format("three copies of the network's {} parameters", network.parameters()));
   if (init_parameters_.empty()) return network.initial<T>(common.seed);
   const auto file = io::Hdf5File::open(session.comm(), init_parameters_);
   const auto w = net::read_parameters(file, network);

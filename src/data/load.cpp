@@ -279,6 +279,10 @@ void take_inputs(Options& options, const Preparation& there, const std::string& 
 
 void expect_image(const Dataset& set, const ImageShape& image, const std::string& whose) {
   const ImageShape theirs = set.image.value_or(image);
+  const Index numbers = image.height * image.width * image.channels;
+  if (set.dimension() != numbers && !set.image)
+    throw InputError("{}: rows of {} numbers are not images of {}, which have {}: {} {}", set.spec,
+                     set.dimension(), shape_text(image), numbers, whose, shape_text(image));
   const bool signal = theirs.channels == 1 && image == ImageShape{theirs.height, 1, theirs.width};
   if (theirs != image && !signal)
     throw InputError("{}: its images are {}, but {} {}", set.spec, shape_text(theirs), whose,

@@ -68,10 +68,13 @@ std::string NetworkModel::text() const {
                      inputs.empty() ? "taken as they are" : inputs);
 }
 
-NetworkModel read_network_model(const io::Hdf5File& file, bool single) {
+NetworkModel read_network_model(const io::Hdf5File& file, bool single, const arch::Image& image) {
   if (file.contains("/alpha"))
     throw InputError("`model` {}: is a ridge regression, not a trained network", file.path());
-  auto stored = net::read_network(file);
+  auto stored = net::read_network(file, {}, image);
+  if (const auto& theirs = stored.network.architecture().image; image.given() && image != theirs)
+    throw InputError("`image` {}: `model` {} is of {}: leave it out", image.text(), file.path(),
+                     theirs.given() ? "images of " + theirs.text() : "rows that are no images");
   NetworkModel model{.network = std::move(stored.network),
                      .parameters = std::move(stored.parameters),
                      .file = file.path()};

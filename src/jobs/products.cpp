@@ -20,6 +20,7 @@ void check_storage(Storage storage, const gram::Source& kernel, bool single) {
 }
 
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
+  const Monitor::Phase scope(monitor, "prepare");
   const double error = gram::require_normal(kernel, X);
   if (!(error < 1))
     throw InputError(

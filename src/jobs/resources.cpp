@@ -75,6 +75,13 @@ void Resources::require_room(double room) const {
       user_limits() ? "of `memory_limit`" : whose);
 }
 
+void Resources::expect(double bytes, const std::string& what) const {
+  if (limit() > 0 && baseline + bytes > limit())
+    throw MemoryError("{} and the process itself take {} a rank, more than the {} {}", what,
+                      format_bytes(baseline + bytes), format_bytes(limit()),
+                      user_limits() ? "of `memory_limit`" : whose);
+}
+
 void prepare_process(const comm::Communicator& comm, int threads) {
   constexpr double kBuffers = 132.0 * (1 << 20);  // 128 MiB and what is allocated with them
   blas::set_threads(threads);

@@ -25,7 +25,8 @@ double real(Index count) {
 }
 
 struct ImageRows : Rows {
-  Matrix<double> x;  ///< d x m
+  Matrix<double> x;           ///< d x m, of image i times 2^-exponent[i]
+  std::vector<int> exponent;  ///< 0 where the network is not homogeneous
   std::vector<ImageFields> images;
   std::vector<double> s;          ///< norms behind flatten or gap
   std::vector<Factors> factors;   ///< of the steps on rows
@@ -35,7 +36,7 @@ struct ImageRows : Rows {
 
   Index size() const override { return x.cols(); }
   Index bytes() const override {
-    auto all = 8 * (x.size() + 3 * x.cols());
+    auto all = 8 * (x.size() + 3 * x.cols()) + 4 * x.cols();
     for (const auto& image : images) {
       for (const auto& f : image.steps) all += f.bytes();
       for (const auto& field : image.spread) all += static_cast<Index>(8 * field.size());
@@ -49,29 +50,68 @@ struct ImageRows : Rows {
   }
 };
 
-/// Norms of pixels whose squares, and sums of four of them, are in the range of double.
-constexpr double kLargest = 6e153;
+/// Norms of pixels whose squares, and sums of four of them, are in the range of double, and those
+/// whose squares keep their digits.
+constexpr double kLargest = 6e153, kLeast = 1e-140;
 constexpr const char* kTooLarge =
     "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller inputs "
     "(`scale`) or weights (`weight_std`)";
 
+/// Whether h(s x) = s h(x) for s > 0: there are no biases, and every activation is a rectifier.
+bool homogeneous(const std::vector<arch::Layer>& layers, double bias_std) {
+  return bias_std == 0 && std::ranges::all_of(layers, [](const arch::Layer& layer) {
+           if (const auto* rho = std::get_if<arch::Activation>(&layer.what))
+             return rho->function == arch::Function::rectifier;
+           const auto* residual = std::get_if<arch::Residual>(&layer.what);
+           return residual == nullptr || homogeneous(residual->branch, 0);
+         });
+}
+
+double largest_magnitude(std::span<const double> x) {
+  double largest = 0;
+  for (const double v : x) largest = std::max(largest, std::abs(v));
+  return largest;
+}
+
+/// Multiplies x by a power of two, which is exact, so that its root mean square is in [1, 2).
+/// Returns e: the old x is 2^e times the new. Of zeros 0.
+int scale_to_one(std::span<double> x) {
+  int all = 0;
+  const auto scale = [&](double magnitude) {
+    const int e = std::ilogb(magnitude);
+    if (e == 0) return;
+    for (double& v : x) v = std::scalbn(v, -e);
+    all += e;
+  };
+  if (const double largest = largest_magnitude(x); largest > 0)
+    scale(largest);
+  else
+    return 0;
+  scale(std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0) / real(std::ssize(x))));
+  return all;
+}
+
 /// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
-/// images that are both among its rows and its columns one of (x, z) and (z, x) is evaluated.
+/// images that are both among its rows and its columns one of (x, z) and (z, x) is evaluated. (Of
+/// those that are one another times a power of two both may be.)
 class Mirror {
  public:
   Mirror(const ImageRows& x, Index i0, Index m, const ImageRows& z, Index j0, Index n) {
     std::unordered_map<std::string_view, Index> rows, columns;
     for (Index i = 0; i < m; ++i) rows.emplace(content(x, i0 + i), i);
     for (Index j = 0; j < n; ++j) columns.emplace(content(z, j0 + j), j);
-    const auto find = [](const auto& map, std::string_view image) {
-      const auto found = map.find(image);
-      return found == map.end() ? Index{-1} : found->second;
+    const auto find = [](const auto& map, const ImageRows& in, Index first, const ImageRows& of,
+                         Index image) {
+      const auto found = map.find(content(of, image));
+      return found != map.end() && in.exponent[at(first + found->second)] == of.exponent[at(image)]
+                 ? found->second
+                 : Index{-1};
     };
-    for (Index i = 0; i < m; ++i) {
-      first_.push_back(find(rows, content(x, i0 + i)));
-      columns_.push_back(find(columns, content(x, i0 + i)));
+    for (Index i = i0; i < i0 + m; ++i) {
+      first_.push_back(find(rows, x, i0, x, i));
+      columns_.push_back(find(columns, z, j0, x, i));
     }
-    for (Index j = 0; j < n; ++j) rows_.push_back(find(rows, content(z, j0 + j)));
+    for (Index j = j0; j < j0 + n; ++j) rows_.push_back(find(rows, x, i0, z, j));
   }
   /// The first row with the image of column j, and the first column with that of row i; -1: none.
   Index row(Index j) const { return rows_[at(j)]; }
@@ -99,6 +139,7 @@ class ImageKernel : public Kernel {
         weight_terms_(weight_terms),
         tangent_(tangent),
         standard_(!weight_terms.empty()),
+        homogeneous_(homogeneous(architecture.layers, architecture.bias_std)),
         single_(single) {
     std::span<const double> terms(weight_terms_);
     pixels_ = compile_pixels(architecture_, terms);
@@ -127,6 +168,7 @@ class ImageKernel : public Kernel {
                        architecture_.image.text(), architecture_.image.numbers());
     auto rows = std::make_unique<ImageRows>();
     rows->x = std::move(X);
+    scale(*rows);
     std::vector<RowState> stack(1);
     single_ ? prepare_images<float>(*rows, stack[0]) : prepare_images<double>(*rows, stack[0]);
     rows->s = stack[0].s;
@@ -137,8 +179,10 @@ class ImageKernel : public Kernel {
     }
     rows->norm = std::move(stack[0].s);
     rows->tau = std::move(stack[0].tau);
-    for (Index i = 0; i < rows->size(); ++i)
+    for (Index i = 0; i < rows->size(); ++i) {
+      rows->norm[at(i)] = std::scalbn(rows->norm[at(i)], rows->exponent[at(i)]);
       if (const auto why = out_of_range(*rows, i); !why.empty()) throw RowError(i, why);
+    }
     return rows;
   }
 
@@ -192,16 +236,31 @@ class ImageKernel : public Kernel {
   }
 
  private:
+  /// What a homogeneous network makes of an image follows from that of the image scaled to one, so
+  /// that the recursion need not subtract squares of unlike size.
+  void scale(ImageRows& rows) const {
+    for (Index i = 0; i < rows.size(); ++i) {
+      const std::span x(rows.x.column(i), at(rows.x.rows()));
+      rows.exponent.push_back(homogeneous_ ? scale_to_one(x) : 0);
+      const double largest = largest_magnitude(x);
+      if (architecture_.bias_std == 0 && largest > 0 && largest < kLeast)
+        throw RowError(i, fmt::format("its largest number is {:.2g}, the square of which leaves "
+                                      "the range of double precision: give larger inputs (`scale`)",
+                                      largest));
+    }
+  }
   template <class Real>
   void prepare_images(ImageRows& rows, RowState& state) const {
     PairRun<Real> run(pixels_, architecture_.image, tangent_);
+    const std::string_view smaller =
+        homogeneous_ ? "smaller weights (`weight_std`)" : "smaller inputs (`scale`)";
     for (Index i = 0; i < rows.size(); ++i) {
       const auto image = run.prepare(rows.x.column(i), rows.images.emplace_back());
       if (std::is_same_v<Real, float> && !(image.largest < 1e18))
         throw RowError(i, fmt::format("the root mean square of a pixel's units reaches {:.2g} in a "
                                       "layer, which `state` single does not take (1e18): give "
-                                      "smaller inputs (`scale`) or double",
-                                      image.largest));
+                                      "{}, or double",
+                                      image.largest, smaller));
       if (!(image.largest < kLargest)) throw RowError(i, kTooLarge);
       state.s.push_back(image.s);
       state.mean.push_back(image.mean);
@@ -227,41 +286,46 @@ class ImageKernel : public Kernel {
   }
 
   /// A unit of rounding and four times the largest error, compared with double precision, among
-  /// k(x, z) with the image x of the largest norm and z = x, that of the least norm, as K is a
-  /// difference of squares of norms, and an image near x: at a distance of kNear |x|, about the root
-  /// of float's rounding, pools lose most. Infinite where a comparison fails.
+  /// k(x, z) with x the images of the largest and of the least norm, as K is a difference of squares
+  /// of norms, and z both of them, two others and an image near the first: at a distance of kNear
+  /// |x|, about the root of float's rounding, pools lose most. Infinite where a comparison fails.
   double single_error(const ImageRows& rows) const {
     constexpr double kNear = 3e-4;
-    if (rows.size() == 0) return 0;
-    const Index d = rows.x.rows();
+    constexpr Index kImages = 5;
+    const Index d = rows.x.rows(), n = rows.size();
+    if (n == 0) return 0;
     Index brightest = 0, darkest = 0;
-    for (Index i = 0; i < rows.size(); ++i) {
+    for (Index i = 0; i < n; ++i) {
       const double norm = rows.norm[at(i)], least = rows.norm[at(darkest)];
       if (norm > rows.norm[at(brightest)]) brightest = i;
       if (norm > 0 && (norm < least || !(least > 0))) darkest = i;
     }
-    const double* const x = rows.x.column(brightest);
-    Matrix<double> X(d, 3), k(3, 1), exact_k(3, 1);
-    std::copy_n(x, d, X.column(0));
-    std::copy_n(rows.x.column(darkest), d, X.column(1));
-    const double step = kNear * std::sqrt(std::inner_product(x, x + d, x, 0.0) / real(d));
+    Matrix<double> X(d, kImages), k(kImages, 2), exact_k(kImages, 2);
+    for (Index column = 0; const Index i : {brightest, darkest, n / 3, 2 * n / 3, brightest})
+      std::copy_n(rows.x.column(i), d, X.column(column++));
+    const std::span<double> near(X.column(kImages - 1), at(d));
+    const double step =
+        kNear *
+        std::sqrt(std::inner_product(near.begin(), near.end(), near.begin(), 0.0) / real(d));
     const Random random(0, Stream::probe);
-    for (Index p = 0; p < d; ++p)
-      X(p, 2) = x[p] + step * random.normal(static_cast<std::uint64_t>(p));
+    for (std::uint64_t p = 0; double& value : near) value += step * random.normal(p++);
     const ImageKernel exact(architecture_, tangent_, weight_terms_, false);
     const auto theirs = exact.prepared(X.copy()), mine = prepared(std::move(X));
     tile(*mine, 0, *mine, 0, k.view());
     exact.tile(*theirs, 0, *theirs, 0, exact_k.view());
-    double of_single[3], of_double[3], largest = 0;
-    diagonal(*mine, 0, 3, of_single);
-    exact.diagonal(*theirs, 0, 3, of_double);
-    for (Index i = 0; i < 3; ++i) {
-      const double scale = std::sqrt(of_double[0]) * std::sqrt(of_double[i]);
-      if (!(scale > 0)) continue;
-      for (const double error : {std::abs(k(i, 0) - exact_k(i, 0)) / scale,
-                                 std::abs(of_single[i] - of_double[i]) / of_double[i]})
-        if (!(error <= largest))
-          largest = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+    double of_single[kImages], of_double[kImages], largest = 0;
+    diagonal(*mine, 0, kImages, of_single);
+    exact.diagonal(*theirs, 0, kImages, of_double);
+    const auto count = [&](double error) {
+      if (!(error <= largest))
+        largest = std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+    };
+    for (Index i = 0; i < kImages; ++i) {
+      if (!(of_double[i] > 0)) continue;
+      count(std::abs(of_single[i] - of_double[i]) / of_double[i]);
+      for (Index j = 0; j < 2; ++j)
+        if (const double scale = std::sqrt(of_double[i]) * std::sqrt(of_double[j]); scale > 0)
+          count(std::abs(k(i, j) - exact_k(i, j)) / scale);
     }
     return 4 * largest + static_cast<double>(std::numeric_limits<float>::epsilon());
   }
@@ -324,17 +388,15 @@ class ImageKernel : public Kernel {
   }
 
   std::string out_of_range(const ImageRows& rows, Index i) const {
-    if (std::isfinite(rows.norm[at(i)]) && std::isfinite(rows.s[at(i)]) &&
-        (!tangent_ || std::isfinite(rows.tau[at(i)])))
-      return {};
-    return kTooLarge;
+    const double s = rows.norm[at(i)], k = (tangent_ ? rows.tau[at(i)] * s : s) * s;
+    return std::isfinite(rows.s[at(i)]) && std::isfinite(k) ? "" : kTooLarge;
   }
 
   arch::Architecture architecture_;
   PixelProgram pixels_;
   Program program_;
   std::vector<double> weight_terms_;
-  bool tangent_, standard_, single_;
+  bool tangent_, standard_, homogeneous_, single_;
 };
 
 }  // namespace

@@ -202,15 +202,26 @@ Machine Machine::with_network(double seconds, double bytes_per_second) const {
   return there;
 }
 
+namespace {
+
+/// Seconds in the unit that fits: from nanoseconds to milliseconds and more.
+std::string short_time(double seconds) {
+  if (seconds < 1e-6) return fmt::format("{:.2f} ns", 1e9 * seconds);
+  if (seconds < 1e-3) return fmt::format("{:.2f} us", 1e6 * seconds);
+  return fmt::format("{:.2f} ms", 1e3 * seconds);
+}
+
+}  // namespace
+
 std::string Machine::text() const {
   return fmt::format(
       "a rank: dgemm {:.1f}, sgemm {:.1f}, dgemm with 64 columns {:.1f}, K times 64 columns "
       "{:.1f}, times 8 {:.1f} GFLOP/s; memory {:.1f} GB/s, touched first {:.1f}; messages {:.2g} "
       "us, {:.2g} GB/s, all to all {:.2g} GB/s\n        "
-      "an entry of the kernel: {:.2f} ns besides its dot product at {:.1f} GFLOP/s; {}",
+      "an entry of the kernel: {} besides its dot product at {:.1f} GFLOP/s; {}",
       1e-9 * gemm, 1e-9 * gemm_single, 1e-9 * skinny, 1e-9 * product, 1e-9 * narrow, 1e-9 * memory,
-      1e-9 * touch, 1e6 * latency, 1e-9 * bandwidth, 1e-9 * exchange, 1e9 * element, 1e-9 * gram,
-      source);
+      1e-9 * touch, 1e6 * latency, 1e-9 * bandwidth, 1e-9 * exchange, short_time(element),
+      1e-9 * gram, source);
 }
 
 nlohmann::ordered_json Machine::json() const {

@@ -87,7 +87,9 @@ class Flips(PipeTest):
 
     def test_a_stated_shape_is_that_of_the_mirror_images_too(self):
         stated = self.fit(self.flat, "flat.h5", "--augment", "flip", "--image", "5x6x2")
-        np.testing.assert_array_equal(stated, self.fit(self.few, "few.h5", "--augment", "flip"))
+        few = self.fit(self.few, "few.h5", "--augment", "flip")
+        np.testing.assert_array_equal(stated, few)
+        np.testing.assert_array_equal(self.fit(self.flat, "flat.h5", "--augment", "flip:5x6x2"), few)
 
 
 if __name__ == "__main__":

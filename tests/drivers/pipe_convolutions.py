@@ -85,14 +85,30 @@ class Networks(PipeTest):
             with self.subTest(arch):
                 for ranks in (1, 3):
                     self.refuse([words], *train, arch, ranks=ranks)
-        self.refuse(["8x10x3", "240 numbers", "160"], "mercer-train", "--train", self.flat, "--image", "8x10x3", "--arch", ARCH)
+        for image in ("8x10x3", "900000x900000x900000"):
+            self.refuse(["rows.npy", "160 numbers", f"--image is {image}"], "mercer-train", "--train", self.flat, "--image", image, "--arch", ARCH)
+            self.refuse(["rows.npy", "160 numbers", f"--image is {image}"], "mercer-kernel", "--data", f"npy:{self.rows}", "--image", image,
+                        "--arch", ARCH, "--out", self.path("K.h5"))
         self.weights("--steps", "0", ranks=1)
         empirical = ("mercer-kernel", "--data", f"npy:{self.images}", "--out", self.path("K.h5"), "--kernel", "empirical", "--parameters",
                      self.path("T.h5"))
         self.refuse(["output 2", "0 ... 1"], *empirical, "--output", "2")
+        self.refuse(["--full", "--output"], *empirical, "--output", "1", "--full")
+        for way in ("none", "empirical"):
+            self.refuse(["--state", "--precondition kernel"], *train, ARCH, "--precondition", way, "--state", "single")
         self.refuse(["--image", "10x8x2", "8x10x2"], *empirical, "--image", "10x8x2")
         self.refuse(["--output", "empirical"], "mercer-kernel", "--data", f"npy:{self.images}", "--out", self.path("K.h5"), "--arch",
                     "conv(3) relu flatten dense", "--output", "0")
+
+    def test_a_network_that_does_not_fit_is_refused_before_it_is_made(self):
+        for arch in ("conv(3,100000) relu conv(3,100000) relu gap dense(2)", "conv(65535,60000) relu gap dense(2)"):
+            for ranks in (1, 3):
+                self.refuse(["parameters", "--memory-limit", "1.00 GiB"], "mercer-train", "--train", self.train, "--arch", arch, "--memory-limit",
+                            "1G", ranks=ranks, code=3)
+
+    def test_the_time_of_preparing_images_is_a_phase(self):
+        record = self.record("mercer-kernel", "--data", f"npy:{self.images}", "--arch", ARCH, "--out", self.path("K.h5"))
+        self.assertGreater(record["phases"]["prepare"]["min"], 0)
 
 
 if __name__ == "__main__":

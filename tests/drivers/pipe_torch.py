@@ -277,6 +277,11 @@ class Images(PipeTest):
         for ranks in (1, 2, 3):
             self.succeed("mercer-train", "--model", w, "--test", f"npy:{self.rows}", "--out", out, ranks=ranks)
             self.agree(layers, read(out, "/predictions"))
+        self.refuse(["--image 7x6x2", "6x7x2"], "mercer-train", "--model", w, "--image", "7x6x2", "--test", f"npy:{self.rows}", "--out", out)
+        self.exchange["write_weights"](self.path("V.h5"), here, CONV)  # no shape
+        self.refuse(["image"], "mercer-train", "--model", self.path("V.h5"), "--test", f"npy:{self.rows}", "--out", out)
+        self.succeed("mercer-train", "--model", self.path("V.h5"), "--image", "6x7x2", "--test", f"npy:{self.rows}", "--out", out)
+        self.agree(layers, read(out, "/predictions"))
         self.succeed("mercer-kernel", "--data", f"npy:{self.shaped}", "--kernel", "empirical", "--parameters", w, "--out", self.path("K.h5"))
         self.agree(layers, read(self.path("K.h5"), "/outputs"))
 

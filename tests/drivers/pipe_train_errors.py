@@ -114,7 +114,8 @@ class Errors(PipeTest):
         self.options(["--spectrum"], "--top", "4", "--spectrum", s, "--batch", "8", "--stochastic", "block")
 
     def test_memory(self):
-        self.options(["plan", "--memory-limit"], "--memory-limit", "200M", arch=("--depth", "2", "--width", "8192"), code=3)
+        self.options(["parameters", "--memory-limit"], "--memory-limit", "200M", arch=("--depth", "2", "--width", "8192"), code=3)
+        self.options(["plan", "--memory-limit"], "--memory-limit", "200M", arch=("--depth", "2", "--width", "1500"), code=3)
 
 
 if __name__ == "__main__":

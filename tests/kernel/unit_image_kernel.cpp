@@ -251,6 +251,29 @@ TEST(ImageKernel, ATileOfImagesThatAreAmongRowsAndColumnsIsThatOfItsEntries) {
     }
 }
 
+TEST(ImageKernel, OfHomogeneousNetworksIsExactForImagesOfUnlikeNorms) {
+  const arch::Image image{6, 6, 2, false};
+  const double sizes[] = {1, 1e-4, -3e-8, 2, 1e-150, 7e150};
+  auto X = images(image, 6);
+  std::copy_n(X.column(0), X.rows(), X.column(3));  // twice the first
+  for (Index i = 0; i < 6; ++i)
+    for (Index p = 0; p < X.rows(); ++p) X(p, i) *= sizes[i];
+  for (const char* layers : {"conv(3) relu conv(3) abrelu(0.3,2) flatten dense",
+                             "conv(3,stride=2) relu res(conv(3) relu) gap dense relu dense",
+                             "conv(3) leaky_relu(-0.5) avgpool(2) conv(3) relu flatten dense"})
+    for (const bool single : {false, true}) {
+      const auto k = parse(fmt::format("ntk({}; image=6x6x2; weight_std=1.3; bias_std=0{})", layers,
+                                       single ? "; state=single" : ""));
+      EXPECT_LE(largest_error(*k, X, X), single ? 1e-5 : 1e-12) << k->text();
+    }
+  // Of others the squares must exist.
+  for (Index p = 0; p < X.rows(); ++p) X(p, 5) = 1;
+  const auto gelu = parse("ntk(conv(3) gelu gap dense; image=6x6x2; weight_std=1; bias_std=0)");
+  EXPECT_THROW((void)gelu->prepare(X.copy()), RowError);
+  for (Index p = 0; p < X.rows(); ++p) X(p, 4) = 1;
+  EXPECT_NO_THROW((void)gelu->prepare(X.copy()));
+}
+
 TEST(ImageKernel, ZeroAndHugeImages) {
   const auto k = kernel_of({"conv(3) relu conv(3) relu flatten dense", "4x4x1"}, Kind::ntk);
   auto X = images({4, 4, 1, false}, 2);
@@ -283,7 +306,7 @@ TEST(ImageKernel, AnImageWhoseKernelOverflowsIsRefusedWhateverFollows) {
 TEST(ImageKernel, TheErrorOfSinglePrecisionIsThatOfTheDarkestImageToo) {
   const arch::Image image{8, 8, 2, false};
   const std::string text =
-      "ntk(conv(3) relu conv(3) relu flatten dense; image=8x8x2; weight_std=1; bias_std=0";
+      "ntk(conv(3) relu conv(3) relu flatten dense; image=8x8x2; weight_std=1; bias_std=1e-6";
   const auto exact = parse(text + ")"), single = parse(text + "; state=single)");
   auto X = images(image, 5);
   for (Index p = 0; p < image.numbers(); ++p) X(p, 2) *= 1e-5;

@@ -55,6 +55,9 @@ struct Resources {
   double room(const gram::Sizes& sizes) const;
   /// The same to the last byte of limit(): what a direct solver's plan may take. Local.
   double whole_room(const gram::Sizes& sizes) const;
+  /// Throws MemoryError where `bytes` a rank of `what` exceed limit() by themselves: for what is
+  /// allocated before a plan is made. Local.
+  void expect(double bytes, const std::string& what) const;
   /// Throws MemoryError unless room > 0. Local.
   void require_room(double room) const;
 

@@ -121,13 +121,15 @@ struct Options {
 /// pairs of one offset, of which only pools join several; planes that the readout does not need are
 /// left out. It carries E|h - h'|^2 and E|h + h'|^2, which convolutions add up, so that equal and
 /// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
-/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). With
-/// single_state these planes are of single precision: half of the time, an error of about 1e-6,
-/// behind such a pool up to 1e-3, which Rows::error_estimate() measures on three images, in
-/// the time of a dozen entries in double precision, while the kernel exists. Cost of
-/// an entry: Kernel::steps_per_entry() of 3 ns; (2 H - 1)(2 W - 1) planes of at most H W
-/// pairs with gap, one with flatten and no pool. prepare() takes as long as an entry for each
-/// image. A square of an input that leaves the range of double is a RowError.
+/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). Images of
+/// networks without biases and with rectifiers alone are scaled to one beforehand: their norms do
+/// not count. Elsewhere a ratio r of two images' norms |h| adds about 3e-16 r. With single_state
+/// these planes are of single precision: half of the time, an error of about 1e-6, behind such a
+/// pool up to 1e-3, which Rows::error_estimate() measures on five images, in the time of thirty
+/// entries in double precision, while the kernel exists. Cost of an entry:
+/// Kernel::steps_per_entry() of 3 ns; (2 H - 1)(2 W - 1) planes of at most H W pairs with gap, one
+/// with flatten and no pool. prepare() takes as long as an entry for each image. A RowError: an
+/// image whose kernel, or unless it is scaled the square of a unit, leaves the range of double.
 ///
 /// gaussian, laplace: |x - z|^2 from the dot product. It is recomputed from the differences x - z
 /// (6 d flops a pair, outside the GEMM) where it is below 1e-3 (|x|^2 + |z|^2), as for rows whose
