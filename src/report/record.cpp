@@ -126,7 +126,7 @@ void check_writable(const comm::Communicator& comm, Content content, const std::
     if (std::filesystem::is_directory(status))
       throw InputError("{} {}: is a directory: give the name of a file", option, path);
     if (content == Content::hdf5 && is_special(path))
-      throw InputError("{} {}: is written as HDF5: give the name of a file", option, path);
+      throw InputError("{} {}: is a device or a pipe: give the name of a file", option, path);
     if (std::filesystem::exists(status) && access(path.c_str(), W_OK) != 0)
       throw InputError("{} {}: cannot be written: {}", option, path, std::strerror(errno));
     const auto check = [&](bool ok) {

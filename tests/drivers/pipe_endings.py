@@ -233,7 +233,7 @@ class Words(PipeTest):
         for place in (fifo, "/dev/null"):
             for option in ("--out", "--checkpoint"):
                 with self.subTest(option=option, place=place):
-                    self.refuse([f"{option} {place}: is written as HDF5: give the name of a file"], "mercer-krr", *job,
+                    self.refuse([f"{option} {place}: is a device or a pipe: give the name of a file"], "mercer-krr", *job,
                                 "--solver", "cg", option, place)
         for spec in ("csv:" + fifo, "npy:" + fifo, "h5:" + fifo + ":/x", "libsvm:" + fifo):
             with self.subTest(spec):
