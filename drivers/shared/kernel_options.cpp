@@ -112,7 +112,7 @@ arch::Image CommandLine::image_of_rows(const comm::Communicator& comm) const {
   if (!images || spec.empty()) return {};
   if (const auto shape = data::image_of(spec.as<std::string>(), comm))
     return {shape->height, shape->width, shape->channels};
-  const std::string_view augment = data_ != nullptr ? data_->augment : "";
+  const std::string augment = data_ != nullptr ? data_->augment : std::string();
   return augment.starts_with("flip:") ? arch::parse_image(augment.substr(5)) : arch::Image{};
 }
 
