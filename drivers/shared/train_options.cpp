@@ -242,7 +242,7 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
           "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
           options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
   require(line, "state", "--precondition kernel, of a kernel that is computed",
-          uses_kernel && precondition_ != "empirical" && options.computes_kernel());
+          uses_kernel && options.computes_kernel());
   require(line, "refresh", "--precondition empirical: the analytic kernel does not change",
           options.precondition == jobs::Precondition::empirical);
 }
@@ -311,9 +311,9 @@ net::Network TrainLine::network(const CommandLine& line, const data::Dataset& tr
 template <class T>
 std::vector<T> TrainLine::start(const net::Network& network, const data::Preparation& preparation,
                                 Session& session) const {
-  const auto copies = 3.0 * sizeof(T);  // at the start, now, and a gradient
+  // At the start, now, and a gradient: before the plan, which needs the first of them.
   session.resources(plan::Machine{})
-      .expect(copies * static_cast<double>(network.parameters()),
+      .expect(3.0 * sizeof(T) * static_cast<double>(network.parameters()),
               fmt::format("three copies of the network's {} parameters", network.parameters()));
   if (init_parameters_.empty()) return network.initial<T>(common.seed);
   const auto file = io::Hdf5File::open(session.comm(), init_parameters_);

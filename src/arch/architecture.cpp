@@ -152,13 +152,16 @@ std::string Image::text() const {
                 : fmt::format("{}x{}x{}", height, width, channels);
 }
 
+/// Of an image, and of its channels.
+static constexpr Index kMostSide = 1'000'000;
+
 Image parse_image(std::string_view text) {
   std::vector<Index> sizes;
   for (std::size_t begin = 0; begin <= text.size();) {
     const std::size_t end = std::min(text.find('x', begin), text.size());
     Index size = 0;
     const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, size);
-    if (error != std::errc() || stop != text.data() + end || size < 1 || size > 1'000'000) {
+    if (error != std::errc() || stop != text.data() + end || size < 1 || size > kMostSide) {
       sizes.clear();
       break;
     }
@@ -189,7 +192,15 @@ Image shape_after(const Conv& conv, const Image& image) {
   const auto size = [&](Index all, Index f) {
     return ceil_div(valid ? all - f + 1 : all, conv.stride);
   };
-  return {size(image.height, f1), size(image.width, f2), conv.channels, image.signal};
+  const Image after{size(image.height, f1), size(image.width, f2), conv.channels, image.signal};
+  const auto product = [](Index a, Index b, Index c) {
+    return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
+  };
+  constexpr double kMost = 9e15;  // products with a few of these stay in range
+  if (product(f1, f2, image.channels) > kMost ||
+      product(after.height, after.width, after.channels) > kMost)
+    throw InputError("it has too many units, or weights of one unit, for 64-bit sizes");
+  return after;
 }
 
 Image shape_after(const AveragePool& pool, const Image& image) {
@@ -216,6 +227,12 @@ Architecture Architecture::on(const Image& of_rows) const {
   if (!of_rows.given())
     fail_at(source, layers.front().position, layers.front().token,
             "the shape of the images is not known: give `image`, height x width x channels");
+  const auto possible = [](Index size) { return size >= 1 && size <= kMostSide; };
+  if (!possible(of_rows.height) || !possible(of_rows.width) || !possible(of_rows.channels) ||
+      (of_rows.signal && of_rows.width != 1))
+    throw InputError("`image` {} x {} x {}{}: give sizes of 1 to {}, of a signal a width of 1",
+                     of_rows.height, of_rows.width, of_rows.channels,
+                     of_rows.signal ? ", a signal" : "", kMostSide);
   static_cast<void>(ShapeCheck{source}.after(layers, of_rows));
   result.image = of_rows;
   return result;

@@ -91,7 +91,7 @@ gram::Options KeptAssembly::options(gram::Options options) {
   if (!checkpoints_.asked()) return options;
   options.checkpoint = {.path = checkpoints_.path,
                         .resume = checkpoints_.resume,
-                        .seconds = checkpoints_.seconds,
+                        .seconds = checkpoints_.seconds > 0 ? checkpoints_.seconds : INFINITY,
                         .problem = problem_,
                         .log = monitor_.lines("resume"),
                         .warn = [this](const std::string& what) { warn_(monitor_, what); }};

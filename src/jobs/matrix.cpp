@@ -137,6 +137,7 @@ KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
       plan.kernel != kernel.text())
     throw InputError("the plan is for a matrix of other rows, or of another kernel");
   plan.stages.require_memory();
+  require_new_checkpoint(grid.all(), plan.checkpoints);
   const Rows rows(plan, sets);
   check_range(kernel, rows.X(), monitor);
   KeptAssembly kept(plan.checkpoints,

@@ -2,7 +2,6 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <numeric>
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
@@ -11,6 +10,7 @@
 #include "mercer/base/random.hpp"
 #include "pair_run.hpp"
 #include "reference.hpp"
+#include "unit_rows.hpp"
 
 namespace mercer::kernel {
 
@@ -57,38 +57,35 @@ constexpr const char* kTooLarge =
     "its kernel k(x, x) exceeds the range of double precision (1.8e308): give smaller inputs "
     "(`scale`) or weights (`weight_std`)";
 
-/// Whether h(s x) = s h(x) for s > 0: there are no biases, and every activation is a rectifier.
-bool homogeneous(const std::vector<arch::Layer>& layers, double bias_std) {
-  return bias_std == 0 && std::ranges::all_of(layers, [](const arch::Layer& layer) {
-           if (const auto* rho = std::get_if<arch::Activation>(&layer.what))
-             return rho->function == arch::Function::rectifier;
-           const auto* residual = std::get_if<arch::Residual>(&layer.what);
-           return residual == nullptr || homogeneous(residual->branch, 0);
-         });
-}
-
-double largest_magnitude(std::span<const double> x) {
-  double largest = 0;
-  for (const double v : x) largest = std::max(largest, std::abs(v));
-  return largest;
+/// Whether, without biases, h(s x) = s h(x) for s > 0.
+bool is_homogeneous(const std::vector<arch::Layer>& layers) {
+  return std::ranges::all_of(layers, [](const arch::Layer& layer) {
+    return std::visit(
+        arch::Each{
+            [](const arch::Activation& rho) { return rho.function == arch::Function::rectifier; },
+            [](const arch::Residual& residual) { return is_homogeneous(residual.branch); },
+            [](const arch::Dense&) { return true; }, [](const arch::Conv&) { return true; },
+            [](const arch::AveragePool&) { return true; },
+            [](const arch::Flatten&) { return true; },
+            [](const arch::GlobalAverage&) { return true; }},
+        layer.what);
+  });
 }
 
 /// Multiplies x by a power of two, which is exact, so that its root mean square is in [1, 2).
 /// Returns e: the old x is 2^e times the new. Of zeros 0.
-int scale_to_one(std::span<double> x) {
-  int all = 0;
-  const auto scale = [&](double magnitude) {
+int scale_to_one(double* x, Index d) {
+  const double largest = largest_magnitude(x, d);
+  if (!(largest > 0)) return 0;
+  int exponent = 0;
+  const auto scale_down = [&](double magnitude) {
     const int e = std::ilogb(magnitude);
-    if (e == 0) return;
-    for (double& v : x) v = std::scalbn(v, -e);
-    all += e;
+    for (Index k = 0; e != 0 && k < d; ++k) x[k] = std::scalbn(x[k], -e);
+    exponent += e;
   };
-  if (const double largest = largest_magnitude(x); largest > 0)
-    scale(largest);
-  else
-    return 0;
-  scale(std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0) / real(std::ssize(x))));
-  return all;
+  scale_down(largest);  // its square may leave the range of double
+  scale_down(std::sqrt(sum_of_squares(x, d) / real(d)));
+  return exponent;
 }
 
 /// Which entries of a tile are those of another one mirrored, as in a diagonal block of K: of
@@ -139,7 +136,7 @@ class ImageKernel : public Kernel {
         weight_terms_(weight_terms),
         tangent_(tangent),
         standard_(!weight_terms.empty()),
-        homogeneous_(homogeneous(architecture.layers, architecture.bias_std)),
+        homogeneous_(architecture.bias_std == 0 && is_homogeneous(architecture.layers)),
         single_(single) {
     std::span<const double> terms(weight_terms_);
     pixels_ = compile_pixels(architecture_, terms);
@@ -163,9 +160,7 @@ class ImageKernel : public Kernel {
   }
 
   std::unique_ptr<ImageRows> prepared(Matrix<double>&& X) const {
-    if (X.rows() != architecture_.image.numbers())
-      throw InputError("rows of {} numbers are not images of {}, which have {}", X.rows(),
-                       architecture_.image.text(), architecture_.image.numbers());
+    require_image(X.rows());
     auto rows = std::make_unique<ImageRows>();
     rows->x = std::move(X);
     scale(*rows);
@@ -213,11 +208,12 @@ class ImageKernel : public Kernel {
                                        std::span<const double> z) const override {
     constexpr double kMost = 1e6;  // about three seconds
     if (pixels_.entries() > kMost) return {};
+    for (const auto& image : {x, z}) require_image(std::ssize(image));
     return reference_images(architecture_, tangent_, weight_terms_, x, z);
   }
 
   Index bytes_per_row(Index d) const override {
-    Index doubles = d + 3, bytes = 0;
+    Index doubles = d + 3, bytes = sizeof(int);
     for (const Stage& stage : pixels_.stages) {
       Extent extent = stage.begin;
       for (std::size_t k = stage.first; k < stage.last; ++k) {
@@ -236,14 +232,20 @@ class ImageKernel : public Kernel {
   }
 
  private:
-  /// What a homogeneous network makes of an image follows from that of the image scaled to one, so
-  /// that the recursion need not subtract squares of unlike size.
+  void require_image(Index numbers) const {
+    if (numbers != architecture_.image.numbers())
+      throw InputError("rows of {} numbers are not images of {}, which have {}", numbers,
+                       architecture_.image.text(), architecture_.image.numbers());
+  }
+  /// Scales the images of a homogeneous network to one: K and T follow from those of scaled images,
+  /// whose squares differ little. Throws RowError for images of others that have no squares.
   void scale(ImageRows& rows) const {
+    const Index d = rows.x.rows();
     for (Index i = 0; i < rows.size(); ++i) {
-      const std::span x(rows.x.column(i), at(rows.x.rows()));
-      rows.exponent.push_back(homogeneous_ ? scale_to_one(x) : 0);
-      const double largest = largest_magnitude(x);
-      if (architecture_.bias_std == 0 && largest > 0 && largest < kLeast)
+      double* const x = rows.x.column(i);
+      rows.exponent.push_back(homogeneous_ ? scale_to_one(x, d) : 0);
+      if (homogeneous_ || architecture_.bias_std > 0) continue;
+      if (const double largest = largest_magnitude(x, d); largest > 0 && largest < kLeast)
         throw RowError(i, fmt::format("its largest number is {:.2g}, the square of which leaves "
                                       "the range of double precision: give larger inputs (`scale`)",
                                       largest));
@@ -304,9 +306,7 @@ class ImageKernel : public Kernel {
     for (Index column = 0; const Index i : {brightest, darkest, n / 3, 2 * n / 3, brightest})
       std::copy_n(rows.x.column(i), d, X.column(column++));
     const std::span<double> near(X.column(kImages - 1), at(d));
-    const double step =
-        kNear *
-        std::sqrt(std::inner_product(near.begin(), near.end(), near.begin(), 0.0) / real(d));
+    const double step = kNear * std::sqrt(sum_of_squares(near.data(), d) / real(d));
     const Random random(0, Stream::probe);
     for (std::uint64_t p = 0; double& value : near) value += step * random.normal(p++);
     const ImageKernel exact(architecture_, tangent_, weight_terms_, false);

@@ -6,6 +6,9 @@
 namespace mercer::kernel {
 
 std::shared_ptr<const Kernel> make(const Options& options) {
+  const bool recursion = options.kind == Kind::ntk || options.kind == Kind::nngp;
+  if (options.single_state && !(recursion && options.architecture.of_images()))
+    throw InputError("`state` single: is for kernels of images, with layers such as conv");
   switch (options.kind) {
     case Kind::linear:
       return linear_kernel();
@@ -29,8 +32,6 @@ std::shared_ptr<const Kernel> make(const Options& options) {
   const auto terms = standard ? standard_weight_terms(architecture) : std::vector<double>{};
   if (architecture.of_images())
     return image_kernel(architecture, tangent, terms, options.single_state);
-  if (options.single_state)
-    throw InputError("`state` single: is for kernels of images, with layers such as conv");
   return network_kernel(architecture, tangent, terms);
 }
 

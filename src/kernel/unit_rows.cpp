@@ -14,7 +14,8 @@ namespace {
 // Partial results side by side, which the compiler keeps in vector registers.
 constexpr Index kLanes = 8;
 
-/// max |x_k|.
+}  // namespace
+
 double largest_magnitude(const double* x, Index d) {
   double lane[kLanes] = {};
   Index k = 0;
@@ -26,8 +27,6 @@ double largest_magnitude(const double* x, Index d) {
   for (; k < d; ++k) lane[0] = std::max(lane[0], std::fabs(x[k]));
   return *std::max_element(lane, lane + kLanes);
 }
-
-}  // namespace
 
 double sum_of_squares(const double* x, Index d) {
   double lane[kLanes] = {};

@@ -6,6 +6,8 @@
 
 namespace mercer::kernel {
 
+/// max |x_k| over k < d.
+double largest_magnitude(const double* x, Index d);
 /// sum x_k^2 over k < d.
 double sum_of_squares(const double* x, Index d);
 

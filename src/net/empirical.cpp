@@ -66,6 +66,7 @@ class EmpiricalKernel : public kernel::Kernel {
   }
 
   std::string text() const override { return text_; }
+  arch::Image image() const override { return given_.architecture().image; }
 
   /// The network and parameters as given: w_ without what was folded in, for each copy.
   StoredNetwork stored() const {

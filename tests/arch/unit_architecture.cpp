@@ -107,6 +107,13 @@ TEST(Architecture, ChecksTheShapeOfTheImagesAtTheToken) {
   }
   for (const char* text : {"", "28", "28x28x1x1", "0x28x1", "28x28x", "28X28X1", "-1x2", "28x28xa"})
     EXPECT_THROW((void)parse_image(text), InputError) << text;
+  for (const Image& image : {Image{6, -6, 2}, Image{6, 0, 2}, Image{6, 6, 0}, Image{-1, 6, 2},
+                             Image{Index{1} << 32, Index{1} << 32, 1}, Image{6, 2, 1, true}})
+    EXPECT_THROW((void)parse("conv(3) gap dense").on(image), InputError) << image.text();
+  const auto wide = on("conv(1,100000000000000000) relu conv(3,1) relu flatten dense", "6x6x1");
+  EXPECT_NE(wide.find("too many units"), std::string::npos) << wide;
+  const auto deep = on("conv(1,100000000000) relu conv(65535x65535,1) relu gap dense", "6x6x1");
+  EXPECT_NE(deep.find("'conv(65535x65535,1)'"), std::string::npos) << deep;
   EXPECT_EQ(parse_image("128x2").text(), "128x2");
   EXPECT_TRUE(parse_image("128x2").signal);
 }

@@ -100,6 +100,14 @@ class Networks(PipeTest):
         self.refuse(["--output", "empirical"], "mercer-kernel", "--data", f"npy:{self.images}", "--out", self.path("K.h5"), "--arch",
                     "conv(3) relu flatten dense", "--output", "0")
 
+    def test_a_model_with_an_empirical_kernel_knows_the_shape(self):
+        self.weights("--steps", "0", ranks=1)
+        self.succeed("mercer-krr", "--train", self.train, "--kernel", "empirical", "--parameters", self.path("T.h5"), "--ridge", "1e-3", "--out",
+                     self.path("R.h5"))
+        other = self.npy("other.npy", np.load(self.images).reshape(60, 10, 8, 2))
+        self.refuse(["other.npy", "10x8x2", "8x10x2"], "mercer-krr", "--model", self.path("R.h5"), "--test", f"npy:{other}")
+        self.succeed("mercer-krr", "--model", self.path("R.h5"), "--test", f"npy:{self.images}", "--out", self.path("P.h5"))
+
     def test_a_network_that_does_not_fit_is_refused_before_it_is_made(self):
         for arch in ("conv(3,100000) relu conv(3,100000) relu gap dense(2)", "conv(65535,60000) relu gap dense(2)"):
             for ranks in (1, 3):

@@ -215,6 +215,21 @@ TEST_F(OwnMatrix, IsRefusedWhereThePlanIsForSomethingElse) {
       InputError);
 }
 
+TEST_F(OwnMatrix, NeverReplacesAFileByItsCheckpoint) {
+  const test::TemporaryFolder folder;
+  const dist::ProcessGrid grid(comm);
+  const auto split = sets();
+  const std::string path = folder / fmt::format("C{}", half);
+  const auto made = [&](bool resume) {
+    const MatrixOptions options{.checkpoints = {.path = path, .resume = resume, .seconds = 0}};
+    return assemble<double>(jobs::plan(options, kernel, split, resources_of(grid)), kernel, split,
+                            grid, silent);
+  };
+  EXPECT_EQ(expect_entries(made(false).K, entry, kRounding), kN * kN);
+  EXPECT_THROW((void)made(false), InputError);
+  EXPECT_EQ(expect_entries(made(true).K, entry, kRounding), kN * kN);
+}
+
 TEST_F(OwnMatrix, IsRefusedWhereTheLimitIsTooSmall) {
   const dist::ProcessGrid grid(comm);
   const auto split = sets();

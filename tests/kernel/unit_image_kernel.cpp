@@ -226,6 +226,7 @@ TEST(ImageKernel, InSinglePrecisionTheErrorIsKnown) {
   Options dense{.architecture = arch::parse("dense relu dense")};
   dense.single_state = true;
   EXPECT_THROW((void)make(dense), InputError);
+  EXPECT_THROW((void)make({.kind = Kind::gaussian, .single_state = true}), InputError);
 }
 
 TEST(ImageKernel, ATileOfImagesThatAreAmongRowsAndColumnsIsThatOfItsEntries) {
@@ -272,6 +273,14 @@ TEST(ImageKernel, OfHomogeneousNetworksIsExactForImagesOfUnlikeNorms) {
   EXPECT_THROW((void)gelu->prepare(X.copy()), RowError);
   for (Index p = 0; p < X.rows(); ++p) X(p, 4) = 1;
   EXPECT_NO_THROW((void)gelu->prepare(X.copy()));
+}
+
+TEST(ImageKernel, RefusesRowsOfAnotherLength) {
+  const auto k = kernel_of({"conv(3) relu flatten dense", "4x4x1"}, Kind::ntk);
+  EXPECT_THROW((void)k->prepare(Matrix<double>(17, 2, 1.0)), InputError);
+  const std::vector<double> x(16, 1.0), shorter(15, 1.0);
+  EXPECT_TRUE(k->reference(x, x).has_value());
+  EXPECT_THROW((void)k->reference(x, shorter), InputError);
 }
 
 TEST(ImageKernel, ZeroAndHugeImages) {

@@ -22,9 +22,11 @@ using dist::RowBlock;
 /// for every number of ranks, grid and block size, and so is each of their bits: a resumed run may
 /// change these, and gives what an uninterrupted one gives to the bit.
 struct AssemblyCheckpoint {
-  std::string path{};      ///< empty: none
-  bool resume = false;     ///< go on from the file at `path`, which is created otherwise
-  double seconds = 600;    ///< between a rank's writings
+  std::string path{};  ///< empty: none
+  /// Go on from the file at `path`. Otherwise it is created, and one that is there is replaced
+  /// (jobs::require_new_checkpoint() refuses that).
+  bool resume = false;
+  double seconds = 600;    ///< between a rank's writings; 0: after every tile
   io::Identity problem{};  ///< kernel and rows: must be the same in the run that resumes
   /// What was found in the file, once, on all ranks.
   std::function<void(const std::string&)> log = {};

@@ -20,7 +20,7 @@ namespace mercer::jobs {
 struct CheckpointOptions {
   std::string path{};    ///< empty: no checkpoints
   bool resume = false;   ///< continue from the checkpoint at `path`
-  double seconds = 600;  ///< between checkpoints; 0: not by time
+  double seconds = 600;  ///< between checkpoints; 0: not by time (of an assembly: of each round)
   Index products = 0;    ///< products of K with a block between checkpoints; 0: not by number
 
   bool asked() const { return !path.empty(); }

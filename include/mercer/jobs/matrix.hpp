@@ -51,8 +51,8 @@ struct KernelMatrix {
   MatrixPlan plan;
 };
 /// Assembles K on `grid` as planned. T is float where options.single is set, else double:
-/// InputError otherwise. Phase: assemble. Throws MemoryError where the plan exceeds its limit
-/// (Plan::require_memory()); Error with the code `interrupted`, after writing a checkpoint, where
+/// InputError otherwise. Phases: prepare, assemble. Throws MemoryError where the plan exceeds its
+/// limit (Plan::require_memory()); InputError for a checkpoint that is there and not resumed; Error with the code `interrupted`, after writing a checkpoint, where
 /// the monitor asks for it; otherwise as check_range() and gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,

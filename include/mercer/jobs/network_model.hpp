@@ -29,10 +29,10 @@ struct NetworkModel {
 
 /// Reads what write() of a training wrote, or a weight file of another program (net/parameters.hpp),
 /// which states no preparation. `single`: the weights are rounded to float, as those of a training
-/// in single precision are. `image`: the shape of the images where the file states none. Throws InputError as net::read_network() and data::read_preparation(),
-/// where network and preparation do not fit together, where the file states another shape than
-/// `image`, and for a RidgeModel. Collective. Memory: p
-/// numbers a rank, and one layer.
+/// in single precision are. `image`: the shape of the images where the file states none. Throws
+/// InputError as net::read_network() and data::read_preparation(), where network and preparation do
+/// not fit together, where the file states another shape than `image`, and for a RidgeModel.
+/// Collective. Memory: p numbers a rank, and one layer.
 NetworkModel read_network_model(const io::Hdf5File& file, bool single = false,
                                 const arch::Image& image = {});
 

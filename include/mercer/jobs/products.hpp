@@ -17,7 +17,7 @@ void check_storage(gram::Storage storage, const gram::Source& kernel, bool singl
 
 /// Throws InputError where all of K underflows, and where the estimated error of its entries is 1 or
 /// more; warns where it is above 1e-8 (gram::require_normal(), kernel::Rows::error_estimate()). Jobs
-/// call it before they begin. Collective.
+/// call it before they begin. Phase: prepare. Collective. Cost: that of preparing every row.
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
 /// The same where the kernel is a function; nothing for a stored matrix. Collective.
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor);

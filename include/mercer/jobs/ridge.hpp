@@ -193,8 +193,8 @@ struct RidgeFit {
 /// ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or a choice of the ridge,
 /// from all eigenpairs; K in double or, with options.single, in single precision. Iterative: K as
 /// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
-/// of the ridge -> conjugate gradients. Phases: assemble, load, eigensolve, precondition, choose,
-/// solve. Throws InputError for a transductive plan or other training rows; MemoryError where the
+/// of the ridge -> conjugate gradients. Phases: prepare, assemble, load, eigensolve, precondition,
+/// choose, solve. Throws InputError for a transductive plan or other training rows; MemoryError where the
 /// plan exceeds its limit (Plan::require_memory()); Error with the code `interrupted`, after writing
 /// a checkpoint, where the monitor asks for it; otherwise as the solvers. Collective.
 RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
@@ -241,7 +241,7 @@ struct Transduction {
   bool good() const { return residual <= tolerance; }
 };
 /// Transductive predictions as planned (krr::Transductive), in double or, with options.single, in
-/// single precision. Phases: eigensolve, solve. Throws InputError unless the plan is transductive
+/// single precision. Phases: prepare, eigensolve, solve. Throws InputError unless the plan is transductive
 /// and of these training rows, MemoryError as fit(). Collective.
 Transduction transduce(const RidgePlan& plan, const data::Split& sets,
                        const dist::ProcessGrid& grid, Monitor& monitor);

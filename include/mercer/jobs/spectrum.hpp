@@ -134,7 +134,7 @@ struct Spectrum {
 };
 
 /// Computes the spectrum as planned. T is float where options.single is set, else double. Phases:
-/// assemble, estimates, eigensolve, check. Throws MemoryError where the plan exceeds its limit
+/// prepare, assemble, estimates, eigensolve, check. Throws MemoryError where the plan exceeds its limit
 /// (Plan::require_memory()); otherwise as the solvers; Error with the code
 /// `interrupted`, after writing a checkpoint, where the monitor asks for it. Collective.
 template <class T>

@@ -168,7 +168,7 @@ struct Training {
   double flops = 0;  ///< of the steps, rates and pairs of this call, as they were done
 };
 
-/// Trains from w_0 (p entries, the same on every rank) as planned. Phases: load, assemble,
+/// Trains from w_0 (p entries, the same on every rank) as planned. Phases: prepare, load, assemble,
 /// eigensolve, psi, train. Asks the monitor's interrupted() at each step, and then throws Error
 /// with the code `interrupted`, after writing a checkpoint where one was asked for (RunError where
 /// that fails). Throws MemoryError where the plan exceeds its limit (Plan::require_memory()),
