@@ -41,7 +41,7 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
   say_notes(session, sets);
   const auto plan =
       jobs::plan(options, kernel, sets, session.resources(source, columns), session.took("load"));
-  if (session.stop_at_plan(plan.stages)) return 0;
+  if (session.stop_at_plan(plan.stages, plan.result_bytes())) return 0;
 
   const auto K = jobs::assemble<T>(plan, kernel, sets, session.grid(), session);
   bool ok = true;
@@ -52,10 +52,17 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
     session.log("check", check.lines(kernel.text()));
     ok = check.good();
   }
-  session.write_result([&](io::Hdf5File& file) {
-    jobs::write(file, K);
-    if (network) jobs::write_outputs(file, *network, sets);
-  });
+  try {
+    session.write_result([&](io::Hdf5File& file) {
+      jobs::write(file, K);
+      if (network) jobs::write_outputs(file, *network, sets);
+    });
+  } catch (const Error& error) {
+    if (!job.checkpoints.asked()) throw;
+    throw RunError(
+        "{}; --checkpoint {} holds all entries: the same command with --resume writes them",
+        error.what(), job.checkpoints.path);
+  }
   return session.finish(ok);
 }
 

@@ -203,7 +203,7 @@ double Session::took(const std::string& phase) const {
   return 0;
 }
 
-bool Session::stop_at_plan(const Plan& plan) {
+bool Session::stop_at_plan(const Plan& plan, double result_bytes) {
   const std::string excess = with_options(plan.excess());
   record_.flops = plan.flops();
   record_.result["peak_memory_bytes_planned"] = plan.peak();
@@ -215,6 +215,10 @@ bool Session::stop_at_plan(const Plan& plan) {
     say("plan\n{}", plan.text());
   else if (!excess.empty() && comm_.root())
     print(stderr, plan.text());
+  if (result_bytes > 0 && !options_.out.empty()) {
+    if (options_.dry_run) say("result  {} in {}", format_bytes(result_bytes), options_.out);
+    if (!target_.other) report::check_space(comm_, "--out", options_.out, result_bytes);
+  }
   if (options_.dry_run || !excess.empty()) {
     record_.status = excess.empty() ? "planned" : "refused";
     record_.result["flops_planned"] = plan.flops();

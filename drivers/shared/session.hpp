@@ -56,8 +56,9 @@ class Session final : public jobs::Monitor {
   void begin(Index n, Index d, Index nb, const std::string& kernel, std::uint64_t data_hash);
   /// With --dry-run prints the plan, writes the JSON record, and returns true: the driver ends
   /// here. Otherwise false. Throws MemoryError where the plan exceeds its limit, after printing it
-  /// and writing a record with the status "refused". Collective.
-  bool stop_at_plan(const Plan& plan);
+  /// and writing a record with the status "refused"; InputError where the disk has no room for
+  /// `result_bytes` of --out (0: a small result). Collective.
+  bool stop_at_plan(const Plan& plan, double result_bytes = 0);
   /// An empty plan, to be filled with stages. Collective.
   Plan plan() const { return resources({}).plan(); }
   /// What the job may use, with machine(kernel, d). Collective.

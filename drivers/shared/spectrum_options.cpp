@@ -11,6 +11,7 @@ namespace po = boost::program_options;
 void CheckpointLine::add(po::options_description& group, jobs::CheckpointOptions& options,
                          bool assembly) {
   options_ = &options;
+  assembly_ = assembly;
   const std::string state = assembly ? "finished entries" : "state of the iterative solver";
   auto add = group.add_options();
   add("checkpoint", po::value(&options.path)->value_name("FILE"),
@@ -37,9 +38,8 @@ void CheckpointLine::read(const CommandLine& line) {
   const double every = parse_number("--checkpoint-every",
                                     by_products ? every_.substr(0, every_.size() - 1) : every_);
   if (!(every > 0 && every < 1e15) || (by_products && every != std::floor(every)))
-    throw InputError(
-        "--checkpoint-every {}: give seconds, e.g. 600, or a whole number of products, e.g. 5p",
-        every_);
+    throw InputError("--checkpoint-every {}: give seconds, e.g. 600{}", every_,
+                     assembly_ ? "" : ", or a whole number of products, e.g. 5p");
   options_->seconds = by_products ? 0 : every;
   options_->products = by_products ? static_cast<Index>(every) : 0;
 }

@@ -16,6 +16,7 @@ class CheckpointLine {
 
  private:
   jobs::CheckpointOptions* options_ = nullptr;
+  bool assembly_ = false;
   std::string every_ = "600";
 };
 

@@ -80,22 +80,21 @@ template <class Layers, class Visit>
 void each_of_weights(Layers& layers, const Visit& visit) {
   for (auto& layer : layers)
     std::visit(
-        [&](auto& what) {
-          using What = std::remove_cvref_t<decltype(what)>;
-          if constexpr (std::is_same_v<What, Dense>)
-            visit(what.width, what.trained);
-          else if constexpr (std::is_same_v<What, Conv>)
-            visit(what.channels, what.trained);
-          else if constexpr (std::is_same_v<What, Residual>)
-            each_of_weights(what.branch, visit);
-        },
+        Each{[&](OneOf<Dense, const Dense> auto& dense) { visit(dense.width, dense.trained); },
+             [&](OneOf<Conv, const Conv> auto& conv) { visit(conv.channels, conv.trained); },
+             [&](OneOf<Residual, const Residual> auto& res) { each_of_weights(res.branch, visit); },
+             [](const OneOf<Activation, AveragePool, Flatten, GlobalAverage> auto&) {}},
         layer.what);
 }
 
-bool is_conv(const Layer& layer) {
-  if (const auto* res = std::get_if<Residual>(&layer.what))
-    return std::ranges::any_of(res->branch, is_conv);
-  return std::holds_alternative<Conv>(layer.what);
+bool has_convolution(const Layer& layer) {
+  return std::visit(
+      Each{[](const Conv&) { return true; },
+           [](const Residual& res) { return std::ranges::any_of(res.branch, has_convolution); },
+           [](const OneOf<Dense, Activation, AveragePool, Flatten, GlobalAverage> auto&) {
+             return false;
+           }},
+      layer.what);
 }
 
 std::string shape_text(const Image& image) {
@@ -212,12 +211,21 @@ Image shape_after(const AveragePool& pool, const Image& image) {
   return after;
 }
 
+bool has_weights(const Layer& layer) {
+  return std::visit(
+      Each{[](const OneOf<Dense, Conv> auto&) { return true; },
+           [](const OneOf<Activation, AveragePool, Flatten, GlobalAverage, Residual> auto&) {
+             return false;
+           }},
+      layer.what);
+}
+
 std::string Architecture::text() const {
   return text_of(layers);
 }
 
 bool Architecture::of_images() const {
-  return std::ranges::any_of(layers, is_conv);
+  return std::ranges::any_of(layers, has_convolution);
 }
 
 Architecture Architecture::on(const Image& of_rows) const {
@@ -267,10 +275,7 @@ Architecture Architecture::all_trained() const {
 }
 
 Index Architecture::depth() const {
-  Index count = 0;
-  for (const Layer& layer : layers)
-    count += std::holds_alternative<Dense>(layer.what) || std::holds_alternative<Conv>(layer.what);
-  return count - 1;
+  return std::ranges::count_if(layers, has_weights) - 1;
 }
 
 Architecture fully_connected(Index hidden_layers, std::string_view activation,

@@ -286,10 +286,7 @@ class Parser {
     std::vector<Layer> branch = sequence(branch_state, layer.position);
     --nested_;
     if (branch.empty()) fail(layer, "this res( ) is empty: res(relu dense)");
-    const auto of_weights = [](const Layer& inner) {
-      return std::holds_alternative<Dense>(inner.what) || std::holds_alternative<Conv>(inner.what);
-    };
-    if (std::ranges::none_of(branch, of_weights))
+    if (std::ranges::none_of(branch, has_weights))
       fail(layer,
            "the branch of this res( ) has no dense or conv of its own, so that it would be "
            "correlated with its input, to which it is added: res(relu dense)");

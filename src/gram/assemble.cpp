@@ -209,6 +209,7 @@ void fill(const kernel::Kernel& kernel, const RowBlock<double>& Z, const RowBloc
   const auto col_panels = parts(most_cols, cols_a_panel, K.nb());
 
   TileWriter<T> writer(kernel, K, scale, part, options.progress);
+  if (options.progress) options.progress(0);
   const auto mine = [active](Range panel, Index local) {
     return active ? Range{std::min(panel.begin, local), std::min(panel.end, local)} : Range{};
   };
@@ -306,6 +307,7 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
   const Index strip = columns_at_once(kernel, std::min(m, kTileRows), kStripCols);
   Matrix<double> tile(kTileRows, kStripCols);
   double done = 0;
+  if (options.progress) options.progress(0);
   for (const Range& z_panel : z_panels) {
     const Range rows{std::min(m, z_panel.begin), std::min(m, z_panel.end)};
     const auto z_names = names_from(Z.first_row() + rows.begin, "row");

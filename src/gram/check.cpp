@@ -62,15 +62,24 @@ std::vector<Pair> sampled_pairs(const RowBlock<double>& Z, const RowBlock<double
   return pairs;
 }
 
-/// All pairs; where an entry takes thousands of steps of the recursion, as for images, each once,
-/// and as many of them as the formulas take about ten seconds for, spread evenly.
-std::vector<Pair> affordable(std::vector<Pair> pairs, const kernel::Kernel& kernel) {
+/// Whether a reference takes longer than a few milliseconds.
+bool is_slow(const kernel::Kernel& kernel) {
+  return kernel.reference_steps() >= 1e3;
+}
+
+/// How many pairs a rank compares where the reference takes so many steps: about ten seconds' worth.
+double most_pairs(double steps) {
   constexpr double kSteps = 1e6, kLeast = 2;
-  const double steps = kernel.steps_per_entry();
-  if (steps < 1e3) return pairs;
+  return std::floor(std::max(kLeast, kSteps / steps));
+}
+
+/// All pairs; where the formulas take long, as for images, each once, and most_pairs() of them,
+/// spread evenly.
+std::vector<Pair> affordable(std::vector<Pair> pairs, const kernel::Kernel& kernel) {
+  if (!is_slow(kernel)) return pairs;
   std::ranges::sort(pairs);
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  const auto most = static_cast<std::size_t>(std::max(kLeast, kSteps / steps));
+  const auto most = static_cast<std::size_t>(most_pairs(kernel.reference_steps()));
   if (pairs.size() <= most) return pairs;
   std::vector<Pair> some;
   for (std::size_t k = 0; k < most; ++k) some.push_back(pairs[k * pairs.size() / most]);
@@ -197,6 +206,17 @@ std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel, const RowB
     comparison.add(p, z, x, value);
   });
   return comparison.result(X.comm());
+}
+
+CheckCost check_entries_cost(const kernel::Kernel& kernel, Index m, Index n, bool diagonal,
+                             int ranks) {
+  if (!is_slow(kernel) || m == 0 || n == 0) return {};
+  constexpr double kStepSeconds = 3e-6, kStepBytes = 240;  // see Kernel::reference_steps()
+  constexpr double kSampled = 4 * (1 + 16) + 256;
+  const double steps = kernel.reference_steps();
+  const double own = std::ceil((kSampled + (diagonal ? static_cast<double>(n) : 0)) / ranks);
+  const double pairs = std::min(own, most_pairs(steps));
+  return {.bytes = kStepBytes * steps, .seconds = (1 + 3 * pairs) * kStepSeconds * steps};
 }
 
 template <class T>

@@ -127,6 +127,7 @@ void KernelOperator::State::store() {
     next += grid.entries(t);
   }
   std::size_t done = 0;
+  if (options.progress) options.progress(0);
   SingleSums sums;
   for (const Step& step : steps(grid, kept, plan.row_cycles, plan.col_cycles)) {
     panels.hold(step.hold);

@@ -122,7 +122,12 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
   sizes.m = plan.m;
   auto stage = plan::predict(machine, sizes);
   stage.name = "check";
-  stage.bytes = inputs + 2 * sizes.element_bytes() * entries / sizes.ranks();  // K again, by rows
+  const double copies_of_K =
+      2 * sizes.element_bytes() * entries / sizes.ranks();  // K again, by rows
+  const auto compared =
+      gram::check_entries_cost(kernel, plan.n, plan.m, !plan.cross, sizes.rank_count());
+  stage.bytes = inputs + std::max(copies_of_K, copies_of_K / 2 + compared.bytes);
+  stage.seconds += compared.seconds;
   plan.stages.stage(stage);
   return plan;
 }
@@ -138,6 +143,8 @@ KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
     throw InputError("the plan is for a matrix of other rows, or of another kernel");
   plan.stages.require_memory();
   require_new_checkpoint(grid.all(), plan.checkpoints);
+  check_images(kernel.image(), sets.train, "the kernel takes");
+  if (plan.cross) check_images(kernel.image(), *sets.test, "the kernel takes");
   const Rows rows(plan, sets);
   check_range(kernel, rows.X(), monitor);
   KeptAssembly kept(plan.checkpoints,

@@ -367,10 +367,7 @@ std::vector<std::string> verify(gram::Source& kernel, const RidgeModel& model,
       throw InputError("{}: holds entries of {}, but `model` {} was fitted with a matrix of {}",
                        kernel.cross_path(), *there, model.file, *model.matrix_kernel);
   }
-  if (!kernel.is_stored())
-    if (const auto image = kernel.kernel().image(); image.given())
-      data::expect_image(test, {image.height, image.width, image.channels},
-                         "the model's kernel takes");
+  if (!kernel.is_stored()) check_images(kernel.kernel().image(), test, "the model's kernel takes");
   return kernel.verify_cross(
       model.alpha.comm(), identity_of("test", test),
       {fmt::format("the training rows ({})", model.preparation.train), model.rows_hash, model.n()});

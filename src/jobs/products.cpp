@@ -24,16 +24,26 @@ void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, 
   const double error = gram::require_normal(kernel, X);
   if (!(error < 1))
     throw InputError(
-        "the kernel's entries would be meaningless, with an error of about {:.1e} sqrt(k(x, x) "
+        "the kernel's entries would be meaningless, with errors of up to about {:.1e} sqrt(k(x, x) "
         "k(z, z)), {}",
         error, kernel.error_source());
   if (!(error <= 1e-8))
-    monitor.warn(fmt::format("the kernel has an error of about {:.1e} sqrt(k(x, x) k(z, z)), {}",
-                             error, kernel.error_source()));
+    monitor.warn(fmt::format(
+        "the kernel's entries have errors of up to about {:.1e} sqrt(k(x, x) k(z, z)), {}", error,
+        kernel.error_source()));
 }
 
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor) {
   if (!kernel.is_stored()) check_range(kernel.kernel(), X, monitor);
+}
+
+void check_images(const arch::Image& image, const data::Dataset& rows, const std::string& whose) {
+  if (image.given())
+    data::expect_image(rows, {image.height, image.width, image.channels}, whose);
+}
+
+void check_images(const gram::Source& kernel, const data::Dataset& rows) {
+  if (!kernel.is_stored()) check_images(kernel.kernel().image(), rows, "the kernel takes");
 }
 
 ProductPlan plan_products(const gram::Source& kernel, const gram::Sizes& sizes, Storage storage,

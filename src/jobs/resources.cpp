@@ -76,10 +76,9 @@ void Resources::require_room(double room) const {
 }
 
 void Resources::expect(double bytes, const std::string& what) const {
-  if (limit() > 0 && baseline + bytes > limit())
-    throw MemoryError("{} and the process itself take {} a rank, more than the {} {}", what,
-                      format_bytes(baseline + bytes), format_bytes(limit()),
-                      user_limits() ? "of `memory_limit`" : whose);
+  if (limit() > 0 && bytes > limit())
+    throw MemoryError("{} take {} a rank, more than the {} {}", what, format_bytes(bytes),
+                      format_bytes(limit()), user_limits() ? "of `memory_limit`" : whose);
 }
 
 void prepare_process(const comm::Communicator& comm, int threads) {

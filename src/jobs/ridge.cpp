@@ -109,6 +109,7 @@ RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::Process
   require_planned(plan.rows_hash, sets.train);
   plan.stages.require_memory();
   require_new_checkpoint(grid.all(), plan.options.checkpoints);
+  check_images(plan.kernel, sets.train);
   check_range(plan.kernel, sets.train.inputs, monitor);
   return plan.single() ? fit_in<float>(plan, sets, grid, monitor)
                        : fit_in<double>(plan, sets, grid, monitor);
@@ -253,6 +254,7 @@ Transduction transduce(const RidgePlan& plan, const data::Split& sets,
     throw InputError("`transductive`: the plan is for a fit, not for transductive predictions");
   require_planned(plan.rows_hash, sets.train);
   plan.stages.require_memory();
+  check_images(plan.kernel, sets.train);
   check_range(plan.kernel, sets.train.inputs, monitor);
   return plan.single() ? transduce_in<float>(plan, sets, grid, monitor)
                        : transduce_in<double>(plan, sets, grid, monitor);

@@ -60,6 +60,7 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
     throw InputError("the plan is for {}, not for {}", plan.kernel, kernel.text());
   plan.stages.require_memory();
   require_new_checkpoint(grid.all(), plan.options.checkpoints);
+  check_images(kernel, rows);
   check_range(kernel, rows.inputs, monitor);
   spectral::Expected of{kernel.text(), plan.n, rows_hash(kernel, rows, grid.all()),
                         matrix_of(grid.all(), kernel)};

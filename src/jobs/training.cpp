@@ -180,6 +180,7 @@ void check_fit(const net::Network& network, const data::Split& sets, std::size_t
   if (network.inputs() != rows.dimension())
     throw InputError("the network takes {} inputs, the rows have {}", network.inputs(),
                      rows.dimension());
+  check_images(network.architecture().image, rows, "the network takes");
   if (network.outputs() != rows.outputs())
     throw InputError("the network has {} outputs, the targets {} columns", network.outputs(),
                      rows.outputs());
@@ -195,6 +196,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   const auto& options = plan.options;
   plan.stages.require_memory();
   require_new_checkpoint(comm, {.path = options.checkpoint, .resume = options.resume});
+  if (options.preconditioned()) check_images(plan.kernel, sets.train);
   if (plan.solves && !options.on_parameters() && !options.joint_outputs)
     check_range(plan.kernel, sets.train.inputs, monitor);
   Training<T> training;

@@ -21,7 +21,8 @@ Ends ends_of(std::span<const arch::Layer> layers) {
                             ends.circular = ends.circular || inner.circular;
                             ends.other = ends.other || inner.other;
                           },
-                          [](const auto&) {}},
+                          [](const arch::OneOf<arch::Dense, arch::Activation, arch::AveragePool,
+                                               arch::Flatten, arch::GlobalAverage> auto&) {}},
                layer.what);
   return ends;
 }
@@ -174,18 +175,20 @@ class PixelCompiler {
       return std::visit(
           arch::Each{[](const arch::Activation& rho) { return is_positive(rho); },
                      [](const arch::Residual& res) { return is_positive(res.branch); },
-                     [](const auto&) { return true; }},
+                     [](const arch::OneOf<arch::Dense, arch::Conv, arch::AveragePool, arch::Flatten,
+                                          arch::GlobalAverage> auto&) { return true; }},
           layer.what);
     });
   }
   static bool has_angle(std::span<const arch::Layer> layers) {
     return std::ranges::any_of(layers, [](const arch::Layer& layer) {
-      return std::visit(arch::Each{[](const arch::Activation& rho) {
-                                     return rho.function == arch::Function::rectifier;
-                                   },
-                                   [](const arch::Residual& res) { return has_angle(res.branch); },
-                                   [](const auto&) { return false; }},
-                        layer.what);
+      return std::visit(
+          arch::Each{
+              [](const arch::Activation& rho) { return rho.function == arch::Function::rectifier; },
+              [](const arch::Residual& res) { return has_angle(res.branch); },
+              [](const arch::OneOf<arch::Dense, arch::Conv, arch::AveragePool, arch::Flatten,
+                                   arch::GlobalAverage> auto&) { return false; }},
+          layer.what);
     });
   }
 

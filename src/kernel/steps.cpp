@@ -235,10 +235,10 @@ Index count_of_weights(std::span<const arch::Layer> layers) {
   Index count = 0;
   for (const arch::Layer& layer : layers)
     count += std::visit(
-        arch::Each{[](const arch::Dense&) { return Index{1}; },
-                   [](const arch::Conv&) { return Index{1}; },
+        arch::Each{[](const arch::OneOf<arch::Dense, arch::Conv> auto&) { return Index{1}; },
                    [](const arch::Residual& res) { return count_of_weights(res.branch); },
-                   [](const auto&) { return Index{0}; }},
+                   [](const arch::OneOf<arch::Activation, arch::AveragePool, arch::Flatten,
+                                        arch::GlobalAverage> auto&) { return Index{0}; }},
         layer.what);
   return count;
 }
@@ -260,7 +260,8 @@ void append_names(std::span<const arch::Layer> layers, Index all, Index& dense,
                             append_names(res.branch, all, dense, names);
                             after("residual sum");
                           },
-                          [](const auto&) {}},
+                          [](const arch::OneOf<arch::Conv, arch::AveragePool, arch::Flatten,
+                                               arch::GlobalAverage> auto&) {}},
                layer.what);
 }
 

@@ -41,7 +41,6 @@ void Progress::update(double share, const std::string& note) {
   if (begin_share_ < 0) begin_share_ = share, begin_ = elapsed;
   if (elapsed < kSilence && mode_ != ProgressMode::always) return;
   if (shown_ && elapsed - last_printed_ < (terminal_ ? kBarInterval : kLogInterval)) return;
-  // What was done before the first call, as by an earlier run, took no time here.
   const double done = share - begin_share_;
   std::string left = done > 0 ? duration((elapsed - begin_) / done * (1 - share)) + " left"
                               : std::string("starting");

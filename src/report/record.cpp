@@ -151,4 +151,18 @@ void check_writable(const comm::Communicator& comm, Content content, const std::
   });
 }
 
+void check_space(const comm::Communicator& comm, const std::string& option, const std::string& path,
+                 double bytes) {
+  comm::together(comm, [&] {
+    if (!comm.root()) return;
+    const auto folder = std::filesystem::path(io::followed(path)).parent_path();
+    std::error_code unknown;
+    const auto space = std::filesystem::space(folder.empty() ? "." : folder, unknown);
+    if (unknown) return;
+    if (const auto free = static_cast<double>(space.available); free < bytes)
+      throw InputError("{} {}: takes {}, but the file system has only {} left", option, path,
+                       format_bytes(bytes), format_bytes(free));
+  });
+}
+
 }  // namespace mercer::report

@@ -215,6 +215,26 @@ TEST_F(OwnMatrix, IsRefusedWhereThePlanIsForSomethingElse) {
       InputError);
 }
 
+TEST_F(OwnMatrix, IsRefusedForImagesOfAnotherShape) {
+  const dist::ProcessGrid grid(comm);
+  const auto of_images = [](const arch::Image& image) {
+    return kernel::make({.architecture = arch::parse("conv(1) relu flatten dense").on(image)});
+  };
+  auto split = sets();
+  split.train.image = data::ImageShape{3, 1, 1};
+  for (const arch::Image& image : {arch::Image{1, 3, 1}, arch::Image{3, 1, 1}}) {
+    const auto k = of_images(image);
+    const auto made = [&] {
+      return assemble<double>(jobs::plan({}, *k, split, resources_of(grid)), *k, split, grid,
+                              silent);
+    };
+    if (image.height == 3)
+      EXPECT_NO_THROW((void)made());
+    else
+      EXPECT_THROW((void)made(), InputError);
+  }
+}
+
 TEST_F(OwnMatrix, NeverReplacesAFileByItsCheckpoint) {
   const test::TemporaryFolder folder;
   const dist::ProcessGrid grid(comm);

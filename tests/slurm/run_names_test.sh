@@ -41,6 +41,7 @@ STUB
 chmod +x "$work/bin/mpirun" "$work/bin/mercer-train"
 cp "$work/bin/mercer-train" "$work/bin/mercer-spectrum"
 cp "$work/bin/mercer-train" "$work/bin/mercer-krr"
+cp "$work/bin/mercer-train" "$work/bin/mercer-kernel"
 export PATH=$work/bin:$PATH MERCER_BIN=$work/bin MERCER_HOME=$home MERCER_RANKS=2
 cd "$work/place"
 
@@ -87,6 +88,16 @@ check "results of other images are refused" test "$rc" -eq 2
 check "by a line that says so" grep -q 'is of 60000 images, not 200' mnist.log
 mnist --top 7 --out ./results/mnist60k-auto
 check "those of another top too" grep -q 'holds the top 200, not 7' mnist.log
+
+rc=0
+touch fail
+bash "$home/jobscripts/kernel.sbatch" --data circle:n=64 --arch lenet5 --out K.h5 >kernel.log 2>&1 || rc=$?
+check "an interrupted assembly ends with 130" test "$rc" -eq 130
+check "and keeps its entries" test -e mercer-kernel-local.checkpoint.h5
+rm fail
+bash "$home/jobscripts/kernel.sbatch" --data circle:n=64 --arch lenet5 --out K.h5 >>kernel.log 2>&1
+check "from which the same command goes on" grep -q '^options:.*--resume' kernel.log
+check "and they are removed at the end" test ! -e mercer-kernel-local.checkpoint.h5
 
 train() { rc=0; bash "$home/jobscripts/train.sbatch" --train circle:n=64 "$@" >train.log 2>&1 || rc=$?; }
 touch fail

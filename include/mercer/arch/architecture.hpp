@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -102,6 +103,12 @@ struct Each : F... {
 };
 template <class... F>
 Each(F...) -> Each<F...>;
+/// What Each does with several kinds alike: [](const OneOf<Flatten, GlobalAverage> auto&) {...}. A
+/// plain `auto` would take every kind that is missing.
+template <class What, class... Kinds>
+concept OneOf = (std::same_as<What, Kinds> || ...);
+/// Whether it is a layer of weights itself (not only its branch). Local.
+bool has_weights(const Layer& layer);
 
 struct Options {
   double weight_std = 1.4142135623730951;  ///< sigma_w of every layer

@@ -25,7 +25,8 @@ struct EntryCheck {
 /// pairs, and 68 pairs with the rows of the largest and of the smallest input. nullopt where the
 /// kernel has no reference. Collective, the same result on all ranks. Cost: one evaluation of the
 /// reference for each diagonal entry, on the rank that holds it, and three for each pair; the rows
-/// involved are fetched in panels of 1024.
+/// involved are fetched in panels of 1024. Of slow references (Kernel::reference_steps()) a rank
+/// compares as many as take ten seconds, at least two.
 template <class T>
 std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel,
                                         const dist::RowBlock<double>& Z,
@@ -35,6 +36,15 @@ std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel,
 /// The same for k(x_i, x_j) as Kernel::tile() computes it, where no matrix is kept. Collective.
 std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel,
                                         const dist::RowBlock<double>& X, std::uint64_t seed = 0);
+
+/// What check_entries() takes beside the rows, on the slowest rank. Where a reference takes
+/// milliseconds or less, nothing.
+struct CheckCost {
+  double bytes = 0, seconds = 0;
+};
+/// For an m x n matrix, with its `diagonal` compared where m = n and Z is X. Local.
+CheckCost check_entries_cost(const kernel::Kernel& kernel, Index m, Index n, bool diagonal,
+                             int ranks);
 
 /// The largest `difference` to accept: 1e-9, above the reference's own error for near-parallel rows
 /// (1e-10), plus the kernel's `error_estimate` (kernel::Rows) and four units of rounding of T.

@@ -30,6 +30,11 @@ struct MatrixPlan {
   plan::Plan stages;
   CheckpointOptions checkpoints{};
   double checkpoint_bytes = 0;  ///< on disk
+
+  /// Of K in the file that write() writes.
+  double result_bytes() const {
+    return (single ? 4.0 : 8.0) * static_cast<double>(n) * static_cast<double>(m);
+  }
 };
 struct MatrixOptions {
   bool cross = false;  ///< k(x_i, z_j) of sets.train and sets.test; else k(x_i, x_j) of sets.train
@@ -52,8 +57,9 @@ struct KernelMatrix {
 };
 /// Assembles K on `grid` as planned. T is float where options.single is set, else double:
 /// InputError otherwise. Phases: prepare, assemble. Throws MemoryError where the plan exceeds its
-/// limit (Plan::require_memory()); InputError for a checkpoint that is there and not resumed; Error with the code `interrupted`, after writing a checkpoint, where
-/// the monitor asks for it; otherwise as check_range() and gram::assemble(). Collective.
+/// limit (Plan::require_memory()); InputError for a checkpoint that is there and not resumed; Error
+/// with the code `interrupted`, after writing a checkpoint, where the monitor asks for it; otherwise
+/// as check_range() and gram::assemble(). Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);

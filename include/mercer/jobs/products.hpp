@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "mercer/data/dataset.hpp"
 #include "mercer/gram/cost.hpp"
 #include "mercer/io/hdf5.hpp"
 #include "mercer/jobs/monitor.hpp"
@@ -21,6 +22,13 @@ void check_storage(gram::Storage storage, const gram::Source& kernel, bool singl
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
 /// The same where the kernel is a function; nothing for a stored matrix. Collective.
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
+
+/// Throws InputError where the rows are images of another shape than the kernel or network takes,
+/// as data::expect_image(): `whose` is before that shape, "the kernel takes". Nothing where `image`
+/// is not given. Local.
+void check_images(const arch::Image& image, const data::Dataset& rows, const std::string& whose);
+/// The same for the kernel, where it is a function. Local.
+void check_images(const gram::Source& kernel, const data::Dataset& rows);
 
 /// How matrix-vector products with K will be computed; decided before anything is allocated.
 struct ProductPlan {

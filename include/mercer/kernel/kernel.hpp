@@ -77,6 +77,9 @@ class Kernel {
                                                std::span<const double> /*z*/) const {
     return std::nullopt;
   }
+  /// Steps of the recursion that reference() takes, each about 3 us and 240 bytes, where they take
+  /// longer than a few milliseconds: for images. 0: there is no reference, or a fast one.
+  virtual double reference_steps() const { return 0; }
   /// The shape of the images that rows are; not given where rows are any numbers.
   virtual arch::Image image() const { return {}; }
   /// Bytes that a prepared row of d inputs takes, for the memory plan. With tanh, softplus or
