@@ -67,7 +67,7 @@ bool is_slow(const kernel::Kernel& kernel) {
   return kernel.reference_steps() >= 1e3;
 }
 
-/// How many pairs a rank compares where the reference takes so many steps: about ten seconds' worth.
+/// How many pairs a rank compares where the reference takes so many steps: in about ten seconds.
 double most_pairs(double steps) {
   constexpr double kSteps = 1e6, kLeast = 2;
   return std::floor(std::max(kLeast, kSteps / steps));
@@ -211,7 +211,7 @@ std::optional<EntryCheck> check_entries(const kernel::Kernel& kernel, const RowB
 CheckCost check_entries_cost(const kernel::Kernel& kernel, Index m, Index n, bool diagonal,
                              int ranks) {
   if (!is_slow(kernel) || m == 0 || n == 0) return {};
-  constexpr double kStepSeconds = 3e-6, kStepBytes = 240;  // see Kernel::reference_steps()
+  constexpr double kStepSeconds = 2e-6, kStepBytes = 400;  // see Kernel::reference_steps()
   constexpr double kSampled = 4 * (1 + 16) + 256;
   const double steps = kernel.reference_steps();
   const double own = std::ceil((kSampled + (diagonal ? static_cast<double>(n) : 0)) / ranks);

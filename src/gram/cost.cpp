@@ -1,6 +1,7 @@
 #include "mercer/gram/cost.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "assemble_tiles.hpp"
@@ -14,6 +15,8 @@ namespace {
 constexpr double kMirror = 6, kPanelCopies = 8;
 /// How many times a tile goes through memory on the way to its place, and into a checkpoint.
 constexpr double kTileCopies = 6, kKeptCopies = 6;
+/// Rows that are prepared together where each is looked at once.
+constexpr double kRowsAtOnce = 512;
 /// A product with fewer columns takes as long as one with this many.
 constexpr double kLeastColumns = 8;
 
@@ -77,6 +80,14 @@ double entry_flops(const Sizes& sizes) {
 Cost entries_cost(const Sizes& sizes, double count) {
   if (sizes.kernel == nullptr) return {};
   return {.dots = 2 * real(sizes.d) * count, .entries = count};
+}
+
+Cost prepare_cost(const Sizes& sizes) {
+  if (sizes.kernel == nullptr) return {};
+  const double rows = std::ceil(real(sizes.n) / sizes.ranks());
+  return {.bytes = std::min(rows, kRowsAtOnce) * bytes_per_row(*sizes.kernel, sizes.d) +
+                   static_cast<double>(sizes.kernel->scratch_bytes()),
+          .prepared = rows};
 }
 
 Cost assemble_cost(const Sizes& sizes) {

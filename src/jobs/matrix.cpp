@@ -111,6 +111,7 @@ MatrixPlan plan(const MatrixOptions& options, const kernel::Kernel& kernel, cons
   if (plan.outputs > 0) sizes.held = sizes.data_bytes();  // the seeded rows
   const auto& machine = resources.machine;
   plan.stages.stage(plan::load(sizes, load_seconds));
+  plan.stages.stage(plan::prepare(machine, sizes));
   auto assembly =
       plan.cross ? plan::assemble_cross(machine, sizes) : plan::assemble(machine, sizes);
   if (sizes.kept)

@@ -38,8 +38,7 @@ void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Mo
 }
 
 void check_images(const arch::Image& image, const data::Dataset& rows, const std::string& whose) {
-  if (image.given())
-    data::expect_image(rows, {image.height, image.width, image.channels}, whose);
+  if (image.given()) data::expect_image(rows, {image.height, image.width, image.channels}, whose);
 }
 
 void check_images(const gram::Source& kernel, const data::Dataset& rows) {

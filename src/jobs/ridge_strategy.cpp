@@ -367,6 +367,8 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
   if (resources.limit() > 0) result.pairs_limit = resources.limit() - resources.baseline;
   result.stages.suggest(less_memory(options, result.strategy.iterative), result.strategy.lacks);
   result.stages.stage(plan::load(result.sizes, load_seconds));
+  if (result.sizes.kernel != nullptr)
+    result.stages.stage(plan::prepare(resources.machine, result.sizes));
   if (result.strategy.iterative)
     plan_iterative(result.stages, options, result.strategy, result.sizes, resources.machine);
   else

@@ -175,6 +175,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
                              options.single ? "" : "`single`, "),
                  strategy.lacks);
   stages.stage(plan::load(sizes, load_seconds));
+  if (sizes.kernel != nullptr) stages.stage(plan::prepare(machine, sizes));
   if (!strategy.iterative) {
     stages.stage(plan::assemble(machine, sizes));
     if (options.estimates.has_value()) {

@@ -212,7 +212,7 @@ class ImageKernel : public Kernel {
   }
 
   double reference_steps() const override {
-    constexpr double kMost = 1e6;  // about three seconds
+    constexpr double kMost = 1e6;  // about two seconds
     return pixels_.entries() > kMost ? 0 : pixels_.entries();
   }
 

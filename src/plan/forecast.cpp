@@ -20,6 +20,10 @@ Stage load(const Sizes& sizes, double seconds) {
   return {.name = "load", .bytes = 2 * sizes.data_bytes(), .seconds = seconds};
 }
 
+Stage prepare(const Machine& machine, const Sizes& sizes) {
+  return stage("prepare", "", gram::prepare_cost(sizes), machine, sizes.data_bytes());
+}
+
 Stage assemble(const Machine& machine, const Sizes& sizes) {
   return stage("assemble", "", gram::assemble_cost(sizes), machine, sizes.data_bytes());
 }

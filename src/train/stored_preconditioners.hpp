@@ -16,9 +16,9 @@ MatrixView<const T> own_part(const comm::Communicator& comm, const std::vector<T
 
 /// Writes the S of the sets to PATH.S-<hash of their bits>, unless that file is there, and returns
 /// the hash as text; "" where every S is the identity and has no bound. Datasets: /setI/vectors
-/// (n x k, by rows; n x (c k) where S is of all outputs together) and /setI/coefficients (k); of S on the parameters /parameters/psi0, psi1, ...
-/// (p numbers each, p/2 where mirrored), /parameters/coefficients and /parameters/bound (beta,
-/// tail, 1 where mirrored). Collective.
+/// (n x k, by rows; n x (c k) where S is of all outputs together) and /setI/coefficients (k); of S
+/// on the parameters /parameters/psi0, psi1, ... (p numbers each, p/2 where mirrored),
+/// /parameters/coefficients and /parameters/bound (beta, tail, 1 where mirrored). Collective.
 template <class T>
 std::string write_preconditioners(const comm::Communicator& comm, const std::string& path,
                                   const std::vector<RowSet<T>>& sets);

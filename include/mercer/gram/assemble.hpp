@@ -99,7 +99,8 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 double trace(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries
-/// beyond rounding (series of tanh, softplus, sigmoid). Prepares every row once. Collective.
+/// beyond rounding (series of tanh, softplus, sigmoid; images in single precision). Prepares every
+/// row once. Collective.
 double kernel_error_estimate(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// Throws InputError where all of K underflows: some input is not zero, but every k(x, x) is below

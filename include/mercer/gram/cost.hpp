@@ -47,6 +47,8 @@ Cost entries_cost(const Sizes& sizes, double count);
 /// file.
 double entry_flops(const Sizes& sizes);
 
+/// require_normal(): every rank prepares its rows of X, a few hundred at a time.
+Cost prepare_cost(const Sizes& sizes);
 /// assemble(): n^2/(2 P) entries; n^2/P elements of memory touched first; half of K packed, sent
 /// and unpacked to mirror it; panels of n/Pr + n/Pc rows of X fetched and prepared. By tiles: half
 /// of K sent once more, and the rows of a rank's tiles prepared. A checkpoint is written to memory,

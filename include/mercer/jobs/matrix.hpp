@@ -57,9 +57,10 @@ struct KernelMatrix {
 };
 /// Assembles K on `grid` as planned. T is float where options.single is set, else double:
 /// InputError otherwise. Phases: prepare, assemble. Throws MemoryError where the plan exceeds its
-/// limit (Plan::require_memory()); InputError for a checkpoint that is there and not resumed; Error
-/// with the code `interrupted`, after writing a checkpoint, where the monitor asks for it; otherwise
-/// as check_range() and gram::assemble(). Collective.
+/// limit (Plan::require_memory()); InputError for images of another shape than the kernel's, and
+/// for a checkpoint that is there and not resumed; Error with the code `interrupted`, after writing
+/// a checkpoint, where the monitor asks for it; otherwise as check_range() and gram::assemble().
+/// Collective.
 template <class T>
 KernelMatrix<T> assemble(const MatrixPlan& plan, const kernel::Kernel& kernel,
                          const data::Split& sets, const dist::ProcessGrid& grid, Monitor& monitor);

@@ -32,9 +32,9 @@ class Monitor {
   virtual void progress(double /*share*/, const std::string& /*note*/ = {}) {}
   /// Whether the run is to stop. An iterative solver that has a checkpoint asks between products of
   /// K and between the tiles of a product; it then writes its state and ends. A training asks at
-  /// each step, with or without a checkpoint.
+  /// each step, with or without a checkpoint, an assembly with one after each strip of a tile.
   virtual bool interrupted() { return false; }
-  /// Such a solver or training has begun (true) or ended (false): interrupted() is asked only in
+  /// Such a solver, training or assembly has begun (true) or ended (false): interrupted() is asked only in
   /// between, when there is a state to keep.
   virtual void solving(bool /*on*/) {}
 

@@ -16,9 +16,9 @@ namespace mercer::jobs {
 /// only, and a job in single precision does not store K in double. Local.
 void check_storage(gram::Storage storage, const gram::Source& kernel, bool single);
 
-/// Throws InputError where all of K underflows, and where the estimated error of its entries is 1 or
-/// more; warns where it is above 1e-8 (gram::require_normal(), kernel::Rows::error_estimate()). Jobs
-/// call it before they begin. Phase: prepare. Collective. Cost: that of preparing every row.
+/// Throws InputError where all of K underflows, and where the estimated error of its entries is 1
+/// or more; warns where it is above 1e-8 (gram::require_normal(), kernel::Rows::error_estimate()).
+/// Jobs call it before they begin. Phase: prepare. Collective. Cost: that of preparing every row.
 void check_range(const kernel::Kernel& kernel, const dist::RowBlock<double>& X, Monitor& monitor);
 /// The same where the kernel is a function; nothing for a stored matrix. Collective.
 void check_range(const gram::Source& kernel, const dist::RowBlock<double>& X, Monitor& monitor);

@@ -52,10 +52,11 @@ class Kernel {
   virtual std::string text() const = 0;
   /// X is d x m and finite: column j is data row j. The result takes over X's memory; in all it
   /// holds bytes_per_row(d) bytes a row. O(d m) flops, and O(m) for every layer (for tanh, softplus
-  /// and sigmoid also a series for every distinct variance). Throws RowError.
+  /// and sigmoid also a series for every distinct variance); for images as much as an entry each,
+  /// for networks' empirical kernels their passes. Throws RowError.
   virtual std::unique_ptr<Rows> prepare(Matrix<double>&& X) const = 0;
   /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
-  /// entry) and one vectorised pass. Allocates a few buffers of the length of a tile column, and
+  /// entry) and one vectorised pass; for images steps_per_entry() of the recursion. Allocates a few buffers of the length of a tile column, and
   /// scratch_bytes(). An entry outside the range of double is an infinity or a NaN: the caller
   /// checks (gram/entries.hpp).
   virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
@@ -77,7 +78,7 @@ class Kernel {
                                                std::span<const double> /*z*/) const {
     return std::nullopt;
   }
-  /// Steps of the recursion that reference() takes, each about 3 us and 240 bytes, where they take
+  /// Steps of the recursion that reference() takes, each about 2 us and 400 bytes, where they take
   /// longer than a few milliseconds: for images. 0: there is no reference, or a fast one.
   virtual double reference_steps() const { return 0; }
   /// The shape of the images that rows are; not given where rows are any numbers.
@@ -86,7 +87,7 @@ class Kernel {
   /// sigmoid an estimate: the length of their series depends on the data.
   virtual Index bytes_per_row(Index d) const = 0;
   /// Length of the dot products of an entry, for rows of d inputs: an entry counts 2
-  /// entry_length(d) flops.
+  /// entry_length(d) flops. (Of images 20 for each step of the recursion.)
   virtual Index entry_length(Index d) const { return d; }
   /// Steps of the recursion that an entry takes, about 3 ns each, besides its dot product: hundreds
   /// to millions for images, whose pairs of pixels each take some. 1 for other kernels.

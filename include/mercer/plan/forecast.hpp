@@ -18,6 +18,8 @@ using gram::Sizes;
 /// Reading the data, which takes its memory twice. `seconds`: measured, because data is read before
 /// the plan is made.
 Stage load(const Sizes& sizes, double seconds);
+/// The look at every row before a job begins (jobs::check_range()).
+Stage prepare(const Machine& machine, const Sizes& sizes);
 Stage assemble(const Machine& machine, const Sizes& sizes);
 Stage assemble_cross(const Machine& machine, const Sizes& sizes);
 /// k eigenpairs by a direct solver.

@@ -65,8 +65,8 @@ enum class Content { hdf5, text };
 void check_writable(const comm::Communicator& comm, Content content, const std::string& option,
                     const std::string& path);
 
-/// Throws InputError on all ranks, naming `option` and the path, where the file system of `path` has
-/// less than `bytes` free: to be called before the work. Quotas are not seen. Collective.
+/// Throws InputError on all ranks, naming `option` and the path, where the file system of `path`
+/// has less than `bytes` free: to be called before the work. Quotas are not seen. Collective.
 void check_space(const comm::Communicator& comm, const std::string& option, const std::string& path,
                  double bytes);
 
