@@ -66,7 +66,7 @@ class Signals(PipeTest):
                 self.assertEqual(sorted(os.listdir(self.directory)), ["c.h5", "undisturbed.h5"])
                 with h5py.File(c, "r") as file:
                     self.assertIn("/cg/history", file)
-                if sent in (signal.SIGTERM, signal.SIGHUP):
+                if sent == signal.SIGHUP:  # of one rank alone
                     self.succeed("mercer-krr", *SLOW, "--checkpoint", c, "--resume", "--out", self.path("r.h5"))
                     np.testing.assert_array_equal(read(self.path("r.h5"), "/alpha"), alpha)
                     os.remove(self.path("r.h5"))
@@ -114,7 +114,7 @@ class Disks(PipeTest):
                 ("mercer-train", "--train", "gaussian:n=3000,d=4", "--arch", "dense(16) relu dense(1)", "--bias-std", "1",
                  "--top", "60", "--steps", "400", "--checkpoint-every", "100"))
         for driver, *job in jobs:
-            for quiet in ((), ("--quiet",)):
+            for quiet in ((), ("--quiet",)) if driver == "mercer-krr" else ((),):  # said in one place for all
                 with self.subTest(driver=driver, quiet=quiet):
                     c, out = self.path("c.h5"), self.path("r.h5")
                     process = subprocess.Popen([MPIEXEC, "-n", "2", os.path.join(BIN, driver), *job, *quiet, "--checkpoint", c,

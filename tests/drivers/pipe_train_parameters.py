@@ -164,6 +164,8 @@ class Parameters(PipeTest):
                 self.assertTrue(tops[15]["reached"] and taken["converged"])
                 close = max(4 if "--batch" in more else 1, 0.3 * taken["steps"])  # of batches: an epoch
                 self.assertLessEqual(abs(tops[15]["steps"] - taken["steps"]), close)
+                if "--batch" in more:
+                    continue
                 # Without --top the advice is of the S that --top takes.
                 others = self.result(*circle, *more[:-2], "--advise")["advice"]
                 self.assertEqual([top["lr"] for top in others], [top["lr"] for top in advice["advice"] if top["top"] != 15])
