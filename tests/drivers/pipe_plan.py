@@ -31,9 +31,9 @@ class Plans(PipeTest):
         machine = ("--machine", self.machine())
         ridge = ("--train", "gaussian:n=2000,d=20", "--test", "gaussian:n=500,d=20", "--kernel", "gaussian")
         jobs = {
-            "mercer-kernel": (*GAUSSIAN, {"load", "assemble"}),
-            "mercer-spectrum": (*GAUSSIAN, "--top", 50, {"load", "assemble", "eigensolve"}),
-            "mercer-krr": (*ridge, "--ridge", 0.1, {"load", "assemble", "solve", "predict"}),
+            "mercer-kernel": (*GAUSSIAN, {"load", "prepare", "assemble"}),
+            "mercer-spectrum": (*GAUSSIAN, "--top", 50, {"load", "prepare", "assemble", "eigensolve"}),
+            "mercer-krr": (*ridge, "--ridge", 0.1, {"load", "prepare", "assemble", "solve", "predict"}),
             "mercer-train": ("--train", "gaussian:n=2000,d=20", "--arch", "dense(64) relu dense(1)", "--top", 20,
                              {"load", "assemble", "eigensolve", "train"}),
         }

@@ -312,7 +312,13 @@ TEST(Iterations, OfDescentAreStepsProductsAndSums) {
   const auto stage = plan::descent(m, 100.0 * train::step_cost<float>(network, 1000, 30, P),
                                    15.0 * train::rate_cost<float>(network, 1000, P));
   expect_close(stage.flops, 100 * step + 15 * product);
-  const double work = (100 * step + 15 * product) / (0.85 * P * m.gemm_single);
+  // A layer of w inputs or units reaches w/(w + 6) of the rate; here the mean over both layers.
+  const auto narrow = [](double w) { return (w + 6) / w; };
+  const double slower =
+      (100 * 500 * narrow(100) * narrow(500) + 500 * 10 * narrow(500) * narrow(10)) /
+      (100 * 500 + 500 * 10);
+  const double of_network = 100 * (forward + backward) + 15 * product;
+  const double work = (slower * of_network + 100 * 4 * k * 10 * n) / (0.85 * P * m.gemm_single);
   const double sum = 2 * 0.75 * 4 * p;  // bytes that a rank sends in an all-reduce
   // Each unit of each row 8 times, the gradient and w twice each in a step.
   const double copied = 115 * 8 * 4 * 2 * 510 * n / P + 100 * 4 * 4 * p;
