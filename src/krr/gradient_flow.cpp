@@ -10,7 +10,7 @@
 namespace mercer::krr {
 namespace {
 
-/// Below this x t the expansions in x t are exact to rounding.
+/// Below this x t the slope of the residual is taken at x = 0, where differences lose its digits.
 constexpr double kSmall = 1e-8;
 
 }  // namespace
@@ -24,14 +24,14 @@ double GradientFlow::rest(double x) const {
 double GradientFlow::filter(double x) const {
   x = std::max(0.0, x);
   if (std::isinf(time)) return 1 / x;
-  if (x * time < kSmall) return time;
+  if (x * time < std::numeric_limits<double>::min()) return time;
   const double exponent = step > 0 && step * x < 1 ? std::log1p(-step * x) / step : -x;
   return (step > 0 && step * x >= 1 ? 1 - rest(x) : -std::expm1(exponent * time)) / x;
 }
 
 double GradientFlow::residual(double g) const {
-  const double x = std::max(0.0, g + ridge);
-  if (x * time < kSmall) return 1 - g * time;
+  const double x = g + ridge;
+  if (!(x > 0)) return 1;
   return (ridge + g * rest(x)) / x;
 }
 

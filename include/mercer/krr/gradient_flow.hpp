@@ -20,7 +20,7 @@ struct GradientFlow {
   /// The share of a mode that is not fitted yet, E = e^(-x t) or (1 - step x)^T, for x = g + gamma.
   /// Negative x (of rounding) counts as 0. Local.
   double rest(double x) const;
-  /// (1 - E)/x, without cancellation; t where x t is small. Local.
+  /// (1 - E)/x, without cancellation; t for x = 0. Local.
   double filter(double x) const;
   /// 1 - g filter(g + gamma) = (gamma + g E)/(g + gamma): what a mode of eigenvalue g lacks on the
   /// training rows. Local.
