@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <type_traits>
 
 #include "mercer/base/error.hpp"
@@ -37,6 +38,13 @@ dist::RowBlock<double> to_rows(const dist::DistMatrix<T>& A, const comm::Communi
     std::copy(rows.values().begin(), rows.values().end(), converted.values().begin());
     return converted;
   }
+}
+
+/// The rmse over rows and outputs, from that of every output.
+inline double mean_rmse(std::span<const double> by_output) {
+  double sum = 0;
+  for (const double rmse : by_output) sum += rmse * rmse;
+  return std::sqrt(sum / static_cast<double>(by_output.size()));
 }
 
 inline void check_ridge(double ridge) {

@@ -35,13 +35,6 @@ double score_or_infinity(double score) {
   return std::isfinite(score) ? score : kInfinity;
 }
 
-/// The rmse over rows and outputs, from that of every output.
-double mean_rmse(std::span<const double> by_output) {
-  double sum = 0;
-  for (const double rmse : by_output) sum += rmse * rmse;
-  return std::sqrt(sum / static_cast<double>(by_output.size()));
-}
-
 }  // namespace
 
 template <class T>
@@ -109,10 +102,9 @@ Matrix<T> SpectralPath<T>::squares(const Matrix<T>& weights) const {
   return result;
 }
 
-/// weights(j, r) = weight(i, r) of the global index i of this rank's column j of V.
 template <class T>
-template <class F>
-Matrix<T> SpectralPath<T>::weights(Index ridges, F&& weight) const {
+Matrix<T> SpectralPath<T>::weights(
+    Index ridges, const std::function<double(std::size_t, std::size_t)>& weight) const {
   const DistMatrix<T>& V = pairs_.vectors;
   Matrix<T> result(V.local_cols(), ridges);
   for (Index r = 0; r < ridges; ++r)
@@ -333,7 +325,7 @@ std::vector<Fit> SpectralPath<T>::fit(std::span<const double> ridges) const {
   return fits;
 }
 
-template class SpectralPath<double>;  // except the members in ridge_choice.cpp
+template class SpectralPath<double>;  // except the members in ridge_choice.cpp, gradient_flow.cpp
 template class SpectralPath<float>;
 
 }  // namespace mercer::krr

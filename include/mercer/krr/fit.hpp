@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "mercer/dist/row_block.hpp"
+#include "mercer/krr/gradient_flow.hpp"
 #include "mercer/msk/modified_kernel.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
 
@@ -15,7 +18,9 @@ using dist::RowBlock;
 /// Coefficients for one ridge: f(x) = (1/n) sum_i k(x, x_i) alpha_i, always with respect to k
 /// itself, also for a modified kernel.
 struct Fit {
-  double ridge = 0;             ///< gamma, on the scale of K = k/n
+  double ridge = 0;  ///< gamma, on the scale of K = k/n
+  /// Training time t (GradientFlow); infinite: ridge regression.
+  double time = std::numeric_limits<double>::infinity();
   RowBlock<double> alpha;       ///< n x c
   double residual = 0;          ///< |A B - Y|_F / |Y|_F of the system A B = Y that was solved
   bool residual_exact = false;  ///< false: estimated with 16 probe columns
@@ -117,6 +122,17 @@ class SpectralPath {
   /// where K_g + gamma I is not positive definite to working precision. Collective.
   std::vector<Fit> fit(std::span<const double> ridges) const;
 
+  /// Coefficients after training for so long, for each of `flows`: alpha = V diag(r_i (1 - E_i)/(g_i
+  /// + gamma)) V^T Y, E as GradientFlow::rest(), and F = V diag(1 - u_i) V^T Y on the training rows,
+  /// u_i = (gamma + g_i E_i)/(g_i + gamma). Fit::residual is |F - K alpha|_F/|Y|_F, both from the
+  /// pairs. The scores are those of a linear smoother F = H Y: GCV n |Y - F|_F^2/(sum_i u_i)^2/c,
+  /// and leave-one-out errors (Y - F)_i/(1 - H_ii), which are exact for ridge regression with g =
+  /// identity (t = infinity) and an estimate otherwise. As many flows as fit into 256 columns share
+  /// each GEMM; 2 n^2 (4 c + 1) flops each. Throws InputError for a time that is not positive, a
+  /// ridge or step that is negative, and a step of 2/(g_1 + gamma) or more, by which descent
+  /// diverges; RunError at t = infinity as fit(). Collective.
+  std::vector<Fit> fit(std::span<const GradientFlow> flows) const;
+
   enum class Score { leave_one_out, gcv };
   /// Estimated relative rounding error e of the score of every ridge. The eigenpairs are those of
   /// K + E with |E|_2 about eta = eps max(lambda_1, max g). With A = K_g + gamma I and q_i =
@@ -159,6 +175,10 @@ class SpectralPath {
   std::vector<double> gcv_by_output(MatrixView<const T> B, double ridge) const;
   double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
 
+  void check_flows(std::span<const GradientFlow> flows) const;
+  /// |F - K alpha|_F/|Y|_F for Y - F (`left`) and columns [first, first + c) of alpha.
+  double smoother_residual(const Matrix<T>& left, const Matrix<T>& alpha, Index first) const;
+
   bool admissible(double ridge) const;
   void check_admissible(std::span<const double> ridges) const;
   std::vector<double> scores(Score score, std::span<const double> ridges) const;
@@ -172,8 +192,9 @@ class SpectralPath {
   Matrix<T> transposed_times(const Matrix<T>& B) const;
   /// sum_j V_ij^2 w_jr for this rank's rows i.
   Matrix<T> squares(const Matrix<T>& weights) const;
-  template <class F>
-  Matrix<T> weights(Index ridges, F&& weight) const;
+  /// weights(j, r) = weight(i, r) of the global index i of this rank's column j of V.
+  Matrix<T> weights(Index ridges,
+                    const std::function<double(std::size_t, std::size_t)>& weight) const;
   RowBlock<double> by_rows(MatrixView<const T> rows) const;
 
   const spectral::Eigenpairs<T>& pairs_;
