@@ -306,7 +306,7 @@ ImageState PairRun<Real>::prepare(const double* x, ImageFields& fields) {
 template <class Real>
 const Real* PairRun<Real>::own(std::size_t k) const {
   const Stage& next = program_.stages[k + 1];
-  const auto zero = [](const Offsets& d) { return std::ranges::lower_bound(d, 0) - d.begin(); };
+  const auto zero = [](const Offsets& d) { return std::ranges::find(d, 0) - d.begin(); };
   const auto number = zero(next.dy) * std::ssize(next.dx) + zero(next.dx);
   return now_.values.data() + now_.first[at(number)];
 }

@@ -219,12 +219,12 @@ class PixelCompiler {
       for (Index& d : dy) d *= stage.stride;
       for (Index& d : dx) d *= stage.stride;
       stage.dy = dy;
-      stage.dx = dx;
+      stage.dx = in_rows(dx, stage.begin.w);
       if (k + 1 < stages.size()) {
         choose_targets(stage, stages[k + 1]);
         program_.pooled = std::max(program_.pooled, stage.pooled);
       }
-      stage.strips = strips_of(stage.begin, stage.wrapped, dy, dx);
+      stage.strips = strips_of(stage.begin, stage.wrapped, stage.dy, stage.dx);
       measure(stage, k > 0);
     }
   }

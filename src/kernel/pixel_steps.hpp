@@ -53,7 +53,8 @@ struct StripSizes {
   Extent outside{};      ///< pixels outside an image that filters see
 
   void include(const Strip& strip);
-  Index margin() const { return kOverrun + f2; }
+  /// Before and behind each array; of whole cache lines, so that vectors do not cross them.
+  Index margin() const { return ceil_div(kOverrun + f2, kOverrun) * kOverrun; }
   /// Bytes in double precision.
   Index bytes() const;
 };

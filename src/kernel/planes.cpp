@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace mercer::kernel {
 namespace {
@@ -40,9 +41,10 @@ std::vector<Strip> strips_of(Extent image, bool wrapped, const Offsets& dy, cons
   std::vector<Strip> strips;
   std::size_t number = 0;
   for (const Index y : dy) {
-    Index pairs = kPairs;
+    Index pairs = kPairs, row = -1;
     for (const Index x : dx) {
-      if (pairs >= kPairs) {
+      const bool same_row = std::exchange(row, modulo(x, image.w)) == row;
+      if (pairs >= kPairs && !same_row) {
         strips.push_back({.number = number});
         pairs = 0;
       }
@@ -53,6 +55,11 @@ std::vector<Strip> strips_of(Extent image, bool wrapped, const Offsets& dy, cons
   }
   for (Strip& strip : strips) strip.lay_out();
   return strips;
+}
+
+Offsets in_rows(Offsets offsets, Index size) {
+  std::ranges::sort(offsets, {}, [size](Index d) { return std::pair(modulo(d, size), d); });
+  return offsets;
 }
 
 Offsets all_offsets(Index size, bool wrapped) {
@@ -90,8 +97,8 @@ std::vector<Target> targets(Index offset, Index size, bool wrapped, Index f, Ind
     if (p % stride != 0 || q % stride != 0) continue;
     const Index P = p / stride / f, Q = q / stride / f;
     const Index D = wrapped_after ? modulo(P - Q, size_after) : P - Q;
-    const auto found = std::ranges::lower_bound(after, D);
-    if (found == after.end() || *found != D) continue;
+    const auto found = std::ranges::find(after, D);
+    if (found == after.end()) continue;
     all[static_cast<std::size_t>(k)] = {found - after.begin(),
                                         wrapped_after ? P : P - std::max<Index>(0, D)};
   }

@@ -58,7 +58,11 @@ Offsets offsets_before(const Offsets& after, bool wrapped_after, Index size_afte
 /// All offsets between the pixels of an image along one direction.
 Offsets all_offsets(Index size, bool wrapped);
 
-/// The planes of the offsets dy x dx, in strips of about as many pairs as stay in the first cache.
+/// The offsets in an order in which planes with |d| and size - |d| pairs in a row are adjacent: the
+/// rows of strips are then as long as an image's, and their vectors whole cache lines.
+Offsets in_rows(Offsets offsets, Index size);
+/// The planes of the offsets dy x dx, these in_rows(), in strips of about as many pairs as stay in
+/// the first cache.
 std::vector<Strip> strips_of(Extent image, bool wrapped, const Offsets& dy, const Offsets& dx);
 
 /// Along one direction: where a plane's k-th pair goes behind a boundary: `at` is the number of the
