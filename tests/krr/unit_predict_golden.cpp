@@ -24,6 +24,22 @@ DistMatrix<double> on_grid(const Dense& A, const dist::ProcessGrid& grid, double
   return K;
 }
 
+/// The matrices of a kernel and the targets of a case; `trace`: that of k/n, over n.
+struct Stored {
+  Stored(const test::GoldenFile& file, const std::string& name, const std::string& kernel,
+         const dist::ProcessGrid& grid)
+      : k(read(file, name + "/" + kernel + "_train_train")),
+        cross(read(file, name + "/" + kernel + "_test_train")) {
+    const Dense y = read(file, name + "/y_train");
+    const Index n = k.rows();
+    Y = test::row_block(grid.all(), n, y.cols(), [&](Index i, Index o) { return y(i, o); });
+    for (Index i = 0; i < n; ++i) trace += k(i, i) / static_cast<double>(n * n);
+  }
+  Dense k, cross;
+  RowBlock<double> Y;
+  double trace = 0;
+};
+
 TEST(Prediction, MeansAtInfinityFromStoredMatricesAreTheReferences) {
   if (test::golden_dir().empty()) GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set";
   const test::GoldenFile file("predict");
@@ -31,14 +47,9 @@ TEST(Prediction, MeansAtInfinityFromStoredMatricesAreTheReferences) {
   Index compared = 0;
   for (const std::string& name : file.cases())
     for (const std::string kernel : {"ntk", "nngp"}) {
-      const Dense k = read(file, name + "/" + kernel + "_train_train");
-      const Dense cross = read(file, name + "/" + kernel + "_test_train");
-      const Dense y = read(file, name + "/y_train");
+      const Stored stored(file, name, kernel, grid);
+      const auto& [k, cross, Y, trace] = stored;
       const Index n = k.rows();
-      const auto Y =
-          test::row_block(grid.all(), n, y.cols(), [&](Index i, Index o) { return y(i, o); });
-      double trace = 0;
-      for (Index i = 0; i < n; ++i) trace += k(i, i) / static_cast<double>(n * n);
       for (const auto& [group, relative] :
            {std::pair{"diag_reg_0", 0.0}, {"diag_reg_0.001", 1e-3}}) {
         const std::string path = name + "/" + group + "/" + kernel + "_mean_inf_exact";
@@ -80,13 +91,9 @@ TEST(Prediction, MeansAtFiniteTimesFromStoredMatricesAreTheReferences) {
   Index compared = 0;
   for (const std::string& name : file.cases())
     for (const std::string kernel : {"ntk", "nngp"}) {
-      const Dense k = read(file, name + "/" + kernel + "_train_train");
-      const Dense cross = read(file, name + "/" + kernel + "_test_train");
-      const Dense y = read(file, name + "/y_train");
-      const Index n = k.rows(), m = cross.rows(), c = y.cols();
-      const auto Y = test::row_block(grid.all(), n, c, [&](Index i, Index o) { return y(i, o); });
-      double trace = 0;
-      for (Index i = 0; i < n; ++i) trace += k(i, i) / static_cast<double>(n * n);
+      const Stored stored(file, name, kernel, grid);
+      const auto& [k, cross, Y, trace] = stored;
+      const Index n = k.rows(), m = cross.rows(), c = Y.cols();
       const Dense times = file.transposed(name + "/t");  // 1 x nt
       const double rate = file.number(name, "learning_rate");
       const auto pairs = spectral::eigenpairs(on_grid(k, grid, 1.0 / static_cast<double>(n)));
