@@ -59,9 +59,10 @@ int kernel_matrix(const Job& job, const gram::Source& source, const Network& net
     });
   } catch (const Error& error) {
     if (!job.checkpoints.asked()) throw;
-    throw RunError(
-        "{}; --checkpoint {} holds all entries: the same command with --resume writes them",
-        error.what(), job.checkpoints.path);
+    throw Error(error.code(),
+                fmt::format("{}; --checkpoint {} holds all entries: the same command with --resume "
+                            "writes them",
+                            error.what(), job.checkpoints.path));
   }
   return session.finish(ok);
 }

@@ -114,3 +114,19 @@ mercer_restartable_job() {
   fi
   return "$rc"
 }
+
+# mercer_job_to_the_end DRIVER OPTIONS...
+# mercer_restartable_job with a checkpoint of the job's own where the options name none, in its folder:
+# DRIVER-JOB.checkpoint.h5, or DRIVER-local.checkpoint.h5 without Slurm. It is removed when the job is done.
+mercer_job_to_the_end() {
+  local own="$1-${SLURM_JOB_ID:-local}.checkpoint.h5" rc=0
+  [[ -z $(mercer_checkpoint "${@:2}") ]] || own=''
+  [[ -z $own ]] || set -- "$@" --checkpoint "$own"
+  mercer_restartable_job "$@" || rc=$?
+  if [[ -n $own ]] && ((rc == 0)); then
+    rm -f "$own" "$own".S-* # the second is what mercer-train keeps of S
+  elif [[ -n $own && -e $own ]]; then
+    echo "== $own is kept: the same command goes on from it; remove it to begin anew"
+  fi
+  return "$rc"
+}

@@ -58,8 +58,8 @@ Offsets offsets_before(const Offsets& after, bool wrapped_after, Index size_afte
 /// All offsets between the pixels of an image along one direction.
 Offsets all_offsets(Index size, bool wrapped);
 
-/// The offsets in an order in which planes with |d| and size - |d| pairs in a row are adjacent: the
-/// rows of strips are then as long as an image's, and their vectors whole cache lines.
+/// The offsets in an order in which planes with |d| and size - |d| pairs in a row are adjacent. The
+/// rows of strips are then multiples of an image's width: of 32 pixels each begins a cache line.
 Offsets in_rows(Offsets offsets, Index size);
 /// The planes of the offsets dy x dx, these in_rows(), in strips of about as many pairs as stay in
 /// the first cache.

@@ -1,5 +1,6 @@
 #include "mercer/krr/covariance.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "mercer/base/error.hpp"
@@ -10,19 +11,42 @@ namespace {
 
 using blas::Trans;
 
-void check(const GradientFlow& flow) {
+void check(const GradientFlow& flow, std::span<const double> values) {
   if (!(flow.time > 0)) throw InputError("the time is {}: it must be positive", flow.time);
   if (!(flow.ridge >= 0)) throw InputError("the ridge is {}: it must not be negative", flow.ridge);
+  const double least = *std::ranges::min_element(values);
+  if (std::isinf(flow.time) && !(least + flow.ridge > 0))
+    throw RunError(
+        "K + gamma I is not positive definite at gamma = {:.3g}, with a smallest eigenvalue of "
+        "{:.2g}: there is no covariance at t = infinity",
+        flow.ridge, least);
 }
 
 template <class T>
-void check_shapes(const spectral::Eigenpairs<T>& pairs, const DistMatrix<T>& of_ZX) {
-  if (pairs.k() != pairs.vectors.rows())
+void check_shape(const char* name, const DistMatrix<T>& A, Index rows, Index cols) {
+  if (A.rows() != rows || A.cols() != cols)
+    throw InputError("{} is {} x {}: it must be {} x {}", name, A.rows(), A.cols(), rows, cols);
+}
+
+/// The pairs, once they are all of n training rows.
+template <class T>
+const spectral::Eigenpairs<T>& all(const spectral::Eigenpairs<T>& pairs) {
+  if (pairs.k() != pairs.vectors.rows() || pairs.k() == 0)
     throw InputError("covariances need all {} eigenpairs, there are {}", pairs.vectors.rows(),
                      pairs.k());
-  if (of_ZX.cols() != pairs.vectors.rows())
-    throw InputError("a kernel of test rows and {} training rows does not belong to {} pairs",
-                     of_ZX.cols(), pairs.k());
+  return pairs;
+}
+
+/// The pairs, once the matrices fit them.
+template <class T>
+const spectral::Eigenpairs<T>& fitting(const spectral::Eigenpairs<T>& pairs,
+                                       const DistMatrix<T>& T_ZX, const DistMatrix<T>& k_XX,
+                                       const DistMatrix<T>& k_ZX) {
+  const Index n = all(pairs).k();
+  check_shape("T(Z, X)", T_ZX, k_ZX.rows(), n);
+  check_shape("k(X, X)", k_XX, n, n);
+  check_shape("k(Z, X)", k_ZX, T_ZX.rows(), n);
+  return pairs;
 }
 
 template <class T>
@@ -49,8 +73,9 @@ DistMatrix<T> filtered(const DistMatrix<T>& A, std::span<const double> values,
 template <class T>
 DistMatrix<T> readout_covariance(const spectral::Eigenpairs<T>& pairs, const DistMatrix<T>& k_ZX,
                                  DistMatrix<T>&& k_ZZ, const GradientFlow& flow) {
-  check(flow);
-  check_shapes(pairs, k_ZX);
+  check(flow, all(pairs).values);
+  check_shape("k(Z, X)", k_ZX, k_ZZ.rows(), pairs.k());
+  check_shape("k(Z, Z)", k_ZZ, k_ZX.rows(), k_ZX.rows());
   auto twice = flow;
   twice.time *= 2;
   const auto modes = product(k_ZX, pairs.vectors);
@@ -64,16 +89,15 @@ template <class T>
 TrainedCovariance<T>::TrainedCovariance(const spectral::Eigenpairs<T>& pairs,
                                         const DistMatrix<T>& T_ZX, const DistMatrix<T>& k_XX,
                                         const DistMatrix<T>& k_ZX)
-    : values_(pairs.values),
-      T_modes_(product(T_ZX, pairs.vectors, 1 / static_cast<double>(pairs.vectors.rows()))),
+    : values_(fitting(pairs, T_ZX, k_XX, k_ZX).values),
+      T_modes_(product(T_ZX, pairs.vectors, 1 / static_cast<double>(pairs.k()))),
       k_modes_(product(k_ZX, pairs.vectors)),
-      G_(product(pairs.vectors, product(k_XX, pairs.vectors), 1, Trans::yes)) {
-  check_shapes(pairs, T_ZX);
-}
+      G_(product(pairs.vectors, product(k_XX, pairs.vectors), 1, Trans::yes)) {}
 
 template <class T>
 DistMatrix<T> TrainedCovariance<T>::at(const DistMatrix<T>& k_ZZ, const GradientFlow& flow) const {
-  check(flow);
+  check(flow, values_);
+  check_shape("k(Z, Z)", k_ZZ, T_modes_.rows(), T_modes_.rows());
   const auto P = filtered<T>(T_modes_, values_, flow);  // P V
   // k(Z, Z) + B (P V)^T + (P V) B^T with B = (1/2) P V G - k(Z, X) V.
   auto half = k_modes_.copy();

@@ -8,42 +8,28 @@
 #include "mercer/krr/fit.hpp"
 
 namespace mercer::krr {
-namespace {
-
-/// Below this x t the slope of the residual is taken at x = 0, where differences lose its digits.
-constexpr double kSmall = 1e-8;
-
-}  // namespace
+double GradientFlow::steps() const {
+  return step > 0 ? std::round(time / step) : 0;
+}
 
 double GradientFlow::rest(double x) const {
   x = std::max(0.0, x);
   if (std::isinf(time)) return 0;
-  return step > 0 ? std::pow(1 - step * x, time / step) : std::exp(-x * time);
+  return step > 0 ? std::pow(1 - step * x, steps()) : std::exp(-x * time);
 }
 
 double GradientFlow::filter(double x) const {
   x = std::max(0.0, x);
   if (std::isinf(time)) return 1 / x;
   if (x * time < std::numeric_limits<double>::min()) return time;
-  const double exponent = step > 0 && step * x < 1 ? std::log1p(-step * x) / step : -x;
-  return (step > 0 && step * x >= 1 ? 1 - rest(x) : -std::expm1(exponent * time)) / x;
+  if (step * x >= 1) return (1 - rest(x)) / x;
+  return -std::expm1(step > 0 ? steps() * std::log1p(-step * x) : -x * time) / x;
 }
 
 double GradientFlow::residual(double g) const {
   const double x = g + ridge;
   if (!(x > 0)) return 1;
   return (ridge + g * rest(x)) / x;
-}
-
-double GradientFlow::residual_slope(double g) const {
-  const double x = std::max(0.0, g + ridge);
-  if (x * time < kSmall) return -time;
-  const double E = rest(x);
-  // d E/d x; steps: T (1 - step x)^(T - 1) step.
-  const double slope = std::isinf(time) ? 0
-                       : step > 0       ? -time * std::pow(1 - step * x, time / step - 1)
-                                        : -time * E;
-  return (E + g * slope - (ridge + g * E) / x) / x;
 }
 
 template <class T>
@@ -54,6 +40,9 @@ void SpectralPath<T>::check_flows(std::span<const GradientFlow> flows) const {
     check_ridge(flow.ridge);
     if (!(flow.step >= 0))
       throw InputError("the step eta n is {}: it must not be negative", flow.step);
+    if (flow.step > 0 && std::isfinite(flow.time) &&
+        !(std::abs(flow.time - flow.steps() * flow.step) <= 1e-9 * flow.time))
+      throw InputError("the time {} is no whole number of steps eta n = {}", flow.time, flow.step);
     if (flow.step * (largest + flow.ridge) >= 2)
       throw InputError(
           "gradient descent with eta n = {:.3g} diverges: it must be less than 2/(g_1 + gamma) = "

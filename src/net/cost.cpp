@@ -6,7 +6,8 @@ namespace mercer::net {
 namespace {
 
 /// How often a step writes and reads the patches of a convolution, and how many numbers the start
-/// of each run of adjacent ones costs (of a filter's row: its width times the channels).
+/// of each run of adjacent ones costs (of a filter's row: its width times the channels). Fitted to
+/// steps of LeNet-5 and of three layers of 64 channels.
 constexpr double kPassesOverPatches = 2, kStartOfARun = 20;
 
 /// Biases, activations and their derivatives, and patches, at the rate of copies.
@@ -22,18 +23,6 @@ Cost unit_cost(const Network& network, Index rows, double ranks) {
   }
   return {.copied = sizeof(T) * numbers * static_cast<double>(network.copies() * rows) / ranks};
 }
-
-}  // namespace
-
-template <class T>
-Cost gemm_cost(double flops, double ranks) {
-  constexpr double kShare = 0.85;  // of gemm's rate
-  Cost cost{.flops = flops};
-  (std::is_same_v<T, float> ? cost.gemm_single : cost.gemm) = flops / (ranks * kShare);
-  return cost;
-}
-
-namespace {
 
 /// `flops` of a network's products, at the rates that their widths reach: those with w inputs or
 /// units reach w/(w + 6) of a square product's (measured with 6 to 576).
@@ -55,6 +44,14 @@ Cost products_cost(const Network& network, double flops, double ranks) {
 }
 
 }  // namespace
+
+template <class T>
+Cost gemm_cost(double flops, double ranks) {
+  constexpr double kShare = 0.85;  // of gemm's rate
+  Cost cost{.flops = flops};
+  (std::is_same_v<T, float> ? cost.gemm_single : cost.gemm) = flops / (ranks * kShare);
+  return cost;
+}
 
 template <class T>
 Cost gradient_cost(const Network& network, Index rows, double ranks) {

@@ -66,7 +66,7 @@ class Signals(PipeTest):
                 self.assertEqual(sorted(os.listdir(self.directory)), ["c.h5", "undisturbed.h5"])
                 with h5py.File(c, "r") as file:
                     self.assertIn("/cg/history", file)
-                if sent == signal.SIGHUP:  # of one rank alone
+                if sent == signal.SIGHUP:  # of all signals once: what is resumed is the same
                     self.succeed("mercer-krr", *SLOW, "--checkpoint", c, "--resume", "--out", self.path("r.h5"))
                     np.testing.assert_array_equal(read(self.path("r.h5"), "/alpha"), alpha)
                     os.remove(self.path("r.h5"))

@@ -201,5 +201,22 @@ TEST(CheckEntries, FailsForADiagonalOfZeroAndForNaN) {
   }
 }
 
+TEST(Entries, ComparingThoseOfImagesCostsWhatTheFormulasTake) {
+  const auto kernel =
+      kernel::make({.architecture = arch::parse("conv(3) relu conv(3) relu gap dense")
+                                        .on({.height = 8, .width = 8, .channels = 1})});
+  const double steps = kernel->reference_steps();
+  ASSERT_GE(steps, 1e3);
+  const auto few = gram::check_entries_cost(*kernel, 3, 3, true, 1);
+  const auto many = gram::check_entries_cost(*kernel, 4000, 4000, true, 1);
+  EXPECT_GT(few.seconds, 0);
+  EXPECT_GE(many.seconds, few.seconds);
+  EXPECT_LT(many.seconds, 20);  // about ten seconds' worth, however many entries there are
+  EXPECT_GT(many.bytes, 100 * steps);
+  const auto dense = gram::check_entries_cost(*ntk(3), 4000, 4000, true, 1);
+  EXPECT_EQ(dense.seconds, 0);
+  EXPECT_EQ(dense.bytes, 0);
+}
+
 }  // namespace
 }  // namespace mercer::test

@@ -2,11 +2,13 @@
 // linear smoother from its matrix, bad input.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "krr/naive.hpp"
 #include "mercer/base/error.hpp"
+#include "mercer/krr/covariance.hpp"
 #include "mercer/krr/fit.hpp"
 #include "msk/pairs.hpp"
 #include "support/grids.hpp"
@@ -57,22 +59,24 @@ TYPED_TEST(FlowTest, StepsOfDescentAreThoseDoneOneByOne) {
   this->for_spectra([&](const auto& pairs, const auto& spectrum) {
     const auto Y = test::row_block(this->world, kN, c, target);
     const SpectralPath<T> path(pairs, spectrum, Y);
-    const double ridge = 0.05, step = 0.7;
-    const Dense A = test::plus_ridge(this->kernel_with(spectrum.g), ridge);
-    const Dense S = this->kernel_with(spectrum.ratio());
-    Dense B = test::dense(kN, c, [](Index, Index) { return 0.0; });
-    for (int steps = 1; steps <= 20; ++steps) {
-      const Dense AB = test::times(A, B);
-      for (Index o = 0; o < c; ++o)
-        for (Index i = 0; i < kN; ++i) B(i, o) += step * (target(i, o) - AB(i, o));
-      if (steps != 1 && steps != 7 && steps != 20) continue;
-      const GradientFlow flow{.time = step * steps, .ridge = ridge, .step = step};
-      const auto fits = path.fit(std::vector<GradientFlow>{flow});
-      const double error =
-          test::relative_difference(test::replicated(fits[0].alpha), test::times(S, B));
-      EXPECT_TRUE(error <= this->tolerance()) << steps << " steps: " << error;
-      EXPECT_TRUE(fits[0].residual <= this->tolerance()) << fits[0].residual;
-      EXPECT_FALSE(fits[0].loo_exact);
+    const double ridge = 0.05, largest = *std::ranges::max_element(spectrum.g);
+    for (const double step : {0.7, 1.8 / (largest + ridge)}) {
+      const Dense A = test::plus_ridge(this->kernel_with(spectrum.g), ridge);
+      const Dense S = this->kernel_with(spectrum.ratio());
+      Dense B = test::dense(kN, c, [](Index, Index) { return 0.0; });
+      for (int steps = 1; steps <= 20; ++steps) {
+        const Dense AB = test::times(A, B);
+        for (Index o = 0; o < c; ++o)
+          for (Index i = 0; i < kN; ++i) B(i, o) += step * (target(i, o) - AB(i, o));
+        if (steps != 1 && steps != 7 && steps != 20) continue;
+        const GradientFlow flow{.time = step * steps, .ridge = ridge, .step = step};
+        const auto fits = path.fit(std::vector<GradientFlow>{flow});
+        const double error =
+            test::relative_difference(test::replicated(fits[0].alpha), test::times(S, B));
+        EXPECT_TRUE(error <= this->tolerance()) << steps << " steps: " << error;
+        EXPECT_TRUE(fits[0].residual <= this->tolerance()) << fits[0].residual;
+        EXPECT_FALSE(fits[0].loo_exact);
+      }
     }
   });
 }
@@ -183,10 +187,37 @@ TEST(Flow, SmallTimesAndEigenvaluesOfRoundingKeepTheirDigits) {
       for (const double g : {1e-3, 0.3, 2.0}) {
         const GradientFlow flow{.time = 1.2, .ridge = ridge, .step = step};
         EXPECT_NEAR(flow.residual(g), 1 - g * flow.filter(g + ridge), 1e-15);
-        const double h = 1e-6;
-        EXPECT_NEAR(flow.residual_slope(g), (flow.residual(g + h) - flow.residual(g - h)) / (2 * h),
-                    1e-8);
       }
+}
+
+TEST(Covariances, OfMatricesThatDoNotFitAreRefused) {
+  const auto world = comm::Communicator::world();
+  const dist::ProcessGrid grid(world);
+  const auto pairs = test::householder_pairs<double>({1, 0.5, 0}, 3, grid, kBlock);
+  const auto few = test::householder_pairs<double>({1, 0.5, 0.2}, 2, grid, kBlock);
+  const auto zeros = [&](Index rows, Index cols) {
+    DistMatrix<double> A(grid, rows, cols, kBlock);
+    A.fill([](Index, Index) { return 0.0; });
+    return A;
+  };
+  const auto ZX = zeros(2, 3), XX = zeros(3, 3), ZZ = zeros(2, 2), wide = zeros(2, 4);
+  const GradientFlow flow{.time = 1};
+  const TrainedCovariance<double> trained(pairs, ZX, XX, ZX);
+  EXPECT_NO_THROW(trained.at(ZZ, flow));
+  EXPECT_NO_THROW(readout_covariance(pairs, ZX, ZZ.copy(), flow));
+  for (const auto* bad : {&wide, &XX}) {
+    EXPECT_THROW(TrainedCovariance<double>(pairs, *bad, XX, ZX), InputError);
+    EXPECT_THROW(TrainedCovariance<double>(pairs, ZX, XX, *bad), InputError);
+    EXPECT_THROW(trained.at(*bad, flow), InputError);
+    EXPECT_THROW(readout_covariance(pairs, *bad, ZZ.copy(), flow), InputError);
+    EXPECT_THROW(readout_covariance(pairs, ZX, bad->copy(), flow), InputError);
+  }
+  EXPECT_THROW(TrainedCovariance<double>(pairs, ZX, ZZ, ZX), InputError);
+  EXPECT_THROW(TrainedCovariance<double>(few, ZX, XX, ZX), InputError);
+  EXPECT_THROW(trained.at(ZZ, {.time = NAN}), InputError);
+  EXPECT_THROW(trained.at(ZZ, {.time = 1, .ridge = -1}), InputError);
+  EXPECT_THROW(trained.at(ZZ, {}), RunError);  // an eigenvalue of 0
+  EXPECT_THROW(readout_covariance(pairs, ZX, ZZ.copy(), {}), RunError);
 }
 
 }  // namespace

@@ -40,40 +40,46 @@ struct Stored {
   double trace = 0;
 };
 
-TEST(Prediction, MeansAtInfinityFromStoredMatricesAreTheReferences) {
-  if (test::golden_dir().empty()) GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set";
+/// body(file, grid, name, kernel, matrices) for both kernels of every case.
+template <class Body>
+void for_cases(Body&& body) {
   const test::GoldenFile file("predict");
   const dist::ProcessGrid grid(comm::Communicator::world());
-  Index compared = 0;
   for (const std::string& name : file.cases())
-    for (const std::string kernel : {"ntk", "nngp"}) {
-      const Stored stored(file, name, kernel, grid);
-      const auto& [k, cross, Y, trace] = stored;
-      const Index n = k.rows();
-      for (const auto& [group, relative] :
-           {std::pair{"diag_reg_0", 0.0}, {"diag_reg_0.001", 1e-3}}) {
-        const std::string path = name + "/" + group + "/" + kernel + "_mean_inf_exact";
-        ASSERT_TRUE(file.contains(path)) << path;
-        const Dense expected = read(file, path);
-        const double ridge = relative * trace;
-        const auto mean = [&](const RowBlock<double>& alpha) {
-          return test::replicated(predict(on_grid(cross, grid, 1), alpha));
-        };
-        const Fit direct = fit_cholesky(on_grid(k, grid, 1.0 / static_cast<double>(n)), Y, ridge);
-        const double error = test::relative_difference(mean(direct.alpha), expected);
-        EXPECT_TRUE(error <= 1e-12) << path << ": " << error;
+    for (const std::string kernel : {"ntk", "nngp"})
+      body(file, grid, name, kernel, Stored(file, name, kernel, grid));
+}
 
-        const auto pairs = spectral::eigenpairs(on_grid(k, grid, 1.0 / static_cast<double>(n)));
-        const auto identity =
-            msk::SpectrumMap::parse("identity")
-                .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-        const auto fits =
-            SpectralPath<double>(pairs, identity, Y).fit(std::span<const double>(&ridge, 1));
-        const double by_path = test::relative_difference(mean(fits[0].alpha), expected);
-        EXPECT_TRUE(by_path <= 1e-12) << path << " by the path: " << by_path;
-        ++compared;
-      }
+TEST(Prediction, MeansAtInfinityFromStoredMatricesAreTheReferences) {
+  if (test::golden_dir().empty()) GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set";
+  Index compared = 0;
+  for_cases([&](const auto& file, const auto& grid, const std::string& name,
+                const std::string& kernel, const Stored& stored) {
+    const auto& [k, cross, Y, trace] = stored;
+    const Index n = k.rows();
+    for (const auto& [group, relative] : {std::pair{"diag_reg_0", 0.0}, {"diag_reg_0.001", 1e-3}}) {
+      const std::string path = name + "/" + group + "/" + kernel + "_mean_inf_exact";
+      ASSERT_TRUE(file.contains(path)) << path;
+      const Dense expected = read(file, path);
+      const double ridge = relative * trace;
+      const auto mean = [&](const RowBlock<double>& alpha) {
+        return test::replicated(predict(on_grid(cross, grid, 1), alpha));
+      };
+      const Fit direct = fit_cholesky(on_grid(k, grid, 1.0 / static_cast<double>(n)), Y, ridge);
+      const double error = test::relative_difference(mean(direct.alpha), expected);
+      EXPECT_TRUE(error <= 1e-12) << path << ": " << error;
+
+      const auto pairs = spectral::eigenpairs(on_grid(k, grid, 1.0 / static_cast<double>(n)));
+      const auto identity =
+          msk::SpectrumMap::parse("identity")
+              .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+      const auto fits =
+          SpectralPath<double>(pairs, identity, Y).fit(std::span<const double>(&ridge, 1));
+      const double by_path = test::relative_difference(mean(fits[0].alpha), expected);
+      EXPECT_TRUE(by_path <= 1e-12) << path << " by the path: " << by_path;
+      ++compared;
     }
+  });
   EXPECT_EQ(compared, 8);
 }
 
@@ -86,52 +92,48 @@ Dense read_time(const test::GoldenFile& file, const std::string& path, Index t, 
 
 TEST(Prediction, MeansAtFiniteTimesFromStoredMatricesAreTheReferences) {
   if (test::golden_dir().empty()) GTEST_SKIP() << "MERCER_GOLDEN_DIR is not set";
-  const test::GoldenFile file("predict");
-  const dist::ProcessGrid grid(comm::Communicator::world());
   Index compared = 0;
-  for (const std::string& name : file.cases())
-    for (const std::string kernel : {"ntk", "nngp"}) {
-      const Stored stored(file, name, kernel, grid);
-      const auto& [k, cross, Y, trace] = stored;
-      const Index n = k.rows(), m = cross.rows(), c = Y.cols();
-      const Dense times = file.transposed(name + "/t");  // 1 x nt
-      const double rate = file.number(name, "learning_rate");
-      const auto pairs = spectral::eigenpairs(on_grid(k, grid, 1.0 / static_cast<double>(n)));
-      const auto identity =
-          msk::SpectrumMap::parse("identity")
-              .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-      const SpectralPath<double> path(pairs, identity, Y);
-      for (const auto& [group, relative] :
-           {std::pair{"diag_reg_0", 0.0}, {"diag_reg_0.001", 1e-3}}) {
-        const std::string at = name + "/" + group + "/" + kernel;
-        std::vector<GradientFlow> flows;
-        for (Index t = 0; t < times.cols(); ++t)  // of the loss of a mean over rows and outputs
-          flows.push_back(
-              {.time = rate * times(0, t) / static_cast<double>(c), .ridge = relative * trace});
-        const auto fits = path.fit(flows);
-        for (std::size_t t = 0; t < fits.size(); ++t) {
-          const Dense alpha = test::replicated(fits[t].alpha);
-          const Dense test_mean = test::times(cross, alpha), K_alpha = test::times(k, alpha);
-          const auto scaled = [&](const Dense& A) {
-            return test::dense(A.rows(), c,
-                               [&](Index i, Index o) { return A(i, o) / static_cast<double>(n); });
-          };
-          // Theirs on training rows is that of K + gamma I.
-          const Dense train_mean = test::dense(n, c, [&](Index i, Index o) {
-            return K_alpha(i, o) / static_cast<double>(n) + flows[t].ridge * alpha(i, o);
-          });
-          const auto index = static_cast<Index>(t);
-          const double of_test = test::relative_difference(
-              scaled(test_mean), read_time(file, at + "_mean_t_exact", index, m, c));
-          const double of_train = test::relative_difference(
-              train_mean, read_time(file, at + "_train_mean_t", index, n, c));
-          EXPECT_TRUE(of_test <= 1e-11) << at << ", time " << t << ": " << of_test;
-          EXPECT_TRUE(of_train <= 1e-11) << at << ", time " << t << ": " << of_train;
-          EXPECT_LE(fits[t].residual, 1e-12);
-          ++compared;
-        }
+  for_cases([&](const auto& file, const auto& grid, const std::string& name,
+                const std::string& kernel, const Stored& stored) {
+    const auto& [k, cross, Y, trace] = stored;
+    const Index n = k.rows(), m = cross.rows(), c = Y.cols();
+    const Dense times = file.transposed(name + "/t");  // 1 x nt
+    const double rate = file.number(name, "learning_rate");
+    const auto pairs = spectral::eigenpairs(on_grid(k, grid, 1.0 / static_cast<double>(n)));
+    const auto identity =
+        msk::SpectrumMap::parse("identity")
+            .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+    const SpectralPath<double> path(pairs, identity, Y);
+    for (const auto& [group, relative] : {std::pair{"diag_reg_0", 0.0}, {"diag_reg_0.001", 1e-3}}) {
+      const std::string at = name + "/" + group + "/" + kernel;
+      std::vector<GradientFlow> flows;
+      for (Index t = 0; t < times.cols(); ++t)  // of the loss of a mean over rows and outputs
+        flows.push_back(
+            {.time = rate * times(0, t) / static_cast<double>(c), .ridge = relative * trace});
+      const auto fits = path.fit(flows);
+      for (std::size_t t = 0; t < fits.size(); ++t) {
+        const Dense alpha = test::replicated(fits[t].alpha);
+        const Dense test_mean = test::times(cross, alpha), K_alpha = test::times(k, alpha);
+        const auto scaled = [&](const Dense& A) {
+          return test::dense(A.rows(), c,
+                             [&](Index i, Index o) { return A(i, o) / static_cast<double>(n); });
+        };
+        // Theirs on training rows is that of K + gamma I.
+        const Dense train_mean = test::dense(n, c, [&](Index i, Index o) {
+          return K_alpha(i, o) / static_cast<double>(n) + flows[t].ridge * alpha(i, o);
+        });
+        const auto index = static_cast<Index>(t);
+        const double of_test = test::relative_difference(
+            scaled(test_mean), read_time(file, at + "_mean_t_exact", index, m, c));
+        const double of_train = test::relative_difference(
+            train_mean, read_time(file, at + "_train_mean_t", index, n, c));
+        EXPECT_TRUE(of_test <= 1e-11) << at << ", time " << t << ": " << of_test;
+        EXPECT_TRUE(of_train <= 1e-11) << at << ", time " << t << ": " << of_train;
+        EXPECT_LE(fits[t].residual, 1e-12);
+        ++compared;
       }
     }
+  });
   EXPECT_EQ(compared, 32);
 }
 

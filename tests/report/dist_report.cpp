@@ -194,6 +194,8 @@ TEST_F(Report, KeepsTheOldRecordWhereTheNewOneCannotBeWritten) {
 }
 
 TEST_F(Report, TellsBeforeTheWorkWhatCannotBeWritten) {
+  report::check_space(world, "--out", file("run.h5"), 1);
+  EXPECT_THROW(report::check_space(world, "--out", file("run.h5"), 1e30), InputError);
   report::check_writable(world, report::Content::text, "--json", file("run.json"));
   report::check_writable(world, report::Content::text, "--json", "-");
   report::check_writable(world, report::Content::text, "--json", "/dev/null");

@@ -21,8 +21,10 @@ struct Fit {
   double ridge = 0;  ///< gamma, on the scale of K = k/n
   /// Training time t (GradientFlow); infinite: ridge regression.
   double time = std::numeric_limits<double>::infinity();
-  RowBlock<double> alpha;       ///< n x c
-  double residual = 0;          ///< |A B - Y|_F / |Y|_F of the system A B = Y that was solved
+  RowBlock<double> alpha;  ///< n x c
+  /// |A B - Y|_F / |Y|_F of the system A B = Y that was solved; of a GradientFlow see
+  /// SpectralPath::fit().
+  double residual = 0;
   bool residual_exact = false;  ///< false: estimated with 16 probe columns
   double loo_rmse = -1;  ///< leave-one-out rmse over rows and outputs, where computed; else -1
   std::vector<double> loo_rmse_by_output{};  ///< c of them, where each was computed; else empty
@@ -122,15 +124,16 @@ class SpectralPath {
   /// where K_g + gamma I is not positive definite to working precision. Collective.
   std::vector<Fit> fit(std::span<const double> ridges) const;
 
-  /// Coefficients after training for so long, for each of `flows`: alpha = V diag(r_i (1 - E_i)/(g_i
-  /// + gamma)) V^T Y, E as GradientFlow::rest(), and F = V diag(1 - u_i) V^T Y on the training rows,
-  /// u_i = (gamma + g_i E_i)/(g_i + gamma). Fit::residual is |F - K alpha|_F/|Y|_F, both from the
-  /// pairs. The scores are those of a linear smoother F = H Y: GCV n |Y - F|_F^2/(sum_i u_i)^2/c,
-  /// and leave-one-out errors (Y - F)_i/(1 - H_ii), which are exact for ridge regression with g =
-  /// identity (t = infinity) and an estimate otherwise. As many flows as fit into 256 columns share
-  /// each GEMM; 2 n^2 (4 c + 1) flops each. Throws InputError for a time that is not positive, a
-  /// ridge or step that is negative, and a step of 2/(g_1 + gamma) or more, by which descent
-  /// diverges; RunError at t = infinity as fit(). Collective.
+  /// Coefficients after training for so long, for each of `flows`: alpha = V diag(r_i (1 -
+  /// E_i)/(g_i + gamma)) V^T Y, E as GradientFlow::rest(), and F = V diag(1 - u_i) V^T Y on the
+  /// training rows, u_i = (gamma + g_i E_i)/(g_i + gamma). Fit::residual is |F - K alpha|_F/|Y|_F,
+  /// both from the pairs. The scores are those of a linear smoother F = H Y: GCV n |Y -
+  /// F|_F^2/(sum_i u_i)^2/c, and leave-one-out errors (Y - F)_i/(1 - H_ii), which are exact for
+  /// ridge regression with g = identity (t = infinity) and an estimate otherwise. As many flows as
+  /// fit into 256 columns share each GEMM; 2 n^2 (4 c + 1) flops each. Throws InputError for a time
+  /// that is not positive or, of descent, no multiple of the step, a ridge or step that is
+  /// negative, and a step of 2/(g_1 + gamma) or more, by which descent diverges; RunError at t =
+  /// infinity as the fit() of ridges. Collective.
   std::vector<Fit> fit(std::span<const GradientFlow> flows) const;
 
   enum class Score { leave_one_out, gcv };

@@ -4,29 +4,29 @@
 
 namespace mercer::krr {
 
-/// How long a kernel machine is trained by gradient descent before it predicts.
+/// How long a kernel machine is trained before it predicts: by gradient flow, or by steps of
+/// gradient descent.
 ///
-/// Gradient flow d f/dt = -K (f - Y) on the training rows, from f = 0, fits mode i of K to the part
-/// 1 - e^(-lambda_i t) ([B] 2.2, arXiv 2201.06232; [I] sec. 2): its coefficients are alpha_t = V
-/// diag((1 - e^(-lambda_i t))/lambda_i) V^T Y. T steps of gradient descent fit 1 - (1 - eta n
-/// lambda_i)^T ([G] (13), arXiv 2307.14531), t = eta n T. At t = infinity both are ridge regression.
-/// The loss is (1/(2 n)) |f - Y|_F^2; that of a mean over n rows and c outputs takes c times as
-/// long.
+/// Gradient flow d f/dt = -K (f - Y) on the training rows, from f = 0, fits the part 1 -
+/// e^(-lambda_i t) of mode i of K ([B] 2.2, [I] sec. 2): its coefficients are alpha_t = V diag((1 -
+/// e^(-lambda_i t))/lambda_i) V^T Y. T steps of gradient descent fit 1 - (1 - eta n lambda_i)^T
+/// ([G] (13), arXiv 2307.14531), with t = eta n T. At t = infinity both are ridge regression. The
+/// loss is (1/(2 n)) |f - Y|_F^2, with a ridge plus (gamma/2) |w|^2; that of a mean over rows and c
+/// outputs takes c times as long. All members are local, O(1), and throw nothing.
 struct GradientFlow {
-  double time = std::numeric_limits<double>::infinity();  ///< t > 0
-  double ridge = 0;  ///< gamma: of the loss (1/(2 n)) |f - Y|^2 + (gamma/2) alpha^T (K/n) alpha
-  double step = 0;   ///< eta n of gradient descent; 0: gradient flow
+  double time = std::numeric_limits<double>::infinity();  ///< t > 0; of descent a multiple of step
+  double ridge = 0;                                       ///< gamma, on the scale of K = k/n
+  double step = 0;  ///< eta n of gradient descent; 0: gradient flow
 
+  double steps() const;  ///< T = t/step to the nearest whole number; 0 for gradient flow
   /// The share of a mode that is not fitted yet, E = e^(-x t) or (1 - step x)^T, for x = g + gamma.
-  /// Negative x (of rounding) counts as 0. Local.
+  /// Negative x (of rounding) counts as 0.
   double rest(double x) const;
-  /// (1 - E)/x, without cancellation; t for x = 0. Local.
+  /// (1 - E)/x, without cancellation; t for x <= 0, infinite there for t = infinity.
   double filter(double x) const;
   /// 1 - g filter(g + gamma) = (gamma + g E)/(g + gamma): what a mode of eigenvalue g lacks on the
-  /// training rows. Local.
+  /// training rows; 1 where g + gamma <= 0.
   double residual(double g) const;
-  /// d residual/d g. Local.
-  double residual_slope(double g) const;
 };
 
 }  // namespace mercer::krr

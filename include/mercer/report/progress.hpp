@@ -18,8 +18,9 @@ class Progress {
   ~Progress();  ///< clears the bar
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
-  /// `share`: the part that is done, 0 ... 1. The first call is at the start: what it finds done,
-  /// as by a run that is resumed, took no time here. `note`: printed behind the time left.
+  /// `share`: the part that is done, 0 ... 1. The first call marks the start: what is
+  /// done by then, as in a run that is resumed, does not count for the time left. `note`: printed
+  /// behind the time left.
   void update(double share, const std::string& note = {});
 
  private:
