@@ -71,23 +71,34 @@ class ConvStep : public StepOf<ConvStep> {
     const PlaneState<Real> state = work.top();
     const bool first = tangent_before_ == TangentBefore::zero;
     if (state.T && tangent_before_ == TangentBefore::plain) add_kernel(work, i, j);
-    Strip now = work.strip;
-    for (Plane& plane : now.planes) {
+    const auto sums = [&](const Strip& now) {
+      sum(work, now, state.E, 0, &i, &j);
+      if (state.G) sum(work, now, state.G, 4 * bias_, &i, &j);
+      if (state.T && !first) sum(work, now, state.T, terms_.bias * bias_, nullptr, nullptr);
+    };
+    if (keeps_shape()) {
+      sums(work.strip);
+    } else {
+      Strip now = strip_after(work.strip);
+      sums(now);
+      work.strip = std::move(now);
+    }
+    if (state.T && first) first_tangent(state, work.strip.size());
+  }
+
+ private:
+  bool keeps_shape() const { return padding_ != arch::Padding::valid && stride_ == 1; }
+  Strip strip_after(Strip strip) const {
+    for (Plane& plane : strip.planes) {
       const Extent size = after({plane.h, plane.w});
       plane.h = size.h;
       plane.w = size.w;
       plane.image = after(plane.image);
       for (Index* origin : {&plane.yi, &plane.xi, &plane.yj, &plane.xj}) *origin /= stride_;
     }
-    now.lay_out();
-    sum(work, now, state.E, 0, &i, &j);
-    if (state.G) sum(work, now, state.G, 4 * bias_, &i, &j);
-    if (state.T && !first) sum(work, now, state.T, terms_.bias * bias_, nullptr, nullptr);
-    work.strip = std::move(now);
-    if (state.T && first) first_tangent(state, work.strip.size());
+    strip.lay_out();
+    return strip;
   }
-
- private:
   /// Whether there are pairs with one pixel outside its image: with same padding.
   bool sees_outside() const { return padding_ == arch::Padding::same && f1_ * f2_ > 1; }
   bool needs_squares() const { return sees_outside() || tangent_before_ == TangentBefore::plain; }
@@ -135,7 +146,7 @@ class ConvStep : public StepOf<ConvStep> {
     const bool margins = padding_ != arch::Padding::valid;
     const Index top = margins ? before1_ : 0, bottom = margins ? f1_ - 1 - before1_ : 0;
     const auto& loops = plane_loops<Real>();
-    const bool along = margins && stride_ == 1;
+    const bool along = keeps_shape();
     if (along) loops.sum_along(old.size(), f2_, values - before2_, sums + top * now.w);
     for (std::size_t k = 0; k < old.planes.size(); ++k) {
       const Plane& plane = old.planes[k];
@@ -152,7 +163,7 @@ class ConvStep : public StepOf<ConvStep> {
         outside_columns(work, plane, *i, *j, f);
       }
       along ? loops.sum_ends(from, f, to) : loops.sum_rows(from, f, to);
-      if (sees_outside()) outside_rows(work, plane, i, j, f, to, now.w);
+      if (sees_outside()) outside_rows(work, plane, i, j, f.out_w, to, now.w);
     }
     if (padding_ == arch::Padding::circular) {
       Real* const rows = sums + top * now.w;
@@ -184,27 +195,16 @@ class ConvStep : public StepOf<ConvStep> {
   }
   /// The row sums above and below a plane.
   template <class Real>
-  void outside_rows(PlaneWork<Real>& work, const Plane& plane, const PixelFactors* i,
-                    const PixelFactors* j, const RowSums<Real>& f, Real* to,
-                    Index out_pitch) const {
-    const Index below = f1_ - 1 - before1_, reach = f2_ - 1 - before2_;
-    work.outside_row.resize(at(plane.w + f2_ + 2 * kOverrun));
+  void outside_rows(const PlaneWork<Real>& work, const Plane& plane, const PixelFactors* i,
+                    const PixelFactors* j, Index out_w, Real* to, Index out_pitch) const {
+    const Index below = f1_ - 1 - before1_;
     const auto fill = [&](Index y, const PixelFactors* of, Index y0, Index x0) {
       Real* out = to + y * out_pitch;
-      if (of == nullptr) {
-        std::fill_n(out, f.out_w, Real{0});
-        return;
-      }
-      const Real* v = norms(work, *of).at(y + y0, x0);
-      const auto square = static_cast<Real>(of->square);
-      Real* row = work.outside_row.data() + kOverrun + before2_;
-      for (Index x = -before2_; x < plane.w + reach; ++x) row[x] = square * v[x] * v[x];
-      RowSums<Real> one = f;
-      one.h = 1;
-      one.left = row - before2_;
-      one.right = row + plane.w;
-      one.square = 0;
-      plane_loops<Real>().sum_rows(row, one, out);
+      if (of == nullptr)
+        std::fill_n(out, out_w, Real{0});
+      else
+        plane_loops<Real>().sum_squares(out_w, f2_, stride_, static_cast<Real>(of->square),
+                                        norms(work, *of).at(y + y0, x0 - before2_), out);
     };
     if (plane.yi == plane.yj) i = j = nullptr;
     const bool p_inside = plane.yi > plane.yj;  // above the plane, and p' below it

@@ -25,7 +25,7 @@ double real(Index count) {
 }
 
 struct ImageRows : Rows {
-  Matrix<double> x;           ///< d x m, of image i times 2^-exponent[i]
+  Matrix<double> x;           ///< d x m, channel after channel of image i times 2^-exponent[i]
   std::vector<int> exponent;  ///< 0 where the network is not homogeneous
   std::vector<ImageFields> images;
   std::vector<double> s;          ///< norms behind flatten or gap
@@ -153,14 +153,16 @@ class ImageKernel : public Kernel {
   }
 
   std::unique_ptr<Rows> prepare(Matrix<double>&& X) const override {
+    require_image(X.rows());
+    for (Index i = 0; i < X.cols(); ++i) by_channel(X.column(i));
     auto rows = prepared(std::move(X));
     if (single_)
       rows->single_error = [this](const ImageRows& images) { return single_error(images); };
     return rows;
   }
 
+  /// Of images channel after channel.
   std::unique_ptr<ImageRows> prepared(Matrix<double>&& X) const {
-    require_image(X.rows());
     auto rows = std::make_unique<ImageRows>();
     rows->x = std::move(X);
     scale(*rows);
@@ -240,6 +242,14 @@ class ImageKernel : public Kernel {
     if (numbers != architecture_.image.numbers())
       throw InputError("rows of {} numbers are not images of {}, which have {}", numbers,
                        architecture_.image.text(), architecture_.image.numbers());
+  }
+  /// From pixel after pixel to channel after channel.
+  void by_channel(double* image) const {
+    const Index C = architecture_.image.channels, pixels = architecture_.image.numbers() / C;
+    if (C == 1) return;
+    const std::vector<double> before(image, image + C * pixels);
+    for (Index c = 0; c < C; ++c)
+      for (Index p = 0; p < pixels; ++p) *image++ = before[at(p * C + c)];
   }
   /// Scales the images of a homogeneous network to one: K and T follow from those of scaled images,
   /// whose squares differ little. Throws RowError for images of others that have no squares.

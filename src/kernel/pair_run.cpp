@@ -39,7 +39,7 @@ PixelState input_state(const double* x, const arch::Image& image, Extent extent)
   PixelState state{extent, {}, std::vector<double>(at(extent.pixels()), 0.0)};
   for (Index p = 0; p < extent.pixels(); ++p) {
     double square = 0;
-    for (Index c = 0; c < C; ++c) square += x[p * C + c] * x[p * C + c];
+    for (Index c = 0; c < C; ++c) square += x[c * extent.pixels() + p] * x[c * extent.pixels() + p];
     state.s.push_back(std::sqrt(square / real(C)));
   }
   return state;
@@ -113,24 +113,9 @@ void PairRun<Real>::input(const double* x, const double* z) {
   const PlaneState<Real> to = work_.top();
   const Strip& strip = work_.strip;
   const Index C = image_.channels;
-  const double scale = 1 / real(C);
+  const Extent image = program_.stages[0].begin;
   const auto row = [&](const double* p, const double* q, Index n, Index k) {
-    if (C == 1) {
-      for (Index x = 0; x < n; ++x) {
-        to.E[k + x] = static_cast<Real>((p[x] - q[x]) * (p[x] - q[x]));
-        to.G[k + x] = static_cast<Real>((p[x] + q[x]) * (p[x] + q[x]));
-      }
-      return;
-    }
-    for (const Index end = k + n; k < end; ++k, p += C, q += C) {
-      double E = 0, G = 0;
-      for (Index c = 0; c < C; ++c) {
-        E += (p[c] - q[c]) * (p[c] - q[c]);
-        G += (p[c] + q[c]) * (p[c] + q[c]);
-      }
-      to.E[k] = static_cast<Real>(scale * E);
-      to.G[k] = static_cast<Real>(scale * G);
-    }
+    plane_loops<Real>().distances(n, C, image.pixels(), p, q, to.E + k, to.G + k);
   };
   for (std::size_t number = 0; number < strip.planes.size(); ++number) {
     const Plane& plane = strip.planes[number];
@@ -138,10 +123,10 @@ void PairRun<Real>::input(const double* x, const double* z) {
     const Index end = std::min(plane.w, plane.image.w - plane.xj);
     for (Index y = 0; y < plane.h; ++y) {
       const Index k = y * strip.w + strip.first[number];
-      const double* p = x + C * pixel(plane, y, plane.yi, 0, plane.xi);
-      row(p, z + C * pixel(plane, y, plane.yj, 0, plane.xj), end, k);
+      const double* p = x + pixel(plane, y, plane.yi, 0, plane.xi);
+      row(p, z + pixel(plane, y, plane.yj, 0, plane.xj), end, k);
       if (end < plane.w)
-        row(p + C * end, z + C * pixel(plane, y, plane.yj, end, plane.xj), plane.w - end, k + end);
+        row(p + end, z + pixel(plane, y, plane.yj, end, plane.xj), plane.w - end, k + end);
     }
   }
   if (to.T && program_.fills_tangent) std::fill_n(to.T, strip.size(), Real{0});

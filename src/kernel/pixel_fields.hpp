@@ -34,18 +34,18 @@ inline void gather(const std::vector<double>& field, const Strip& strip, bool of
   gather(field.data(), strip.planes[0].image.w, strip, of_i, out.data());
 }
 
-/// Numbers over an image's pixels with `outside` zeros around it.
+/// Numbers over an image's pixels with `outside` zeros around it, and kOverrun behind.
 inline std::shared_ptr<const Field> padded(const std::vector<double>& values, Extent image,
                                            Extent outside, bool single) {
   const Index pitch = image.w + 2 * outside.w;
-  std::vector<double> all(at((image.h + 2 * outside.h) * pitch), 0.0);
+  std::vector<double> all(at((image.h + 2 * outside.h) * pitch + kOverrun), 0.0);
   for (Index y = 0; y < image.h; ++y)
     std::copy_n(values.data() + y * image.w, image.w,
                 all.data() + (y + outside.h) * pitch + outside.w);
   return std::make_shared<const Field>(std::move(all), single);
 }
 inline Index bytes_of_field(Extent image, bool single, Extent outside) {
-  return (single ? 4 : 8) * (image.h + 2 * outside.h) * (image.w + 2 * outside.w);
+  return (single ? 4 : 8) * ((image.h + 2 * outside.h) * (image.w + 2 * outside.w) + kOverrun);
 }
 /// A field of padded(): a value of pixel (0, 0), and the pitch of its rows.
 template <class Real>

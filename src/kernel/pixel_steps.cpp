@@ -34,7 +34,7 @@ class PixelRectifier : public StepOf<PixelRectifier> {
   void on(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
     const Strip& strip = work.strip;
     for (auto* of : {&work.apart, &work.four}) of->resize(at(strip.size() + kOverrun));
-    for (std::size_t k = 0; k < strip.planes.size(); ++k) products(work, k, i, j);
+    products(work, i, j);
     const PlaneState<Real> state = work.top();
     plane_loops<Real>().rectifier(strip.size(), state, sums_ ? state.G : nullptr, work.apart.data(),
                                   work.four.data(), terms_);
@@ -43,29 +43,29 @@ class PixelRectifier : public StepOf<PixelRectifier> {
 
  private:
   template <class Real>
-  void products(PlaneWork<Real>& work, std::size_t k, const PixelFactors& i,
-                const PixelFactors& j) const {
-    const Plane& plane = work.strip.planes[k];
-    const Index first = work.strip.first[k], pitch = work.strip.w;
+  void products(PlaneWork<Real>& work, const PixelFactors& i, const PixelFactors& j) const {
+    const Strip& strip = work.strip;
+    const Plane& plane = strip.planes[0];  // as high as the others, from the same row on
     const FieldView<Real> of_i(*i.norms, plane.image, work.outside());
     const FieldView<Real> of_j(*j.norms, plane.image, work.outside());
-    const auto rows = [&](Index y, Index h, Index yj, Index x, Index w, Index xj) {
-      const Index to = first + y * pitch + x;
-      plane_loops<Real>().products(h, w, pitch, {of_i.at(y + plane.yi, x + plane.xi), of_i.pitch},
-                                   {of_j.at(yj, xj), of_j.pitch}, work.apart.data() + to,
-                                   work.four.data() + to);
+    // Where p' goes on at the image's other side.
+    const Index end = std::min(plane.h, plane.image.h - plane.yj);
+    const auto rows = [&](Index y, Index h, Index yj) {
+      work.pieces.clear();
+      for (std::size_t k = 0; k < strip.planes.size(); ++k) {
+        const auto& [image, wrapped, height, w, yi, xi, unused, xj] = strip.planes[k];
+        const Index part = std::min(w, image.w - xj), first = strip.first[k];
+        work.pieces.push_back({of_i.at(y + yi, xi), of_j.at(yj, xj), first, part});
+        if (part < w)
+          work.pieces.push_back(
+              {of_i.at(y + yi, xi + part), of_j.at(yj, 0), first + part, w - part});
+      }
+      plane_loops<Real>().products(h, strip.w, std::ssize(work.pieces), work.pieces.data(),
+                                   of_i.pitch, work.apart.data() + y * strip.w,
+                                   work.four.data() + y * strip.w);
     };
-    if (!plane.wrapped) {
-      rows(0, plane.h, plane.yj, 0, plane.w, plane.xj);
-      return;
-    }
-    const Index end =
-        plane.image.w - plane.xj;  // where a row of p' goes on at the image's other side
-    for (Index y = 0; y < plane.h; ++y) {
-      const Index yj = (y + plane.yj) % plane.image.h;
-      rows(y, 1, yj, 0, end, plane.xj);
-      rows(y, 1, yj, end, plane.w - end, 0);
-    }
+    rows(0, end, plane.yj);
+    if (end < plane.h) rows(end, plane.h - end, 0);
   }
   RectifierTerms terms_;
   bool sums_;

@@ -75,12 +75,12 @@ class PlaneWork {
   void pop() { --depth_; }
   Real* row_sums() { return row_sums_.data() + margin_; }
   Extent outside() const { return outside_; }
-  RawVector<Real> outside_row;  ///< see ConvStep
   bool tangent() const { return tangent_; }
   Work dual{};                                  ///< of the activations
   RawVector<double> of_i, of_j, c, sigma, tau;  ///< over the strip's pairs
   RawVector<Real> apart, four;                  ///< see PlaneLoops::products
-  std::vector<RawVector<double>> in_double{};   ///< E, G and T
+  std::vector<Piece<Real>> pieces{};
+  std::vector<RawVector<double>> in_double{};  ///< E, G and T
 
  private:
   PlaneState<Real> state(std::size_t depth);

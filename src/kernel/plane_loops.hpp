@@ -44,11 +44,13 @@ struct ColumnSums {
   Real weight, constant;
 };
 
-/// Norms sqrt(q) of pixels. Row y begins at y pitch.
+/// Of rows of pairs w from column `first` on, with the norms sqrt(q) of their pixels p and p' in row
+/// 0. Behind these there are kOverrun elements that loops may read.
 template <class Real>
-struct PixelNorms {
-  const Real* s;
-  std::int64_t pitch;
+struct Piece {
+  const Real* i;
+  const Real* j;
+  std::int64_t first, w;
 };
 
 /// a min(x, 0) + b max(x, 0): kappa = (a-b)^2/(a^2+b^2), gain = (a^2+b^2)/2. kernel_term K is added
@@ -65,9 +67,16 @@ struct PlaneLoops {
   void (*sum_along)(std::int64_t n, std::int64_t f, const Real* in, Real* out);
   void (*sum_ends)(const Real* in, const RowSums<Real>& f, Real* out);
   void (*sum_columns)(const Real* in, const ColumnSums<Real>& f, Real* out);
-  /// apart = (s_i - s_j)^2 and four = 4 s_i s_j of a plane's h x w pairs, in rows of `pitch`.
-  void (*products)(std::int64_t h, std::int64_t w, std::int64_t pitch, const PixelNorms<Real>& i,
-                   const PixelNorms<Real>& j, Real* apart, Real* four);
+  /// out[x] = square (v[x stride]^2 + ... + v[x stride + f - 1]^2), n of them.
+  void (*sum_squares)(std::int64_t n, std::int64_t f, std::int64_t stride, Real square,
+                      const Real* v, Real* out);
+  /// E = |p - q|^2/C and G = |p + q|^2/C of n pairs of pixels, whose channels are `channel` apart.
+  void (*distances)(std::int64_t n, std::int64_t C, std::int64_t channel, const double* p,
+                    const double* q, Real* E, Real* G);
+  /// apart = (s_i - s_j)^2 and four = 4 s_i s_j of h rows of `pitch` pairs, which the pieces fill
+  /// from the left to the right. Norms have rows of norm_pitch.
+  void (*products)(std::int64_t h, std::int64_t pitch, std::int64_t pieces,
+                   const Piece<Real>* piece, std::int64_t norm_pitch, Real* apart, Real* four);
   /// n pairs, in place; G_out is written if it is not null.
   void (*rectifier)(std::int64_t n, const PlaneState<Real>& state, Real* G_out, const Real* apart,
                     const Real* four, const RectifierTerms& terms);

@@ -183,20 +183,68 @@ void sum_columns(const Real* in, const ColumnSums<Real>& f, Real* out) {
 }
 
 template <class Real>
-void products(Size h, Size w, Size pitch, const PixelNorms<Real>& i, const PixelNorms<Real>& j,
-              Real* apart, Real* four) {
-  for (Size y = 0; y < h; ++y) {
-    const Real* si = i.s + y * i.pitch;
-    const Real* sj = j.s + y * j.pitch;
-    Real* a = apart + y * pitch;
-    Real* p = four + y * pitch;
+void sum_squares(Size n, Size f, Size stride, Real square, const Real* v, Real* out) {
+  if (stride == 1) {
     each_vector<Real>(
-        w, [=]<class V>(Size x) __attribute__((always_inline)) {
-          const V s = load<V>(si + x), z = load<V>(sj + x), difference = s - z;
-          store(a + x, V(difference * difference));
-          store(p + x, V(4 * s * z));
+        n, [=]<class V>(Size x) __attribute__((always_inline)) {
+          V sum = V() + 0;
+          for (Size k = 0; k < f; ++k) {
+            const V one = load<V>(v + x + k);
+            sum += one * one;
+          }
+          store(out + x, V(square * sum));
         });
+    return;
   }
+  for (Size x = 0; x < n; ++x) {
+    Real sum = 0;
+    for (Size k = 0; k < f; ++k) sum += v[x * stride + k] * v[x * stride + k];
+    out[x] = square * sum;
+  }
+}
+
+/// channels 0: C of them.
+template <class Real, int channels>
+void distances_of(Size n, Size C, Size channel, const double* __restrict p,
+                  const double* __restrict q, Real* __restrict E, Real* __restrict G) {
+  const Size count = channels > 0 ? channels : C;
+  const double scale = 1 / static_cast<double>(count);
+#pragma omp simd
+  for (Size x = 0; x < n; ++x) {
+    double minus = 0, plus = 0;
+    for (Size c = 0; c < count; ++c) {
+      const double a = p[c * channel + x], b = q[c * channel + x];
+      minus += (a - b) * (a - b);
+      plus += (a + b) * (a + b);
+    }
+    E[x] = static_cast<Real>(scale * minus);
+    G[x] = static_cast<Real>(scale * plus);
+  }
+}
+template <class Real>
+void distances(Size n, Size C, Size channel, const double* p, const double* q, Real* E, Real* G) {
+  C == 1   ? distances_of<Real, 1>(n, C, channel, p, q, E, G)
+  : C == 3 ? distances_of<Real, 3>(n, C, channel, p, q, E, G)
+           : distances_of<Real, 0>(n, C, channel, p, q, E, G);
+}
+
+/// In whole vectors: the next piece writes over what one leaves behind its end.
+template <class Real>
+void products(Size h, Size pitch, Size pieces, const Piece<Real>* piece, Size norm_pitch,
+              Real* __restrict apart, Real* __restrict four) {
+  using Vector = typename VectorOf<Real>::type;
+  for (Size y = 0; y < h; ++y)
+    for (Size k = 0; k < pieces; ++k) {
+      const Real* const si = piece[k].i + y * norm_pitch;
+      const Real* const sj = piece[k].j + y * norm_pitch;
+      Real* const a = apart + y * pitch + piece[k].first;
+      Real* const p = four + y * pitch + piece[k].first;
+      for (Size x = 0; x < piece[k].w; x += kLanes<Real>) {
+        const Vector s = load<Vector>(si + x), z = load<Vector>(sj + x), difference = s - z;
+        store(a + x, Vector(difference * difference));
+        store(p + x, Vector(4 * s * z));
+      }
+    }
 }
 
 template <class Real>
@@ -365,9 +413,10 @@ void restore(Size n, const double* __restrict c, const double* __restrict sigma,
 }
 
 template <class Real>
-constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,    sum_along<Real>, sum_ends<Real>,
-                                     sum_columns<Real>, products<Real>,  rectifier<Real>,
-                                     add_kernel<Real>,  add<Real>,       sum<Real>};
+constexpr PlaneLoops<Real> kLoops = {sum_rows<Real>,    sum_along<Real>,   sum_ends<Real>,
+                                     sum_columns<Real>, sum_squares<Real>, distances<Real>,
+                                     products<Real>,    rectifier<Real>,   add_kernel<Real>,
+                                     add<Real>,         sum<Real>};
 
 }  // namespace
 
