@@ -21,7 +21,7 @@ struct PlaneState {
   Real* G;
   Real* T;
 };
-constexpr std::int64_t kOverrun = 16;
+constexpr std::int64_t kOverrun = 32;
 
 /// Sums of f values along the rows of a plane, one for every stride-th column, the first value
 /// `before` columns to the left of the one that the sum is for. What lies outside row y is in left
@@ -63,7 +63,8 @@ template <class Real>
 struct PlaneLoops {
   void (*sum_rows)(const Real* in, const RowSums<Real>& f, Real* out);
   /// sum_rows in two parts, where every row keeps its width: out[x] = in[x] + ... + in[x + f - 1],
-  /// n sums, which are wrong where rows end; then the first and last sums of a plane's rows again.
+  /// n sums, which are wrong where rows end, and what comes behind them (in may be read to either
+  /// side); then the first and last sums of a plane's rows again.
   void (*sum_along)(std::int64_t n, std::int64_t f, const Real* in, Real* out);
   void (*sum_ends)(const Real* in, const RowSums<Real>& f, Real* out);
   void (*sum_columns)(const Real* in, const ColumnSums<Real>& f, Real* out);

@@ -31,6 +31,16 @@ struct VectorOf<float> {
   typedef float type __attribute__((vector_size(kVector)));
 };
 template <class Real>
+struct PlacesOf;
+template <>
+struct PlacesOf<double> {
+  typedef std::int64_t type __attribute__((vector_size(kVector)));
+};
+template <>
+struct PlacesOf<float> {
+  typedef std::int32_t type __attribute__((vector_size(kVector)));
+};
+template <class Real>
 constexpr Size kLanes = kVector / static_cast<Size>(sizeof(Real));
 
 /// Calls f(x, vector of that place) for whole vectors that cover 0 ... n-1, the last of which may
@@ -77,9 +87,30 @@ void sum_along_of(Size n, Size count, const Real* in, Real* out) {
       n, [=]<class V>(Size x)
              __attribute__((always_inline)) { store(out + x, sum_of<V, taps>(in + x, count, 1)); });
 }
+/// Reads whole vectors only, which begin cache lines where in + 1 does: the neighbours of a vector's
+/// numbers come from the vectors beside it.
+template <class Real>
+void sum_along_three(Size n, const Real* in, Real* out) {
+  using Vector = typename VectorOf<Real>::type;
+  constexpr Size lanes = kLanes<Real>;
+  typename PlacesOf<Real>::type back, on;  // of {a, b}: b moved by one place
+  for (Size k = 0; k < lanes; ++k) {
+    back[k] = static_cast<decltype(+back[0])>(lanes - 1 + k);
+    on[k] = static_cast<decltype(+back[0])>(1 + k);
+  }
+  const Real* middle = in + 1;
+  Vector before = load<Vector>(middle - lanes), now = load<Vector>(middle);
+  for (Size x = 0; x < n; x += lanes) {
+    const Vector next = load<Vector>(middle + x + lanes);
+    store(out + x,
+          Vector(__builtin_shuffle(before, now, back) + now + __builtin_shuffle(now, next, on)));
+    before = now;
+    now = next;
+  }
+}
 template <class Real>
 void sum_along(Size n, Size count, const Real* in, Real* out) {
-  count == 3   ? sum_along_of<Real, 3>(n, count, in, out)
+  count == 3   ? sum_along_three<Real>(n, in, out)
   : count == 5 ? sum_along_of<Real, 5>(n, count, in, out)
                : sum_along_of<Real, 0>(n, count, in, out);
 }
@@ -157,7 +188,7 @@ template <class Real>
 void sum_rows(const Real* in, const RowSums<Real>& f, Real* out) {
   if (f.stride != 1) return sum_between(in, f, 0, f.out_w, out);
   for (Size y = 0; y < f.h; ++y)
-    sum_along(f.out_w, f.f, in + y * f.pitch - f.before, out + y * f.out_pitch);
+    sum_along_of<Real, 0>(f.out_w, f.f, in + y * f.pitch - f.before, out + y * f.out_pitch);
   sum_ends(in, f, out);
 }
 
