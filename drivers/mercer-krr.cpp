@@ -38,10 +38,14 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
   const data::Preparation preparation = sets.preparation;
   const auto fit = jobs::fit(plan, sets, session.grid(), session);
   const auto along = jobs::errors_along(plan, fit, sets, session);
+  std::optional<jobs::Covariances> covariances;
+  if (plan.options.time.covariance)
+    covariances = jobs::covariances(plan, fit, sets, session.grid(), session);
 
   const auto unit = score_unit(job.options, preparation);
   print_errors(session, preparation, along.errors);
   print_fit(session, fit, unit);
+  if (covariances.has_value()) print_covariances(session, fit, *covariances, unit);
   if (!fit.calibration.empty()) session.say("\n{}", fit.calibration);
   if (sets.test.has_value()) print_predictions(session, *sets.test, along.best);
   note_errors(session, along.errors[fit.best], preparation);
@@ -50,7 +54,8 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
   const bool ok = (!job.common.check || check(plan, fit, sets.train, session)) && fit.converged();
   const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
   session.write_result([&](io::Hdf5File& file) {
-    jobs::write(file, fit, along.errors, preparation);
+    jobs::write(file, fit, along, preparation);
+    if (covariances.has_value()) jobs::write(file, *covariances);
     if (test != nullptr) jobs::write_predictions(file, *test, preparation, along.best);
     jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), preparation), job.reference);
   });

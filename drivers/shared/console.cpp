@@ -22,13 +22,15 @@ std::set<std::string, std::less<>>& options() {
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
-      "checkpoints choice data decay_to directions eigensolver estimates g grid header image "
+      "checkpoints choice covariance data decay_to directions eigensolver estimates eta g grid "
+      "header image "
       "index joint_outputs json kernel latency limit limit_test loss machine max_iterations "
       "max_seconds memory_limit method model momentum nb network_bandwidth new_blocks nodes "
       "one_hot operator_spectrum out parametrization plot precision precondition "
       "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
       "residual_refresh resume ridge ridges safeguard safety sample scale seed single solver "
-      "spectrum split standardize start state steps stochastic storage target test tolerance top "
+      "spectrum split standardize start state steps stochastic storage target test times tolerance "
+      "top "
       "trace_kernel train transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
 }
@@ -42,7 +44,8 @@ std::string option_of(std::string_view field) {
   if (field == "method" || field == "eigensolver") return "solver";
   if (field == "checkpoints") return "checkpoint-every";
   if (field == "single") return "precision single";
-  if (field == "rate") return "lr";
+  if (field == "rate" || field == "eta") return "lr";
+  if (field == "times") return "at-time";
   if (field == "tolerance") return options().contains("cg-tol") ? "cg-tol" : "tol";
   if (field == "ridges" || field == "choice") return "ridge";
   if (field == "relative") return "ridge-relative";

@@ -10,6 +10,18 @@ namespace po = boost::program_options;
 using jobs::Preconditioning;
 using jobs::RidgeSolver;
 
+namespace {
+
+/// Sets the choice that `text` names; false for any other text.
+bool read_choice(const std::string& text, std::optional<krr::RidgeCriterion>& choice) {
+  if (text == "loo") choice = krr::RidgeCriterion::leave_one_out;
+  if (text == "gcv") choice = krr::RidgeCriterion::gcv;
+  if (text == "holdout") choice = krr::RidgeCriterion::holdout;
+  return choice.has_value();
+}
+
+}  // namespace
+
 void RidgeLine::add(CommandLine& line) {
   auto& o = options;
   auto add = line.group("Ridge regression").add_options();
@@ -23,6 +35,20 @@ void RidgeLine::add(CommandLine& line) {
       "matrix K_g, whose spectrum is that of all rows");
   add("ridge-relative", po::value(&ridge_relative_)->value_name("G[,...]"),
       "gamma = G trace(K)/n, of K before g");
+  add("at-time", po::value(&times_)->value_name("T[,T2,...]|loo|gcv|holdout"),
+      "predictions after training for a time t, by gradient flow df/dt = -K (f - Y) from f = 0, in "
+      "place of a solution; inf: ridge regression. With --lr numbers of steps of gradient descent. "
+      "loo, gcv: the time chosen by leave-one-out or generalised cross-validation of the linear "
+      "smoother Y -> f, from 0.1 ... 1e10 n/trace(K); holdout: by the error on a tenth of the "
+      "rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes all "
+      "eigenpairs");
+  add("lr", po::value(&o.time.eta)->value_name("ETA"),
+      "for --at-time: gradient descent on (1/(2 n)) |f - Y|^2 with this learning rate for n K, "
+      "t = ETA n times steps; less than 2/(n lambda_1)");
+  add("covariance", po::bool_switch(&o.time.covariance),
+      "for --at-time: covariances between the predictions for the test rows too, m x m for each "
+      "time. ntk: over the initialisations of wide networks, all layers trained; nngp: the readout "
+      "alone trained, at inf the Gaussian process");
   add("top", po::value(&o.top)->value_name("K")->default_value(-1, "n"),
       "how many eigenvalues g changes; where --top splits an eigenspace and g jumps there, all of "
       "that space");
@@ -68,6 +94,19 @@ void RidgeLine::add(CommandLine& line) {
   checkpoints_.add(iterative, o.checkpoints);
 }
 
+void RidgeLine::read_times() {
+  if (times_.empty()) {
+    if (options.time.eta != 0)
+      throw InputError("--lr: is the learning rate of --at-time: give both, or none");
+    if (options.time.covariance)
+      throw InputError("--covariance: is that after the times of --at-time: give both, or none");
+    return;
+  }
+  if (!read_choice(times_, options.time.choice))
+    options.time.times = parse_numbers("--at-time", times_);
+  if (ridge_.empty() && ridge_relative_.empty()) ridge_ = "0";
+}
+
 void RidgeLine::read_ridges() {
   if (ridge_.empty() == ridge_relative_.empty())
     throw InputError(
@@ -76,10 +115,7 @@ void RidgeLine::read_ridges() {
   options.relative = ridge_.empty();
   const std::string& text = options.relative ? ridge_relative_ : ridge_;
   options.given = (options.relative ? "--ridge-relative " : "--ridge ") + text;
-  if (text == "loo") options.choice = krr::RidgeCriterion::leave_one_out;
-  if (text == "gcv") options.choice = krr::RidgeCriterion::gcv;
-  if (text == "holdout") options.choice = krr::RidgeCriterion::holdout;
-  if (!options.choice.has_value())
+  if (!read_choice(text, options.choice))
     options.ridges = parse_numbers(options.relative ? "--ridge-relative" : "--ridge", text);
 }
 
@@ -103,6 +139,7 @@ void RidgeLine::read_solver() {
 
 void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
   auto& o = options;
+  read_times();
   read_ridges();
   if (predict_ != "inductive" && predict_ != "transductive")
     throw InputError("--predict {}: give inductive or transductive", predict_);

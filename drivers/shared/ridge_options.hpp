@@ -21,9 +21,10 @@ struct RidgeLine {
   void expect_no_fit(CommandLine& line) const;
 
  private:
+  void read_times();
   void read_ridges();
   void read_solver();
-  std::string ridge_, ridge_relative_, predict_ = "inductive", solver_ = "auto",
+  std::string ridge_, ridge_relative_, times_, predict_ = "inductive", solver_ = "auto",
                                        preconditioner_ = "auto", rows_ = "stored";
   CheckpointLine checkpoints_;
   StorageLine storage_;

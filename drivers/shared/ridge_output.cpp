@@ -7,25 +7,61 @@
 
 namespace mercer::drivers {
 
+namespace {
+
+/// Ridge and time of the fit, and how well it solves its equations.
+void print_solution(Session& session, const jobs::RidgeFit& fit) {
+  const auto& best = fit.best_fit();
+  const std::string relative =
+      fit.mean_diagonal == 0 ? "; K is zero"
+      : best.ridge == 0      ? ""
+                             : fmt::format(" = {:.4e} trace(K)/n", best.ridge / fit.mean_diagonal);
+  if (best.fitted.rows() == 0) {
+    session.say("\nridge {:.6e}{}; residual of the solve {:.1e} ({})", best.ridge, relative,
+                best.residual, best.residual_exact ? "exact" : "estimated");
+    return;
+  }
+  const std::string steps =
+      fit.step > 0 && std::isfinite(best.time)
+          ? fmt::format(" = {:.0f} steps of eta n = {:.4g}", best.time / fit.step, fit.step)
+          : "";
+  session.say("\ntime t = {:.6e}{}, ridge {:.6e}{}; |F - K alpha|/|Y| {:.1e} from the pairs",
+              best.time, steps, best.ridge, relative, best.residual);
+}
+
+/// "inf" for ridge regression: JSON has no infinity.
+void note_times(const jobs::RidgeFit& fit, nlohmann::ordered_json& result) {
+  const auto number = [](double t) -> nlohmann::ordered_json {
+    if (std::isinf(t)) return "inf";
+    return t;
+  };
+  result["time"] = number(fit.best_fit().time);
+  for (const auto& one : fit.fits) {
+    result["times"].push_back(number(one.time));
+    if (fit.step > 0) result["steps"].push_back(number(std::round(one.time / fit.step)));
+  }
+  if (fit.step > 0) result["step"] = fit.step;
+}
+
+}  // namespace
+
 std::string score_unit(const jobs::RidgeOptions& options, const data::Preparation& preparation) {
   const std::string unit = jobs::prepared_unit(preparation);
   return options.choice == krr::RidgeCriterion::gcv ? fmt::format("({})^2", unit) : unit;
 }
 
 void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
-  const auto& best = fit.best_fit();
-  const std::string relative =
-      fit.mean_diagonal != 0 ? fmt::format(" = {:.4e} trace(K)/n", best.ridge / fit.mean_diagonal)
-                             : "; K is zero";
-  session.say("\nridge {:.6e}{}; residual of the solve {:.1e} ({})", best.ridge, relative,
-              best.residual, best.residual_exact ? "exact" : "estimated");
+  print_solution(session, fit);
+  if (fit.holdout_rmse >= 0)
+    session.say("score   rmse {:.8g} in {} on rows held out", fit.holdout_rmse, unit);
   if (!fit.edge.empty()) session.say("edge    {}", fit.edge);
   if (!fit.estimates.empty()) session.say("scores  {}", fit.estimates);
   if (fit.chosen.has_value())
     session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried", fit.chosen->score,
                 fit.chosen->error, unit, fit.tried.size());
   if (fit.fits.size() > 1 && fit.tried.empty())
-    session.say("chosen  the ridge of the least leave-one-out error");
+    session.say("chosen  the {} of the least leave-one-out error",
+                fit.best_fit().fitted.rows() > 0 ? "time" : "ridge");
   if (fit.fits.size() > 1 && !fit.tried.empty())
     session.say(
         "chosen  the ridge of the least leave-one-out error, or the largest whose estimate, here "
@@ -46,6 +82,19 @@ void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& u
   }
 }
 
+void print_covariances(const Session& session, const jobs::RidgeFit& fit,
+                       const jobs::Covariances& covariances, const std::string& unit) {
+  session.say("\nstandard deviation of the predictions for test rows, in {}, over {}", unit,
+              covariances.trained ? "networks trained in all layers"
+                                  : "networks of which the readout is trained");
+  session.say("{:>14}  {:>14}  {:>14}  {:>14}", "time t", "least", "mean", "largest");
+  for (std::size_t r = 0; r < fit.fits.size(); ++r) {
+    const auto& [least, mean, largest] = covariances.deviations[r];
+    session.say("{:>14.6e}  {:>14.8g}  {:>14.8g}  {:>14.8g}", fit.fits[r].time, least, mean,
+                largest);
+  }
+}
+
 void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
   const auto& best = fit.best_fit();
   auto& record = session.record();
@@ -57,9 +106,16 @@ void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& un
   result["ridge"] = best.ridge;
   if (fit.mean_diagonal != 0) result["ridge_relative"] = best.ridge / fit.mean_diagonal;
   if (best.loo_rmse >= 0) result["loo_exact"] = best.loo_exact;
+  const bool timed = best.fitted.rows() > 0;
+  if (timed) note_times(fit, result);
   if (fit.searched_to > 0) {
-    result["ridge_searched"] = {fit.searched_from, fit.searched_to};
-    result["ridge_edge"] = fit.edge_side.empty() ? "none" : fit.edge_side;
+    const std::string of = timed ? "time" : "ridge";
+    result[of + "_searched"] = {fit.searched_from, fit.searched_to};
+    result[of + "_edge"] = fit.edge_side.empty() ? "none" : fit.edge_side;
+  }
+  if (fit.holdout_rmse >= 0) {
+    result["holdout_rmse"] = fit.holdout_rmse;
+    result["units"]["holdout_rmse"] = unit;
   }
   if (fit.top > 0) result["top"] = fit.top;
   if (!fit.estimates.empty()) result["score_estimates"] = fit.estimates;

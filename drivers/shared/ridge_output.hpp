@@ -10,7 +10,10 @@ namespace mercer::drivers {
 /// iterations of every ridge, with what to change where they did not converge. `unit`:
 /// score_unit().
 void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit);
-/// Notes the same, with method and flops, in the JSON record.
+/// Prints the standard deviations after each training time.
+void print_covariances(const Session& session, const jobs::RidgeFit& fit,
+                       const jobs::Covariances& covariances, const std::string& unit);
+/// Notes what print_fit() prints, with method and flops, in the JSON record.
 void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit);
 /// The unit of the estimated score that chose the ridge; GCV is a mean square. Local.
 std::string score_unit(const jobs::RidgeOptions& options, const data::Preparation& preparation);

@@ -66,9 +66,11 @@ void print_errors(const Session& session, const data::Preparation& preparation,
       "\nerrors in {}{}",
       standardized ? jobs::prepared_unit(preparation) : jobs::unit_of(preparation),
       preparation.one_hot ? fmt::format(" (1 - 1/{0} or -1/{0})", preparation.classes.size()) : "");
-  line("ridge", [](const Column& column) { return column.title; });
+  const bool timed = errors.front().time.has_value();
+  line(timed ? "time t" : "ridge", [](const Column& column) { return column.title; });
   for (const auto& e : errors)
-    line(fmt::format("{:.6e}", e.ridge), [&](const Column& column) { return column.text(e); });
+    line(fmt::format("{:.6e}", e.time.value_or(e.ridge)),
+         [&](const Column& column) { return column.text(e); });
 }
 
 void print_predictions(const Session& session, const data::Dataset& rows,

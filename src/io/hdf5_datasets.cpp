@@ -19,13 +19,15 @@ hid_t native() {
   return std::is_same_v<T, double> ? H5T_NATIVE_DOUBLE : H5T_NATIVE_FLOAT;
 }
 
-/// Selects rows [first, first + count) of a dataset, with all of their elements, row-major.
-Handle select_rows(hid_t dataset, Index first, Index count) {
+/// Selects rows [first, first + count) of a dataset, with all of their elements, row-major; with
+/// `layer` those of one index of the first dimension, rows being the second.
+Handle select_rows(hid_t dataset, Index first, Index count, Index layer = -1) {
   const hid_t space = H5Dget_space(dataset);
   hsize_t extents[H5S_MAX_RANK] = {}, start[H5S_MAX_RANK] = {};
   H5Sget_simple_extent_dims(space, extents, nullptr);
-  start[0] = static_cast<hsize_t>(first);
-  extents[0] = static_cast<hsize_t>(count);
+  if (layer >= 0) start[0] = static_cast<hsize_t>(layer), extents[0] = 1;
+  start[layer >= 0] = static_cast<hsize_t>(first);
+  extents[layer >= 0] = static_cast<hsize_t>(count);
   if (count == 0)
     H5Sselect_none(space);
   else
@@ -45,23 +47,25 @@ Handle memory_space(hid_t selection) {
 /// A dataset that is being written.
 class Writer {
  public:
-  /// Creates the dataset, in chunks of whole rows, about 1 MiB each. Collective.
+  /// Creates the dataset, in chunks of whole rows, about 1 MiB each. `layers`: rows are the second
+  /// dimension. Collective.
   Writer(const Hdf5File& file, const comm::Communicator& comm, hid_t id, std::string name,
-         hid_t type, std::vector<Index> extents)
+         hid_t type, std::vector<Index> extents, bool layers = false)
       : path_(file.path()),
         comm_(comm),
         name_(std::move(name)),
         type_(type),
         empty_(std::find(extents.begin(), extents.end(), 0) != extents.end()),
-        dataset_(create(id, extents), H5Dclose),
+        dataset_(create(id, extents, layers), H5Dclose),
         transfer_(H5Pcreate(H5P_DATASET_XFER), H5Pclose) {
     H5Pset_dxpl_mpio(transfer_, H5FD_MPIO_COLLECTIVE);
     agree(dataset_.ok());
   }
-  /// Writes rows [first, first + count); every rank its own, which may be none. Collective.
-  void rows(Index first, Index count, const void* values) const {
+  /// Writes rows [first, first + count), of one layer where there are some; every rank its own, which
+  /// may be none. Collective.
+  void rows(Index first, Index count, const void* values, Index layer = -1) const {
     if (empty_) return;  // nothing was allocated in the file
-    const Handle selection = select_rows(dataset_, first, count);
+    const Handle selection = select_rows(dataset_, first, count, layer);
     const Handle memory = memory_space(selection);
     agree(H5Dwrite(dataset_, type_, memory, selection, transfer_, values) >= 0);
   }
@@ -72,15 +76,17 @@ class Writer {
       if (!ok) throw RunError("{}: cannot write the dataset '{}'", path_, name_);
     });
   }
-  hid_t create(hid_t file, const std::vector<Index>& extents) const {
+  hid_t create(hid_t file, const std::vector<Index>& extents, bool layers) const {
     std::vector<hsize_t> sizes(extents.begin(), extents.end()), chunk = sizes;
     hsize_t row = H5Tget_size(type_);
-    for (std::size_t d = 1; d < sizes.size(); ++d) row *= sizes[d];
+    const std::size_t rows = layers ? 1 : 0;
+    for (std::size_t d = rows + 1; d < sizes.size(); ++d) row *= sizes[d];
     const Handle space(H5Screate_simple(static_cast<int>(sizes.size()), sizes.data(), nullptr),
                        H5Sclose);
     const Handle layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     if (!empty_) {  // HDF5 does not take chunks of no elements
-      chunk[0] = std::clamp<hsize_t>(static_cast<hsize_t>(kChunkBytes) / row, 1, sizes[0]);
+      chunk[0] = 1;
+      chunk[rows] = std::clamp<hsize_t>(static_cast<hsize_t>(kChunkBytes) / row, 1, sizes[rows]);
       while (chunk.back() * H5Tget_size(type_) > static_cast<hsize_t>(kSlabBytes))
         chunk.back() = (chunk.back() + 1) / 2;
       H5Pset_chunk(layout, static_cast<int>(chunk.size()), chunk.data());
@@ -330,6 +336,32 @@ void Hdf5File::write(const std::string& dataset, Index n, MatrixView<const T> ow
   for (Index done = 0; done < partition.size(0); done += step) {
     const Index count = std::clamp<Index>(own.cols - done, 0, step);
     writer.rows(partition.begin(me) + done, count, own.data + done * own.rows);
+  }
+}
+
+void Hdf5File::write_stack(const std::string& dataset,
+                           std::span<const dist::RowBlock<double>> blocks) {
+  const Quiet quiet;
+  state_->require_writing();
+  const auto& one = blocks.front();
+  comm::together(state_->comm, [&] {
+    for (const auto& block : blocks)
+      if (block.rows() != one.rows() || block.cols() != one.cols())
+        throw RunError("{}: '{}': blocks of {} x {} and of {} x {}", path(), dataset, one.rows(),
+                       one.cols(), block.rows(), block.cols());
+  });
+  const Index count = std::ssize(blocks);
+  state_->reserve(count * one.rows() * one.cols() * static_cast<Index>(sizeof(double)));
+  const Writer writer(*this, state_->comm, state_->file, dataset, H5T_NATIVE_DOUBLE,
+                      {count, one.rows(), one.cols()}, true);
+  const Index row_bytes = std::max<Index>(1, one.cols() * static_cast<Index>(sizeof(double)));
+  const Index step = std::max<Index>(1, kSlabBytes / row_bytes);
+  const Index most = dist::RowPartition{one.rows(), state_->comm.size()}.size(0);
+  for (Index layer = 0; layer < count; ++layer) {
+    const auto own = blocks[static_cast<std::size_t>(layer)].transposed();
+    for (Index done = 0; done < most; done += step)
+      writer.rows(one.first_row() + done, std::clamp<Index>(own.cols - done, 0, step),
+                  own.data + done * own.rows, layer);
   }
 }
 

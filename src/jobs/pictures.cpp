@@ -36,20 +36,23 @@ report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
           .series = spectrum.g == spectrum.lambda ? std::vector{lambda} : std::vector{lambda, g}};
 }
 
-/// Leave-one-out and test rmse, both in the targets' own units, or both standardised.
+/// Leave-one-out and test rmse against the ridge, or the training time, both in the targets' own units, or both standardised.
 report::Plot error_panel(const std::vector<RidgeErrors>& errors,
                          const data::Preparation& preparation) {
   report::Series loo{
       .label = "leave-one-out", .x = {}, .y = {}, .style = report::Style::linespoints},
       rmse{.label = "test rows", .x = {}, .y = {}, .style = report::Style::linespoints};
   const bool standardized = standardized_only(errors);
+  const bool timed = errors.front().time.has_value();
   for (const auto& e : errors) {
+    const double x = e.time.value_or(e.ridge);
+    if (std::isinf(x)) continue;
     if (e.loo_rmse.has_value()) {
-      loo.x.push_back(e.ridge);
+      loo.x.push_back(x);
       loo.y.push_back(*e.loo_rmse);
     }
     if (const auto& test = standardized ? e.scores.rmse_standardized : e.scores.rmse) {
-      rmse.x.push_back(e.ridge);
+      rmse.x.push_back(x);
       rmse.y.push_back(*test);
     }
   }
@@ -57,8 +60,8 @@ report::Plot error_panel(const std::vector<RidgeErrors>& errors,
   for (auto* one : {&loo, &rmse})
     if (!one->x.empty()) series.push_back(std::move(*one));
   return {
-      .title = "Error against ridge",
-      .x_label = "gamma",
+      .title = timed ? "Error against training time" : "Error against ridge",
+      .x_label = timed ? "t" : "gamma",
       .y_label = "rmse in " + (standardized ? prepared_unit(preparation) : unit_of(preparation)),
       .log_x = true,
       .log_y = true,

@@ -20,6 +20,10 @@ std::string ridges_text(const RidgeOptions& options) {
 }
 
 std::string what_scores_estimate(const RidgeOptions& options) {
+  if (options.time.asked())
+    return "leave-one-out and gcv are those of the linear smoother of all rows, Y -> F; holdout is "
+           "the "
+           "error on rows that the training leaves out";
   if (!options.modified()) return "";
   return "leave-one-out estimates, from the S of all rows, the error of refitting without each "
          "row, "
@@ -41,6 +45,11 @@ void calibrate(const data::Split& sets, RidgeFit& fit) {
   const auto& train = sets.train;
   const auto& pairs = pairs_of<T>(fit);
   if (!sets.preparation.one_hot) return;
+  if (fit.best_fit().fitted.rows() > 0) {
+    fit.calibration =
+        "no class probabilities: they are those of ridge regression, not of training times";
+    return;
+  }
   if (!fit.runs.empty()) {
     fit.calibration =
         "no class probabilities: they are calibrated by leave-one-out predictions from all "
@@ -85,8 +94,8 @@ RidgeFit fit_in(const RidgePlan& plan, const data::Split& sets, const dist::Proc
 
 /// R <- S R for the S of the fit's pairs on the grid. Collective.
 template <class T>
-void precondition(const RidgePlan& plan, const RidgeFit& fit, const dist::ProcessGrid& grid,
-                  RowBlock<double>& R) {
+void precondition_in(const RidgePlan& plan, const RidgeFit& fit, const dist::ProcessGrid& grid,
+                     RowBlock<double>& R) {
   RowBlock<T> rows(grid.all(), R.rows(), R.cols());
   std::ranges::copy(R.values(), rows.values().begin());
   dist::DistMatrix<T> on_grid(grid, R.rows(), R.cols(), plan.nb);
@@ -94,6 +103,16 @@ void precondition(const RidgePlan& plan, const RidgeFit& fit, const dist::Proces
   msk::GridPreconditioner<T>(*pairs_of<T>(fit), fit.spectrum).apply(on_grid);
   dist::copy(on_grid, rows);
   std::ranges::copy(rows.values(), R.values().begin());
+}
+
+void precondition(const RidgePlan& plan, const RidgeFit& fit, const dist::ProcessGrid& grid,
+                  RowBlock<double>& R) {
+  if (fit.S.has_value())
+    fit.S->apply(grid.all(), R.transposed(), R.transposed());
+  else if (plan.single())
+    precondition_in<float>(plan, fit, grid, R);
+  else
+    precondition_in<double>(plan, fit, grid, R);
 }
 
 }  // namespace
@@ -133,18 +152,15 @@ RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset
   const auto& best = fit.best_fit();
   auto residual = gram::apply(plan.kernel, train.inputs, best.alpha,
                               {.panel_bytes = plan.panel_bytes, .nb = plan.nb});
-  const auto y = train.targets.values();
+  const bool timed = plan.options.time.asked();
+  const double ridge = timed ? 0 : best.ridge;
+  const auto y = timed ? best.fitted.values() : train.targets.values();
   for (std::size_t i = 0; i < y.size(); ++i) residual.values()[i] = y[i] - residual.values()[i];
-  if (fit.S.has_value())
-    fit.S->apply(comm, residual.transposed(), residual.transposed());
-  else if (plan.options.modified() && plan.single())
-    precondition<float>(plan, fit, grid, residual);
-  else if (plan.options.modified())
-    precondition<double>(plan, fit, grid, residual);
+  if (!timed && plan.options.modified()) precondition(plan, fit, grid, residual);
   double sums[3] = {0, 0, 0};  // sums of squares of residual, Y, alpha
   const auto a = best.alpha.values();
   for (std::size_t i = 0; i < y.size(); ++i) {
-    sums[0] += std::pow(residual.values()[i] - best.ridge * a[i], 2);
+    sums[0] += std::pow(residual.values()[i] - ridge * a[i], 2);
     sums[1] += y[i] * y[i];
     sums[2] += a[i] * a[i];
   }
@@ -158,6 +174,7 @@ RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset
 PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
                         Monitor& monitor) {
   const Index c = sets.train.outputs();
+  const bool timed = plan.options.time.asked();
   PathErrors result;
   dist::RowBlock<double> all;
   if (sets.test.has_value()) {
@@ -179,22 +196,49 @@ PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::
   auto& errors = result.errors;
   for (std::size_t r = 0; r < fit.fits.size(); ++r) {
     errors.push_back(errors_of(fit.fits[r], sets.preparation));
+    if (timed) {
+      errors.back().time = fit.fits[r].time;
+      result.train.push_back(fit.fits[r].fitted.copy());
+      data::to_target_units(sets.preparation.standardization, result.train.back());
+    }
     if (!sets.test.has_value()) continue;
     const bool is_best = r == fit.best;
     auto predictions = evaluate(dist::take_columns(all, static_cast<Index>(r) * c, c), *sets.test,
                                 sets.preparation, is_best ? fit.temperature : std::nullopt);
     errors.back().scores = predictions.scores;
+    if (timed) result.test.push_back(predictions.values.copy());
     if (is_best) result.best = std::move(predictions);
   }
   return result;
 }
 
-void write(io::Hdf5File& file, const RidgeFit& fit, const std::vector<RidgeErrors>& errors,
+namespace {
+
+void write_times(io::Hdf5File& file, const RidgeFit& fit, const PathErrors& along,
+                 const data::Preparation& preparation) {
+  std::vector<double> times, steps;
+  for (const auto& one : fit.fits) {
+    times.push_back(one.time);
+    if (fit.step > 0) steps.push_back(std::round(one.time / fit.step));
+  }
+  file.write("/at_time/t", times);
+  if (fit.step > 0) file.write("/at_time/steps", steps);
+  write_errors(file, "/at_time", along.errors, preparation);
+  file.write_stack("/at_time/train", std::span(along.train));
+  if (!along.test.empty()) file.write_stack("/at_time/test", std::span(along.test));
+}
+
+}  // namespace
+
+void write(io::Hdf5File& file, const RidgeFit& fit, const PathErrors& along,
            const data::Preparation& preparation) {
+  const auto& errors = along.errors;
   if (errors.size() != fit.fits.size())
     throw InputError("errors of {} ridges for a fit of {}", errors.size(), fit.fits.size());
   write_errors(file, "/score", {errors[fit.best]}, preparation);
-  if (fit.fits.size() > 1) {
+  if (!along.train.empty()) {
+    write_times(file, fit, along, preparation);
+  } else if (fit.fits.size() > 1) {
     std::vector<double> ridges;
     for (const auto& one : fit.fits) ridges.push_back(one.ridge);
     file.write("/path/ridge", ridges);

@@ -2,6 +2,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/krr/cost.hpp"
+#include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
 #include "ridge_parts.hpp"
 
@@ -29,6 +30,29 @@ void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit&
                        "has the same score to rounding: the largest of them is taken",
                        chosen.smallest, chosen.ridge)
                  : "the ridge is at the lower end of " + range;
+}
+
+/// The same for a training time.
+void note_edge(const krr::GradientFlow& chosen, bool shortest, bool longest, RidgeFit& fit) {
+  const auto range =
+      fmt::format("the range searched, t = {:.2e} ... {:.2e}", fit.searched_from, fit.searched_to);
+  if (shortest) {
+    fit.edge_side = "lower";
+    fit.edge = "the time is at the lower end of " + range;
+  } else if (longest) {
+    fit.edge_side = "upper";
+    fit.edge = fmt::format("no longer training is worse than t = {:.2e}, up to the end of {}",
+                           chosen.time, range);
+  }
+}
+
+/// Which rows are left out: about a tenth, and at least two on either side.
+std::vector<char> held_out_rows(Index n, std::uint64_t seed) {
+  std::vector<char> held;
+  for (Index i = 0; i < n; ++i) held.push_back(krr::held_out(i, 0.1, seed));
+  const auto left_out = std::ranges::count(held, 1);
+  if (left_out < 2) std::fill_n(held.begin(), 2, 1);
+  return held;
 }
 
 /// K -> coefficients by Cholesky, or from eigenpairs. Borrows its arguments. Calls are collective.
@@ -101,8 +125,7 @@ class DirectFit {
     using Pairs = spectral::Eigenpairs<T>;
     const auto options = msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative);
     if (!options_.spectrum.empty()) return stored_pairs(g, options);
-    // Several ridges, or a choice of the ridge, need all pairs; one ridge those that g changes.
-    const bool all = options_.choice.has_value() || options_.ridges.size() > 1;
+    const bool all = options_.compares();  // otherwise those that g changes
     const auto method = plan_.strategy.eigensolver;
     const msk::SolveOptions how{
         .pairs = all ? n() : 0,
@@ -148,10 +171,98 @@ class DirectFit {
     }
   }
 
+  /// The time chosen by the error on rows that are held out: of training with the rows and columns
+  /// of K that belong to the others.
+  krr::GradientFlow hold_out(const krr::GradientFlow& like, const msk::SpectrumMap& g,
+                             RidgeFit& fit) {
+    const Monitor::Phase scope(monitor_, "choose");
+    const auto held = held_out_rows(n(), plan_.seed);
+    const auto kept = [&](Index i) { return held[static_cast<std::size_t>(i)] == 0; };
+    auto K = assemble();
+    for (Index j = 0; j < K.local_cols(); ++j)
+      for (Index i = 0; i < K.local_rows(); ++i)
+        if (!kept(K.row_map().global({i}).value) || !kept(K.col_map().global({j}).value))
+          K.local()(i, j) = 0;
+    auto Y = train_.targets.copy();
+    for (Index i = 0; i < Y.local_rows(); ++i)
+      if (!kept(Y.first_row() + i)) std::ranges::fill(Y.row(i), 0.0);
+    const auto pairs = spectral::eigenpairs(
+        std::move(K), {.top = n(), .method = plan_.strategy.eigensolver, .seed = plan_.seed});
+    const auto spectrum =
+        g.apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative,
+                msk::kModeTolerance<T>);
+    const krr::SpectralPath<T> path(pairs, spectrum, Y);
+    const auto flows = krr::time_grid(like, fit.mean_diagonal);
+    const auto fits = path.fit(flows);
+    const auto F = gram::apply(kernel_, train_.inputs, krr::side_by_side(fits),
+                               {.panel_bytes = plan_.panel_bytes, .nb = plan_.nb});
+    const auto scores = held_out_errors(F, held, std::ssize(flows));
+    const std::vector<double> errors(scores.size(), 1e-9);
+    const auto best = krr::best_time(flows, scores, errors);
+    fit.holdout_rmse = scores[best];
+    fit.searched_from = flows.front().time;
+    fit.searched_to = flows.back().time;
+    note_edge(flows[best], best == 0, best + 1 == flows.size(), fit);
+    return flows[best];
+  }
+  /// Rmse of the predictions F, n x c columns for each of `times`, on the rows held out.
+  std::vector<double> held_out_errors(const dist::RowBlock<double>& F,
+                                      const std::vector<char>& held, Index times) const {
+    const auto& Y = train_.targets;
+    const Index c = Y.cols();
+    std::vector<double> squares(static_cast<std::size_t>(times), 0.0);
+    for (Index i = 0; i < Y.local_rows(); ++i) {
+      if (held[static_cast<std::size_t>(Y.first_row() + i)] == 0) continue;
+      for (Index t = 0; t < times; ++t)
+        for (Index o = 0; o < c; ++o) {
+          const double away =
+              F.row(i)[static_cast<std::size_t>(t * c + o)] - Y.row(i)[static_cast<std::size_t>(o)];
+          squares[static_cast<std::size_t>(t)] += away * away;
+        }
+    }
+    grid_.all().all_reduce(std::span<double>(squares), comm::Op::sum);
+    const auto count = static_cast<double>(std::ranges::count(held, 1) * c);
+    for (double& square : squares) square = std::sqrt(square / count);
+    return squares;
+  }
+
+  void along_times(const krr::SpectralPath<T>& path, RidgeFit& fit) {
+    using Path = krr::SpectralPath<T>;
+    const auto& time = options_.time;
+    const double gamma = options_.gammas(fit.mean_diagonal).front();
+    auto flows = time.flows(gamma, n());
+    const auto like = time.flow(gamma, n());
+    fit.step = like.step;
+    Index scored = 0;
+    if (time.choice == krr::RidgeCriterion::holdout) {
+      flows = {hold_out(like, spectrum_map(options_), fit)};
+    } else if (time.choice.has_value()) {
+      const bool gcv = *time.choice == krr::RidgeCriterion::gcv;
+      const auto chosen =
+          path.select_time(gcv ? Path::Score::gcv : Path::Score::leave_one_out, like);
+      flows = {chosen.flow};
+      if (!gcv) scored = chosen.scored;
+      fit.searched_from = chosen.shortest;
+      fit.searched_to = chosen.longest;
+      note_edge(chosen.flow, chosen.edge == Path::Edge::smallest,
+                chosen.edge == Path::Edge::largest, fit);
+    }
+    fit.fits = path.fit(flows);
+    flops_ +=
+        krr::path_cost(plan_.sizes, static_cast<double>(flows.size()), static_cast<double>(scored))
+            .flops;
+    fit.estimates = what_scores_estimate(options_);
+    if (flows.size() == 1) return;
+    std::vector<double> scores;
+    for (const auto& one : fit.fits) scores.push_back(one.loo_rmse);
+    fit.best = krr::best_time(flows, scores, path.rounding(Path::Score::leave_one_out, flows));
+  }
+
   void along_path(const spectral::Eigenpairs<T>& pairs, RidgeFit& fit) {
     const Monitor::Phase scope(monitor_, "solve");
     using Path = krr::SpectralPath<T>;
     const Path path(pairs, fit.spectrum, train_.targets);
+    if (options_.time.asked()) return along_times(path, fit);
     auto ridges = options_.gammas(fit.mean_diagonal);
     Index scored = 0;  // by leave-one-out errors; GCV takes only sums over the eigenvalues
     if (options_.choice.has_value()) {

@@ -24,6 +24,15 @@ std::string name(krr::RidgeCriterion criterion) {
                                                            : "holdout";
 }
 
+std::vector<krr::GradientFlow> TimeOptions::flows(double gamma, Index n) const {
+  std::vector<krr::GradientFlow> all;
+  for (const double time : times) {
+    all.push_back(flow(gamma, n));
+    all.back().time = eta > 0 ? time * all.back().step : time;
+  }
+  return all;
+}
+
 std::string RidgeOptions::iterative_asked_by() const {
   if (solver == RidgeSolver::conjugate_gradients) return "`solver` cg";
   if (choice == krr::RidgeCriterion::holdout) return "`choice` holdout";
@@ -53,12 +62,47 @@ std::vector<double> RidgeOptions::gammas(double mean_diagonal) const {
   return gammas;
 }
 
+namespace {
+
+void validate_time(const RidgeOptions& options) {
+  const TimeOptions& time = options.time;
+  if (!time.asked()) {
+    if (time.eta != 0) throw InputError("`eta`: is the rate of gradient descent: give `times` too");
+    if (time.covariance)
+      throw InputError("`covariance`: is that after training times: give `times` too");
+    return;
+  }
+  if (!time.times.empty() && time.choice.has_value())
+    throw InputError("`times`: give either these or a `choice`, the criterion that chooses one");
+  if (!(time.eta >= 0 && std::isfinite(time.eta)))
+    throw InputError("`eta` {}: give a positive number", time.eta);
+  for (const double t : time.times) {
+    if (!(t > 0)) throw InputError("`times` {}: a training time is a positive number, or inf", t);
+    if (time.eta > 0 && std::isfinite(t) && t != std::round(t))
+      throw InputError("`times` {}: with `eta` they are whole numbers of steps", t);
+  }
+  if (options.ridges.size() != 1)
+    throw InputError("{}: training times take one ridge, which may be 0", options.as_given());
+  if (options.transductive)
+    throw InputError("`transductive`: takes a ridge, not training times: leave one of them out");
+  if (const auto asked = options.iterative_asked_by(); !asked.empty())
+    throw InputError("{}: training times take all eigenpairs, from a direct solver: leave it out",
+                     asked);
+  if (time.covariance && options.modified())
+    throw InputError(
+        "`covariance`: is of training with K, not with a modified spectrum: leave `g` and `top` "
+        "out");
+}
+
+}  // namespace
+
 void RidgeOptions::validate() const {
   if (ridges.empty() != choice.has_value())
     throw InputError("`ridges`: give either these or a `choice`, the criterion that chooses one");
   for (const double value : ridges)
     if (!(value >= 0 && std::isfinite(value)))
       throw InputError("{}: a ridge must be a finite number that is not negative", as_given());
+  validate_time(*this);
   if (modified()) msk::SpectrumMap::parse(map());  // throws before any work
   if (rank < 0) throw InputError("`rank` {}: give at least 1", rank);
   if (rank > 0 && preconditioner == Preconditioning::none)
@@ -111,6 +155,11 @@ void RidgeOptions::validate(const data::Split& sets) const {
   if (choice == krr::RidgeCriterion::holdout && train.rows() < kFewest)
     throw InputError("`choice` holdout: needs at least {} training rows, these are {}", kFewest,
                      train.rows());
+  if (time.choice == krr::RidgeCriterion::holdout && train.rows() < kFewest)
+    throw InputError("holdout of a training time needs at least {} training rows, these are {}",
+                     kFewest, train.rows());
+  if (time.covariance && !sets.test.has_value())
+    throw InputError("`covariance`: is of predictions: give `test` or `split`");
   if (transductive && !sets.test.has_value())
     throw InputError("`transductive`: needs test rows: give `test` or `split`");
   const Index n = train.rows() + (transductive ? sets.test->rows() : 0);
@@ -121,6 +170,9 @@ void RidgeOptions::validate(const data::Split& sets) const {
 
 void RidgeOptions::validate(const gram::Source& kernel) const {
   check_storage(storage, kernel, single);
+  if (time.covariance && (kernel.is_stored() || kernel::nngp_of(kernel.kernel()) == nullptr))
+    throw InputError("`covariance`: is of the networks of an ntk or nngp kernel, not of {}",
+                     kernel.text());
   if (transductive && (kernel.is_stored() || !spectrum.empty()))
     throw InputError(
         "`transductive`: takes the spectrum of training and test rows, which needs a "

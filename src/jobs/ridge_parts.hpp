@@ -17,7 +17,8 @@ inline constexpr Index kRidgeProbes = 32;
 double pairs_bytes(const RidgePlan& plan, Index k);
 /// The ridges, or the criterion that chooses one, for checkpoints.
 std::string ridges_text(const RidgeOptions& options);
-/// In words, what leave-one-out, GCV and holdout estimate for a modified kernel; else empty.
+/// In words, what leave-one-out, GCV and holdout estimate for a modified kernel or training times;
+/// else empty.
 std::string what_scores_estimate(const RidgeOptions& options);
 /// The map in force; the identity for plain ridge regression.
 msk::SpectrumMap spectrum_map(const RidgeOptions& options);

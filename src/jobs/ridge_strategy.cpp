@@ -13,6 +13,7 @@ namespace {
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr auto kFewerVectors = "more ranks, a smaller `rank` or fewer rows";
+constexpr Index kTimesTried = 89;   // of krr::time_grid()
 constexpr Index kModerate = 10000;  // rows up to which a direct solve is taken where it fits
 
 /// Whether conjugate gradients estimate scores: to choose a ridge, or to compare several.
@@ -121,7 +122,7 @@ plan::Stage given_pairs(const gram::Sizes& sizes, Index k, int copies) {
 /// Number of eigenpairs that the direct strategy computes; 0: none.
 Index direct_pairs(const RidgeOptions& options, Index n) {
   if (!options.spectrum.empty() || (!options.by_eigenpairs() && !options.transductive)) return 0;
-  return estimated(options) || options.top < 0 ? n : std::min(options.top, n);
+  return options.compares() || options.top < 0 ? n : std::min(options.top, n);
 }
 
 /// Notes the direct strategy's eigensolver.
@@ -137,11 +138,29 @@ void choose_eigensolver(const RidgeOptions& options, const gram::Sizes& sizes,
   strategy.eigensolver_reason = "auto: " + choice.reason;
 }
 
+/// Pairs of the rows that are not held out, beside those of all, and the errors on the others.
+void plan_holdout(plan::Plan& stages, const gram::Sizes& sizes, const plan::Machine& machine,
+                  spectral::Method method) {
+  auto solve = plan::eigensolve(machine, sizes, method, sizes.n);
+  auto all = sizes;
+  all.m = sizes.n;
+  all.c *= kTimesTried;
+  const auto assembly = plan::assemble(machine, sizes), predictions = plan::predict(machine, all);
+  solve.name = "choose";
+  solve.bytes += sizes.element_bytes() * static_cast<double>(sizes.n) *
+                 static_cast<double>(sizes.n) / sizes.ranks();
+  solve.seconds += assembly.seconds + predictions.seconds;
+  solve.flops += assembly.flops + predictions.flops;
+  stages.stage(solve);
+}
+
 /// The stages of the direct strategy, or of a transductive job, without reading and predictions.
 /// `given`: number of pairs in options.spectrum; `method`: the eigensolver.
 void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
                  const plan::Machine& machine, Index given, spectral::Method method) {
-  const double ridges = std::max(1.0, static_cast<double>(options.ridges.size()));
+  const auto& time = options.time;
+  const double ridges = std::max(
+      {1.0, static_cast<double>(options.ridges.size()), static_cast<double>(time.times.size())});
   if (!options.by_eigenpairs() && !options.transductive) {
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::cholesky(machine, sizes));
@@ -149,6 +168,8 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
   }
   const bool computed = options.spectrum.empty();
   const Index k = computed ? direct_pairs(options, sizes.n) : given;
+  // A time is chosen by holdout with pairs of the rows that are not left out, beside the others.
+  const bool holds_out = time.choice == krr::RidgeCriterion::holdout;
   if (computed) {
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::eigensolve(machine, sizes, method, k));
@@ -161,9 +182,12 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
     stage.seconds *= ridges;
     stages.stage(stage);
   } else {
-    stages.stage(plan::ridge_path(
-        machine, sizes, ridges,
-        options.choice == krr::RidgeCriterion::leave_one_out ? krr::kSelected : 0.0));
+    const auto loo = krr::RidgeCriterion::leave_one_out;
+    const double scored = options.choice == loo ? krr::kSelected
+                          : time.choice == loo  ? static_cast<double>(kTimesTried)
+                                                : 0.0;
+    if (holds_out) plan_holdout(stages, sizes, machine, method);
+    stages.stage(plan::ridge_path(machine, sizes, ridges, scored));
   }
 }
 
@@ -202,6 +226,37 @@ void plan_iterative(plan::Plan& stages, const RidgeOptions& options, const Ridge
   stages.stage(stage);
 }
 
+/// Matrices of n^2, m n and m^2 numbers beside the pairs, and a result for each time.
+void plan_covariance(RidgePlan& plan, const plan::Machine& machine) {
+  const auto& sizes = plan.sizes;
+  const bool trained = plan.kernel.text().starts_with("ntk(");
+  const double n = static_cast<double>(sizes.n), m = static_cast<double>(sizes.m);
+  const double times = std::max(1.0, static_cast<double>(plan.options.time.times.size()));
+  auto test = sizes;
+  test.n = sizes.m;
+  auto stage = plan::assemble(machine, test);
+  stage.name = "covariance";
+  stage.method = trained ? "all layers" : "readout";
+  auto cross = gram::assemble_cross_cost(sizes);
+  stage.seconds += (trained ? 2 : 1) * machine.seconds(cross);
+  stage.flops += (trained ? 2 : 1) * cross.flops;
+  if (trained) {
+    const auto square = plan::assemble(machine, sizes);
+    stage.seconds += square.seconds;
+    stage.flops += square.flops;
+  }
+  Cost products;
+  const double flops = (trained ? 4 * n * n * n + 4 * m * n * n : 0) +
+                       times * (2 * m * n * n + (trained ? 4 : 2) * m * m * n);
+  (sizes.single ? products.gemm_single : products.gemm) = flops;
+  stage.seconds += machine.seconds(products);
+  stage.flops += flops;
+  const double matrices = n * n + (trained ? 2 * n * n + 4 * m * n : 3 * m * n) + 2 * m * m;
+  stage.bytes =
+      sizes.data_bytes() + (sizes.element_bytes() * matrices + 8 * times * m * m) / sizes.ranks();
+  plan.stages.stage(stage);
+}
+
 }  // namespace
 
 double expected_iterations(const RidgeOptions& options, Index n, Index rank) {
@@ -224,7 +279,7 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   choose_eigensolver(options, sizes, resources, strategy);
   const bool direct_asked =
       options.solver == RidgeSolver::direct || options.eigensolver != spectral::Method::automatic;
-  if (direct_asked || options.transductive) return strategy;
+  if (direct_asked || options.transductive || options.time.asked()) return strategy;
   const double room = resources.room(sizes);
   if (const auto asked = options.iterative_asked_by(); !asked.empty()) {
     resources.require_room(room);
@@ -350,6 +405,9 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
     result.strategy = choose(options, kernel, result.sizes, resources, stored);
   }
   if (stored > 0 && stored < n && !result.strategy.iterative) {
+    if (options.time.asked())
+      throw InputError("{}: holds {} of {} eigenpairs, but training times take them all",
+                       options.spectrum.text(), stored, n);
     if (estimated(options))
       throw InputError(
           "{}: holds {} of {} eigenpairs, but a direct solver takes them all to compare ridges by "
@@ -376,10 +434,11 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
                 result.strategy.eigensolver);
   if (result.sizes.m > 0) {
     auto sizes = result.sizes;
-    sizes.c *= std::max<Index>(1, std::ssize(options.ridges));
+    sizes.c *= std::max({Index{1}, std::ssize(options.ridges), std::ssize(options.time.times)});
     auto stage = plan::predict(resources.machine, sizes);
     stage.bytes = std::min(stage.bytes, result.sizes.data_bytes() + result.panel_bytes);
     result.stages.stage(stage);
+    if (options.time.covariance) plan_covariance(result, resources.machine);
   }
   return result;
 }

@@ -69,4 +69,15 @@ std::shared_ptr<const Kernel> parse(std::string_view text) {
   return make(options);
 }
 
+std::shared_ptr<const Kernel> nngp_of(const Kernel& kernel) {
+  std::string text = kernel.text();
+  constexpr std::string_view kTangent = "ntk(", kStandard = "; standard";
+  if (text.starts_with("nngp(")) return parse(text);
+  if (!text.starts_with(kTangent)) return nullptr;
+  text.replace(0, kTangent.size(), "nngp(");
+  if (const auto at = text.rfind(kStandard); at != std::string::npos)
+    text.erase(at, kStandard.size());
+  return parse(text);
+}
+
 }  // namespace mercer::kernel

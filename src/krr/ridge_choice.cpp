@@ -12,7 +12,8 @@ namespace {
 
 constexpr Index kGridRidges = 41;
 constexpr double kSumError = 1e-9;
-constexpr double kLogStep = 1e-3;  // accuracy of log G after golden section
+constexpr double kLogStep = 1e-3;       // accuracy of log G after golden section
+constexpr double kLeastUnfitted = 0.1;  // share of the modes over which GCV is a mean
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Where the score without rounding can lie, given the computed score = exact (1 +- error).
@@ -79,11 +80,93 @@ std::size_t best_ridge(std::span<const double> ridges, std::span<const double> s
   return best;
 }
 
+std::vector<GradientFlow> time_grid(const GradientFlow& like, double mean_diagonal) {
+  constexpr int kDecades = 11, kEach = 8;
+  std::vector<GradientFlow> flows;
+  for (int q = 0; q <= kDecades * kEach; ++q) {
+    GradientFlow flow = like;
+    flow.time = std::pow(10.0, -1 + static_cast<double>(q) / kEach) / mean_diagonal;
+    if (flow.step > 0) flow.time = std::max(1.0, flow.steps()) * flow.step;
+    if (flows.empty() || flow.time > flows.back().time) flows.push_back(flow);
+  }
+  return flows;
+}
+
+std::size_t best_time(std::span<const GradientFlow> flows, std::span<const double> scores,
+                      std::span<const double> errors) {
+  const auto s = intervals(scores, errors);
+  const double least = least_high(s);
+  if (!std::isfinite(least)) throw RunError("no training time has a finite score");
+  std::size_t best = s.size();
+  for (std::size_t r = 0; r < s.size(); ++r)
+    if (s[r].low <= least && (best == s.size() || flows[r].time < flows[best].time)) best = r;
+  return best;
+}
+
+template <class T>
+double SpectralPath<T>::mean_diagonal() const {
+  return std::reduce(spectrum_.g.begin(), spectrum_.g.end()) / static_cast<double>(Y_.rows());
+}
+
+namespace {
+
+template <class T>
+double eigenvalue_error(const msk::ModifiedSpectrum& spectrum) {
+  return static_cast<double>(std::numeric_limits<T>::epsilon()) *
+         std::max(*std::max_element(spectrum.lambda.begin(), spectrum.lambda.end()),
+                  *std::max_element(spectrum.g.begin(), spectrum.g.end()));
+}
+
+}  // namespace
+
+template <class T>
+std::vector<double> SpectralPath<T>::rounding(Score score,
+                                              std::span<const GradientFlow> flows) const {
+  const double eta = eigenvalue_error<T>(spectrum_);
+  const double least = *std::min_element(spectrum_.g.begin(), spectrum_.g.end());
+  std::vector<double> errors;
+  for (const GradientFlow& flow : flows) {
+    const double x = std::max(0.0, least + flow.ridge);
+    errors.push_back(kSumError + (score == Score::gcv ? 4 : 2) * eta * std::min(flow.time, 1 / x));
+  }
+  return errors;
+}
+
+template <class T>
+double SpectralPath<T>::unfitted(const GradientFlow& flow) const {
+  double sum = 0, squares = 0;
+  for (const double g : spectrum_.g) {
+    const double u = flow.residual(g);
+    sum += u;
+    squares += u * u;
+  }
+  return squares > 0 ? sum * sum / squares : 0;
+}
+
+template <class T>
+typename SpectralPath<T>::TimeSelection SpectralPath<T>::select_time(
+    Score score, const GradientFlow& like) const {
+  const auto flows = time_grid(like, mean_diagonal());
+  auto found = score == Score::gcv ? gcv(flows) : leave_one_out(flows);
+  for (std::size_t r = 0; score == Score::gcv && r < flows.size(); ++r)
+    if (unfitted(flows[r]) < kLeastUnfitted * static_cast<double>(Y_.rows())) found[r] = kInfinity;
+  const auto errors = rounding(score, flows);
+  const std::size_t best = best_time(flows, found, errors);
+  TimeSelection selection{flows[best], Edge::none, flows.front().time, flows.back().time,
+                          std::ssize(flows)};
+  const auto s = intervals(found, errors);
+  std::size_t tied = best;  // the longest of the adjacent times that tie with the best
+  while (tied + 1 < s.size() && s[tied + 1].low <= least_high(s)) ++tied;
+  if (best == 0)
+    selection.edge = Edge::smallest;
+  else if (tied + 1 == s.size())
+    selection.edge = Edge::largest;
+  return selection;
+}
+
 template <class T>
 std::vector<double> SpectralPath<T>::rounding(Score score, std::span<const double> ridges) const {
-  const double eta = static_cast<double>(std::numeric_limits<T>::epsilon()) *
-                     std::max(*std::max_element(spectrum_.lambda.begin(), spectrum_.lambda.end()),
-                              *std::max_element(spectrum_.g.begin(), spectrum_.g.end()));
+  const double eta = eigenvalue_error<T>(spectrum_);
   std::vector<double> errors;
   const std::vector<double> ones(ratio_.size(), 1.0);
   // Relative errors of B and tr A^-1 together (r = 1), or of alpha and tr P (r = g/lambda).
@@ -116,9 +199,7 @@ std::vector<double> SpectralPath<T>::scores(Score score, std::span<const double>
 
 template <class T>
 typename SpectralPath<T>::Selection SpectralPath<T>::select(Score score) const {
-  const double mean_diagonal =
-      std::reduce(spectrum_.g.begin(), spectrum_.g.end()) / static_cast<double>(Y_.rows());
-  const std::vector<double> ridges = ridge_grid(mean_diagonal);
+  const std::vector<double> ridges = ridge_grid(mean_diagonal());
   const std::vector<double> found = scores(score, ridges), errors = rounding(score, ridges);
   const std::size_t best = best_ridge(ridges, found, errors);
   const std::vector<Interval> s = intervals(found, errors);
@@ -156,6 +237,12 @@ typename SpectralPath<T>::Selection SpectralPath<T>::select(Score score) const {
 }
 
 #define MERCER_INSTANTIATE(T)                                                                   \
+  template double SpectralPath<T>::mean_diagonal() const;                                       \
+  template double SpectralPath<T>::unfitted(const GradientFlow&) const;                         \
+  template std::vector<double> SpectralPath<T>::rounding(Score, std::span<const GradientFlow>)  \
+      const;                                                                                    \
+  template typename SpectralPath<T>::TimeSelection SpectralPath<T>::select_time(                \
+      Score, const GradientFlow&) const;                                                        \
   template std::vector<double> SpectralPath<T>::rounding(Score, std::span<const double>) const; \
   template typename SpectralPath<T>::Selection SpectralPath<T>::select(Score) const;
 MERCER_INSTANTIATE(double)

@@ -319,10 +319,10 @@ class HoldoutSamples final : public RidgeSamples {
 
  private:
   static std::vector<char> chosen(const gram::Operator& K, const RidgeEstimateOptions& options) {
-    const Random random(options.seed, Stream::probe, kHoldoutStream);
     std::vector<char> keep(static_cast<std::size_t>(K.local_rows()));
-    for (std::size_t i = 0; i < keep.size(); ++i)
-      keep[i] = random.uniform(static_cast<std::uint64_t>(K.first_row()) + i) >= options.held_out;
+    for (Index i = 0; i < K.local_rows(); ++i)
+      keep[static_cast<std::size_t>(i)] =
+          !krr::held_out(K.first_row() + i, options.held_out, options.seed);
     return keep;
   }
   bool kept(Index i) const { return A_.keep()[static_cast<std::size_t>(i)] != 0; }
@@ -336,6 +336,11 @@ class HoldoutSamples final : public RidgeSamples {
 };
 
 }  // namespace
+
+bool held_out(Index i, double share, std::uint64_t seed) {
+  const Random random(seed, Stream::probe, kHoldoutStream);
+  return random.uniform(static_cast<std::uint64_t>(i)) < share;
+}
 
 void jackknife(double all, const std::vector<double>& without, RidgeScore& score) {
   const auto m = static_cast<double>(without.size());

@@ -130,6 +130,39 @@ TEST_F(Hdf5, GivesBackRowsVectorsAndAttributes) {
   }
 }
 
+TEST_F(Hdf5, GivesBackRowBlocksOneBehindTheOther) {
+  kept = true;
+  const auto value = [](Index layer, Index i, Index j) {
+    return entry(i, j) + 0.25 * static_cast<double>(layer);
+  };
+  for (const Index n : {Index{0}, Index{1}, Index{5}, Index{41}})
+    for (const Index layers : {1, 3}) {
+      std::vector<RowBlock<double>> blocks;
+      for (Index layer = 0; layer < layers; ++layer) {
+        RowBlock<double>& rows = blocks.emplace_back(world, n, 2);
+        for (Index i = 0; i < rows.local_rows(); ++i)
+          for (Index j = 0; j < 2; ++j)
+            rows.row(i)[static_cast<std::size_t>(j)] = value(layer, rows.first_row() + i, j);
+      }
+      auto out = Hdf5File::create(world, file("a.h5"));
+      out.write_stack("/group/stack", std::span<const RowBlock<double>>(blocks));
+      out.finish();
+      const auto in = Hdf5File::open(world, file("a.h5"));
+      EXPECT_EQ(in.extents("/group/stack"), (std::vector<Index>{layers, n, 2}));
+      const auto values = in.read_vector("/group/stack");
+      ASSERT_EQ(std::ssize(values), layers * n * 2);
+      for (Index layer = 0, at = 0; layer < layers; ++layer)
+        for (Index i = 0; i < n; ++i)
+          for (Index j = 0; j < 2; ++j)
+            EXPECT_EQ(values[static_cast<std::size_t>(at++)], value(layer, i, j));
+    }
+  std::vector<RowBlock<double>> unlike;
+  unlike.emplace_back(world, 3, 2);
+  unlike.emplace_back(world, 3, 1);
+  auto out = Hdf5File::create(world, file("b.h5"));
+  EXPECT_THROW(out.write_stack("/stack", std::span<const RowBlock<double>>(unlike)), RunError);
+}
+
 TEST_F(Hdf5, GivesBackTextsAndWholeNumbers) {
   const std::vector<std::string> names{"setosa", "", "d\u00e9j\u00e0 vu, 2", "-1"};
   const Index n = 7;

@@ -244,6 +244,86 @@ TEST_F(OwnRidge, PredictsTransductivelyWithARidgeRelativeToTheTrace) {
   EXPECT_LE(test::difference(test::replicated(result.values), f), 10 * kTolerance);
 }
 
+/// alpha_t = (1 - e^(-A t)) A^-1 Y of A = K + gamma I, by many small steps of descent.
+Dense trained(const Dense& A, const Dense& Y, double time) {
+  constexpr int kSteps = 1 << 14;
+  Dense alpha = test::dense(A.rows(), Y.cols(), [](Index, Index) { return 0.0; });
+  for (int step = 0; step < kSteps; ++step) {
+    const Dense next = test::times(A, alpha);
+    for (Index a = 0; a < Y.cols(); ++a)
+      for (Index i = 0; i < A.rows(); ++i) alpha(i, a) += time / kSteps * (Y(i, a) - next(i, a));
+  }
+  return alpha;
+}
+
+TEST_F(OwnRidge, TrainingTimesAreThoseOfDescentOnTheRows) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  const auto split = sets();
+  const auto plan = planned({.ridges = {1e-2}, .time = {.times = {0.5, 4, INFINITY}}}, split, grid);
+  const auto fit = jobs::fit(plan, split, grid, silent);
+  const auto along = errors_along(plan, fit, split, silent);
+  ASSERT_EQ(along.test.size(), 3U);
+  const Dense A = test::plus_ridge(K(), 1e-2);
+  for (std::size_t r = 0; r < 3; ++r) {
+    const double time = plan.options.time.times[r];
+    const Dense alpha = std::isinf(time) ? test::solved(A, Y()) : trained(A, Y(), time);
+    const double accuracy = std::isinf(time) ? kTolerance : 1e-3;  // of steps that are not small
+    EXPECT_EQ(along.errors[r].time, time);
+    EXPECT_LE(test::difference(test::replicated(along.test[r]), predicted(alpha)), accuracy);
+    EXPECT_LE(test::difference(test::replicated(along.train[r]), test::times(K(), alpha)),
+              accuracy);
+    EXPECT_NEAR(*along.errors[r].scores.rmse, test_rmse(predicted(alpha)), accuracy);
+  }
+  EXPECT_NEAR(fit.fits[2].loo_rmse, left_out(1e-2), kTolerance);
+  EXPECT_TRUE(jobs::check(plan, fit, split.train, grid, silent).good());
+  auto file = io::Hdf5File::create(comm, folder / "T.h5");
+  write(file, fit, along, split.preparation);
+  file.finish();
+  const auto written = io::Hdf5File::open(comm, folder / "T.h5", io::Origin::mercer);
+  EXPECT_EQ(written.extents("/at_time/test"), (std::vector<Index>{3, m, c}));
+  EXPECT_EQ(written.extents("/at_time/train"), (std::vector<Index>{3, n, c}));
+  EXPECT_EQ(written.read_vector("/at_time/t"), plan.options.time.times);
+  EXPECT_FALSE(written.contains("/path/ridge"));
+}
+
+TEST_F(OwnRidge, ATimeChosenByHoldoutIsTheBestForRowsLeftOut) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  const auto split = sets();
+  const auto plan =
+      planned({.ridges = {1e-2}, .time = {.choice = krr::RidgeCriterion::holdout, .eta = 0.01}},
+              split, grid);
+  const auto fit = jobs::fit(plan, split, grid, silent);
+  std::vector<Index> kept, left;
+  for (Index i = 0; i < n; ++i) (krr::held_out(i, 0.1, plan.seed) ? left : kept).push_back(i);
+  if (left.size() < 2) {
+    kept = test::range(2, n);
+    left = test::range(0, 2);
+  }
+  const Dense A = test::plus_ridge(test::part(K(), kept, kept), 1e-2);
+  const Dense of_kept = test::part(Y(), kept, test::range(0, c));
+  // Steps of descent one by one, up to some that are certainly too many or enough.
+  const double step = 0.01 * static_cast<double>(n);
+  Dense alpha = test::dense(A.rows(), c, [](Index, Index) { return 0.0; });
+  const double chosen = fit.best_fit().time / step;
+  double least = INFINITY, of_chosen = INFINITY;
+  for (int T = 1; T <= std::max(4000.0, chosen); ++T) {
+    const Dense next = test::times(A, alpha);
+    for (Index a = 0; a < c; ++a)
+      for (Index i = 0; i < A.rows(); ++i) alpha(i, a) += step * (of_kept(i, a) - next(i, a));
+    const Dense f = test::times(test::part(K(), left, kept), alpha);
+    const double rmse =
+        root_mean_square(test::dense(static_cast<Index>(left.size()), c, [&](Index i, Index a) {
+          return f(i, a) - target(left[static_cast<std::size_t>(i)], a);
+        }));
+    least = std::min(least, rmse);
+    if (T == std::lround(chosen)) of_chosen = rmse;
+  }
+  EXPECT_NEAR(fit.holdout_rmse, of_chosen, 1e-8);
+  EXPECT_LE(of_chosen, 1.02 * least);  // times tried are 8 a decade
+}
+
 TEST_F(OwnRidge, WritesAFitAndItsModelInEitherOrderAndReadsThem) {
   if (!comm.valid()) return;
   const dist::ProcessGrid grid(comm);
@@ -256,7 +336,7 @@ TEST_F(OwnRidge, WritesAFitAndItsModelInEitherOrderAndReadsThem) {
     const auto path = folder / "R.h5";
     auto file = io::Hdf5File::create(comm, path);
     if (model_first) write(file, model);
-    write(file, fit, along.errors, split.preparation);
+    write(file, fit, along, split.preparation);
     write_predictions(file, *split.test, split.preparation, along.best);
     if (!model_first) write(file, model);
     file.finish();

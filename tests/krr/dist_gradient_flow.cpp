@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "krr/naive.hpp"
 #include "mercer/base/error.hpp"
@@ -147,6 +148,81 @@ TYPED_TEST(FlowTest, ScoresAreThoseOfTheSmoothersMatrix) {
     EXPECT_NEAR(fit.loo_rmse, loo, this->tolerance() * loo);
     EXPECT_NEAR(fit.gcv, gcv, this->tolerance() * gcv);
   });
+}
+
+TYPED_TEST(FlowTest, FittedValuesAndScoresAreThoseOfTheFits) {
+  using T = TypeParam;
+  this->for_spectra([&](const auto& pairs, const auto& spectrum) {
+    const auto Y = test::row_block(this->world, kN, 2, target);
+    const SpectralPath<T> path(pairs, spectrum, Y);
+    const std::vector<GradientFlow> flows{
+        {.time = 0.3}, {.time = 4, .ridge = 0.1}, {.time = 2, .step = 0.5}, {.ridge = 0.2}};
+    const auto fits = path.fit(flows);
+    const auto left_out = path.leave_one_out(flows), gcv = path.gcv(flows);
+    const Dense K = this->kernel_with(this->lambda);
+    for (std::size_t r = 0; r < flows.size(); ++r) {
+      const double error = test::relative_difference(
+          test::replicated(fits[r].fitted), test::times(K, test::replicated(fits[r].alpha)));
+      EXPECT_TRUE(error <= this->tolerance()) << r << ": " << error;
+      EXPECT_NEAR(left_out[r], fits[r].loo_rmse, this->tolerance() * fits[r].loo_rmse);
+      EXPECT_NEAR(gcv[r], fits[r].gcv, this->tolerance() * fits[r].gcv);
+    }
+  });
+}
+
+TYPED_TEST(FlowTest, TheChosenTimeHasTheLeastScore) {
+  using T = TypeParam;
+  using Path = SpectralPath<T>;
+  this->for_spectra([&](const auto& pairs, const auto& spectrum) {
+    // A signal in the first modes, and noise in all: neither end of the range is best.
+    const auto Y = test::row_block(this->world, kN, 1, [&](Index i, Index) {
+      const test::HouseholderMatrix V(this->lambda);
+      return V.eigenvector(i, 0) + 0.05 * std::sin(static_cast<double>(7 * i * i + 1));
+    });
+    const Path path(pairs, spectrum, Y);
+    for (const GradientFlow& like : {GradientFlow{}, {.ridge = 1e-3}, {.step = 0.4}})
+      for (const auto score : {Path::Score::leave_one_out, Path::Score::gcv}) {
+        const auto chosen = path.select_time(score, like);
+        const double mean = std::reduce(spectrum.g.begin(), spectrum.g.end()) / kN;
+        const auto flows = time_grid(like, mean);
+        EXPECT_EQ(chosen.scored, std::ssize(flows));
+        EXPECT_NEAR(chosen.shortest * mean, like.step > 0 ? like.step * mean : 0.1,
+                    0.2 + like.step * mean);
+        const auto scores = score == Path::Score::gcv ? path.gcv(flows) : path.leave_one_out(flows);
+        double least = kInfinity, of_chosen = kInfinity;
+        for (std::size_t r = 0; r < flows.size(); ++r) {
+          if (flows[r].time == chosen.flow.time) of_chosen = scores[r];
+          double sum = 0, squares = 0;  // GCV: of times that leave a tenth of the modes
+          for (const double g : spectrum.g) {
+            sum += flows[r].residual(g);
+            squares += std::pow(flows[r].residual(g), 2);
+          }
+          const bool counts =
+              score == Path::Score::leave_one_out || sum * sum >= 0.1 * kN * squares;
+          if (counts && std::isfinite(scores[r])) least = std::min(least, scores[r]);
+        }
+        EXPECT_LE(of_chosen, least * (1 + 1e-3)) << chosen.flow.time;
+        EXPECT_EQ(chosen.flow.ridge, like.ridge);
+        EXPECT_EQ(chosen.flow.step, like.step);
+      }
+  });
+}
+
+TEST(Flow, TheShortestOfEqualTimesIsChosen) {
+  const std::vector<GradientFlow> flows{{.time = 1}, {.time = 2}, {.time = 4}, {.time = 8}};
+  const std::vector<double> scores{3, 1 + 1e-12, 1, NAN}, errors(4, 1e-9);
+  EXPECT_EQ(best_time(flows, scores, errors), 1U);
+  const std::vector<double> none(4, kInfinity);
+  EXPECT_THROW(best_time(flows, none, errors), RunError);
+}
+
+TEST(Flow, StepsOfDescentAreTriedOnce) {
+  const auto flows = time_grid({.step = 2}, 1);
+  for (std::size_t r = 0; r < flows.size(); ++r) {
+    EXPECT_EQ(flows[r].time, 2 * flows[r].steps());
+    if (r > 0) EXPECT_GT(flows[r].time, flows[r - 1].time);
+  }
+  EXPECT_EQ(flows.front().time, 2);
 }
 
 TEST(Flow, BadTimesRidgesAndStepsAreRefused) {

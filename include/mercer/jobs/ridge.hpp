@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,12 +27,33 @@ std::string name(Preconditioning preconditioning);
 /// "loo", "gcv" or "holdout".
 std::string name(krr::RidgeCriterion criterion);
 
+/// Training for a limited time in place of a solution (krr::GradientFlow).
+struct TimeOptions {
+  /// Times t of gradient flow, or with `eta` numbers T of steps; infinity: ridge regression.
+  std::vector<double> times{};
+  std::optional<krr::RidgeCriterion> choice{};  ///< chooses the time; `times` is then empty
+  /// Learning rate of gradient descent, w <- w - eta n grad ((1/(2 n)) |f - Y|^2): t = eta n T; 0:
+  /// gradient flow.
+  double eta = 0;
+  bool covariance = false;  ///< of the predictions for the test rows too: covariances()
+
+  bool asked() const { return choice.has_value() || !times.empty(); }
+  /// A time that is not limited, with this ridge and the step of n rows. Local.
+  krr::GradientFlow flow(double gamma, Index n) const {
+    return {.ridge = gamma, .step = eta * static_cast<double>(n)};
+  }
+  /// flow() for each of `times`. Local.
+  std::vector<krr::GradientFlow> flows(double gamma, Index n) const;
+};
+
 struct RidgeOptions {
   /// gamma on the scale of K = k/n, or with `relative` multiples of trace(K)/n; one or several.
   std::vector<double> ridges{};
   std::string given{};  ///< how a user gave these, for messages; may be empty
   bool relative = false;
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the ridge; `ridges` is then empty
+
+  TimeOptions time{};  ///< takes one ridge, which may be 0, and all eigenpairs
 
   Index top = -1;  ///< number of eigenvalues that g acts on; -1: all
   /// Text of a msk::SpectrumMap. Empty: "flat" where `top` is given, else plain ridge regression.
@@ -60,9 +82,10 @@ struct RidgeOptions {
   std::string map() const { return g.empty() && modified() ? "flat" : g; }
   /// Whether a direct fit takes eigenpairs, which serve any number of ridges; otherwise (one ridge,
   /// plain kernel) it takes a Cholesky factor.
-  bool by_eigenpairs() const {
-    return choice.has_value() || modified() || !spectrum.empty() || ridges.size() > 1;
-  }
+  bool by_eigenpairs() const { return compares() || modified() || !spectrum.empty(); }
+  /// Whether a direct fit takes all eigenpairs: for several ridges, training times, or a choice
+  /// among either.
+  bool compares() const { return choice.has_value() || ridges.size() > 1 || time.asked(); }
   /// The field that asks for conjugate gradients, "`solver` cg" or "`choice` holdout" for instance;
   /// "" where none does. Local.
   std::string iterative_asked_by() const;
@@ -153,14 +176,17 @@ struct CgRun {
 /// Coefficients, and how they were computed.
 struct RidgeFit {
   std::string method = "cholesky";  ///< or the eigensolver's name, or "cg"
-  std::vector<krr::Fit> fits;       ///< one for each ridge
+  std::vector<krr::Fit> fits;       ///< one for each ridge, or training time
   /// Index of the fit with the least leave-one-out error (krr::best_ridge() or
   /// krr::RidgeEstimates::best()); 0 where there is one fit, or no such error.
   std::size_t best = 0;
-  std::string edge;         ///< a line where the chosen ridge is at the end of the range searched
-  std::string edge_side{};  ///< then "lower" or "upper"
-  double searched_from = 0, searched_to = 0;  ///< that range; 0: the ridge was given
-  /// For a modified kernel, what leave-one-out, GCV and holdout estimate, in words.
+  /// A line where the chosen ridge, or time, is at the end of the range searched.
+  std::string edge;
+  std::string edge_side{};                    ///< then "lower" or "upper"
+  double searched_from = 0, searched_to = 0;  ///< that range; 0: the ridge or time was given
+  double step = 0;                            ///< eta n of gradient descent, of training times
+  double holdout_rmse = -1;  ///< of the chosen training time, in prepared units; -1: none
+  /// For a modified kernel, or training times, what leave-one-out, GCV and holdout estimate, in words.
   std::string estimates{};
   double mean_diagonal = 0;        ///< trace(K)/n
   double orthogonality = -1;       ///< max |V^T V - I| of the pairs; -1: not known
@@ -191,7 +217,7 @@ struct RidgeFit {
 
 /// Computes the coefficients as planned. Direct: one ridge of the plain kernel by Cholesky; one
 /// ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or a choice of the ridge,
-/// from all eigenpairs; K in double or, with options.single, in single precision. Iterative: K as
+/// from all eigenpairs, as training times; K in double or, with options.single, in single precision. Iterative: K as
 /// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
 /// of the ridge -> conjugate gradients. Phases: prepare, assemble, load, eigensolve, precondition,
 /// choose, solve. Throws InputError for a transductive plan or other training rows; MemoryError where the
@@ -203,7 +229,8 @@ RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::Process
 /// How well the best fit solves its equations.
 struct RidgeCheck {
   /// |S (Y - K alpha) - gamma alpha|_F / (|Y|_F + trace(K) |alpha|_F), 0 for the exact alpha =
-  /// S (K S + gamma I)^-1 Y; S = I for plain ridge regression. Without the denominator where Y = 0.
+  /// S (K S + gamma I)^-1 Y; S = I for plain ridge regression. Of a training time |F - K alpha|_F,
+  /// F from the pairs, over the same. Without the denominator where Y = 0.
   double error = 0;
   double tolerance = 0;  ///< by rounding, the solver's tolerance, and the storage of K
 
@@ -217,17 +244,38 @@ RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset
 struct PathErrors {
   std::vector<RidgeErrors> errors;  ///< one for each ridge
   Predictions best;                 ///< of the best fit for the test rows; empty without these
-  double flops = 0;                 ///< of the predictions
+  /// Of training times: predictions for the training rows and, where there are any, the test rows,
+  /// in the targets' own units, one for each time.
+  std::vector<dist::RowBlock<double>> train{}, test{};
+  double flops = 0;  ///< of the predictions
 };
-/// The errors for every ridge; where there are test rows, on them too, by one pass over the kernel.
+/// The errors for every ridge or training time; where there are test rows, on them too, by one pass
+/// over the kernel.
 /// Phase: predict. Throws InputError as gram::apply_cross(). Collective.
 PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
                         Monitor& monitor);
 
-/// Writes /score/... of the best fit, /path/... of several ridges, and /search/... of estimated
-/// scores. `errors`: one for each ridge, else InputError. What predicts new rows is the model
+/// Covariances between the predictions of networks of infinite width for the test rows, after each
+/// training time; in prepared units, the same for every output. Of an NTK: over the initialisations
+/// of networks that are trained in all layers; of an NNGP kernel: with the readout alone trained, at
+/// t = infinity those of the Gaussian process.
+struct Covariances {
+  bool trained = false;                             ///< of an NTK
+  std::vector<dist::RowBlock<double>> values{};     ///< m x m each
+  std::vector<std::array<double, 3>> deviations{};  ///< the least, mean and largest of the rows
+};
+/// krr::TrainedCovariance or krr::readout_covariance() of the fit's pairs. Phase: covariance. Throws
+/// InputError where the plan has none or is of other rows. Collective.
+Covariances covariances(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
+                        const dist::ProcessGrid& grid, Monitor& monitor);
+/// Writes /at_time/ntk_cov or /at_time/nngp_cov, times x m x m. Collective.
+void write(io::Hdf5File& file, const Covariances& covariances);
+
+/// Writes /score/... of the best fit, /path/... of several ridges, /at_time/... of training times (t,
+/// scores, and predictions `train` and `test`, times by rows by outputs), and /search/... of
+/// estimated scores. InputError unless there is an error for each fit. What predicts new rows is the model
 /// (model_of(), model.hpp), which is written beside these, before or after. Collective.
-void write(io::Hdf5File& file, const RidgeFit& fit, const std::vector<RidgeErrors>& errors,
+void write(io::Hdf5File& file, const RidgeFit& fit, const PathErrors& along,
            const data::Preparation& preparation);
 
 /// Transductive predictions: the spectrum is that of training and test rows, so that there is no

@@ -50,12 +50,13 @@ std::string text(const Scores& scores, const data::Preparation& preparation);
 /// training targets" where they were standardised, else unit_of(). Local.
 std::string prepared_unit(const data::Preparation& preparation);
 
-/// The errors known for one ridge, in the targets' own units. Leave-one-out and GCV stay in
+/// The errors known for one ridge, or training time, in the targets' own units. Leave-one-out and GCV stay in
 /// standardised units where only their mean over standardised outputs is known (estimates with
 /// conjugate gradients) and the outputs have different deviations.
 struct RidgeErrors {
   double ridge = 0;
-  Scores scores{};  ///< of the test rows
+  std::optional<double> time{};  ///< t, where one was asked for
+  Scores scores{};               ///< of the test rows
   std::optional<double> loo_rmse{}, gcv{};
   bool standardized_only = false;  ///< loo_rmse and gcv are in standardised units
   /// The same in standardised units, where targets were standardised.

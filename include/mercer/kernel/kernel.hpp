@@ -153,6 +153,10 @@ std::shared_ptr<const Kernel> make(const Options& options);
 /// InputError for any other text (kernels of a program's own, empirical ones, files).
 std::shared_ptr<const Kernel> parse(std::string_view text);
 
+/// The NNGP kernel of the networks whose NTK `kernel` is; for an NNGP kernel the same again, null for
+/// any other. Local.
+std::shared_ptr<const Kernel> nngp_of(const Kernel& kernel);
+
 /// A kernel of your own, from a function of two rows, k(x, z), or of their distance, k(|x - z|).
 /// The function must be symmetric, positive semidefinite and safe to call from several threads.
 /// `text` names the kernel in results: another kernel, or other parameters, need another text.

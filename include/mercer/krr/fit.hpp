@@ -21,7 +21,8 @@ struct Fit {
   double ridge = 0;  ///< gamma, on the scale of K = k/n
   /// Training time t (GradientFlow); infinite: ridge regression.
   double time = std::numeric_limits<double>::infinity();
-  RowBlock<double> alpha;  ///< n x c
+  RowBlock<double> alpha;     ///< n x c
+  RowBlock<double> fitted{};  ///< F on the training rows, n x c, of a GradientFlow; else empty
   /// |A B - Y|_F / |Y|_F of the system A B = Y that was solved; of a GradientFlow see
   /// SpectralPath::fit().
   double residual = 0;
@@ -82,6 +83,16 @@ std::vector<double> ridge_grid(double mean_diagonal);
 std::size_t best_ridge(std::span<const double> ridges, std::span<const double> scores,
                        std::span<const double> errors);
 
+/// The times among which one is chosen: 8 a decade from 0.1 to 1e10, over `mean_diagonal` =
+/// trace(K)/n (of a modified kernel trace(K_g)/n), ascending, with the ridge and the step of `like`;
+/// of descent at whole steps, without repetitions. Local.
+std::vector<GradientFlow> time_grid(const GradientFlow& like, double mean_diagonal);
+
+/// Index of the shortest time whose score is not certainly worse than another's, as best_ridge().
+/// Local.
+std::size_t best_time(std::span<const GradientFlow> flows, std::span<const double> scores,
+                      std::span<const double> errors);
+
 /// Ridge regression from all eigenpairs of K, for any number of ridges: K_g = V diag(g) V^T and
 /// alpha = S (K_g + gamma I)^-1 Y, i.e. alpha = V diag(r_i/(g_i + gamma)) V^T Y with r_i =
 /// g_i/lambda_i (1 for modes left as they are); g = identity is plain ridge regression. V^T Y is
@@ -136,6 +147,11 @@ class SpectralPath {
   /// infinity as the fit() of ridges. Collective.
   std::vector<Fit> fit(std::span<const GradientFlow> flows) const;
 
+  /// The scores of Fit after training for so long. GCV: O(n) each, local; leave-one-out: 2 n^2 (c +
+  /// 1) flops each, collective. Throw as fit().
+  std::vector<double> gcv(std::span<const GradientFlow> flows) const;
+  std::vector<double> leave_one_out(std::span<const GradientFlow> flows) const;
+
   enum class Score { leave_one_out, gcv };
   /// Estimated relative rounding error e of the score of every ridge. The eigenpairs are those of
   /// K + E with |E|_2 about eta = eps max(lambda_1, max g). With A = K_g + gamma I and q_i =
@@ -164,6 +180,23 @@ class SpectralPath {
   /// where no ridge has a finite score.
   Selection select(Score score) const;
 
+  /// Estimated relative rounding errors of the scores after training for so long. The exponent x_i t
+  /// has an error of eta t, eta as above, and modes of g_i + gamma > 1/t stay as they are: 4 eta
+  /// min(t, 1/(g_n + gamma)) for GCV, half of it for leave-one-out. Local.
+  std::vector<double> rounding(Score score, std::span<const GradientFlow> flows) const;
+  struct TimeSelection {
+    GradientFlow flow;
+    /// The end of the range at which the time lies, if any: smallest is the shortest. largest: also
+    /// where longer times have the same score to rounding.
+    Edge edge = Edge::none;
+    double shortest = 0, longest = 0;  ///< that range
+    Index scored = 0;                  ///< number of times whose scores were computed
+  };
+  /// The time of least score: best_time() over time_grid(like); by GCV among those that leave a
+  /// tenth of the modes unfitted, as the score is a mean over these. Collective. Throws as fit(), and
+  /// RunError where no time has a finite score.
+  TimeSelection select_time(Score score, const GradientFlow& like) const;
+
  private:
   /// What the scores of R ridges are computed from, at this rank's rows of V: the solutions B (rows
   /// x R c) and the diagonals of A (rows x R); unless g is the identity also alpha = S B and the
@@ -179,6 +212,9 @@ class SpectralPath {
   double residual(const Matrix<T>& B, std::span<const double> ridges, Index r) const;
 
   void check_flows(std::span<const GradientFlow> flows) const;
+  double mean_diagonal() const;  ///< trace(K_g)/n
+  /// How many modes are not fitted yet, (sum_i u_i)^2/sum_i u_i^2.
+  double unfitted(const GradientFlow& flow) const;
   /// |F - K alpha|_F/|Y|_F for Y - F (`left`) and columns [first, first + c) of alpha.
   double smoother_residual(const Matrix<T>& left, const Matrix<T>& alpha, Index first) const;
 

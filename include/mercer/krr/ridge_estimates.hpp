@@ -28,6 +28,9 @@ namespace mercer::krr {
 /// from the latter, because P - A^-1 is known: it lies in the span of the pairs of S.
 enum class RidgeCriterion { leave_one_out, gcv, holdout };
 
+/// Whether a holdout split that leaves out about `share` of the rows leaves out row i. Local.
+bool held_out(Index i, double share, std::uint64_t seed);
+
 struct RidgeScore {
   double ridge = 0;
   double score = 0;  ///< infinite where K + gamma I is not positive definite

@@ -1,0 +1,127 @@
+"""mercer-krr --at-time: training for a limited time, against the 200-bit reference predictions and by definition."""
+
+import os
+import unittest
+
+import h5py
+import numpy as np
+
+from support import GOLDEN, PipeTest, needs, read
+
+needs(GOLDEN, "MERCER_GOLDEN_DIR")
+
+# The error of an NTK's entry is about 1e-15 of it; inverses of the golden matrices raise that by at most 1e7.
+ACCURACY = {"nngp": 1e-11, "ntk": 2e-8}
+
+
+class Golden(PipeTest):
+    def run_case(self, case, group, kind, regulariser, *more, ranks):
+        n, outputs = group["y_train"].shape
+        times = group.attrs["learning_rate"] * group["t"][()] / outputs
+        out = self.path("r.h5")
+        self.succeed("mercer-krr", "--train", f"npy:{self.npy('x.npy', group['X_train'][()])},{self.npy('y.npy', group['y_train'][()])}",
+                     "--test", f"npy:{self.npy('z.npy', group['X_test'][()])},"
+                     + self.npy("yz.npy", np.zeros((len(group["X_test"]), outputs))),
+                     "--kernel", kind, "--arch", "dense relu dense relu dense", "--weight-std", repr(float(group.attrs["W_std"])),
+                     "--bias-std", repr(float(group.attrs["b_std"])), "--at-time", ",".join(map(repr, [*map(float, times), "inf"])).replace("'", ""),
+                     "--ridge-relative", repr(regulariser), "--out", out, *more, ranks=ranks)
+        return out
+
+    def close(self, found, exact, tolerance, what):
+        self.assertEqual(found.shape, exact.shape, what)
+        error = np.abs(found - exact).max() / np.abs(exact).max()
+        self.assertTrue(error <= tolerance, f"{what}: {error}")
+
+    def test_means_and_covariances_at_every_time(self):
+        compared = 0
+        with h5py.File(os.path.join(GOLDEN, "predict.h5"), "r") as file:
+            for case, group in file.items():
+                n = len(group["X_train"])
+                for name in ("diag_reg_0", "diag_reg_0.001"):
+                    for kind, ranks in (("ntk", 3), ("nngp", 2)):
+                        exact = group[name]
+                        regulariser = float(name.split("_")[-1])
+                        out = self.run_case(case, group, kind, regulariser, "--covariance", ranks=ranks)
+                        what, tolerance = f"{case} {name} {kind}", ACCURACY[kind]
+                        test, train = read(out, "/at_time/test"), read(out, "/at_time/train")
+                        self.close(test[:-1], exact[f"{kind}_mean_t_exact"][()], tolerance, what)
+                        self.close(test[-1], exact[f"{kind}_mean_inf_exact"][()], tolerance, what)
+                        # Theirs is that of (K + ridge) alpha; all of one spectrum.
+                        K = group[kind + "_train_train"][()]
+                        ridge = regulariser * np.trace(K) / n
+                        values, V = np.linalg.eigh(K + ridge * np.eye(n))
+                        for t, F, whole in zip(group["t"][()], train, exact[f"{kind}_train_mean_t"][()]):
+                            share = V @ np.diag(1 - ridge / values) @ V.T
+                            self.close(F, share @ whole, tolerance, f"{what} train")
+                        covariance = read(out, f"/at_time/{kind}_cov")
+                        for t, found in zip([*range(len(group["t"]))], covariance):
+                            self.close(found, exact[f"{kind}_cov_t"][t], tolerance, f"{what} covariance")
+                        self.close(covariance[-1], exact[f"{kind}_cov_inf"][()], tolerance, f"{what} covariance")
+                        compared += 1
+        self.assertGreaterEqual(compared, 8)
+
+
+RNG = np.random.default_rng(5)
+X, Z = RNG.normal(size=(80, 3)), RNG.normal(size=(31, 3))
+Y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.3 * RNG.normal(size=80)
+
+
+class Times(PipeTest):
+    def setUp(self):
+        super().setUp()
+        self.data = ("--train", f"npy:{self.npy('x.npy', X)},{self.npy('y.npy', Y)}",
+                     "--test", f"npy:{self.npy('z.npy', Z)},{self.npy('yz.npy', np.sin(2 * Z[:, 0]) + Z[:, 1])}",
+                     "--bias-std", "0.2")
+
+    def test_steps_of_descent_are_those_done_one_by_one(self):
+        k, out = self.path("k.h5"), self.path("r.h5")
+        self.succeed("mercer-kernel", "--data", "npy:" + self.npy("x.npy", X), "--bias-std", "0.2", "--out", k)
+        self.succeed("mercer-krr", *self.data, "--at-time", "1,5,40,inf", "--lr", "0.003", "--ridge", "1e-3", "--check", "--out", out, ranks=3)
+        K, rate = read(k, "/kernel") / 80, 0.003 * 80
+        alpha = np.zeros(80)
+        train = dict(zip(read(out, "/at_time/steps"), read(out, "/at_time/train")))
+        for step in range(1, 41):
+            alpha += rate * (Y - K @ alpha - 1e-3 * alpha)
+            if step in train:
+                self.assertTrue(np.abs(train.pop(step)[:, 0] - K @ alpha).max() < 1e-12, step)
+        self.assertEqual(list(train), [np.inf])
+        self.assertTrue(np.abs(train[np.inf][:, 0] - K @ np.linalg.solve(K + 1e-3 * np.eye(80), Y)).max() < 1e-9)
+        self.assertTrue(np.allclose(read(out, "/at_time/t")[:-1], rate * np.array([1, 5, 40])))
+        self.assertEqual(read(out, "/at_time/rmse").shape, (4,))
+
+    def test_a_chosen_time_beats_the_others_by_its_score(self):
+        for how, score in (("loo", "loo_rmse"), ("gcv", "gcv"), ("holdout", None)):
+            with self.subTest(how):
+                chosen = self.record("mercer-krr", *self.data, "--at-time", how)
+                self.assertEqual(chosen["result"]["time_edge"], "none")
+                t = chosen["result"]["time"]
+                out = self.path("r.h5")
+                self.succeed("mercer-krr", *self.data, "--at-time", ",".join(repr(t * f) for f in (0.2, 1, 5)), "--out", out)
+                if score:
+                    values = read(out, "/at_time/" + score)
+                    self.assertEqual(np.argmin(values), 1, values)
+                else:
+                    self.assertGreater(chosen["result"]["holdout_rmse"], 0)
+
+    def test_bad_input_is_one_line(self):
+        for words, arguments in ((["--at-time", "positive"], ["--at-time", "-1"]),
+                                 (["--at-time", "positive"], ["--at-time", "nan"]),
+                                 (["--at-time", "not a number"], ["--at-time", "1,x"]),
+                                 (["--at-time", "whole"], ["--at-time", "1.5", "--lr", "0.1"]),
+                                 (["diverges", "less than"], ["--at-time", "5", "--lr", "10"]),
+                                 (["--lr"], ["--lr", "0.1", "--ridge", "1"]),
+                                 (["--lr", "positive"], ["--at-time", "1", "--lr", "-1"]),
+                                 (["--ridge 1,2", "one ridge"], ["--at-time", "1", "--ridge", "1,2"]),
+                                 (["--ridge loo", "one ridge"], ["--at-time", "1", "--ridge", "loo"]),
+                                 (["--solver cg"], ["--at-time", "1", "--solver", "cg"]),
+                                 (["--predict transductive"], ["--at-time", "1", "--predict", "transductive"]),
+                                 (["--covariance", "--at-time"], ["--covariance", "--ridge", "1"]),
+                                 (["--covariance", "--g"], ["--covariance", "--at-time", "1", "--g", "--top", "5"])):
+            with self.subTest(arguments):
+                self.refuse(words, "mercer-krr", *self.data, *arguments)
+        self.refuse(["--covariance", "ntk"], "mercer-krr", *self.data[:4], "--covariance", "--at-time", "1", "--kernel", "linear")
+        self.refuse(["--covariance", "--test"], "mercer-krr", *self.data[:2], "--covariance", "--at-time", "1")
+
+
+if __name__ == "__main__":
+    unittest.main()
