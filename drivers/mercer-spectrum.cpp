@@ -8,27 +8,43 @@
 namespace mercer::drivers {
 namespace {
 
+/// The rows of K, and those of --eval prepared as they are.
+data::Split load(const SpectrumLine& job, const comm::Communicator& comm) {
+  if (job.data.empty()) return {};
+  if (!job.eval.empty()) return data::load(job.data, job.eval, job.preparation, comm);
+  data::Split sets;
+  sets.train = data::load_inputs(job.data, job.preparation, comm);
+  return sets;
+}
+
 template <class T>
 int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& session) {
   const auto& comm = session.comm();
-  const auto train = session.phase("load", [&] {
-    return job.data.empty() ? data::Dataset{} : data::load_inputs(job.data, job.preparation, comm);
-  });
+  const auto sets = session.phase("load", [&] { return load(job, comm); });
+  const auto& train = sets.train;
   const Index n = kernel.is_stored() ? kernel.stored_size(comm) : train.rows();
-  job.options.validate(n);
+  auto options = job.options;
+  if (sets.test.has_value()) options.eval_rows = sets.test->rows();
+  options.validate(n);
   session.begin(n, train.dimension(), session.block_of(n), kernel.text(),
                 jobs::rows_hash(kernel, train, comm));
-  say_notes(session, train);
-  const auto plan =
-      jobs::plan(job.options, kernel, train, session.resources(kernel, train.dimension()), comm,
-                 session.took("load"));
+  sets.test.has_value() ? say_notes(session, sets) : say_notes(session, train);
+  const auto plan = jobs::plan(options, kernel, train, session.resources(kernel, train.dimension()),
+                               comm, session.took("load"));
   session.log("kernel", plan.notes);
   if (session.stop_at_plan(plan.stages)) return 0;
   const auto spectrum = jobs::solve<T>(plan, kernel, train, session.grid(), session);
 
+  std::optional<jobs::Evaluation> evaluation;
+  if (sets.test.has_value())
+    evaluation = jobs::evaluate(plan, spectrum, kernel, train, *sets.test, session.grid(), session);
   print_spectrum(session, spectrum);
   note_spectrum(session, spectrum);
-  session.write_result([&](io::Hdf5File& file) { jobs::write(file, spectrum); });
+  if (evaluation.has_value()) print_evaluation(session, *evaluation, spectrum.pairs.values);
+  session.write_result([&](io::Hdf5File& file) {
+    jobs::write(file, spectrum);
+    if (evaluation.has_value()) jobs::write(file, *evaluation, *sets.test);
+  });
   if (!job.common.plot.empty())
     session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
                                spectrum.pairs.residuals_exact));
@@ -60,6 +76,7 @@ int main(int argc, char** argv) {
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
     line.expect_no_cross(kernel);
     job.preparation.seed = job.common.seed;
+    job.preparation.targets_required = job.eval.empty();
     job.read(line, kernel);
     Session session(line, job.common, comm);
     session.check_checkpoint(job.options.checkpoints);

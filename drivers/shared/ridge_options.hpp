@@ -25,7 +25,7 @@ struct RidgeLine {
   void read_ridges();
   void read_solver();
   std::string ridge_, ridge_relative_, times_, predict_ = "inductive", solver_ = "auto",
-                                       preconditioner_ = "auto", rows_ = "stored";
+                                               preconditioner_ = "auto", rows_ = "stored";
   CheckpointLine checkpoints_;
   StorageLine storage_;
 };

@@ -77,6 +77,12 @@ void SpectrumLine::add(CommandLine& line) {
       "and at gamma = G trace(K)/n the statistical dimension tr K (K + gamma I)^-1 and the "
       "log-determinant of K + gamma I; stochastic, with their errors: right for the whole spectrum "
       "of a large K");
+  add("eval", po::value(&eval)->value_name("SPEC"),
+      "values of the eigenfunctions phi_i(z) = sum_j k(z, x_j) V_ji/(sqrt(n) lambda_i) for new "
+      "rows "
+      "(prepared as --data), their Gram matrix over these and its error by sampling; --top says "
+      "how "
+      "many");
   storage_.add(group, options.storage);
   add("block", po::value(&options.block)->value_name("B")->default_value(0, "chosen"),
       "krylov: vectors in a block; best above the multiplicity of every eigenvalue");
@@ -100,6 +106,10 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
   options.single = common.single_precision;
   options.exact_residuals = common.check;
   if (line.given("tol")) options.tolerance = tolerance_;
+  if (!eval.empty() && data.empty())
+    throw InputError("--eval: needs --data, the rows that the eigenvectors belong to");
+  if (!eval.empty() && values_only_)
+    throw InputError("--eval: eigenfunctions need eigenvectors: leave --values-only out");
   for (const char* option : {"storage", "block", "start", "checkpoint"})
     if (options.direct_asked() && line.given(option))
       throw InputError("--{}: belongs to --solver krylov, not to {}{}", option, solver_,

@@ -36,6 +36,7 @@ class StorageLine {
 struct SpectrumLine {
   CommonOptions common;
   std::string data;
+  std::string eval;  ///< new rows, for the eigenfunctions' values
   data::Options preparation;
   jobs::SpectrumOptions options;
 

@@ -73,6 +73,36 @@ void print_spectrum(Session& session, const jobs::Spectrum<T>& spectrum) {
   if (spectrum.estimates.has_value()) print_estimates(session, *spectrum.estimates);
 }
 
+void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
+                      const std::vector<double>& values) {
+  session.say("\neigenfunctions on {}", counted(evaluation.values.rows(), "new row"));
+  if (evaluation.checks.empty()) return;
+  session.say("{:>11}  {:>14}  {:>10}  {:>22}  {:>22}", "i", "lambda_i", "mean phi^2",
+              "|G - I|_F in space", "|G|_F with others");
+  const Index count = std::ssize(evaluation.checks);
+  for (Index s = 0; s < count; ++s) {
+    const auto& check = evaluation.checks[static_cast<std::size_t>(s)];
+    if (count > 12 && s >= 10 && s < count - 2) {
+      if (s == 10) session.say("{:>11}", "...");
+      continue;
+    }
+    const Index first = check.space.first + 1, last = check.space.first + check.space.size;
+    session.say("{:>11}  {:>14.8g}  {:>10.5f}  {:>10.2e} +- {:>8.1e}  {:>10.2e} +- {:>8.1e}",
+                first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last),
+                values[static_cast<std::size_t>(check.space.first)], check.square, check.deviation,
+                check.deviation_error, check.mixing, check.mixing_error);
+  }
+  session.say(
+      "at most {:.1f} standard errors by the sampling of the new rows, beyond {:.3f} = n^-1/2 "
+      "a function for that of K's rows",
+      evaluation.excess, evaluation.own_error);
+  auto& result = session.record().result;
+  result["eval_rows"] = evaluation.values.rows();
+  result["eval_spaces"] = count;
+  result["eval_standard_errors"] = evaluation.excess;
+  session.record().flops += evaluation.flops;
+}
+
 template <class T>
 void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum) {
   const auto& pairs = spectrum.pairs;

@@ -12,7 +12,11 @@ namespace mercer::drivers {
 /// residual and the orthogonality that were measured, what is accepted, and what --estimates gives.
 template <class T>
 void print_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);
-/// Notes the same in the JSON record, with method, flops and storage.
+/// Prints how far the first ten and the last two spaces of eigenfunctions are from orthonormal over
+/// the new rows, and notes the largest of these figures in the JSON record.
+void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
+                      const std::vector<double>& values);
+/// Notes what print_spectrum() prints in the JSON record, with method, flops and storage.
 template <class T>
 void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);
 

@@ -61,8 +61,8 @@ class Writer {
     H5Pset_dxpl_mpio(transfer_, H5FD_MPIO_COLLECTIVE);
     agree(dataset_.ok());
   }
-  /// Writes rows [first, first + count), of one layer where there are some; every rank its own, which
-  /// may be none. Collective.
+  /// Writes rows [first, first + count), of one layer where there are some; every rank its own,
+  /// which may be none. Collective.
   void rows(Index first, Index count, const void* values, Index layer = -1) const {
     if (empty_) return;  // nothing was allocated in the file
     const Handle selection = select_rows(dataset_, first, count, layer);

@@ -36,7 +36,8 @@ report::Plot spectrum_panel(const msk::ModifiedSpectrum& spectrum) {
           .series = spectrum.g == spectrum.lambda ? std::vector{lambda} : std::vector{lambda, g}};
 }
 
-/// Leave-one-out and test rmse against the ridge, or the training time, both in the targets' own units, or both standardised.
+/// Leave-one-out and test rmse against the ridge, or the training time, both in the targets' own
+/// units, or both standardised.
 report::Plot error_panel(const std::vector<RidgeErrors>& errors,
                          const data::Preparation& preparation) {
   report::Series loo{

@@ -53,6 +53,8 @@ void SpectrumOptions::validate() const {
         "`tolerance` {}: krylov reaches residuals of {} at best; for smaller ones take a direct "
         "solver",
         limit, kLeastTolerance);
+  if (eval_rows > 0 && !vectors)
+    throw InputError("`eval`: eigenfunctions need eigenvectors: leave `values_only` out");
   if (estimates.has_value() && !(*estimates > 0 && std::isfinite(*estimates)))
     throw InputError("`estimates` {}: give a ridge > 0, relative to trace(K)/n", *estimates);
 }

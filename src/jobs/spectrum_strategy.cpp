@@ -130,6 +130,7 @@ gram::Sizes sizes_of(const SpectrumOptions& options, const gram::Source& kernel,
                      const data::Dataset& rows, const Resources& resources, Index nb) {
   return {.n = n,
           .d = rows.dimension(),
+          .m = options.eval_rows,
           .shape = resources.shape,
           .nb = nb,
           .single = options.single,
@@ -162,6 +163,22 @@ plan::Stage check_stage(const gram::Sizes& sizes, Index k, const SpectrumStrateg
   return stage;
 }
 
+/// Products of k(eval, rows) with the k vectors, and the Gram matrix of their values.
+plan::Stage evaluate_stage(const gram::Sizes& sizes, Index k, const plan::Machine& machine) {
+  auto columns = sizes;
+  columns.c = k;
+  auto stage = plan::predict(machine, columns);
+  stage.name = "evaluate";
+  const double n = static_cast<double>(sizes.n), m = static_cast<double>(sizes.m),
+               K = static_cast<double>(k), gram = 4 * m * K * K;
+  stage.bytes =
+      std::min(stage.bytes, sizes.data_bytes() + gram::Options{}.panel_bytes) +
+      (8 * (2 * n * K + 3 * m * K + 2 * K * K) + sizes.element_bytes() * n * K) / sizes.ranks();
+  stage.seconds += machine.seconds({.gemm = gram / sizes.ranks()});
+  stage.flops += gram;
+  return stage;
+}
+
 plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& strategy,
                      const gram::Sizes& sizes, Index top, const Resources& resources,
                      double load_seconds, double& check_flops) {
@@ -186,6 +203,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     }
     stages.stage(plan::eigensolve(machine, sizes, strategy.direct, top, options.vectors));
     if (options.exact_residuals && options.vectors) check(check_stage(sizes, top, machine));
+    if (options.eval_rows > 0) stages.stage(evaluate_stage(sizes, top, machine));
     return stages;
   }
   const auto& op = strategy.products.cost;
@@ -197,6 +215,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
   stages.stage(plan::krylov(machine, sizes, op, strategy.run));
   if (options.exact_residuals) check(check_stage(sizes, top, strategy, machine));
+  if (options.eval_rows > 0) stages.stage(evaluate_stage(sizes, top, machine));
   return stages;
 }
 

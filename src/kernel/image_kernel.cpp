@@ -302,9 +302,10 @@ class ImageKernel : public Kernel {
   }
 
   /// A unit of rounding and four times the largest error, compared with double precision, among
-  /// k(x, z) with x the images of the largest and of the least norm, as K is a difference of squares
-  /// of norms, and z both of them, two others and an image near the first: at a distance of kNear
-  /// |x|, about the root of float's rounding, pools lose most. Infinite where a comparison fails.
+  /// k(x, z) with x the images of the largest and of the least norm, as K is a difference of
+  /// squares of norms, and z both of them, two others and an image near the first: at a distance of
+  /// kNear |x|, about the root of float's rounding, pools lose most. Infinite where a comparison
+  /// fails.
   double single_error(const ImageRows& rows) const {
     constexpr double kNear = 3e-4;
     constexpr Index kImages = 5;

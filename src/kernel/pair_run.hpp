@@ -41,8 +41,9 @@ class PairRun {
  public:
   PairRun(const PixelProgram& program, const arch::Image& image, bool tangent);
 
-  /// The fields of the image x (channel after channel, h x w numbers each), stage by stage: norms of single pixels by the steps, and behind a
-  /// boundary from the planes of the image with itself. Costs as much as run().
+  /// The fields of the image x (channel after channel, h x w numbers each), stage by stage: norms
+  /// of single pixels by the steps, and behind a boundary from the planes of the image with itself.
+  /// Costs as much as run().
   ImageState prepare(const double* x, ImageFields& fields);
   /// The pair (x, z), whose fields are i and j; G of the readout only where the program says so.
   Readout run(const double* x, const ImageFields& i, const double* z, const ImageFields& j);

@@ -44,8 +44,8 @@ struct ColumnSums {
   Real weight, constant;
 };
 
-/// Of rows of pairs w from column `first` on, with the norms sqrt(q) of their pixels p and p' in row
-/// 0. Behind these there are kOverrun elements that loops may read.
+/// Of rows of pairs w from column `first` on, with the norms sqrt(q) of their pixels p and p' in
+/// row 0. Behind these there are kOverrun elements that loops may read.
 template <class Real>
 struct Piece {
   const Real* i;

@@ -87,8 +87,8 @@ void sum_along_of(Size n, Size count, const Real* in, Real* out) {
       n, [=]<class V>(Size x)
              __attribute__((always_inline)) { store(out + x, sum_of<V, taps>(in + x, count, 1)); });
 }
-/// Reads whole vectors only, which begin cache lines where in + 1 does: the neighbours of a vector's
-/// numbers come from the vectors beside it.
+/// Reads whole vectors only, which begin cache lines where in + 1 does: the neighbours of a
+/// vector's numbers come from the vectors beside it.
 template <class Real>
 void sum_along_three(Size n, const Real* in, Real* out) {
   using Vector = typename VectorOf<Real>::type;

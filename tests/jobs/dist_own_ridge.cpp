@@ -1,5 +1,5 @@
-// Ridge regression by a program of one's own: a kernel class, rows in memory, some of the ranks. All
-// that a driver does, without the driver, against dense arithmetic; and what must be refused.
+// Ridge regression by a program of one's own: a kernel class, rows in memory, some of the ranks.
+// All that a driver does, without the driver, against dense arithmetic; and what must be refused.
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -186,7 +186,8 @@ struct RidgeFit {
   double searched_from = 0, searched_to = 0;  ///< that range; 0: the ridge or time was given
   double step = 0;                            ///< eta n of gradient descent, of training times
   double holdout_rmse = -1;  ///< of the chosen training time, in prepared units; -1: none
-  /// For a modified kernel, or training times, what leave-one-out, GCV and holdout estimate, in words.
+  /// For a modified kernel, or training times, what leave-one-out, GCV and holdout estimate, in
+  /// words.
   std::string estimates{};
   double mean_diagonal = 0;        ///< trace(K)/n
   double orthogonality = -1;       ///< max |V^T V - I| of the pairs; -1: not known
@@ -217,12 +218,13 @@ struct RidgeFit {
 
 /// Computes the coefficients as planned. Direct: one ridge of the plain kernel by Cholesky; one
 /// ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or a choice of the ridge,
-/// from all eigenpairs, as training times; K in double or, with options.single, in single precision. Iterative: K as
-/// an operator -> eigenpairs where g or the preconditioner needs them -> preconditioner -> choice
-/// of the ridge -> conjugate gradients. Phases: prepare, assemble, load, eigensolve, precondition,
-/// choose, solve. Throws InputError for a transductive plan or other training rows; MemoryError where the
-/// plan exceeds its limit (Plan::require_memory()); Error with the code `interrupted`, after writing
-/// a checkpoint, where the monitor asks for it; otherwise as the solvers. Collective.
+/// from all eigenpairs, as training times; K in double or, with options.single, in single
+/// precision. Iterative: K as an operator -> eigenpairs where g or the preconditioner needs them ->
+/// preconditioner -> choice of the ridge -> conjugate gradients. Phases: prepare, assemble, load,
+/// eigensolve, precondition, choose, solve. Throws InputError for a transductive plan or other
+/// training rows; MemoryError where the plan exceeds its limit (Plan::require_memory()); Error with
+/// the code `interrupted`, after writing a checkpoint, where the monitor asks for it; otherwise as
+/// the solvers. Collective.
 RidgeFit fit(const RidgePlan& plan, const data::Split& sets, const dist::ProcessGrid& grid,
              Monitor& monitor);
 
@@ -257,24 +259,24 @@ PathErrors errors_along(const RidgePlan& plan, const RidgeFit& fit, const data::
 
 /// Covariances between the predictions of networks of infinite width for the test rows, after each
 /// training time; in prepared units, the same for every output. Of an NTK: over the initialisations
-/// of networks that are trained in all layers; of an NNGP kernel: with the readout alone trained, at
-/// t = infinity those of the Gaussian process.
+/// of networks that are trained in all layers; of an NNGP kernel: with the readout alone trained,
+/// at t = infinity those of the Gaussian process.
 struct Covariances {
   bool trained = false;                             ///< of an NTK
   std::vector<dist::RowBlock<double>> values{};     ///< m x m each
   std::vector<std::array<double, 3>> deviations{};  ///< the least, mean and largest of the rows
 };
-/// krr::TrainedCovariance or krr::readout_covariance() of the fit's pairs. Phase: covariance. Throws
-/// InputError where the plan has none or is of other rows. Collective.
+/// krr::TrainedCovariance or krr::readout_covariance() of the fit's pairs. Phase: covariance.
+/// Throws InputError where the plan has none or is of other rows. Collective.
 Covariances covariances(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
                         const dist::ProcessGrid& grid, Monitor& monitor);
 /// Writes /at_time/ntk_cov or /at_time/nngp_cov, times x m x m. Collective.
 void write(io::Hdf5File& file, const Covariances& covariances);
 
-/// Writes /score/... of the best fit, /path/... of several ridges, /at_time/... of training times (t,
-/// scores, and predictions `train` and `test`, times by rows by outputs), and /search/... of
-/// estimated scores. InputError unless there is an error for each fit. What predicts new rows is the model
-/// (model_of(), model.hpp), which is written beside these, before or after. Collective.
+/// Writes /score/... of the best fit, /path/... of several ridges, /at_time/... of training times
+/// (t, scores, and predictions `train` and `test`, times by rows by outputs), and /search/... of
+/// estimated scores. InputError unless there is an error for each fit. What predicts new rows is
+/// the model (model_of(), model.hpp), which is written beside these, before or after. Collective.
 void write(io::Hdf5File& file, const RidgeFit& fit, const PathErrors& along,
            const data::Preparation& preparation);
 
@@ -289,8 +291,8 @@ struct Transduction {
   bool good() const { return residual <= tolerance; }
 };
 /// Transductive predictions as planned (krr::Transductive), in double or, with options.single, in
-/// single precision. Phases: prepare, eigensolve, solve. Throws InputError unless the plan is transductive
-/// and of these training rows, MemoryError as fit(). Collective.
+/// single precision. Phases: prepare, eigensolve, solve. Throws InputError unless the plan is
+/// transductive and of these training rows, MemoryError as fit(). Collective.
 Transduction transduce(const RidgePlan& plan, const data::Split& sets,
                        const dist::ProcessGrid& grid, Monitor& monitor);
 

@@ -42,17 +42,17 @@ Predictions evaluate(dist::RowBlock<double> values, const data::Dataset& rows,
 /// outputs". Local.
 std::string unit_of(const data::Preparation& preparation);
 
-/// The scores in one line, "rmse 0.12 in the target's own unit, R^2 0.98, accuracy 0.9"; empty where
-/// none is known. Local.
+/// The scores in one line, "rmse 0.12 in the target's own unit, R^2 0.98, accuracy 0.9"; empty
+/// where none is known. Local.
 std::string text(const Scores& scores, const data::Preparation& preparation);
 
 /// The unit of losses and estimated scores, that of the prepared targets: "deviations of the
 /// training targets" where they were standardised, else unit_of(). Local.
 std::string prepared_unit(const data::Preparation& preparation);
 
-/// The errors known for one ridge, or training time, in the targets' own units. Leave-one-out and GCV stay in
-/// standardised units where only their mean over standardised outputs is known (estimates with
-/// conjugate gradients) and the outputs have different deviations.
+/// The errors known for one ridge, or training time, in the targets' own units. Leave-one-out and
+/// GCV stay in standardised units where only their mean over standardised outputs is known
+/// (estimates with conjugate gradients) and the outputs have different deviations.
 struct RidgeErrors {
   double ridge = 0;
   std::optional<double> time{};  ///< t, where one was asked for

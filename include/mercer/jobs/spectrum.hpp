@@ -9,6 +9,7 @@
 #include "mercer/jobs/products.hpp"
 #include "mercer/jobs/resources.hpp"
 #include "mercer/spectral/cost.hpp"
+#include "mercer/spectral/eigenfunctions.hpp"
 #include "mercer/spectral/estimates.hpp"
 #include "mercer/spectral/stored.hpp"
 
@@ -40,6 +41,8 @@ struct SpectrumOptions {
 
   /// Stochastic estimates at gamma = *estimates trace(K)/n; empty: none.
   std::optional<double> estimates{};
+
+  Index eval_rows = 0;  ///< new rows for which evaluate() is planned; 0: none
 
   /// Throw InputError for impossible options: in themselves, for this kernel, for n rows. Local.
   void validate() const;
@@ -134,8 +137,8 @@ struct Spectrum {
 };
 
 /// Computes the spectrum as planned. T is float where options.single is set, else double. Phases:
-/// prepare, assemble, estimates, eigensolve, check. Throws MemoryError where the plan exceeds its limit
-/// (Plan::require_memory()); otherwise as the solvers; Error with the code
+/// prepare, assemble, estimates, eigensolve, check. Throws MemoryError where the plan exceeds its
+/// limit (Plan::require_memory()); otherwise as the solvers; Error with the code
 /// `interrupted`, after writing a checkpoint, where the monitor asks for it. Collective.
 template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
@@ -147,6 +150,31 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
 /// n, and /estimates/... with their errors. Collective.
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
+
+/// The eigenfunctions of a spectrum's pairs on new rows (spectral::eigenfunctions()).
+struct Evaluation {
+  dist::RowBlock<double> values;  ///< m x k
+  std::vector<spectral::Space> spaces{};
+  /// Of the values, and what it says of each space; not of a single row.
+  std::optional<spectral::FunctionGram> gram{};
+  std::vector<spectral::SpaceCheck> checks{};
+  double own_error = 0;  ///< n^-1/2: about what the sampling of K's rows changes of a function
+  /// The largest deviation or mixing beyond that, in standard errors by the sampling of the new
+  /// rows; large where eigenvalues lie so close that the rows of K do not tell their functions
+  /// apart.
+  double excess = 0;
+  double flops = 0;
+};
+/// `rows`: those of the spectrum; `eval`: the new ones, prepared as these. Eigenvalues that differ
+/// by no more than 4 residuals, or rounding, are one space. Phase: evaluate. Throws InputError as
+/// spectral::eigenfunctions(), and for rows that are not the spectrum's. Collective.
+template <class T>
+Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
+                    const gram::Source& kernel, const data::Dataset& rows,
+                    const data::Dataset& eval, const dist::ProcessGrid& grid, Monitor& monitor);
+/// Writes /eval/eigenfunctions, /eval/space (of each function the number of its space), /eval/rows,
+/// and where they are known /eval/gram and /eval/gram_error. Collective.
+void write(io::Hdf5File& file, const Evaluation& evaluation, const data::Dataset& eval);
 
 /// The hash of `rows`; where there are none, that of the rows that a stored kernel was computed
 /// from: 0 where its file does not have it. Collective.

@@ -56,9 +56,9 @@ class Kernel {
   /// for networks' empirical kernels their passes. Throws RowError.
   virtual std::unique_ptr<Rows> prepare(Matrix<double>&& X) const = 0;
   /// out(i, j) = k(x_(i0+i), z_(j0+j)), for rows prepared by this kernel: one GEMM (2 d flops an
-  /// entry) and one vectorised pass; for images steps_per_entry() of the recursion. Allocates a few buffers of the length of a tile column, and
-  /// scratch_bytes(). An entry outside the range of double is an infinity or a NaN: the caller
-  /// checks (gram/entries.hpp).
+  /// entry) and one vectorised pass; for images steps_per_entry() of the recursion. Allocates a few
+  /// buffers of the length of a tile column, and scratch_bytes(). An entry outside the range of
+  /// double is an infinity or a NaN: the caller checks (gram/entries.hpp).
   virtual void tile(const Rows& x, Index i0, const Rows& z, Index j0,
                     MatrixView<double> out) const = 0;
   /// out[i] = k(x_(i0+i), x_(i0+i)), i < count, to rounding, without the GEMM of a tile.
@@ -125,9 +125,9 @@ struct Options {
 /// pairs of one offset, of which only pools join several; planes that the readout does not need are
 /// left out. It carries E|h - h'|^2 and E|h + h'|^2, which convolutions add up, so that equal and
 /// opposite patches keep the angle exact: error 1e-12 sqrt(k(x, x) k(z, z)), behind a pool that an
-/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). Images of
-/// networks without biases and with rectifiers alone are scaled to one beforehand: their norms do
-/// not count. Elsewhere a ratio r of two images' norms |h| adds about 3e-16 r. With single_state
+/// activation follows 5e-8 for nearly equal images (that of h - h' is a difference there). Images
+/// of networks without biases and with rectifiers alone are scaled to one beforehand: their norms
+/// do not count. Elsewhere a ratio r of two images' norms |h| adds about 3e-16 r. With single_state
 /// these planes are of single precision: half of the time, an error of about 1e-6, behind such a
 /// pool up to 1e-3, which Rows::error_estimate() measures on five images, in the time of thirty
 /// entries in double precision, while the kernel exists. Cost of an entry:
@@ -153,8 +153,8 @@ std::shared_ptr<const Kernel> make(const Options& options);
 /// InputError for any other text (kernels of a program's own, empirical ones, files).
 std::shared_ptr<const Kernel> parse(std::string_view text);
 
-/// The NNGP kernel of the networks whose NTK `kernel` is; for an NNGP kernel the same again, null for
-/// any other. Local.
+/// The NNGP kernel of the networks whose NTK `kernel` is; for an NNGP kernel the same again, null
+/// for any other. Local.
 std::shared_ptr<const Kernel> nngp_of(const Kernel& kernel);
 
 /// A kernel of your own, from a function of two rows, k(x, z), or of their distance, k(|x - z|).

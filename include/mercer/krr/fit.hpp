@@ -84,8 +84,8 @@ std::size_t best_ridge(std::span<const double> ridges, std::span<const double> s
                        std::span<const double> errors);
 
 /// The times among which one is chosen: 8 a decade from 0.1 to 1e10, over `mean_diagonal` =
-/// trace(K)/n (of a modified kernel trace(K_g)/n), ascending, with the ridge and the step of `like`;
-/// of descent at whole steps, without repetitions. Local.
+/// trace(K)/n (of a modified kernel trace(K_g)/n), ascending, with the ridge and the step of
+/// `like`; of descent at whole steps, without repetitions. Local.
 std::vector<GradientFlow> time_grid(const GradientFlow& like, double mean_diagonal);
 
 /// Index of the shortest time whose score is not certainly worse than another's, as best_ridge().
@@ -180,8 +180,8 @@ class SpectralPath {
   /// where no ridge has a finite score.
   Selection select(Score score) const;
 
-  /// Estimated relative rounding errors of the scores after training for so long. The exponent x_i t
-  /// has an error of eta t, eta as above, and modes of g_i + gamma > 1/t stay as they are: 4 eta
+  /// Estimated relative rounding errors of the scores after training for so long. The exponent x_i
+  /// t has an error of eta t, eta as above, and modes of g_i + gamma > 1/t stay as they are: 4 eta
   /// min(t, 1/(g_n + gamma)) for GCV, half of it for leave-one-out. Local.
   std::vector<double> rounding(Score score, std::span<const GradientFlow> flows) const;
   struct TimeSelection {
@@ -193,8 +193,8 @@ class SpectralPath {
     Index scored = 0;                  ///< number of times whose scores were computed
   };
   /// The time of least score: best_time() over time_grid(like); by GCV among those that leave a
-  /// tenth of the modes unfitted, as the score is a mean over these. Collective. Throws as fit(), and
-  /// RunError where no time has a finite score.
+  /// tenth of the modes unfitted, as the score is a mean over these. Collective. Throws as fit(),
+  /// and RunError where no time has a finite score.
   TimeSelection select_time(Score score, const GradientFlow& like) const;
 
  private:
