@@ -39,7 +39,8 @@ void RidgeLine::add(CommandLine& line) {
       "predictions after training for a time t, by gradient flow df/dt = -K (f - Y) from f = 0, in "
       "place of a solution; inf: ridge regression. With --lr numbers of steps of gradient descent. "
       "loo, gcv: the time chosen by leave-one-out or generalised cross-validation of the linear "
-      "smoother Y -> f, from 0.1 ... 1e10 n/trace(K); holdout: by the error on a tenth of the "
+      "smoother Y -> f, from 0.1/lambda_1 ... 1e10 n/trace(K); holdout: by the error on a tenth of "
+      "the "
       "rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes all "
       "eigenpairs");
   add("lr", po::value(&o.time.eta)->value_name("ETA"),

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 
 #include "mercer/base/error.hpp"
 #include "mercer/krr/cost.hpp"
@@ -81,6 +82,8 @@ class DirectFit {
     fit.orthogonality = pairs.orthogonality;
     if (pairs.k() < n())
       by_modified_cholesky(pairs, fit);
+    else if (options_.time.asked())
+      along_times(pairs, fit);
     else
       along_path(pairs, fit);
     pairs_of<T>(fit) = std::move(pairs);
@@ -92,6 +95,7 @@ class DirectFit {
 
  private:
   Index n() const { return train_.rows(); }
+  static double real(Index count) { return static_cast<double>(count); }
   Index top() const { return options_.top < 0 ? n() : options_.top; }
 
   dist::DistMatrix<T> assemble() {
@@ -175,10 +179,10 @@ class DirectFit {
   /// of K that belong to the others.
   krr::GradientFlow hold_out(const krr::GradientFlow& like, const msk::SpectrumMap& g,
                              RidgeFit& fit) {
-    const Monitor::Phase scope(monitor_, "choose");
     const auto held = held_out_rows(n(), plan_.seed);
     const auto kept = [&](Index i) { return held[static_cast<std::size_t>(i)] == 0; };
     auto K = assemble();
+    const Monitor::Phase scope(monitor_, "choose");
     for (Index j = 0; j < K.local_cols(); ++j)
       for (Index i = 0; i < K.local_rows(); ++i)
         if (!kept(K.row_map().global({i}).value) || !kept(K.col_map().global({j}).value))
@@ -188,15 +192,19 @@ class DirectFit {
       if (!kept(Y.first_row() + i)) std::ranges::fill(Y.row(i), 0.0);
     const auto pairs = spectral::eigenpairs(
         std::move(K), {.top = n(), .method = plan_.strategy.eigensolver, .seed = plan_.seed});
-    const auto spectrum =
-        g.apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative,
-                msk::kModeTolerance<T>);
-    const krr::SpectralPath<T> path(pairs, spectrum, Y);
-    const auto flows = krr::time_grid(like, fit.mean_diagonal);
+    const auto cut = msk::cut_spectrum(
+        g, pairs.values, pairs.next, pairs.residuals,
+        msk::cut_options<T>(top(), n(), msk::SpectrumMap::Positivity::nonnegative));
+    const krr::SpectralPath<T> path(pairs, cut.spectrum, Y);
+    const auto& values = cut.spectrum.g;
+    const auto flows = krr::time_grid(like, *std::ranges::max_element(values),
+                                      std::reduce(values.begin(), values.end()) / real(n()));
     const auto fits = path.fit(flows);
     const auto F = gram::apply(kernel_, train_.inputs, krr::side_by_side(fits),
                                {.panel_bytes = plan_.panel_bytes, .nb = plan_.nb});
     const auto scores = held_out_errors(F, held, std::ssize(flows));
+    flops_ += gram::assemble_cost(plan_.sizes).flops +
+              spectral::eigensolve_cost(plan_.sizes, pairs.method, n()).flops;
     const std::vector<double> errors(scores.size(), 1e-9);
     const auto best = krr::best_time(flows, scores, errors);
     fit.holdout_rmse = scores[best];
@@ -226,17 +234,23 @@ class DirectFit {
     return squares;
   }
 
-  void along_times(const krr::SpectralPath<T>& path, RidgeFit& fit) {
+  void along_times(const spectral::Eigenpairs<T>& pairs, RidgeFit& fit) {
     using Path = krr::SpectralPath<T>;
     const auto& time = options_.time;
+    if (time.choice.has_value() && !(fit.mean_diagonal > 0))
+      throw InputError(
+          "`times` {}: a time is chosen on the scale of K, but K is zero: give inputs that vary",
+          name(*time.choice));
     const double gamma = options_.gammas(fit.mean_diagonal).front();
     auto flows = time.flows(gamma, n());
     const auto like = time.flow(gamma, n());
     fit.step = like.step;
-    Index scored = 0;
-    if (time.choice == krr::RidgeCriterion::holdout) {
+    if (time.choice == krr::RidgeCriterion::holdout)
       flows = {hold_out(like, spectrum_map(options_), fit)};
-    } else if (time.choice.has_value()) {
+    const Monitor::Phase scope(monitor_, "solve");
+    const Path path(pairs, fit.spectrum, train_.targets);
+    Index scored = 0;
+    if (flows.empty()) {
       const bool gcv = *time.choice == krr::RidgeCriterion::gcv;
       const auto chosen =
           path.select_time(gcv ? Path::Score::gcv : Path::Score::leave_one_out, like);
@@ -262,7 +276,6 @@ class DirectFit {
     const Monitor::Phase scope(monitor_, "solve");
     using Path = krr::SpectralPath<T>;
     const Path path(pairs, fit.spectrum, train_.targets);
-    if (options_.time.asked()) return along_times(path, fit);
     auto ridges = options_.gammas(fit.mean_diagonal);
     Index scored = 0;  // by leave-one-out errors; GCV takes only sums over the eigenvalues
     if (options_.choice.has_value()) {

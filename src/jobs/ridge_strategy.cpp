@@ -13,7 +13,7 @@ namespace {
 constexpr double kPairs = 1e-10;      // residuals of the pairs that g acts on
 constexpr double kRoughPairs = 1e-4;  // of those that only precondition
 constexpr auto kFewerVectors = "more ranks, a smaller `rank` or fewer rows";
-constexpr Index kTimesTried = 89;   // of krr::time_grid()
+constexpr Index kTimesTried = 100;  // of krr::time_grid(), about
 constexpr Index kModerate = 10000;  // rows up to which a direct solve is taken where it fits
 
 /// Whether conjugate gradients estimate scores: to choose a ridge, or to compare several.

@@ -80,12 +80,13 @@ std::size_t best_ridge(std::span<const double> ridges, std::span<const double> s
   return best;
 }
 
-std::vector<GradientFlow> time_grid(const GradientFlow& like, double mean_diagonal) {
-  constexpr int kDecades = 11, kEach = 8;
+std::vector<GradientFlow> time_grid(const GradientFlow& like, double largest, double mean) {
+  const double first = 0.1 / largest, last = 1e10 / mean;
+  const auto count = static_cast<int>(std::ceil(8 * std::log10(last / first)));
   std::vector<GradientFlow> flows;
-  for (int q = 0; q <= kDecades * kEach; ++q) {
+  for (int q = 0; q <= count; ++q) {
     GradientFlow flow = like;
-    flow.time = std::pow(10.0, -1 + static_cast<double>(q) / kEach) / mean_diagonal;
+    flow.time = first * std::pow(last / first, static_cast<double>(q) / count);
     if (flow.step > 0) flow.time = std::max(1.0, flow.steps()) * flow.step;
     if (flows.empty() || flow.time > flows.back().time) flows.push_back(flow);
   }
@@ -146,7 +147,8 @@ double SpectralPath<T>::unfitted(const GradientFlow& flow) const {
 template <class T>
 typename SpectralPath<T>::TimeSelection SpectralPath<T>::select_time(
     Score score, const GradientFlow& like) const {
-  const auto flows = time_grid(like, mean_diagonal());
+  const auto flows =
+      time_grid(like, *std::max_element(spectrum_.g.begin(), spectrum_.g.end()), mean_diagonal());
   auto found = score == Score::gcv ? gcv(flows) : leave_one_out(flows);
   for (std::size_t r = 0; score == Score::gcv && r < flows.size(); ++r)
     if (unfitted(flows[r]) < kLeastUnfitted * static_cast<double>(Y_.rows())) found[r] = kInfinity;

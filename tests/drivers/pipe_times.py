@@ -120,6 +120,9 @@ class Times(PipeTest):
             with self.subTest(arguments):
                 self.refuse(words, "mercer-krr", *self.data, *arguments)
         self.refuse(["--covariance", "ntk"], "mercer-krr", *self.data[:4], "--covariance", "--at-time", "1", "--kernel", "linear")
+        zeros = f"npy:{self.npy('zeros.npy', 0 * X)},{self.npy('y.npy', Y)}"
+        for how in ("loo", "gcv", "holdout"):
+            self.refuse(["--at-time " + how, "zero"], "mercer-krr", "--train", zeros, "--at-time", how)
         self.refuse(["--covariance", "--test"], "mercer-krr", *self.data[:2], "--covariance", "--at-time", "1")
 
 

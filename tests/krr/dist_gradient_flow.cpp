@@ -184,10 +184,11 @@ TYPED_TEST(FlowTest, TheChosenTimeHasTheLeastScore) {
       for (const auto score : {Path::Score::leave_one_out, Path::Score::gcv}) {
         const auto chosen = path.select_time(score, like);
         const double mean = std::reduce(spectrum.g.begin(), spectrum.g.end()) / kN;
-        const auto flows = time_grid(like, mean);
+        const double largest = *std::ranges::max_element(spectrum.g);
+        const auto flows = time_grid(like, largest, mean);
         EXPECT_EQ(chosen.scored, std::ssize(flows));
-        EXPECT_NEAR(chosen.shortest * mean, like.step > 0 ? like.step * mean : 0.1,
-                    0.2 + like.step * mean);
+        EXPECT_NEAR(chosen.shortest, std::max(like.step, 0.1 / largest), 1e-12);
+        EXPECT_NEAR(chosen.longest, 1e10 / mean, 1e-6 * chosen.longest);
         const auto scores = score == Path::Score::gcv ? path.gcv(flows) : path.leave_one_out(flows);
         double least = kInfinity, of_chosen = kInfinity;
         for (std::size_t r = 0; r < flows.size(); ++r) {
@@ -217,7 +218,7 @@ TEST(Flow, TheShortestOfEqualTimesIsChosen) {
 }
 
 TEST(Flow, StepsOfDescentAreTriedOnce) {
-  const auto flows = time_grid({.step = 2}, 1);
+  const auto flows = time_grid({.step = 2}, 1, 0.3);
   for (std::size_t r = 0; r < flows.size(); ++r) {
     EXPECT_EQ(flows[r].time, 2 * flows[r].steps());
     EXPECT_TRUE(r == 0 || flows[r].time > flows[r - 1].time) << r;

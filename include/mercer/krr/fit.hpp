@@ -83,10 +83,10 @@ std::vector<double> ridge_grid(double mean_diagonal);
 std::size_t best_ridge(std::span<const double> ridges, std::span<const double> scores,
                        std::span<const double> errors);
 
-/// The times among which one is chosen: 8 a decade from 0.1 to 1e10, over `mean_diagonal` =
-/// trace(K)/n (of a modified kernel trace(K_g)/n), ascending, with the ridge and the step of
-/// `like`; of descent at whole steps, without repetitions. Local.
-std::vector<GradientFlow> time_grid(const GradientFlow& like, double mean_diagonal);
+/// The times among which one is chosen: 8 a decade from 0.1/`largest`, the largest eigenvalue, to
+/// 1e10/`mean`, trace(K)/n (of a modified kernel those of K_g), ascending, with the ridge and the
+/// step of `like`; of descent at whole steps, without repetitions. Local.
+std::vector<GradientFlow> time_grid(const GradientFlow& like, double largest, double mean);
 
 /// Index of the shortest time whose score is not certainly worse than another's, as best_ridge().
 /// Local.
