@@ -71,6 +71,7 @@ class Overwriting(PipeTest):
                               "--parameters": (weights, (*data, *empirical)),
                               "--split": (mask, (*data, "--split", f"{mask}:0")), **common(data)},
             "mercer-spectrum": {"--data": (m, data), "--parameters": (weights, (*data, *empirical)),
+                                "--eval": (t, (*data, "--top", "2", "--eval", f"csv:{t}")),
                                 "--start": (pairs, (*data, "--top", "2", "--start", pairs)),
                                 "--split": (mask, (*data, "--split", f"{mask}:0")),
                                 "--kernel": (matrix, ("--kernel", f"file:{matrix}")), **common(data)},
