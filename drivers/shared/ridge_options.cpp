@@ -40,12 +40,11 @@ void RidgeLine::add(CommandLine& line) {
       "place of a solution; inf: ridge regression. With --lr numbers of steps of gradient descent. "
       "loo, gcv: the time chosen by leave-one-out or generalised cross-validation of the linear "
       "smoother Y -> f, from 0.1/lambda_1 ... 1e10 n/trace(K); holdout: by the error on a tenth of "
-      "the "
-      "rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes all "
-      "eigenpairs");
+      "the rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes "
+      "all eigenpairs");
   add("lr", po::value(&o.time.eta)->value_name("ETA"),
-      "for --at-time: gradient descent on (1/(2 n)) |f - Y|^2 with this learning rate for n K, "
-      "t = ETA n times steps; less than 2/(n lambda_1)");
+      "for --at-time: gradient descent on (1/2) |f - Y|^2 with this learning rate, less than "
+      "2/(n lambda_1), in place of gradient flow: after T steps t = ETA n T");
   add("covariance", po::bool_switch(&o.time.covariance),
       "for --at-time: covariances between the predictions for the test rows too, m x m for each "
       "time. ntk: over the initialisations of wide networks, all layers trained; nngp: the readout "

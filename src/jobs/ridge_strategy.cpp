@@ -138,6 +138,13 @@ void choose_eigensolver(const RidgeOptions& options, const gram::Sizes& sizes,
   strategy.eigensolver_reason = "auto: " + choice.reason;
 }
 
+/// Of training times: coefficients and fitted values of the n rows, and of predictions for `rows`.
+double times_bytes(const RidgeOptions& options, const gram::Sizes& sizes, Index rows) {
+  const auto times =
+      options.time.choice.has_value() ? 1.0 : static_cast<double>(options.time.times.size());
+  return 8 * times * static_cast<double>(sizes.c * (sizes.n + rows)) / sizes.ranks();
+}
+
 /// Pairs of the rows that are not held out, beside those of all, and the errors on the others.
 void plan_holdout(plan::Plan& stages, const gram::Sizes& sizes, const plan::Machine& machine,
                   spectral::Method method) {
@@ -187,7 +194,9 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
                           : time.choice == loo  ? static_cast<double>(kTimesTried)
                                                 : 0.0;
     if (holds_out) plan_holdout(stages, sizes, machine, method);
-    stages.stage(plan::ridge_path(machine, sizes, ridges, scored));
+    auto path = plan::ridge_path(machine, sizes, ridges, scored);
+    path.bytes += times_bytes(options, sizes, sizes.n);
+    stages.stage(path);
   }
 }
 
@@ -436,7 +445,8 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
     auto sizes = result.sizes;
     sizes.c *= std::max({Index{1}, std::ssize(options.ridges), std::ssize(options.time.times)});
     auto stage = plan::predict(resources.machine, sizes);
-    stage.bytes = std::min(stage.bytes, result.sizes.data_bytes() + result.panel_bytes);
+    stage.bytes = std::min(stage.bytes, result.sizes.data_bytes() + result.panel_bytes) +
+                  times_bytes(options, result.sizes, result.sizes.n + 2 * result.sizes.m);
     result.stages.stage(stage);
     if (options.time.covariance) plan_covariance(result, resources.machine);
   }

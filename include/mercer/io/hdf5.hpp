@@ -117,7 +117,8 @@ class Hdf5File {
   template <class T>
   dist::RowBlock<T> read_rows(const std::string& dataset, Index rows, Index cols) const;
 
-  /// Writes a 3-D dataset: one or more row blocks of one shape, one behind the other.
+  /// Writes a 3-D dataset, blocks x rows x columns: one or more row blocks, of one shape each
+  /// (otherwise RunError).
   void write_stack(const std::string& dataset, std::span<const dist::RowBlock<double>> blocks);
 
   /// Writes an attribute of an object ("/" or a dataset's path), with rank 0's value, in place of

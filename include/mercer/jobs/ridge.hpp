@@ -32,8 +32,8 @@ struct TimeOptions {
   /// Times t of gradient flow, or with `eta` numbers T of steps; infinity: ridge regression.
   std::vector<double> times{};
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the time; `times` is then empty
-  /// Learning rate of gradient descent, w <- w - eta n grad ((1/(2 n)) |f - Y|^2): t = eta n T; 0:
-  /// gradient flow.
+  /// Learning rate of gradient descent on (1/2) |f - Y|^2, f <- f - eta n K (f - Y): t = eta n T
+  /// after T steps; 0: gradient flow.
   double eta = 0;
   bool covariance = false;  ///< of the predictions for the test rows too: covariances()
 
@@ -244,7 +244,7 @@ RidgeCheck check(const RidgePlan& plan, const RidgeFit& fit, const data::Dataset
 
 /// Errors along the path of ridges.
 struct PathErrors {
-  std::vector<RidgeErrors> errors;  ///< one for each ridge
+  std::vector<RidgeErrors> errors;  ///< one for each ridge, or training time
   Predictions best;                 ///< of the best fit for the test rows; empty without these
   /// Of training times: predictions for the training rows and, where there are any, the test rows,
   /// in the targets' own units, one for each time.
