@@ -55,7 +55,8 @@ std::array<double, 3> deviations(const dist::RowBlock<double>& covariance) {
   double least = INFINITY, sum = 0, largest = 0;
   for (Index i = 0; i < covariance.local_rows(); ++i) {
     const Index row = covariance.first_row() + i;
-    const double s = std::sqrt(std::max(0.0, covariance.row(i)[static_cast<std::size_t>(row)]));
+    const double variance = covariance.row(i)[static_cast<std::size_t>(row)];
+    const double s = variance < 0 ? 0 : std::sqrt(variance);  // a NaN stays one
     least = std::min(least, s);
     sum += s;
     largest = std::max(largest, s);

@@ -38,7 +38,8 @@ Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
   result.own_error = 1 / std::sqrt(static_cast<double>(plan.n));
   const auto count = [&](double value, double own, double error) {
     constexpr double kRounding = 1e-12;  // a constant has no variance
-    result.excess = std::max(result.excess, (value - own) / (error + kRounding));
+    const double excess = (value - own) / (error + kRounding);
+    if (!(excess <= result.excess)) result.excess = excess;  // a NaN is not lost
   };
   for (const auto& check : result.checks) {
     const auto size = static_cast<double>(check.space.size), k = static_cast<double>(pairs.k());
