@@ -157,15 +157,16 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
       jobs::train<T>(plan, network, sets, std::move(w_0), session.grid(), session);
   say_rates(plan, training, session);
   report_descent(plan, training, sets.preparation, session);
+  print_track(plan, training, session);
+  if (training.functions.has_value())
+    print_functions(*training.functions, training.state.history, session);
   jobs::Predictions predictions;
   if (sets.test.has_value()) predictions = report_test(training, network, sets, session);
   const bool ok = !job.common.check || check(training, network, sets.train, session);
-  const auto& history = training.state.history;
   session.write_result(
       [&](io::Hdf5File& file) { jobs::write(file, plan, training, network, sets, predictions); });
-  if (!job.csv.empty()) jobs::write_csv(comm, job.csv, history);
-  if (!job.common.plot.empty())
-    session.draw(jobs::picture(history, plan.options.directions, sets.preparation));
+  if (!job.csv.empty()) jobs::write_csv(comm, job.csv, plan, training);
+  if (!job.common.plot.empty()) session.draw(jobs::picture(plan, training, sets.preparation));
   return session.finish(ok);
 }
 
@@ -222,7 +223,7 @@ int main(int argc, char** argv) {
     }
     job.read(line);
     const auto analytic = line.kernel_source(comm);
-    line.expect_no_cross(analytic);
+    if (job.options.eigenfunctions.empty()) line.expect_no_cross(analytic);
     Session session(line, job.common, comm);
     using mercer::report::Content;
     if (!job.csv.empty()) mercer::report::check_writable(comm, Content::text, "--csv", job.csv);

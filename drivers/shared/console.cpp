@@ -22,8 +22,9 @@ std::set<std::string, std::less<>>& options() {
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
-      "checkpoints choice covariance data decay_to directions eigensolver estimates eta eval g "
-      "grid "
+      "checkpoints choice covariance data decay_to directions eigenfunctions eigensolver estimates "
+      "eta "
+      "eval g grid "
       "header image index joint_outputs json kernel latency limit limit_test loss machine "
       "max_iterations "
       "max_seconds memory_limit method model momentum nb network_bandwidth new_blocks nodes "
@@ -31,7 +32,7 @@ bool is_field(std::string_view word) {
       "preconditioner predict rank ranks ranks_per_node rate record_every refresh relative "
       "residual_refresh resume ridge ridges safeguard safety sample scale seed single solver "
       "spectrum split standardize start state steps stochastic storage target test times tolerance "
-      "top trace_kernel train transductive unit_norm values_only weight_decay weight_std ";
+      "top trace_kernel track train transductive unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;
 }
 

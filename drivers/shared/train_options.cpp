@@ -26,6 +26,58 @@ std::vector<Index> parse_directions(const std::string& text) {
   return which;
 }
 
+/// A whole number from 1. Throws InputError, naming the whole `list`.
+Index function_number(const std::string& text, const std::string& list) {
+  const auto digits = [](char c) { return c >= '0' && c <= '9'; };
+  if (text.empty() || text.size() > 12 || !std::ranges::all_of(text, digits) || text[0] == '0')
+    throw InputError(
+        "--eigenfunctions {}: '{}' is not the number of an eigenpair: give e.g. 1-10, or 1,2+3,4+5 "
+        "with spaces of several",
+        list, text);
+  return std::stoll(text);
+}
+
+/// "1-3,4+5" -> the spaces {1}, {2}, {3}, {4, 5}. Throws InputError.
+std::vector<spectral::Space> parse_functions(const std::string& text) {
+  constexpr Index kMost = 1'000'000;
+  std::vector<spectral::Space> spaces;
+  for (const auto& part : words(text, ',')) {
+    const auto ends = words(part, '-');
+    if (ends.size() == 2) {
+      const Index first = function_number(ends[0], text), last = function_number(ends[1], text);
+      if (last < first || last > kMost)
+        throw InputError("--eigenfunctions {}: {} is not a range: give e.g. 1-10", text, part);
+      for (Index i = first; i <= last; ++i) spaces.push_back({.first = i - 1});
+      continue;
+    }
+    const auto members = words(part, '+');
+    const Index first = function_number(members[0], text);
+    for (std::size_t i = 1; i < members.size(); ++i)
+      if (function_number(members[i], text) != first + static_cast<Index>(i))
+        throw InputError("--eigenfunctions {}: the members of a space follow one another: {}+{}",
+                         text, first, first + 1);
+    spaces.push_back({.first = first - 1, .size = std::ssize(members)});
+  }
+  return spaces;
+}
+
+/// "kernel,path" -> what is tracked. Throws InputError.
+jobs::Track parse_track(const std::string& text) {
+  jobs::Track track;
+  const std::pair<const char*, bool*> names[] = {{"kernel", &track.kernel},
+                                                 {"minimum", &track.minimum},
+                                                 {"path", &track.path},
+                                                 {"alignment", &track.alignment}};
+  for (const auto& part : words(text, ',')) {
+    const auto* found =
+        std::ranges::find(names, part, [](const auto& n) { return std::string(n.first); });
+    if (found == std::end(names))
+      throw InputError("--track {}: '{}' is none of kernel, minimum, path, alignment", text, part);
+    *found->second = true;
+  }
+  return track;
+}
+
 /// Throws InputError where an option was given but what it needs is not there.
 void require(const CommandLine& line, const char* option, const char* what, bool there) {
   if (line.given(option) && !there) throw InputError("--{}: needs {}", option, what);
@@ -165,6 +217,18 @@ void TrainLine::add_traces(CommandLine& line) {
       "first eight and some up to --top, otherwise none");
   trace("trace-kernel", po::bool_switch(&options.trace_kernel),
         "record |K_t - K_0|/|K_0| of the empirical kernel: an n x n matrix at each record");
+  trace(
+      "eigenfunctions", po::value(&eigenfunctions_)->value_name("I-J,K+L,..."),
+      "record <r_t, phi_i> over the --test rows for these eigenfunctions of K, beside exp(-sigma_i "
+      "t) <r_0, phi_i>, and how far theory is off; K+L counts as one space, and so do equal "
+      "eigenvalues");
+  trace("track", po::value(&track_)->value_name("WHAT,..."),
+        "record of the network's own kernel K_t, an n x n matrix at each record: kernel (|K_t - "
+        "K_0|, "
+        "|K_0 - K_inf| in Frobenius and operator norm, |(K_t - K_0) S|), minimum (lambda_min(K_t) "
+        "and "
+        "the bound of the loss by it), alignment (with the targets); and path (sum of |w_j - "
+        "w_(j-1)|)");
   trace("operator-spectrum", po::bool_switch(&options.operator_spectrum),
         "lambda_max and lambda_min of K_0 S, K_0 the network's initial kernel: an n x n "
         "eigenproblem");
@@ -204,7 +268,11 @@ void TrainLine::read(const CommandLine& line) {
   if (line.given("directions") && directions_ != "none")
     options.directions = parse_directions(directions_);
   options.default_directions = directions_.empty();
-  for (const char* option : {"out", "plot", "csv", "checkpoint", "check"})
+  if (line.given("eigenfunctions")) options.eigenfunctions = parse_functions(eigenfunctions_);
+  if (line.given("track")) options.track = parse_track(track_);
+  require(line, "eigenfunctions", "--test SPEC: they are of the test rows", !test.empty());
+  for (const char* option :
+       {"out", "plot", "csv", "checkpoint", "check", "eigenfunctions", "track"})
     if (advise && line.given(option)) throw InputError("--{}: is not for --advise", option);
   require(line, "checkpoint-every", "--checkpoint FILE", !options.checkpoint.empty());
   options.validate();
@@ -233,14 +301,19 @@ void TrainLine::read_preconditioner(const CommandLine& line) {
   if (asked && !options.preconditioned())
     throw InputError("--precondition none: takes no --top, --g or --spectrum");
   const bool uses_kernel =
-      precondition_ == "kernel" || (precondition_ == "none" && line.given("directions"));
-  require(line, "kernel", "--precondition kernel or --directions: nothing else here uses it",
+      precondition_ == "kernel" ||
+      (precondition_ == "none" && (line.given("directions") || line.given("eigenfunctions")));
+  require(line, "kernel",
+          "--precondition kernel, --directions or --eigenfunctions: nothing else here uses it",
           uses_kernel);
   options.method = spectral::parse_method(solver_);
   storage_.read();
-  require(line, "storage",
-          "--top, --g or --directions, and no --spectrum: only then are pairs of K computed",
-          options.spectrum.empty() && (options.preconditioned() || line.given("directions")));
+  require(
+      line, "storage",
+      "--top, --g, --directions or --eigenfunctions, and no --spectrum: only then are pairs of K "
+      "computed",
+      options.spectrum.empty() &&
+          (options.preconditioned() || line.given("directions") || line.given("eigenfunctions")));
   require(line, "state", "--precondition kernel, of a kernel that is computed",
           uses_kernel && options.computes_kernel());
   require(line, "refresh", "--precondition empirical: the analytic kernel does not change",

@@ -47,7 +47,7 @@ struct TrainLine {
   Index width_ = 0;  ///< of the hidden layers of --depth; 0: --arch has the widths
   std::string parametrization_ = "ntk", init_ = "antisymmetric", init_parameters_;
   std::string precondition_, solver_ = "auto";
-  std::string rate_ = "auto", safeguard_ = "on", stochastic_, directions_;
+  std::string rate_ = "auto", safeguard_ = "on", stochastic_, directions_, eigenfunctions_, track_;
   std::string decay_to_ = "start";
   StorageLine storage_;
 };

@@ -27,6 +27,118 @@ void print_history(Session& session, const std::vector<Record>& history,
   }
 }
 
+template <class T>
+void print_track(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
+                 Session& session) {
+  const auto& track = plan.options.track;
+  if (!track.any()) return;
+  const auto& last = training.state.history.back();
+  auto& result = session.record().result["track"];
+  if (track.kernel) {
+    const auto& k = *training.kernel_start;
+    session.say(
+        "K_0     |K_0 - K_inf| {:.4g} (Frobenius), {:.4g} (operator norm), of K_inf's {:.4g} "
+        "and {:.4g}",
+        k.distance_frobenius, k.distance_operator, k.limit_frobenius, k.limit_operator);
+    session.say("K_t     |K_t - K_0| {:.4g} (Frobenius), {:.4g} (operator norm) at the end{}",
+                last.tracked[jobs::kDriftFrobenius], last.tracked[jobs::kDriftOperator],
+                plan.options.preconditioned() && !std::isnan(last.tracked[jobs::kDriftS])
+                    ? fmt::format("; |(K_t - K_0) S| {:.4g}", last.tracked[jobs::kDriftS])
+                    : "");
+    result["distance_frobenius"] = k.distance_frobenius;
+    result["distance_operator"] = k.distance_operator;
+    result["kernel_frobenius"] = last.tracked[jobs::kDriftFrobenius];
+    result["kernel_operator"] = last.tracked[jobs::kDriftOperator];
+    result["kernel_S"] = last.tracked[jobs::kDriftS];
+  }
+  if (track.minimum) {
+    double least = last.tracked[jobs::kSmallest];
+    for (const auto& record : training.state.history)
+      if (!(record.tracked[jobs::kSmallest] >= least)) least = record.tracked[jobs::kSmallest];
+    const double of_limit = training.kernel_start->limit_smallest;
+    session.say("minimum lambda_min(K_t) {:.4g} at the least of the records; of K_inf {:.4g}",
+                least, of_limit);
+    result["minimum"] = least;
+    result["limit_minimum"] = of_limit;
+    const auto bound = jobs::loss_bound(plan, training);
+    if (!bound.not_for.empty()) {
+      session.say("bound   exp(-2 n int lambda_min) is of {}, which this run is not",
+                  bound.not_for);
+    } else {
+      session.say(
+          "bound   loss <= {:.4g} by lambda_min(K_t) at the end, measured {:.4g}; above it at "
+          "{} of {} records{}",
+          bound.loss.back(), last.loss, bound.above, bound.loss.size(),
+          bound.fast > 0 ? fmt::format(" (at {} the rate exceeds 1/lambda_max(J J^T), for "
+                                       "which it is not made)",
+                                       bound.fast)
+                         : "");
+      result["loss_bound"] = bound.loss.back();
+      result["above_bound"] = bound.above;
+      result["above_rate"] = bound.fast;
+    }
+  }
+  if (track.path) {
+    session.say("path    {:.4g}, from the start to the end {:.4g}", last.path, last.distance);
+    result["path"] = last.path;
+  }
+  if (!track.alignment) return;
+  const auto& first = training.state.history.front();
+  session.say("target  alignment of K_t {:.4f} at the start, {:.4f} at the end",
+              first.tracked[jobs::kAlignment], last.tracked[jobs::kAlignment]);
+  result["alignment_start"] = first.tracked[jobs::kAlignment];
+  result["alignment"] = last.tracked[jobs::kAlignment];
+}
+
+void print_functions(const jobs::FunctionTrace& trace, const std::vector<Record>& history,
+                     Session& session) {
+  const auto p = jobs::projections(trace, history);
+  const Index end = p.measured.rows() - 1;
+  session.say("\ntest residual on eigenfunctions of K, {} rows; at the end, t = n sum eta = {:.6g}",
+              trace.test_rows, p.time.back());
+  session.say("{:>12}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}", "i", "sigma_i", "|<r_0,phi>|",
+              "|<r_t,phi>|", "theory", "largest off");
+  auto& result = session.record().result["eigenfunctions"];
+  for (const std::size_t place : jobs::thinned(trace.spaces.size(), kLines)) {
+    const auto s = static_cast<Index>(place);
+    const auto& space = trace.spaces[place];
+    const auto first = static_cast<std::size_t>(space.first);
+    const Index i = trace.index[first];
+    double off = 0;  // of P_k (r_t - e^(-T t) r_0), over the records
+    for (Index r = 0; r <= end; ++r)
+      if (!(p.deviation(r, s) <= off)) off = p.deviation(r, s);
+    session.say("{:>12}  {:>12.5e}  {:>12.5e}  {:>12.5e}  {:>12.5e}  {:>12.5e}",
+                space.size > 1 ? fmt::format("{}-{}", i, i + space.size - 1) : fmt::format("{}", i),
+                trace.rates[first], p.measured(0, s), p.measured(end, s), p.predicted(end, s),
+                std::sqrt(off));
+    result["spaces"].push_back({{"first", i},
+                                {"size", space.size},
+                                {"rate", trace.rates[first]},
+                                {"start", p.measured(0, s)},
+                                {"end", p.measured(end, s)},
+                                {"predicted", p.predicted(end, s)},
+                                {"largest_deviation", std::sqrt(off)}});
+  }
+  session.say(
+      "largest off: |P_k (r_t - e^(-Tt) r_0)| over the records, P_k on the functions so far; "
+      "its square is at most");
+  session.say(
+      "epsilon [(1 - e^(-sigma_k t))/sigma_k]^2 with epsilon = {:.4g} (step {}, function {}); "
+      "the theory's 4 |f*|^2 |K - K_0|^2 = {:.4g}",
+      p.epsilon, p.epsilon_step,
+      trace.index[static_cast<std::size_t>(
+          trace.spaces[static_cast<std::size_t>(p.epsilon_space)].first)],
+      p.theory);
+  result["epsilon"] = p.epsilon;
+  result["theorem"] = p.theory;
+  result["kernel_difference"] = trace.kernel_difference;
+  result["kernel_difference_error"] = trace.kernel_difference_error;
+}
+
+template void print_track<double>(const jobs::TrainingPlan&, const jobs::Training<double>&,
+                                  Session&);
+template void print_track<float>(const jobs::TrainingPlan&, const jobs::Training<float>&, Session&);
+
 void print_test(Session& session, const data::Dataset& test, const data::Preparation& preparation,
                 const jobs::Predictions& predictions) {
   if (predictions.scores.known())

@@ -11,11 +11,8 @@
 
 namespace mercer::jobs {
 
-using train::Record;
-
 namespace {
 
-constexpr std::size_t kCurves = 7;  // as many as there are colours
 constexpr Index kDrawnRows = 4000;
 
 /// Eigenvalues, and g on them where it changes any.
@@ -110,57 +107,6 @@ report::Plot confusion_panel(const krr::Confusion& confusion, const data::Classe
   return panel;
 }
 
-std::vector<double> column(const std::vector<Record>& history, double Record::*value) {
-  std::vector<double> values;
-  for (const Record& record : history) values.push_back(record.*value);
-  return values;
-}
-
-std::vector<double> steps(const std::vector<Record>& history) {
-  std::vector<double> values;
-  for (const Record& record : history) values.push_back(static_cast<double>(record.step));
-  return values;
-}
-
-/// |v_i^T r_t| along the eigenvectors, and the prediction of linear theory.
-report::Plot direction_panel(const std::vector<Record>& history,
-                             std::span<const Index> directions) {
-  const auto x = steps(history);
-  report::Plot panel{.title = "Residual by direction (lines: linear theory)",
-                     .x_label = "step (logarithmic: without step 0)",
-                     .y_label = "|v_i^T r_t|",
-                     .log_x = true,
-                     .log_y = true,
-                     .series = {}};
-  // Only directions in which the residual starts above rounding.
-  const auto& r_0 = history.front().directions;
-  std::vector<std::size_t> present;
-  for (std::size_t d = 0; d < directions.size(); ++d)
-    if (r_0[d] > 1e-6 * *std::ranges::max_element(r_0)) present.push_back(d);
-  int colour = 0;
-  double smallest = std::numeric_limits<double>::infinity();
-  for (const std::size_t place : thinned(present.size(), kCurves)) {
-    const std::size_t d = present[place];
-    report::Series measured{.label = fmt::format("i = {}", directions[d]),
-                            .x = x,
-                            .y = {},
-                            .style = report::Style::points,
-                            .colour = colour};
-    report::Series theory{.label = "", .x = x, .y = {}, .colour = colour++};
-    for (const Record& record : history) {
-      measured.y.push_back(record.directions[d]);
-      theory.y.push_back(record.predicted[d]);
-    }
-    for (const double y : measured.y)
-      if (y > 0) smallest = std::min(smallest, y);
-    panel.series.push_back(std::move(theory));
-    panel.series.push_back(std::move(measured));
-  }
-  // The prediction soon falls far below what a finite network reaches.
-  if (std::isfinite(smallest)) panel.y_from = 0.1 * smallest;
-  return panel;
-}
-
 }  // namespace
 
 std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
@@ -220,25 +166,6 @@ std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
     panels.push_back(confusion_panel(*confusion, test->classes));
   else if (test != nullptr && predictions.scores.known())
     panels.push_back(prediction_panel(predictions.values, *test, preparation));
-  return panels;
-}
-
-std::vector<report::Plot> picture(const std::vector<Record>& history,
-                                  std::span<const Index> directions,
-                                  const data::Preparation& preparation) {
-  const auto x = steps(history);
-  std::vector<report::Plot> panels;
-  report::Plot loss{
-      .title = "Loss: mean of r^2, r in " + prepared_unit(preparation),
-      .x_label = "step (logarithmic: without step 0)",
-      .y_label = "loss",
-      .log_x = true,
-      .log_y = true,
-      .series = {{.label = "training rows", .x = x, .y = column(history, &Record::loss)}}};
-  if (!history.empty() && history.front().loss_test >= 0)
-    loss.series.push_back({.label = "test rows", .x = x, .y = column(history, &Record::loss_test)});
-  panels.push_back(std::move(loss));
-  if (!directions.empty()) panels.push_back(direction_panel(history, directions));
   return panels;
 }
 

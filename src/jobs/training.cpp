@@ -12,90 +12,10 @@
 #include "mercer/net/parameters.hpp"
 #include "mercer/report/record.hpp"
 #include "row_identity.hpp"
-#include "training_parts.hpp"
+#include "training_observers.hpp"
 
 namespace mercer::jobs {
 namespace {
-
-/// Columns `which` of A.
-template <class T>
-Matrix<T> converted(MatrixView<const double> A, const std::vector<Index>& which) {
-  Matrix<T> B(A.rows, std::ssize(which));
-  for (Index j = 0; j < B.cols(); ++j)
-    for (Index i = 0; i < A.rows; ++i)
-      B(i, j) = static_cast<T>(A(i, which[static_cast<std::size_t>(j)]));
-  return B;
-}
-
-/// The local rows that have targets.
-std::vector<Index> known_rows(const data::Dataset& set) {
-  std::vector<Index> which;
-  for (Index i = 0; i < set.inputs.local_rows(); ++i)
-    if (set.known(i)) which.push_back(i);
-  return which;
-}
-
-/// Mean of r^2 over the outputs of the test rows that have targets, in the precision of training.
-template <class T>
-class TestLoss {
- public:
-  TestLoss(const net::Network& network, const data::Dataset& test)
-      : comm_(test.inputs.comm()),
-        evaluator_(network, test.inputs.local_rows(), kTestMemory),
-        X_(converted<T>(test.inputs.transposed(), known_rows(test))),
-        Y_(converted<T>(test.targets.transposed(), known_rows(test))),
-        F_(test.outputs(), X_.cols()),
-        count_(static_cast<double>(test.known_rows * test.outputs())) {}
-
-  /// Collective.
-  double operator()(std::span<const T> w) {
-    evaluator_.outputs(w, X_.view(), F_.view());
-    double sum = 0;
-    for (Index j = 0; j < F_.cols(); ++j)
-      for (Index i = 0; i < F_.rows(); ++i) {
-        const double r = static_cast<double>(F_(i, j)) - static_cast<double>(Y_(i, j));
-        sum += r * r;
-      }
-    return comm_.all_reduce(sum, comm::Op::sum) / count_;
-  }
-
- private:
-  comm::Communicator comm_;
-  net::Evaluator<T> evaluator_;
-  Matrix<T> X_, Y_, F_;
-  double count_;
-};
-
-/// |K_t - K_0|_F/|K_0|_F of the network's tangent kernel on the training rows. Memory: K_0, and K_t
-/// while it is compared. Calls are collective.
-class KernelChange {
- public:
-  KernelChange(const net::Network& network, std::vector<double> w_0,
-               const dist::RowBlock<double>& X, const dist::ProcessGrid& grid, Index nb)
-      : network_(network), X_(X), grid_(grid), nb_(nb), K_0_(assemble(std::move(w_0))) {}
-
-  /// Collective; assembles K_t.
-  double measure(std::vector<double> w) {
-    auto K = assemble(std::move(w));
-    for (Index j = 0; j < K.local_cols(); ++j)
-      for (Index i = 0; i < K.local_rows(); ++i)
-        K(LocalIndex{i}, LocalIndex{j}) -= K_0_(LocalIndex{i}, LocalIndex{j});
-    return la::frobenius_norm(K) / la::frobenius_norm(K_0_);
-  }
-  Index assembled() const { return assembled_; }  ///< number of matrices so far
-
- private:
-  dist::DistMatrix<double> assemble(std::vector<double> w) {
-    ++assembled_;
-    return gram::assemble<double>(*net::empirical_kernel(network_, std::move(w)), X_, grid_,
-                                  {.nb = nb_});
-  }
-  const net::Network& network_;
-  const dist::RowBlock<double>& X_;
-  const dist::ProcessGrid& grid_;
-  Index nb_, assembled_ = 0;
-  dist::DistMatrix<double> K_0_;
-};
 
 /// Reads the state of the run that is resumed. Collective.
 template <class T>
@@ -173,6 +93,30 @@ double counted_flops(const TrainingFlops& flops, const Training<T>& training, In
          flops.rate_product * training.outcome.rate_products;
 }
 
+/// What completes the records: nothing where nothing is asked for. Collective.
+template <class T>
+void make_observers(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
+                    const std::vector<T>& w_0, const dist::ProcessGrid& grid,
+                    const TrainingPairs<T>& pairs, std::optional<TestObserver<T>>& test,
+                    std::optional<KernelObserver>& kernel) {
+  if (sets.test.has_value() && sets.test->outputs() > 0)
+    test.emplace(network, *sets.test, pairs.functions(), std::span<const T>(w_0));
+  if (plan.options.trace_kernel || plan.options.track.of_kernel())
+    kernel.emplace(plan, network, std::vector<double>(w_0.begin(), w_0.end()), sets.train, grid,
+                   pairs.grid_S());
+}
+
+template <class T>
+void note_traces(const TrainingPlan& plan, const TrainingPairs<T>& pairs,
+                 const std::optional<KernelObserver>& kernel, Training<T>& training) {
+  training.directions = pairs.directions().which();
+  if (pairs.functions() != nullptr) training.functions = pairs.functions()->trace;
+  if (!kernel.has_value()) return;
+  training.flops += plan.flops.change * static_cast<double>(kernel->assembled());
+  const auto& track = plan.options.track;
+  if (track.kernel || track.minimum) training.kernel_start = kernel->start();
+}
+
 }  // namespace
 
 void check_fit(const net::Network& network, const data::Split& sets, std::size_t parameters) {
@@ -202,27 +146,22 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   Training<T> training;
   auto& state = training.state;
   state.w = w_0;
-  TrainingPairs<T> pairs(plan, network, sets.train, grid, monitor);
+  TrainingPairs<T> pairs(plan, network, sets, grid, monitor);
   auto rows = pairs.rows();
   if (options.resume) resume(plan, comm, network, state, rows, monitor);
   if (const Index epoch = state.step / std::ssize(rows); options.new_blocks && epoch > 0)
     pairs.draw_blocks(rows, epoch);
   pairs.prepare(rows, !options.resume, w_0, training);
   training.first_step = state.step;
+  training.rows = sets.train.rows();
 
   train::Hooks<T> hooks;
-  std::optional<TestLoss<T>> test_loss;
-  if (sets.test.has_value() && sets.test->outputs() > 0) test_loss.emplace(network, *sets.test);
-  std::optional<KernelChange> kernel_change;
-  if (options.trace_kernel)
-    kernel_change.emplace(
-        network, std::vector<double>(w_0.begin(), w_0.end()), sets.train.inputs, grid,
-        plan.nb_asked > 0 ? plan.nb_asked
-                          : spectral::recommended_block(sets.train.rows(), grid.shape()));
+  std::optional<TestObserver<T>> test;
+  std::optional<KernelObserver> kernel;
+  make_observers(plan, network, sets, w_0, grid, pairs, test, kernel);
   hooks.observe = [&](std::span<const T> w, train::Record& record) {
-    if (test_loss.has_value()) record.loss_test = (*test_loss)(w);
-    if (kernel_change.has_value())
-      record.kernel_change = kernel_change->measure({w.begin(), w.end()});
+    if (test.has_value()) test->complete(w, record);
+    if (kernel.has_value()) kernel->complete({w.begin(), w.end()}, record);
   };
   pairs.add_to(hooks);
   bool kept = false;
@@ -245,8 +184,7 @@ Training<T> train(const TrainingPlan& plan, const net::Network& network, const d
   if (training.outcome.stop_reason == train::StopReason::interrupted)
     end_interrupted(options.checkpoint, state.step, kept);
   training.flops = counted_flops(plan.flops, training, pairs.solved());
-  if (kernel_change.has_value())
-    training.flops += plan.flops.change * static_cast<double>(kernel_change->assembled());
+  note_traces(plan, pairs, kernel, training);
   return training;
 }
 
@@ -289,79 +227,12 @@ std::string rate_text(const TrainingPlan& plan, const Training<T>& training) {
   return text;
 }
 
-namespace {
-
-std::vector<double> column(const std::vector<train::Record>& history,
-                           double train::Record::*value) {
-  std::vector<double> values;
-  for (const auto& record : history) values.push_back(record.*value);
-  return values;
-}
-
-}  // namespace
-
-void write_history(io::Hdf5File& file, const comm::Communicator& comm,
-                   const std::vector<train::Record>& history, std::span<const Index> directions) {
-  using train::Record;
-  std::vector<double> steps;
-  for (const Record& record : history) steps.push_back(static_cast<double>(record.step));
-  file.write("/steps", steps);
-  file.write("/loss_train", column(history, &Record::loss));
-  file.write("/loss_preconditioned", column(history, &Record::loss_preconditioned));
-  file.write("/residual", column(history, &Record::residual));
-  file.write("/rate", column(history, &Record::rate));
-  file.write("/distance", column(history, &Record::distance));
-  file.write("/seconds", column(history, &Record::seconds));
-  if (history.empty()) return;
-  if (history.front().loss_test >= 0) file.write("/loss_test", column(history, &Record::loss_test));
-  if (history.front().kernel_change >= 0)
-    file.write("/kernel_change", column(history, &Record::kernel_change));
-  if (directions.empty()) return;
-  file.write("/directions", std::vector<double>(directions.begin(), directions.end()));
-  const auto table = [&](const char* name, std::vector<double> Record::*values) {
-    dist::RowBlock<double> rows(comm, std::ssize(history), std::ssize(directions));
-    for (Index i = 0; i < rows.local_rows(); ++i)
-      std::ranges::copy(history[static_cast<std::size_t>(rows.first_row() + i)].*values,
-                        rows.row(i).begin());
-    file.write(name, rows);
-  };
-  table("/residual_by_eigendirection", &Record::directions);
-  table("/residual_predicted", &Record::predicted);
-}
-
-template <class T>
-void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& training,
-           const net::Network& network, const data::Split& sets, const Predictions& predictions) {
-  file.attribute("/", "n", sets.train.rows());
-  file.attribute("/", "data_hash", sets.train.hash != 0 ? hash_text(sets.train.hash) : "none");
-  file.attribute("/", "network", network.text());
-  file.attribute("/", "precondition", name(plan.options.precondition));
-  write_history(file, file.comm(), training.state.history, plan.options.directions);
-  net::write<T>(file, network, training.state.w);
-  data::write(file, sets.preparation);
-  if (!sets.test.has_value() || predictions.values.rows() == 0) return;
-  write_errors(file, "/score", {{.scores = predictions.scores}}, sets.preparation);
-  write_predictions(file, *sets.test, sets.preparation, predictions);
-}
-
-void write_csv(const comm::Communicator& comm, const std::string& path,
-               const std::vector<train::Record>& history) {
-  std::string text = "step,loss_train,residual,loss_test,rate,distance,seconds\n";
-  for (const train::Record& r : history)
-    text += fmt::format("{},{:.10g},{:.10g},{},{:.10g},{:.10g},{:.6g}\n", r.step, r.loss,
-                        r.residual, r.loss_test < 0 ? "" : fmt::format("{:.10g}", r.loss_test),
-                        r.rate, r.distance, r.seconds);
-  report::write_text(comm, path, text);
-}
-
 #define MERCER_INSTANTIATE(T)                                                                    \
   template Training<T> train<T>(const TrainingPlan&, const net::Network&, const data::Split&,    \
                                 std::vector<T>, const dist::ProcessGrid&, Monitor&);             \
   template std::string rate_text<T>(const TrainingPlan&, const Training<T>&);                    \
   template TrainingCheck check<T>(const Training<T>&, const net::Network&, const data::Dataset&, \
-                                  Monitor&);                                                     \
-  template void write<T>(io::Hdf5File&, const TrainingPlan&, const Training<T>&,                 \
-                         const net::Network&, const data::Split&, const Predictions&);
+                                  Monitor&);
 MERCER_INSTANTIATE(double)
 MERCER_INSTANTIATE(float)
 #undef MERCER_INSTANTIATE

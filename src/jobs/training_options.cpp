@@ -28,7 +28,7 @@ void TrainingOptions::validate() const {
   if (descent.refresh > 0 && precondition != Precondition::empirical)
     throw InputError(
         "`refresh`: needs `precondition` empirical: the analytic kernel never changes");
-  const bool pairs = spectrum.empty() && (preconditioned() || !directions.empty());
+  const bool pairs = spectrum.empty() && (preconditioned() || traced() > 0);
   if (!pairs && (method != spectral::Method::automatic || storage != gram::Storage::automatic))
     throw InputError(
         "`{}`: needs `top`, `g` or `directions`, and no `spectrum`: only then are pairs of K "
@@ -61,6 +61,7 @@ void TrainingOptions::validate() const {
   if (!std::ranges::is_sorted(directions, std::less_equal<>()) ||
       (!directions.empty() && directions.front() < 1))
     throw InputError("`directions`: give the numbers of eigenvectors, from 1, ascending");
+  validate_traces();
   if (resume && checkpoint.empty()) throw InputError("`resume`: needs `checkpoint`");
 }
 
@@ -95,6 +96,30 @@ void TrainingOptions::validate_joint() const {
     throw InputError(
         "`joint_outputs`: its pairs are of rows and outputs: leave `spectrum`, `directions` and "
         "`operator_spectrum` out");
+}
+
+void TrainingOptions::validate_traces() const {
+  Index end = 0;
+  for (const auto& space : eigenfunctions) {
+    if (space.size < 1 || space.first < end)
+      throw InputError(
+          "`eigenfunctions`: give numbers from 1, ascending, each once, e.g. 1-10 or 1,2+3,4+5");
+    end = space.first + space.size;
+  }
+  if (eigenfunctions.empty()) return;
+  const char* reason = blocks()          ? "`stochastic` block has a K for each block of rows"
+                       : on_parameters() ? "S on the parameters, of `batch`, acts on no residuals"
+                       : joint_outputs   ? "`joint_outputs` has pairs of rows and outputs"
+                       : descent.refresh > 0 ? "`refresh` changes S, and the prediction with it"
+                                             : nullptr;
+  if (reason != nullptr)
+    throw InputError("`eigenfunctions`: are of one K of all rows, but {}", reason);
+}
+
+Index TrainingOptions::traced() const {
+  const Index of_functions =
+      eigenfunctions.empty() ? 0 : eigenfunctions.back().first + eigenfunctions.back().size;
+  return std::max(directions.empty() ? 0 : directions.back(), of_functions);
 }
 
 std::string TrainingOptions::text() const {
@@ -136,6 +161,8 @@ TrainingOptions TrainingOptions::validated(Index n, Index given) const {
   if (!options.directions.empty() && options.directions.back() > n)
     throw InputError("`directions` {}: there are n = {} eigenvectors", options.directions.back(),
                      n);
+  if (options.traced() > n)
+    throw InputError("`eigenfunctions` {}: there are n = {} eigenpairs", options.traced(), n);
   if (options.directions.empty() && options.default_directions && options.preconditioned() &&
       !options.blocks() && !options.on_parameters() && !joint_outputs)
     options.directions = usual_directions(options.top < 0 ? n : options.top);

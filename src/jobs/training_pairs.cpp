@@ -8,7 +8,8 @@
 #include "mercer/dist/rows.hpp"
 #include "mercer/msk/modified_kernel.hpp"
 #include "mercer/net/empirical.hpp"
-#include "training_parts.hpp"
+#include "row_identity.hpp"
+#include "training_observers.hpp"
 
 namespace mercer::jobs {
 
@@ -29,25 +30,55 @@ gram::Source training_kernel(const TrainingOptions& options, const gram::Source&
   return kernel.text() == own.text() ? kernel : own;  // the same w need not be there twice
 }
 
+namespace {
+
+/// The spaces with all members of equal eigenvalues, those that then touch as one.
+std::vector<spectral::Space> whole_spaces(const std::vector<spectral::Space>& asked,
+                                          const spectral::TopPairs& pairs) {
+  double residual = 0;
+  for (const double r : pairs.residuals) residual = std::max(residual, r);
+  const auto equal =
+      spectral::spaces(pairs.values, std::max(msk::kModeTolerance<double>, 4 * residual));
+  std::vector<spectral::Space> whole;
+  for (const auto& space : asked) {
+    Index first = space.first, end = space.first + space.size;
+    for (const auto& e : equal) {
+      if (e.first < end && first < e.first + e.size) {
+        first = std::min(first, e.first);
+        end = std::max(end, e.first + e.size);
+      }
+    }
+    if (!whole.empty() && first < whole.back().first + whole.back().size) {
+      first = whole.back().first;
+      whole.pop_back();
+    }
+    whole.push_back({.first = first, .size = end - first});
+  }
+  return whole;
+}
+
+}  // namespace
+
 template <class T>
 TrainingPairs<T>::TrainingPairs(const TrainingPlan& plan, const net::Network& network,
-                                const data::Dataset& train, const dist::ProcessGrid& grid,
+                                const data::Split& sets, const dist::ProcessGrid& grid,
                                 Monitor& monitor)
     : plan_(plan),
       options_(plan.options),
       network_(network),
-      train_(train),
+      train_(sets.train),
+      test_(sets.test.has_value() ? &*sets.test : nullptr),
       grid_(grid),
       monitor_(monitor) {
   if (plan.sample > 0) {
-    const auto sample = train::sample_rows(train.rows(), plan.sample, plan.seed);
-    sample_ = train::select_rows(train.inputs, sample.rows);
-    others_ = train::select_rows(train.inputs, sample.others);
+    const auto sample = train::sample_rows(train_.rows(), plan.sample, plan.seed);
+    sample_ = train::select_rows(train_.inputs, sample.rows);
+    others_ = train::select_rows(train_.inputs, sample.others);
   }
-  if (joint()) seeded_ = net::seeded_rows(train.inputs, network.outputs());
+  if (joint()) seeded_ = net::seeded_rows(train_.inputs, network.outputs());
   if (!options_.blocks()) return;
-  for (const auto& block : train::random_blocks(train.rows(), options_.descent.batch, plan.seed))
-    blocks_.push_back(train::select_rows(train.inputs, block));
+  for (const auto& block : train::random_blocks(train_.rows(), options_.descent.batch, plan.seed))
+    blocks_.push_back(train::select_rows(train_.inputs, block));
 }
 
 template <class T>
@@ -104,14 +135,16 @@ void TrainingPairs<T>::draw_blocks(std::vector<train::RowSet<T>>& sets, Index ep
 template <class T>
 void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
                                std::span<const T> w_0, Training<T>& training) {
-  const Index traced = options_.directions.empty() ? 0 : options_.directions.back();
+  const Index traced = row_sets(plan_, train_.rows(), network_.outputs()).traced;
   const bool S_asked = options_.preconditioned();
+  const bool compares_S = S_asked && options_.track.kernel && !options_.blocks() && !joint() &&
+                          options_.descent.refresh == 0;
   const bool of_operator = options_.operator_spectrum && S_asked;
   if (options_.operator_spectrum && !of_operator)
     training.operator_spectrum = operator_spectrum(nullptr, {}, w_0);
   if (with_S && plan_.sample > 0) sets[0].P = on_parameters(w_0, true);
   with_S = with_S && S_asked;
-  if (options_.on_parameters() || (!with_S && traced == 0 && !of_operator)) return;
+  if (options_.on_parameters() || (!with_S && traced == 0 && !of_operator && !compares_S)) return;
   if (!plan_.tangent)
     monitor_.log(
         "theory",
@@ -139,6 +172,8 @@ void TrainingPairs<T>::prepare(std::vector<train::RowSet<T>>& sets, bool with_S,
     if (of_operator) training.operator_spectrum = operator_spectrum(&found, spectrum, w_0);
     if (with_S) sets[b].S = on_residuals(solved);
     if (traced > 0) prepare_directions(solved);
+    if (!options_.eigenfunctions.empty()) prepare_functions(solved, w_0);
+    if (compares_S) prepare_grid_S(solved);
   }
 }
 
@@ -178,9 +213,60 @@ std::vector<double> TrainingPairs<T>::ratios(const msk::ModifiedSpectrum& spectr
 
 template <class T>
 void TrainingPairs<T>::prepare_directions(const Pairs& solved) {
+  auto which = options_.directions;
+  for (const auto& space : whole_spaces(options_.eigenfunctions, solved.pairs))
+    for (Index i = space.first; i < space.first + space.size; ++i) which.push_back(i + 1);
+  std::ranges::sort(which);
+  which.erase(std::unique(which.begin(), which.end()), which.end());
   directions_ = comm::together(grid_.all(), [&] {
-    return train::Directions<T>(solved.pairs, options_.directions, ratios(solved.cut.spectrum));
+    return train::Directions<T>(solved.pairs, which, ratios(solved.cut.spectrum));
   });
+}
+
+/// The functions of all members of the spaces, and their values on the test rows.
+template <class T>
+void TrainingPairs<T>::prepare_functions(const Pairs& solved, std::span<const T> w_0) {
+  const Monitor::Phase scope(monitor_, "functions");
+  const auto& which = directions_.which();
+  FunctionTrace trace{.n = train_.rows(),
+                      .outputs = network_.outputs(),
+                      .test_rows = test_->known_rows,
+                      .target = largest_target(*test_)};
+  for (auto space : whole_spaces(options_.eigenfunctions, solved.pairs)) {
+    if (space.first + space.size == solved.pairs.k() && solved.pairs.k() < train_.rows())
+      monitor_.log("functions", fmt::format("eigenvalue {} may be equal to some beyond the pairs "
+                                            "that are known: its space may be larger",
+                                            space.first + space.size));
+    const Index members = space.size;
+    for (Index i = space.first; i < space.first + members; ++i) {
+      const auto place = std::ranges::lower_bound(which, i + 1) - which.begin();
+      trace.place.push_back(static_cast<std::size_t>(place));
+      trace.index.push_back(i + 1);
+      trace.eigenvalues.push_back(solved.pairs.values[static_cast<std::size_t>(i)]);
+      trace.rates.push_back(directions_.rates()[static_cast<std::size_t>(place)] /
+                            static_cast<double>(train_.rows()));
+    }
+    space.first = std::ssize(trace.index) - members;
+    trace.spaces.push_back(space);
+  }
+  auto source = plan_.kernel;
+  for (const auto& line : source.verify_cross(grid_.all(), identity_of("test", *test_),
+                                              identity_of("training", train_)))
+    monitor_.log("kernel", line);
+  auto values = spectral::eigenfunctions(source, test_->inputs, train_.inputs, solved.pairs,
+                                         trace.index, {.nb = plan_.nb});
+  note_kernel_difference(network_, {w_0.begin(), w_0.end()}, *test_, grid_, plan_.seed, trace);
+  functions_ = TestFunctions{std::move(trace), std::move(values)};
+}
+
+/// S = I + V diag(s - 1) V^T, to compare K_t with K_0.
+template <class T>
+void TrainingPairs<T>::prepare_grid_S(const Pairs& solved) {
+  const Index n = train_.rows();
+  const Index nb =
+      plan_.nb_asked > 0 ? plan_.nb_asked : spectral::recommended_block(n, grid_.shape());
+  auto on_grid = spectral::on_grid<double>(solved.pairs, n, grid_, nb);
+  grid_S_ = GridS{std::move(on_grid.vectors), solved.cut.spectrum.ratio()};
 }
 
 template <class T>

@@ -15,7 +15,10 @@ struct RowSets {
   Index count = 1, rows = 0;  ///< their number, and the rows of the largest
   Index top = 0, k = 0;       ///< modes of each S; pairs for it and the directions
   Index outputs = 0;          ///< where the rows are those of rows and outputs: c
+  Index traced = 0;           ///< pairs for directions and eigenfunctions
 };
+/// Pairs beyond the last eigenfunction that are computed too, so that its space is known.
+inline constexpr Index kBeyondFunctions = 8;
 /// Of n rows and c outputs. Local.
 RowSets row_sets(const TrainingPlan& plan, Index n, Index c);
 
@@ -39,12 +42,24 @@ struct ParameterModes {
   std::vector<double> coefficients{}, lambda{};  ///< g_i/lambda_i - 1; of K_0
 };
 
+/// S of the start on the residuals of one output, S = I + V diag(s - 1) V^T, on the grid.
+struct GridS {
+  dist::DistMatrix<double> V;  ///< n x k
+  std::vector<double> s{};     ///< of the k pairs
+};
+
+/// The eigenfunctions of a run on the test rows.
+struct TestFunctions {
+  FunctionTrace trace{};
+  dist::RowBlock<double> values{};  ///< m x k, by rows as the test set
+};
+
 /// The row sets that steps use, and their S: K -> eigenpairs -> g -> S. Borrows its arguments. All
 /// calls are collective unless marked local.
 template <class T>
 class TrainingPairs {
  public:
-  TrainingPairs(const TrainingPlan& plan, const net::Network& network, const data::Dataset& train,
+  TrainingPairs(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
                 const dist::ProcessGrid& grid, Monitor& monitor);
 
   /// All rows as one set, or the blocks of Stochastic::block; with S = I.
@@ -60,6 +75,10 @@ class TrainingPairs {
   void add_to(train::Hooks<T>& hooks);
 
   const train::Directions<T>& directions() const { return directions_; }
+  /// S of the start on the grid, where K_t is compared with it; else null. Local.
+  const GridS* grid_S() const { return grid_S_.has_value() ? &*grid_S_ : nullptr; }
+  /// The eigenfunctions on the test rows; null where none were asked for. Local.
+  const TestFunctions* functions() const { return functions_.has_value() ? &*functions_ : nullptr; }
   /// How often K's pairs were computed, for a set of rows each time. Local.
   Index solved() const { return solved_; }
 
@@ -91,6 +110,8 @@ class TrainingPairs {
   bool joint() const { return options_.joint_outputs && network_.outputs() > 1; }
   msk::Preconditioner<T> on_residuals(const Pairs& solved) const;
   void prepare_directions(const Pairs& solved);
+  void prepare_functions(const Pairs& solved, std::span<const T> w_0);
+  void prepare_grid_S(const Pairs& solved);
   std::vector<double> ratios(const msk::ModifiedSpectrum& spectrum) const;
   /// The factor s in J J^T = s n K.
   double jacobian_scale() const;
@@ -104,12 +125,15 @@ class TrainingPairs {
   const TrainingOptions& options_;
   const net::Network& network_;
   const data::Dataset& train_;
+  const data::Dataset* test_;
   const dist::ProcessGrid& grid_;
   Monitor& monitor_;
   std::vector<dist::RowBlock<double>> blocks_;
   dist::RowBlock<double> seeded_;  ///< of all rows and outputs, for an S of all outputs together
   dist::RowBlock<double> sample_, others_;  ///< of S on the parameters (train::RowSample)
   train::Directions<T> directions_;
+  std::optional<GridS> grid_S_;
+  std::optional<TestFunctions> functions_;
   Index solved_ = 0;
 };
 

@@ -6,7 +6,7 @@
 #include "mercer/base/text.hpp"
 #include "mercer/net/parameters.hpp"
 #include "row_identity.hpp"
-#include "training_parts.hpp"
+#include "training_observers.hpp"
 
 namespace mercer::jobs {
 
@@ -55,6 +55,14 @@ io::Identity settings_and_inputs(const TrainingPlan& plan, const data::Split& se
   id.emplace_back("`directions`", options.directions.empty()
                                       ? "none"
                                       : fmt::format("{}", fmt::join(options.directions, ",")));
+  const auto& track = options.track;
+  id.emplace_back("`track`", fmt::format("{}{}{}{}", track.kernel ? "kernel " : "",
+                                         track.minimum ? "minimum " : "", track.path ? "path " : "",
+                                         track.alignment ? "alignment" : ""));
+  std::string functions;
+  for (const auto& space : options.eigenfunctions)
+    functions += fmt::format("{}+{} ", space.first + 1, space.size);
+  id.emplace_back("`eigenfunctions`", functions.empty() ? "none" : functions);
   id.emplace_back("`safeguard`", o.safeguard ? "on" : "off");  // last: other fields switch it off
   return id;
 }
@@ -69,6 +77,22 @@ void check_given_pairs(const TrainingPlan& plan, Index n, Index given) {
                      options.directions.empty() || options.default_directions
                          ? ""
                          : " and `directions` up to that");
+}
+
+/// Throws InputError where the rows or the network lack what is to be recorded. Local.
+void check_traces(const TrainingPlan& plan, const net::Network& network, const data::Split& sets) {
+  const auto& options = plan.options;
+  if (!options.eigenfunctions.empty() &&
+      !(sets.test.has_value() && sets.test->outputs() > 0 && sets.test->known_rows > 0))
+    throw InputError(
+        "`eigenfunctions`: are those of the residual on test rows: give `test` rows "
+        "with targets");
+  if (!options.track.kernel) return;
+  if (const auto limit = limit_of(network); limit.kernel == nullptr)
+    throw InputError(
+        "`track` kernel: compares with the kernel of infinite width, but {}: give "
+        "`trace_kernel` for |K_t - K_0| alone",
+        limit.lacks);
 }
 
 /// The rows of which S on the parameters, or the rate of plain batches, is computed.
@@ -90,14 +114,8 @@ void choose_sample(TrainingPlan& plan, const net::Network& network, Index n) {
 /// Whether the kernel of S is the network's own, or the limit of it.
 bool is_tangent(const TrainingPlan& plan, const net::Network& network) {
   if (plan.options.precondition == Precondition::empirical) return true;
-  try {
-    const auto limit = kernel::make({.kind = kernel::Kind::ntk,
-                                     .architecture = network.architecture(),
-                                     .parametrization = network.parametrization()});
-    return plan.kernel.text() == limit->text();
-  } catch (const InputError&) {  // the architecture has no such limit
-    return false;
-  }
+  const auto limit = limit_of(network).kernel;
+  return limit != nullptr && plan.kernel.text() == limit->text();
 }
 
 }  // namespace
@@ -121,6 +139,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                     .stages = resources.plan()};
   plan.notes = plan.kernel.verify(comm, identity_of("training", sets.train));
   plan.options.descent.seed = resources.seed;
+  plan.options.descent.path = plan.options.track.path;
   plan.activation_bytes = activation_bytes(resources);
   plan.network = network.text();
   plan.rows_hash = sets.train.hash;
@@ -137,6 +156,7 @@ TrainingPlan plan(const TrainingOptions& asked, const net::Network& network,
                      plan.options.top, most);
   plan.tangent = is_tangent(plan, network);
   check_given_pairs(plan, sets.train.rows(), given);
+  check_traces(plan, network, sets);
   plan_stages<T>(plan, network, sets, w_0, given, resources, load_seconds);
   if (plan.options.checkpoint.empty()) return plan;
   const auto& o = plan.options.descent;

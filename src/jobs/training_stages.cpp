@@ -21,7 +21,10 @@ RowSets row_sets(const TrainingPlan& plan, Index n, Index c) {
     sets = {.count = ceil_div(n, options.descent.batch), .rows = options.descent.batch};
   if (options.preconditioned())
     sets.top = options.top < 0 ? sets.rows : std::min(options.top, sets.rows);
-  sets.k = std::max(sets.top, options.directions.empty() ? 0 : options.directions.back());
+  sets.traced = options.traced();
+  if (!options.eigenfunctions.empty() && options.spectrum.empty())
+    sets.traced = std::min(n, sets.traced + kBeyondFunctions);
+  sets.k = std::max(sets.top, sets.traced);
   return sets;
 }
 
@@ -187,8 +190,9 @@ plan::Stage rate_stage(const TrainingPlan& plan, const net::Network& network,
   return stage;
 }
 
-/// |K_t - K_0| at every record: K_0 stays, and the K_t of all rows is assembled beside it and what
-/// the steps hold. Notes the flops of one matrix.
+/// What is recorded of K_t: K_0 stays where K_t is compared with it, and the K_t of all rows is
+/// assembled at every record beside it and what the steps hold; Track::minimum also computes its
+/// eigenvalues, for several outputs those of rows and outputs. Notes the flops of one record.
 template <class T>
 plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::span<const T> w_0,
                          gram::Sizes sizes, Index n, const Held& held, const Resources& resources) {
@@ -198,15 +202,47 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
   sizes.kernel = gram::kernel_of(own);
   sizes.held = 0;
   sizes.held = held.descent + 8 * static_cast<double>(w_0.size()) - sizes.data_bytes();
+  const auto& track = plan.options.track;
+  const double K_0 = track.kernel || plan.options.trace_kernel ? sizes.share_bytes() : 0;
   auto stage = plan::assemble(resources.machine, sizes);
+  stage.bytes += K_0;
+  if (track.minimum) {
+    sizes.held += K_0;
+    const Index c = network.outputs();
+    if (c > 1) {  // of the rows and outputs, in place of K_t
+      sizes.n = n * c;
+      sizes.d += c;
+      sizes.nb = spectral::recommended_block(sizes.n, sizes.shape);
+    }
+    const auto method = spectral::choose(sizes.n, sizes.n, false, sizes.shape, false).method;
+    const auto values = plan::eigensolve(resources.machine, sizes, method, sizes.n, false);
+    const auto assembled = plan::assemble(resources.machine, sizes);
+    stage.bytes = std::max({stage.bytes, values.bytes, assembled.bytes});
+    stage.flops += values.flops + (c > 1 ? assembled.flops : 0);
+    stage.seconds += values.seconds + (c > 1 ? assembled.seconds : 0);
+  }
   plan.flops.change = stage.flops;
   const Index matrices = 1 + plan.options.descent.records(n);
   stage.name = "K_t";
   stage.method = "at most " + counted(matrices, "matrix", "matrices");
-  stage.bytes += sizes.share_bytes();
   stage.flops *= static_cast<double>(matrices);
   stage.seconds *= static_cast<double>(matrices);
   return stage;
+}
+
+/// The eigenfunctions on m test rows.
+plan::Stage functions_stage(const TrainingPlan& plan, gram::Sizes sizes, Index m, const Held& held,
+                            const plan::Machine& machine) {
+  sizes.m = m;
+  sizes.c = plan.options.traced();
+  const auto cost = gram::apply_cross_cost(sizes);
+  const double values = 8 * static_cast<double>(m) * static_cast<double>(sizes.c) / sizes.ranks();
+  return {.name = "functions",
+          .method = fmt::format("{} on {}", counted(sizes.c, "eigenfunction"), counted(m, "row")),
+          .bytes = held.always + cost.bytes + 2 * values,
+          .flops = cost.flops,
+          .seconds = machine.seconds(cost),
+          .sent = cost.sent};
 }
 
 /// The steps, and the measurements of their rates; notes the flops of both. The caller sets
@@ -306,10 +342,12 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
     plan.stages.stage(stage);
   }
   if (options.descent.refresh > 0 || options.new_blocks) train.bytes += refresh_bytes;
-  if (options.trace_kernel) {
+  if (!options.eigenfunctions.empty())
+    plan.stages.stage(functions_stage(plan, sizes, sets.test->rows(), held, machine));
+  if (options.trace_kernel || options.track.of_kernel()) {
     const auto stage = change_stage<T>(plan, network, w_0, sizes, n, held, resources);
     const double K_0 = 8 * static_cast<double>(n) * static_cast<double>(n) / ranks;
-    train.bytes += K_0;
+    if (options.trace_kernel || options.track.kernel) train.bytes += K_0;
     plan.stages.stage(stage);
   }
   if (options.operator_spectrum) {

@@ -18,20 +18,26 @@ std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
 }
 
+/// Throws InputError unless lambda_(i+1) of K, n x n, is larger than its error.
+void require_eigenvalue(const std::vector<double>& values, const std::vector<double>& residuals,
+                        Index n, Index i, double epsilon, const char* field) {
+  if (i >= std::ssize(values))
+    throw InputError("eigenfunction {}: there are {} eigenpairs", i + 1, values.size());
+  const double residual = at(i) < residuals.size() ? residuals[at(i)] : 0;
+  const double error = std::max(epsilon * static_cast<double>(n), 2 * residual) * values.front();
+  if (!(values[at(i)] > error))
+    throw InputError(
+        "eigenfunction {}: lambda_{} = {:.2g} is no larger than its error, {:.2g}: give `{}` {}",
+        i + 1, i + 1, values[at(i)], error, field, i > 0 ? fmt::format("up to {}", i) : "none");
+}
+
 template <class T>
 void require_eigenvalues(const Eigenpairs<T>& pairs) {
   if (pairs.vectors.cols() < pairs.k() || pairs.k() == 0)
     throw InputError("eigenfunctions need eigenvectors, and these pairs have none");
-  const double eps = std::numeric_limits<T>::epsilon();
-  for (Index i = 0; i < pairs.k(); ++i) {
-    const double residual = at(i) < pairs.residuals.size() ? pairs.residuals[at(i)] : 0;
-    const double error =
-        std::max(eps * static_cast<double>(pairs.n()), 2 * residual) * pairs.values.front();
-    if (!(pairs.values[at(i)] > error))
-      throw InputError(
-          "eigenfunction {}: lambda_{} = {:.2g} is no larger than its error, {:.2g}: give `top` {}",
-          i + 1, i + 1, pairs.values[at(i)], error, i > 0 ? fmt::format("{} or less", i) : "none");
-  }
+  for (Index i = 0; i < pairs.k(); ++i)
+    require_eigenvalue(pairs.values, pairs.residuals, pairs.n(), i,
+                       std::numeric_limits<T>::epsilon(), "top");
 }
 
 /// The eigenvectors by rows, in double.
@@ -46,6 +52,24 @@ RowBlock<double> by_rows(const DistMatrix<T>& V, Index k, const comm::Communicat
 }
 
 }  // namespace
+
+RowBlock<double> eigenfunctions(const gram::Source& kernel, const RowBlock<double>& Z,
+                                const RowBlock<double>& X, const TopPairs& pairs,
+                                std::span<const Index> which, const gram::Options& options) {
+  RowBlock<double> V(X.comm(), X.rows(), std::ssize(which));
+  for (Index j = 0; j < V.cols(); ++j) {
+    const Index i = which[at(j)] - 1;
+    require_eigenvalue(pairs.values, pairs.residuals, pairs.n, i,
+                       std::numeric_limits<double>::epsilon(), "eigenfunctions");
+    for (Index row = 0; row < V.local_rows(); ++row) V.row(row)[at(j)] = pairs.vectors(row, i);
+  }
+  auto phi = gram::apply_cross(kernel, Z, X, V, options);
+  const double root = std::sqrt(static_cast<double>(pairs.n));
+  for (Index row = 0; row < phi.local_rows(); ++row)
+    for (Index j = 0; j < phi.cols(); ++j)
+      phi.row(row)[at(j)] *= root / pairs.values[at(which[at(j)] - 1)];
+  return phi;
+}
 
 template <class T>
 RowBlock<double> eigenfunctions(const gram::Source& kernel, const RowBlock<double>& Z,

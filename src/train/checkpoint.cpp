@@ -21,7 +21,7 @@ using io::Hdf5File;
 using io::require_same;
 using io::write_identity;
 
-constexpr Index kVersion = 2;
+constexpr Index kVersion = 3;
 constexpr Index kMostSteps = Index{1} << 53;
 
 template <class T>
@@ -44,6 +44,8 @@ void each_number(S& state, F&& f) {
   f("bound", state.bound);
   f("lambda_max", state.lambda_max);
   f("first_residual", state.first_residual);
+  f("time", state.time);
+  f("path", state.path);
   f("seconds", state.seconds);
   f("anchor_value", state.anchor_value);
 }
@@ -59,10 +61,16 @@ void each_parameters(S& state, F&& f) {
 constexpr std::pair<const char*, double Record::*> kNumbers[] = {
     {"loss", &Record::loss},           {"loss_preconditioned", &Record::loss_preconditioned},
     {"residual", &Record::residual},   {"rate", &Record::rate},
-    {"distance", &Record::distance},   {"seconds", &Record::seconds},
-    {"loss_test", &Record::loss_test}, {"kernel_change", &Record::kernel_change}};
+    {"distance", &Record::distance},   {"time", &Record::time},
+    {"path", &Record::path},           {"seconds", &Record::seconds},
+    {"loss_test", &Record::loss_test}, {"kernel_change", &Record::kernel_change},
+    {"deviation", &Record::deviation}};
 constexpr std::pair<const char*, std::vector<double> Record::*> kVectors[] = {
-    {"directions", &Record::directions}, {"predicted", &Record::predicted}};
+    {"directions", &Record::directions},
+    {"decay", &Record::decay},
+    {"predicted", &Record::predicted},
+    {"projection", &Record::projection},
+    {"tracked", &Record::tracked}};
 
 /// The small members of a state as named vectors of doubles; counts are exact below 2^53.
 using Table = std::vector<std::pair<std::string, std::vector<double>>>;

@@ -77,7 +77,7 @@ double descend_bytes(const net::Network& network, Index rows, Index all_rows, In
       options.safeguard && options.rate == 0 && (options.momentum == 0 || options.batch > 0);
   // g, the sum's buffer and the gradient of largest_eigenvalue(); then base_ or the anchor, and the
   // velocity.
-  const double vectors = 3 + (guarded ? 1 : 0) + (options.momentum > 0 ? 1 : 0);
+  const double vectors = 3 + (guarded || options.path ? 1 : 0) + (options.momentum > 0 ? 1 : 0);
   double numbers = vectors * p + 4 * c * m;  // r, and three of its size for largest_eigenvalue()
   double bytes = net::Evaluator<T>::bytes(network, rows, memory) + 8 * (3 * c * real(k) + 3);
   if (options.batch > 0 && options.batch < all_rows && options.stochastic != Stochastic::block) {

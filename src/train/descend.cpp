@@ -31,7 +31,8 @@ void check_sizes(const comm::Communicator& comm, const net::Network& network,
                        directions.which().size());
   const auto traced = directions.which().size();
   for (const Record& record : state.history)
-    if (record.directions.size() != traced || record.predicted.size() != traced)
+    if (record.directions.size() != traced || record.predicted.size() != traced ||
+        record.decay.size() != traced)
       throw InputError("a record of {} directions in a run of {}", record.directions.size(),
                        traced);
   if (!state.squares.empty() && state.squares.size() != 2 * sets.size())
@@ -152,7 +153,7 @@ Descent<T>::Descent(const comm::Communicator& comm, const net::Network& network,
   const bool by_epochs = batches_->pieces() > 1 || in_halves_;
   guarded_ = safe && plain && !by_epochs;
   watched_ = safe && by_epochs && sets.size() == 1 && (plain || sets[0].S.identity());
-  if (guarded_) base_ = state.w;
+  if (guarded_ || options.path) base_ = state.w;
   if (options.momentum > 0 && state.velocity.empty()) state.velocity.assign(g_.size(), T{0});
   recent_seconds_.reserve(kRecent);
 }
@@ -206,7 +207,10 @@ void Descent<T>::back_propagate() {
     sum_.finish();
   }
   ++state_.step;
-  if (!guarded_) return;
+  if (!guarded_) {
+    if (options_.path) base_ = state_.w;
+    return;
+  }
   const double L = options_.weight_decay;
   before_ = objective();
   rounding_ = rounding();

@@ -144,11 +144,15 @@ void Descent<T>::record() {
   record.residual = r_0 > 0 ? std::sqrt(totals_.square) / r_0 : 0;
   record.rate = state_.rate;
   record.distance = distance(std::span<const T>(state_.w), w_0_);
+  record.time = state_.time;
+  if (options_.path) record.path = state_.path;
   record.seconds = state_.seconds;
   if (!directions_.empty()) record.directions = directions();
   const bool known = options_.momentum == 0 && options_.weight_decay == 0;
-  for (std::size_t i = 0; i < state_.start.size(); ++i)
-    record.predicted.push_back(known ? state_.start[i] * std::abs(state_.decay[i]) : NAN);
+  for (std::size_t i = 0; i < state_.start.size(); ++i) {
+    record.decay.push_back(known ? state_.decay[i] : NAN);
+    record.predicted.push_back(state_.start[i] * std::abs(record.decay[i]));
+  }
   if (hooks_.observe) hooks_.observe(state_.w, record);
   state_.history.push_back(std::move(record));
 }

@@ -162,6 +162,8 @@ bool Descent<T>::accepted() {
     tried_ = false;
   }
   const double share = 1.0 / static_cast<double>(batches_->pieces());
+  state_.time += share * eta;
+  if (options_.path) state_.path += distance<T>(state_.w, base_);
   for (std::size_t i = 0; i < state_.decay.size(); ++i)
     state_.decay[i] *= 1 - share * eta * state_.rates[i];
   return true;
@@ -216,6 +218,7 @@ void Descent<T>::take_back_epoch() {
                     "lowers the rate to {:.3g}",
                     state_.step, state_.rate));
   }
+  if (options_.path) state_.path += distance<T>(state_.w, state_.anchor);
   state_.w = state_.anchor;
   std::ranges::fill(state_.velocity, T{0});
   state_.anchor_step = state_.step;

@@ -98,7 +98,7 @@ class Descent {
   const Hooks<T>& hooks_;
 
   std::vector<T> g_;     // J^T S r, summed over the ranks
-  std::vector<T> base_;  // safeguard: w before the step
+  std::vector<T> base_;  // safeguard, path: w before the step
   GradientSum<T> sum_;
   std::unique_ptr<Batches<T>> batches_;
   Totals totals_;

@@ -6,31 +6,10 @@
 #include <utility>
 
 #include "mercer/base/error.hpp"
+#include "mercer/spectral/norm.hpp"
 #include "sums.hpp"
 
 namespace mercer::train {
-namespace {
-
-/// The largest eigenvalue of the symmetric tridiagonal matrix with diagonal a and off-diagonal b,
-/// by bisection: x lies above all eigenvalues when every pivot of T - x I is negative.
-double largest_of_tridiagonal(const std::vector<double>& a, const std::vector<double>& b) {
-  const auto above_all = [&](double x) {
-    double pivot = a[0] - x;
-    for (std::size_t i = 1; i < a.size() && pivot < 0; ++i)
-      pivot = a[i] - x - b[i - 1] * b[i - 1] / pivot;
-    return pivot < 0;
-  };
-  double low = *std::ranges::max_element(a), high = low;
-  for (const double off : b) high += 2 * off;
-  while (high - low > 4 * std::numeric_limits<double>::epsilon() * high) {
-    const double middle = (low + high) / 2;
-    if (!(middle > low && middle < high)) break;
-    (above_all(middle) ? high : low) = middle;
-  }
-  return low;
-}
-
-}  // namespace
 
 template <class T>
 Lanczos<T>::Lanczos(const comm::Communicator& comm, net::Evaluator<T>& evaluator,
@@ -85,7 +64,7 @@ bool Lanczos<T>::step() {
   alpha_.push_back(square_sum(std::span<const T>(g_)));  // u.(S J J^T S u)
   if (!std::isfinite(alpha_.back()))
     throw RunError("the gradient of a product with J J^T S is not finite");
-  largest_ = largest_of_tridiagonal(alpha_, beta_);
+  largest_ = spectral::largest_of_tridiagonal(alpha_, beta_);
   return true;
 }
 

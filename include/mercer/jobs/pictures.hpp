@@ -5,8 +5,8 @@
 
 #include "mercer/jobs/ridge.hpp"
 #include "mercer/jobs/scores.hpp"
+#include "mercer/jobs/training.hpp"
 #include "mercer/report/plot.hpp"
-#include "mercer/train/descend.hpp"
 
 /// Results as panels for report::write_picture().
 namespace mercer::jobs {
@@ -23,10 +23,10 @@ std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
                                   const Predictions& predictions, const data::Dataset* test,
                                   const data::Preparation& preparation);
 
-/// Losses against steps, and residuals along eigenvectors beside the prediction of linear theory.
-/// Local.
-std::vector<report::Plot> picture(const std::vector<train::Record>& history,
-                                  std::span<const Index> directions,
+/// Losses against steps, residuals along eigenvectors and of test rows along eigenfunctions beside
+/// the predictions of linear theory, and what was tracked of K_t, relative to K_0. Local.
+template <class T>
+std::vector<report::Plot> picture(const TrainingPlan& plan, const Training<T>& training,
                                   const data::Preparation& preparation);
 
 /// Indices of at most `count` > 1 of `size` records: the first, the last, and evenly spaced ones

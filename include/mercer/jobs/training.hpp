@@ -8,6 +8,7 @@
 #include "mercer/data/dataset.hpp"
 #include "mercer/jobs/pairs.hpp"
 #include "mercer/jobs/scores.hpp"
+#include "mercer/jobs/training_traces.hpp"
 #include "mercer/msk/eigenspaces.hpp"
 #include "mercer/train/checkpoint.hpp"
 #include "mercer/train/descend.hpp"
@@ -49,7 +50,12 @@ struct TrainingOptions {
   std::vector<Index> directions{};
   bool default_directions = false;  ///< with S and no directions: 1 ... 8, 16, 32, ... up to `top`
   bool trace_kernel = false;        ///< |K_t - K_0|/|K_0| at each record; assembles K_t each time
-  bool operator_spectrum = false;   ///< lambda_max and lambda_min of K_0 S; assembles K_0
+  /// Eigenfunctions along which the residual of the test rows is recorded: spaces of pairs, first
+  /// from 0, ascending and disjoint; neighbours of equal eigenvalues become one space. Their
+  /// eigenvectors become directions.
+  std::vector<spectral::Space> eigenfunctions{};
+  Track track{};                   ///< of K_t and w at each record
+  bool operator_spectrum = false;  ///< lambda_max and lambda_min of K_0 S; assembles K_0
 
   train::Options descent{};  ///< its seed is that of Resources
   std::string checkpoint{};  ///< path; empty: no checkpoints
@@ -76,15 +82,18 @@ struct TrainingOptions {
   TrainingOptions validated(Index n, Index given = 0) const;
   /// Whether K of the training rows or its pairs are computed, operator_spectrum apart. Local.
   bool computes_kernel() const {
-    return trace_kernel || plain_batches() ||
-           ((preconditioned() || !directions.empty()) && spectrum.empty());
+    return trace_kernel || track.of_kernel() || plain_batches() ||
+           ((preconditioned() || traced() > 0) && spectrum.empty());
   }
+  /// The last pair that directions and eigenfunctions need; 0: none. Local.
+  Index traced() const;
   /// S in one line, for reports.
   std::string text() const;
 
  private:
   void validate_on_parameters() const;
   void validate_joint() const;
+  void validate_traces() const;
 };
 
 /// Flops of the parts of a training, of all ranks together. A run counts each as often as it was
@@ -92,7 +101,7 @@ struct TrainingOptions {
 struct TrainingFlops {
   double pairs = 0;         ///< K and the pairs for one S, all rows' or a block's
   double once = 0;          ///< of what is done once: the spectrum of K_0 S
-  double change = 0;        ///< of assembling the network's own K_t once (trace_kernel)
+  double change = 0;        ///< of assembling the network's own K_t once (trace_kernel, track)
   double step = 0;          ///< train::step_cost()
   double rate_product = 0;  ///< train::rate_cost() of all rows
 };
@@ -157,6 +166,7 @@ struct Training {
   train::Outcome outcome{};
   train::State<T> state{};
   Index first_step = 0;  ///< 0, or the step of the checkpoint
+  Index rows = 0;        ///< n of the training set
   /// The rate 2/(n (lambda_max + lambda_min)) of K S ([G] Thm 4.1), divided by s in J J^T = s n K
   /// (s is the width in the standard parametrisation, else 1), the smallest over the sets:
   /// bound_from with the largest lambda_min that the known eigenvalues allow, bound_to with the
@@ -165,6 +175,9 @@ struct Training {
   /// beta and lambda of the last S on the parameters, or of batches without S; else unknown.
   train::BatchBound batch_bound{};
   std::optional<Extremes> operator_spectrum{};
+  std::vector<Index> directions{};  ///< that were recorded: those asked for, and of eigenfunctions
+  std::optional<FunctionTrace> functions{};   ///< with TrainingOptions::eigenfunctions
+  std::optional<KernelStart> kernel_start{};  ///< with Track::kernel or Track::minimum
   double flops = 0;  ///< of the steps, rates and pairs of this call, as they were done
 };
 
@@ -177,6 +190,10 @@ struct Training {
 template <class T>
 Training<T> train(const TrainingPlan& plan, const net::Network& network, const data::Split& sets,
                   std::vector<T> w_0, const dist::ProcessGrid& grid, Monitor& monitor);
+
+/// The bound of [I] (1) for a training with Track::minimum. Local.
+template <class T>
+LossBound loss_bound(const TrainingPlan& plan, const Training<T>& training);
 
 /// Where the rate came from, and beside it that of [G] Theorem 4.1, in one line. Local.
 template <class T>
@@ -201,7 +218,8 @@ void write_history(io::Hdf5File& file, const comm::Communicator& comm,
                    const std::vector<train::Record>& history, std::span<const Index> directions);
 
 /// Writes a training as mercer-train does: the attributes `n` and `data_hash` of the training rows,
-/// `network` and `precondition`, the records (write_history()), the final parameters (net::write()),
+/// `network` and `precondition`, the records (write_history()), what was tracked as /track/..., the
+/// projections on eigenfunctions as /eigenfunctions/..., the final parameters (net::write()),
 /// the preparation (data::write()), and where `predictions` of sets.test are given, their errors as
 /// /score (write_errors()) and themselves (write_predictions()). Collective.
 template <class T>
@@ -210,8 +228,12 @@ void write(io::Hdf5File& file, const TrainingPlan& plan, const Training<T>& trai
            const Predictions& predictions = {});
 
 /// Writes the records as a CSV table: step, loss_train, residual (|r_t|/|r_0|), loss_test (empty
-/// without a test set), rate, distance, seconds. Collective.
-void write_csv(const comm::Communicator& comm, const std::string& path,
-               const std::vector<train::Record>& history);
+/// without a test set), rate, distance, seconds; and where they were asked for, time (sum of eta),
+/// what was tracked under the names of /track, and for the space of eigenfunctions that begins with
+/// I projection_I, predicted_I, deviation_I and bound_I, then whole and whole_bound (see
+/// Projections). Collective.
+template <class T>
+void write_csv(const comm::Communicator& comm, const std::string& path, const TrainingPlan& plan,
+               const Training<T>& training);
 
 }  // namespace mercer::jobs

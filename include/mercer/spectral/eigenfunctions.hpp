@@ -5,6 +5,7 @@
 
 #include "mercer/gram/source.hpp"
 #include "mercer/spectral/eigenpairs.hpp"
+#include "mercer/spectral/krylov.hpp"
 
 /// Eigenfunctions of the integral operator (T f)(z) = E_x k(z, x) f(x) of the distribution that the
 /// rows are drawn from, by the Nystrom extension of the eigenvectors of K = k/n ([B] 2.3).
@@ -25,6 +26,12 @@ template <class T>
 RowBlock<double> eigenfunctions(const gram::Source& kernel, const RowBlock<double>& Z,
                                 const RowBlock<double>& X, const Eigenpairs<T>& pairs,
                                 const gram::Options& options = {});
+
+/// The same for the pairs `which` (from 1) alone, of pairs by rows as X. Collective. Throws
+/// InputError as above, and for a number beyond the pairs.
+RowBlock<double> eigenfunctions(const gram::Source& kernel, const RowBlock<double>& Z,
+                                const RowBlock<double>& X, const TopPairs& pairs,
+                                std::span<const Index> which, const gram::Options& options = {});
 
 /// Eigenvalues i = first ... first + size - 1 that count as equal.
 struct Space {

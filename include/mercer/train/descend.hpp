@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,7 @@ struct Options {
   Index record_every = 0;
   Index checkpoint_every = 0;  ///< steps; 0: only when interrupted or out of time
   bool overlap = true;         ///< all-reduces start during the backward pass
+  bool path = false;           ///< record the length of the path of w: one more copy of w
   std::uint64_t seed = 0;      ///< of the batches, and of the start vector for lambda_max
 
   /// Throws InputError naming the field. Local.
@@ -74,13 +76,23 @@ struct Record {
   double residual = 0;             ///< |r_t|/|r_0|
   double rate = 0;                 ///< eta
   double distance = 0;             ///< |w_t - w_0|
+  double time = 0;                 ///< sum of eta over the steps (batches: times batch/n)
+  double path = -1;                ///< sum of |w_j - w_(j-1)|; -1: not measured
   double seconds = 0;              ///< of training, since the start
   double loss_test = -1;           ///< set by Hooks::observe; -1: no test set
   double kernel_change = -1;       ///< |K_t - K_0|/|K_0|, set by Hooks::observe; -1: not measured
   std::vector<double> directions;  ///< |v_i^T r_t|
-  /// Linear theory: |v_i^T (I - eta n K S)^t r_0| (batches: on average over them, eta times
-  /// batch/n). NaN: there is no prediction, as with momentum or weight decay.
-  std::vector<double> predicted;
+  /// Of each direction prod (1 - eta n lambda_i s_i) over the steps, by which linear theory
+  /// multiplies v_i^T r_0 (batches: on average over them, eta times batch/n). NaN: there is no
+  /// prediction, as with momentum or weight decay.
+  std::vector<double> decay;
+  std::vector<double> predicted;  ///< |v_i^T r_0| |decay|
+  // Set by Hooks::observe; empty, or NaN, where not measured.
+  std::vector<double> projection{};  ///< of the test residual on functions, c numbers for each
+  /// Mean over the test rows of the squared difference of their residual from linear theory.
+  double deviation = std::numeric_limits<double>::quiet_NaN();
+  /// Of the network's own kernel K_t: see jobs::KernelTrace.
+  std::vector<double> tracked{};
 };
 
 /// The state of a run between two steps: together with the S of the sets, what a checkpoint holds.
@@ -107,6 +119,8 @@ struct State {
   Index anchor_step = -1;           ///< step at which the safeguard last tested the objective
   Index stalled = 0;                ///< epochs in turn whose objective was far above the least
   std::vector<double> squares;      ///< `block`: |r|^2 and r.(S r) of each set, stale
+  double time = 0;                  ///< sum of eta, as in Record
+  double path = 0;                  ///< sum of |w_j - w_(j-1)|, with Options::path
   double seconds = 0;               ///< of training so far
   std::vector<Record> history;
 };
