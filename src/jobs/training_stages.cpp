@@ -213,6 +213,7 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
       sizes.n = n * c;
       sizes.d += c;
       sizes.nb = spectral::recommended_block(sizes.n, sizes.shape);
+      sizes.kernel = net::empirical_kernel(network, {w_0.begin(), w_0.end()}, net::Outputs::full);
     }
     const auto method = spectral::choose(sizes.n, sizes.n, false, sizes.shape, false).method;
     const auto values = plan::eigensolve(resources.machine, sizes, method, sizes.n, false);
