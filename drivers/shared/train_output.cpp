@@ -45,6 +45,8 @@ void print_track(const jobs::TrainingPlan& plan, const jobs::Training<T>& traini
                 plan.options.preconditioned() && !std::isnan(last.tracked[jobs::kDriftS])
                     ? fmt::format("; |(K_t - K_0) S| {:.4g}", last.tracked[jobs::kDriftS])
                     : "");
+    result["limit_frobenius"] = k.limit_frobenius;
+    result["limit_operator"] = k.limit_operator;
     result["distance_frobenius"] = k.distance_frobenius;
     result["distance_operator"] = k.distance_operator;
     result["kernel_frobenius"] = last.tracked[jobs::kDriftFrobenius];
