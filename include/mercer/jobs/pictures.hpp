@@ -23,6 +23,9 @@ std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
                                   const Predictions& predictions, const data::Dataset* test,
                                   const data::Preparation& preparation);
 
+/// Predicted and measured errors against the number of rows. Local.
+report::Plot picture(const LearningCurve& curve, const data::Preparation& preparation);
+
 /// Losses against steps, and residuals along eigenvectors beside the prediction of linear theory.
 /// Local.
 std::vector<report::Plot> picture(const std::vector<train::Record>& history,
