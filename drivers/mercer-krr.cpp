@@ -41,26 +41,36 @@ int fit_and_predict(const RidgeLine& job, const jobs::RidgePlan& plan, data::Spl
   std::optional<jobs::Covariances> covariances;
   if (plan.options.time.covariance)
     covariances = jobs::covariances(plan, fit, sets, session.grid(), session);
+  std::optional<jobs::LearningCurve> curve;
+  if (plan.options.curve.asked())
+    curve = jobs::learning_curve(plan, fit, sets, session.grid(), session);
 
   const auto unit = score_unit(job.options, preparation);
   print_errors(session, preparation, along.errors);
   print_fit(session, fit, unit);
   if (covariances.has_value()) print_covariances(session, fit, *covariances, unit);
+  const std::string prepared = jobs::prepared_unit(preparation);
+  if (curve.has_value()) print_curve(session, *curve, sets.train.rows(), prepared);
   if (!fit.calibration.empty()) session.say("\n{}", fit.calibration);
   if (sets.test.has_value()) print_predictions(session, *sets.test, along.best);
   note_errors(session, along.errors[fit.best], preparation);
   note_fit(session, fit, unit);
   session.record().flops += along.flops;
+  if (curve.has_value()) note_curve(session, *curve, prepared);
   const bool ok = (!job.common.check || check(plan, fit, sets.train, session)) && fit.converged();
   const data::Dataset* test = sets.test.has_value() ? &*sets.test : nullptr;
   session.write_result([&](io::Hdf5File& file) {
     jobs::write(file, fit, along, preparation);
     if (covariances.has_value()) jobs::write(file, *covariances);
+    if (curve.has_value()) jobs::write(file, *curve, preparation);
     if (test != nullptr) jobs::write_predictions(file, *test, preparation, along.best);
     jobs::write(file, jobs::model_of(plan, fit, std::move(sets.train), preparation), job.reference);
   });
-  if (!job.common.plot.empty())
-    session.draw(jobs::picture(fit.spectrum, along.errors, along.best, test, preparation));
+  if (!job.common.plot.empty()) {
+    auto panels = jobs::picture(fit.spectrum, along.errors, along.best, test, preparation);
+    if (curve.has_value()) panels.push_back(jobs::picture(*curve, preparation));
+    session.draw(panels);
+  }
   return session.finish(ok);
 }
 

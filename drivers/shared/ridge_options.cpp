@@ -49,6 +49,20 @@ void RidgeLine::add(CommandLine& line) {
       "for --at-time: covariances between the predictions for the test rows too, m x m for each "
       "time. ntk: over the initialisations of wide networks, all layers trained; nngp: the readout "
       "alone trained, at inf the Gaussian process");
+  add("learning-curve", po::value(&curve_)->value_name("N1[,N2,...]"),
+      "the test error of n rows for n = N1, N2, ..., predicted from the spectrum of all rows, "
+      "whose "
+      "number n_0 is at least N, and measured by fits to random subsets. The error is the mean "
+      "over "
+      "rows of |f - y|^2, summed over outputs, the noise of the targets included. With --ridge "
+      "every "
+      "n has the same gamma, with --ridge-relative G that of G trace(K)/n for its own n. A subset "
+      "is "
+      "fitted as it would be by itself, g on its own spectrum; the prediction has g on that of all "
+      "rows. Takes all eigenpairs");
+  add("subsets", po::value(&o.curve.subsets)->value_name("R")->default_value(5),
+      "for --learning-curve: how many random subsets of each size are fitted, measured on the test "
+      "rows or, without these, on the training rows that are not in the subset; 0: none");
   add("top", po::value(&o.top)->value_name("K")->default_value(-1, "n"),
       "how many eigenvalues g changes; where --top splits an eigenspace and g jumps there, all of "
       "that space");
@@ -104,7 +118,20 @@ void RidgeLine::read_times() {
   }
   if (!read_choice(times_, options.time.choice))
     options.time.times = parse_numbers("--at-time", times_);
-  if (ridge_.empty() && ridge_relative_.empty()) ridge_ = "0";
+  if (ridge_.empty() && ridge_relative_.empty()) ridge_ = std::string("0");
+}
+
+void RidgeLine::read_curve(const CommandLine& line) {
+  if (curve_.empty()) {
+    if (line.given("subsets"))
+      throw InputError("--subsets: are those of --learning-curve: give both, or none");
+    return;
+  }
+  for (const double n : parse_numbers("--learning-curve", curve_)) {
+    if (!(n >= 1 && n < 1e15 && n == std::round(n)))
+      throw InputError("--learning-curve {}: give whole numbers of rows, from 1", curve_);
+    options.curve.sizes.push_back(static_cast<Index>(n));
+  }
 }
 
 void RidgeLine::read_ridges() {
@@ -140,6 +167,7 @@ void RidgeLine::read_solver() {
 void RidgeLine::read(const CommandLine& line, const gram::Source& kernel) {
   auto& o = options;
   read_times();
+  read_curve(line);
   read_ridges();
   if (predict_ != "inductive" && predict_ != "transductive")
     throw InputError("--predict {}: give inductive or transductive", predict_);

@@ -22,10 +22,11 @@ struct RidgeLine {
 
  private:
   void read_times();
+  void read_curve(const CommandLine& line);
   void read_ridges();
   void read_solver();
-  std::string ridge_, ridge_relative_, times_, predict_ = "inductive", solver_ = "auto",
-                                               preconditioner_ = "auto", rows_ = "stored";
+  std::string ridge_, ridge_relative_, times_, curve_, predict_ = "inductive", solver_ = "auto",
+                                                       preconditioner_ = "auto", rows_ = "stored";
   CheckpointLine checkpoints_;
   StorageLine storage_;
 };

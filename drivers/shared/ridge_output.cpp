@@ -95,6 +95,53 @@ void print_covariances(const Session& session, const jobs::RidgeFit& fit,
   }
 }
 
+void print_curve(Session& session, const jobs::LearningCurve& curve, Index rows,
+                 const std::string& unit) {
+  session.say(
+      "\nerror on n rows, mean of |f - y|^2 with its noise, in ({})^2, summed over outputs: "
+      "predicted "
+      "from the spectrum of {} rows (gcv, or loo: leave-one-out errors; sigma^2 is part of "
+      "these){}",
+      unit, rows,
+      curve.measured.empty()
+          ? std::string()
+          : fmt::format(", and measured by fits to {} random subsets, on {}", curve.subsets,
+                        curve.on_test_rows ? "the test rows" : "the rows left out"));
+  session.say("{:>8}  {:>11}  {:>11}  {:>8}  {:>11}  {:>11}{}", "n", "ridge", "kappa", "freedom",
+              "gcv", "loo",
+              curve.measured.empty() ? "" : "     measured    +- error  gcv/meas  loo/meas");
+  for (std::size_t p = 0; p < curve.points.size(); ++p) {
+    const auto& point = curve.points[p];
+    const double loo = curve.leave_one_out[p];
+    std::string measured;
+    if (!curve.measured.empty())
+      measured = fmt::format("  {:>11.5g}  {:>9.2g}  {:>8.4f}  {:>8.4f}", curve.measured[p],
+                             curve.measured_error[p], point.error / curve.measured[p],
+                             loo / curve.measured[p]);
+    session.say("{:>8}  {:>11.4e}  {:>11.4e}  {:>8.2f}  {:>11.5g}  {:>11.5g}{}", point.n,
+                point.ridge, point.kappa, point.freedom, point.error, loo, measured);
+  }
+}
+
+void note_curve(Session& session, const jobs::LearningCurve& curve, const std::string& unit) {
+  auto& noted = session.record().result["learning_curve"];
+  for (std::size_t p = 0; p < curve.points.size(); ++p) {
+    const auto& point = curve.points[p];
+    noted["n"].push_back(point.n);
+    noted["ridge"].push_back(point.ridge);
+    noted["kappa"].push_back(point.kappa);
+    noted["freedom"].push_back(point.freedom);
+    noted["predicted"].push_back(point.error);
+    noted["predicted_loo"].push_back(curve.leave_one_out[p]);
+    if (curve.measured.empty()) continue;
+    noted["measured"].push_back(curve.measured[p]);
+    noted["measured_error"].push_back(curve.measured_error[p]);
+  }
+  noted["subsets"] = curve.subsets;
+  noted["unit"] = fmt::format("({})^2, summed over outputs", unit);
+  session.record().flops += curve.flops;
+}
+
 void note_fit(Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
   const auto& best = fit.best_fit();
   auto& record = session.record();

@@ -169,4 +169,26 @@ std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
   return panels;
 }
 
+report::Plot picture(const LearningCurve& curve, const data::Preparation& preparation) {
+  report::Series gcv{.label = "predicted (gcv)", .x = {}, .y = {}};
+  report::Series loo{.label = "predicted (leave-one-out)", .x = {}, .y = curve.leave_one_out};
+  report::Series measured{.label = fmt::format("measured, {} subsets", curve.subsets),
+                          .x = {},
+                          .y = curve.measured,
+                          .style = report::Style::points,
+                          .error = curve.measured_error};
+  for (const auto& point : curve.points) {
+    gcv.x.push_back(static_cast<double>(point.n));
+    gcv.y.push_back(point.error);
+  }
+  loo.x = gcv.x;
+  if (!curve.measured.empty()) measured.x = gcv.x;
+  return {.title = "Learning curve",
+          .x_label = "number of rows n",
+          .y_label = fmt::format("mean of |f - y|^2, ({})^2", prepared_unit(preparation)),
+          .log_x = true,
+          .log_y = true,
+          .series = {std::move(gcv), std::move(loo), std::move(measured)}};
+}
+
 }  // namespace mercer::jobs

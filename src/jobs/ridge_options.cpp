@@ -2,6 +2,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/jobs/ridge.hpp"
+#include "ridge_parts.hpp"
 
 namespace mercer::jobs {
 
@@ -94,6 +95,47 @@ void validate_time(const RidgeOptions& options) {
         "out");
 }
 
+void validate_curve(const RidgeOptions& options) {
+  const CurveOptions& curve = options.curve;
+  if (!curve.asked()) return;
+  for (const Index n : curve.sizes)
+    if (n < 1) throw InputError("`learning_curve` {}: give whole numbers of rows, from 1", n);
+  if (curve.subsets < 0 || curve.subsets == 1)
+    throw InputError("`subsets` {}: give 2 or more, whose spread tells the error, or 0 to fit none",
+                     curve.subsets);
+  if (options.time.asked())
+    throw InputError("`times`: a learning curve is of ridge regression: leave one of them out");
+  if (options.transductive)
+    throw InputError(
+        "`transductive`: a learning curve is of fits that predict any row: leave one of them out");
+  if (const auto asked = options.iterative_asked_by(); !asked.empty())
+    throw InputError(
+        "{}: a learning curve takes all eigenpairs, from a direct solver: leave it out", asked);
+}
+
+/// A learning curve, for these rows.
+void validate_curve(const RidgeOptions& options, const data::Split& sets) {
+  const CurveOptions& curve = options.curve;
+  if (!curve.asked()) return;
+  const Index n = sets.train.rows();
+  if (!sets.train.reading.augment.empty())
+    throw InputError(
+        "`augment`: a learning curve takes rows that are independent, not mirror images: leave one "
+        "of them out");
+  const bool others = curve.subsets > 0 && !on_test_rows(sets);
+  for (const Index size : curve.sizes) {
+    if (size > n - (others ? 1 : 0))
+      throw InputError("`learning_curve` {}: the training set has {} rows{}", size, n,
+                       others
+                           ? ", of which some must be left to measure the error (or give `test`, "
+                             "or `subsets` 0)"
+                           : "");
+    if (options.top > 0 && curve.subsets > 0 && size < options.top)
+      throw InputError("`learning_curve` {}: `top` {} is more: give n >= `top`, or `subsets` 0",
+                       size, options.top);
+  }
+}
+
 }  // namespace
 
 void RidgeOptions::validate() const {
@@ -103,6 +145,7 @@ void RidgeOptions::validate() const {
     if (!(value >= 0 && std::isfinite(value)))
       throw InputError("{}: a ridge must be a finite number that is not negative", as_given());
   validate_time(*this);
+  validate_curve(*this);
   if (modified()) msk::SpectrumMap::parse(map());  // throws before any work
   if (rank < 0) throw InputError("`rank` {}: give at least 1", rank);
   if (rank > 0 && preconditioner == Preconditioning::none)
@@ -160,6 +203,7 @@ void RidgeOptions::validate(const data::Split& sets) const {
                      kFewest, train.rows());
   if (time.covariance && !sets.test.has_value())
     throw InputError("`covariance`: is of predictions: give `test` or `split`");
+  validate_curve(*this, sets);
   if (transductive && !sets.test.has_value())
     throw InputError("`transductive`: needs test rows: give `test` or `split`");
   const Index n = train.rows() + (transductive ? sets.test->rows() : 0);
@@ -173,6 +217,10 @@ void RidgeOptions::validate(const gram::Source& kernel) const {
   if (time.covariance && (kernel.is_stored() || kernel::nngp_of(kernel.kernel()) == nullptr))
     throw InputError("`covariance`: is of the networks of an ntk or nngp kernel, not of {}",
                      kernel.text());
+  if (curve.asked() && curve.subsets > 0 && kernel.is_stored())
+    throw InputError(
+        "`learning_curve`: fits to subsets of the rows need a kernel function, not a file: give "
+        "`subsets` 0, for predictions alone");
   if (transductive && (kernel.is_stored() || !spectrum.empty()))
     throw InputError(
         "`transductive`: takes the spectrum of training and test rows, which needs a "

@@ -20,6 +20,8 @@ std::string ridges_text(const RidgeOptions& options);
 /// In words, what leave-one-out, GCV and holdout estimate for a modified kernel or training times;
 /// else empty.
 std::string what_scores_estimate(const RidgeOptions& options);
+/// Whether a learning curve is measured on the test rows. Local.
+bool on_test_rows(const data::Split& sets);
 /// The map in force; the identity for plain ridge regression.
 msk::SpectrumMap spectrum_map(const RidgeOptions& options);
 

@@ -3,6 +3,7 @@
 
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
+#include "mercer/base/text.hpp"
 #include "mercer/krr/cost.hpp"
 #include "mercer/plan/forecast.hpp"
 #include "ridge_parts.hpp"
@@ -266,6 +267,36 @@ void plan_covariance(RidgePlan& plan, const plan::Machine& machine) {
   plan.stages.stage(stage);
 }
 
+/// Leave-one-out errors for every n; and fits to subsets, each beside the pairs of all rows.
+void plan_curve(RidgePlan& plan, const data::Split& sets, const plan::Machine& machine) {
+  const auto& all = plan.sizes;
+  const auto& curve = plan.options.curve;
+  auto scores = plan::ridge_path(machine, all, 0, static_cast<double>(curve.sizes.size()));
+  scores.name = "curve";
+  plan.stages.stage(scores);
+  if (curve.subsets == 0) return;
+  const double pairs = all.share_bytes();
+  plan::Stage total{.name = "measure", .method = counted(curve.subsets, "subset") + " for each n"};
+  for (const Index n : curve.sizes) {
+    auto sizes = all;
+    sizes.n = n;
+    sizes.m = on_test_rows(sets) ? all.m : all.n - n;
+    auto one = plan.options;
+    one.curve = {};
+    one.ridges = {1};
+    one.choice = std::nullopt;
+    one.spectrum = {};
+    plan::Plan stages(0, true);
+    plan_direct(stages, one, sizes, machine, 0, one.eigensolver);
+    stages.stage(plan::predict(machine, sizes));
+    const auto subsets = static_cast<double>(curve.subsets);
+    total.seconds += subsets * stages.seconds();
+    total.flops += subsets * stages.flops();
+    total.bytes = std::max(total.bytes, pairs + all.data_bytes() + stages.peak());
+  }
+  plan.stages.stage(total);
+}
+
 }  // namespace
 
 double expected_iterations(const RidgeOptions& options, Index n, Index rank) {
@@ -288,7 +319,8 @@ RidgeStrategy choose(const RidgeOptions& options, const gram::Source& kernel,
   choose_eigensolver(options, sizes, resources, strategy);
   const bool direct_asked =
       options.solver == RidgeSolver::direct || options.eigensolver != spectral::Method::automatic;
-  if (direct_asked || options.transductive || options.time.asked()) return strategy;
+  if (direct_asked || options.transductive || options.time.asked() || options.curve.asked())
+    return strategy;
   const double room = resources.room(sizes);
   if (const auto asked = options.iterative_asked_by(); !asked.empty()) {
     resources.require_room(room);
@@ -417,6 +449,9 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
     if (options.time.asked())
       throw InputError("{}: holds {} of {} eigenpairs, but training times take them all",
                        options.spectrum.text(), stored, n);
+    if (options.curve.asked())
+      throw InputError("{}: holds {} of {} eigenpairs, but a learning curve takes them all",
+                       options.spectrum.text(), stored, n);
     if (estimated(options))
       throw InputError(
           "{}: holds {} of {} eigenpairs, but a direct solver takes them all to compare ridges by "
@@ -450,6 +485,7 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
     result.stages.stage(stage);
     if (options.time.covariance) plan_covariance(result, resources.machine);
   }
+  if (options.curve.asked()) plan_curve(result, sets, resources.machine);
   return result;
 }
 

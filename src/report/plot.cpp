@@ -77,14 +77,17 @@ std::string panel_commands(const Plot& plot) {
     std::string points;
     for (std::size_t i = 0; i < series.x.size(); ++i)
       if (can_be_shown(plot, series.x[i], series.y[i])) {
-        points += fmt::format("{:.10g} {:.10g}\n", series.x[i], series.y[i]);
+        points += fmt::format("{:.10g} {:.10g}", series.x[i], series.y[i]);
+        points += series.error.empty() ? "\n" : fmt::format(" {:.10g}\n", series.error[i]);
         of_x.add(series.x[i]);
         of_y.add(series.y[i]);
       }
     if (points.empty()) continue;
     data += fmt::format("$series{} << END\n{}END\n", s, points);
-    curves += fmt::format("{}$series{} using 1:2 with {} lc rgb '{}' {}", shown++ ? ", " : "", s,
-                          drawn_as(series.style), colour_of(series, s),
+    curves += fmt::format("{}$series{} using {} with {} lc rgb '{}' {}", shown++ ? ", " : "", s,
+                          series.error.empty() ? "1:2" : "1:2:3",
+                          series.error.empty() ? drawn_as(series.style) : "yerrorbars pt 7 ps 0.35",
+                          colour_of(series, s),
                           series.label.empty() ? "notitle" : "title " + quoted(series.label));
   }
   if (plot.y_from > 0) of_y.low = std::max(of_y.low, plot.y_from);

@@ -362,7 +362,7 @@ TYPED_TEST(CheckpointTest, WrittenByAnotherVersionOrProgramIsRefused) {
   file.attribute("/", "checkpoint_version", Index{1});
   file.finish();
   EXPECT_EQ(this->error(),
-            this->path + ": is a checkpoint of version 1, this program reads version 2");
+            this->path + ": is a checkpoint of version 1, this program reads version 3");
   file = io::Hdf5File::create(this->world, this->path);
   file.attribute("/", "kernel", std::string("gaussian"));
   file.finish();

@@ -14,6 +14,7 @@ enum class Stream : std::uint32_t {
   probe = 4,
   initial_parameters = 5,
   batches = 6,
+  subsets = 7,
   test = 1000,
 };
 

@@ -23,6 +23,9 @@ std::vector<report::Plot> picture(const msk::ModifiedSpectrum& spectrum,
                                   const Predictions& predictions, const data::Dataset* test,
                                   const data::Preparation& preparation);
 
+/// Predicted and measured errors against the number of rows. Local.
+report::Plot picture(const LearningCurve& curve, const data::Preparation& preparation);
+
 /// Losses against steps, residuals along eigenvectors and of test rows along eigenfunctions beside
 /// the predictions of linear theory, and what was tracked of K_t, relative to K_0. Local.
 template <class T>

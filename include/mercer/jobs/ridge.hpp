@@ -12,6 +12,7 @@
 #include "mercer/jobs/resources.hpp"
 #include "mercer/jobs/scores.hpp"
 #include "mercer/krr/fit.hpp"
+#include "mercer/krr/learning_curve.hpp"
 #include "mercer/krr/ridge_estimates.hpp"
 #include "mercer/msk/eigenspaces.hpp"
 #include "mercer/msk/preconditioner.hpp"
@@ -46,6 +47,14 @@ struct TimeOptions {
   std::vector<krr::GradientFlow> flows(double gamma, Index n) const;
 };
 
+/// Errors on fewer rows: learning_curve().
+struct CurveOptions {
+  std::vector<Index> sizes{};  ///< numbers of rows n; empty: no learning curve
+  Index subsets = 5;  ///< random subsets of each size that are fitted; 0: none, else 2 or more
+
+  bool asked() const { return !sizes.empty(); }
+};
+
 struct RidgeOptions {
   /// gamma on the scale of K = k/n, or with `relative` multiples of trace(K)/n; one or several.
   std::vector<double> ridges{};
@@ -53,7 +62,8 @@ struct RidgeOptions {
   bool relative = false;
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the ridge; `ridges` is then empty
 
-  TimeOptions time{};  ///< takes one ridge, which may be 0, and all eigenpairs
+  TimeOptions time{};    ///< takes one ridge, which may be 0, and all eigenpairs
+  CurveOptions curve{};  ///< of the (best) ridge; takes all eigenpairs, and no training times
 
   Index top = -1;  ///< number of eigenvalues that g acts on; -1: all
   /// Text of a msk::SpectrumMap. Empty: "flat" where `top` is given, else plain ridge regression.
@@ -83,9 +93,11 @@ struct RidgeOptions {
   /// Whether a direct fit takes eigenpairs, which serve any number of ridges; otherwise (one ridge,
   /// plain kernel) it takes a Cholesky factor.
   bool by_eigenpairs() const { return compares() || modified() || !spectrum.empty(); }
-  /// Whether a direct fit takes all eigenpairs: for several ridges, training times, or a choice
-  /// among either.
-  bool compares() const { return choice.has_value() || ridges.size() > 1 || time.asked(); }
+  /// Whether a direct fit takes all eigenpairs: for several ridges, training times, a choice among
+  /// either, or a learning curve.
+  bool compares() const {
+    return choice.has_value() || ridges.size() > 1 || time.asked() || curve.asked();
+  }
   /// The field that asks for conjugate gradients, "`solver` cg" or "`choice` holdout" for instance;
   /// "" where none does. Local.
   std::string iterative_asked_by() const;
@@ -272,6 +284,38 @@ Covariances covariances(const RidgePlan& plan, const RidgeFit& fit, const data::
                         const dist::ProcessGrid& grid, Monitor& monitor);
 /// Writes /at_time/ntk_cov or /at_time/nngp_cov, times x m x m. Collective.
 void write(io::Hdf5File& file, const Covariances& covariances);
+
+/// The test error against the number of rows n, predicted from the spectrum of all n_0 training
+/// rows and measured by fits to random subsets. Errors are means over rows of |f - y|^2, summed
+/// over outputs, in prepared units, with the noise of the targets.
+struct LearningCurve {
+  /// Ridges and predictions (krr::predicted_error()), one for each of CurveOptions::sizes. The
+  /// ridge is that of the best fit; where ridges are relative to trace(K)/n, with the n of the
+  /// subset: the ridge of the kernel that is not divided by n is then the same for all n.
+  std::vector<krr::CurvePoint> points{};
+  /// Predictions from leave-one-out errors in place of the GCV score. Where they differ from
+  /// those, some rows have far more influence than others (inputs of large norm, for instance),
+  /// which the theory does not know.
+  std::vector<double> leave_one_out{};
+  /// The mean over the subsets, and its standard error; empty where there are no subsets.
+  std::vector<double> measured{}, measured_error{};
+  Index subsets = 0;
+  bool on_test_rows = false;  ///< measured on the test rows; else on the rows that a subset leaves
+  bool same_ridge = true;     ///< the same gamma for all n
+  double flops = 0;           ///< of the fits and predictions
+};
+/// Predicted: O(n_0^2 (c + 1)) flops for each n. Measured: subsets are drawn by the seed, the same
+/// for every number of ranks and whatever other sizes are asked for. Each is fitted as fit() would
+/// fit it with one ridge: K of its rows is assembled anew, and g acts on its own spectrum. (The
+/// prediction has g on the spectrum of all rows: a map of the operator's eigenvalues, which a
+/// subset knows where `top` is far below n.) Memory: the fit to a subset, beside the pairs of
+/// `fit`. Phases: curve, measure. Throws InputError where the plan has none or is of other
+/// rows; otherwise as fit(). Collective.
+LearningCurve learning_curve(const RidgePlan& plan, const RidgeFit& fit, const data::Split& sets,
+                             const dist::ProcessGrid& grid, Monitor& monitor);
+/// Writes /learning_curve/{n, ridge, kappa, freedom, freedom_square, bias_and_noise, predicted,
+/// predicted_loo, measured, measured_error}. Collective.
+void write(io::Hdf5File& file, const LearningCurve& curve, const data::Preparation& preparation);
 
 /// Writes /score/... of the best fit, /path/... of several ridges, /at_time/... of training times
 /// (t, scores, and predictions `train` and `test`, times by rows by outputs), and /search/... of

@@ -180,6 +180,9 @@ class SpectralPath {
   /// where no ridge has a finite score.
   Selection select(Score score) const;
 
+  /// |v_i^T Y|^2, summed over outputs, for every i. Local.
+  const std::vector<double>& energy() const { return energy_; }
+
   /// Estimated relative rounding errors of the scores after training for so long. The exponent x_i
   /// t has an error of eta t, eta as above, and modes of g_i + gamma > 1/t stay as they are: 4 eta
   /// min(t, 1/(g_n + gamma)) for GCV, half of it for leave-one-out. Local.

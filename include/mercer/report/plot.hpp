@@ -15,6 +15,7 @@ struct Series {
   std::vector<double> x, y;
   Style style = Style::lines;
   int colour = -1;  ///< series of equal number share a colour; -1: that of its index in the plot
+  std::vector<double> error{};  ///< points with error bars of +- this, as many as y; empty: none
 };
 
 /// One panel.
