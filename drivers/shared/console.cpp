@@ -22,7 +22,8 @@ std::set<std::string, std::less<>>& options() {
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint checkpoint_every "
-      "checkpoints choice covariance data decay_to directions eigensolver estimates eta eval g "
+      "checkpoints choice covariance data decay_to diagnostics directions eigensolver estimates "
+      "eta eval g "
       "grid "
       "header image index joint_outputs json kernel latency limit limit_test loss machine "
       "max_iterations "

@@ -46,8 +46,9 @@ std::vector<Group> groups(std::span<const Space> spaces, Index first, Index last
   for (const Space& space : spaces) {
     const Index from = space.first + 1, to = space.first + space.size;
     if (from < first || to > last) continue;
-    const bool full = all.empty() || static_cast<double>(from) >=
-                                         (1 - 1e-12) * ratio * static_cast<double>(all.back().first);
+    const bool full =
+        all.empty() ||
+        static_cast<double>(from) >= (1 - 1e-12) * ratio * static_cast<double>(all.back().first);
     if (full)
       all.push_back({from, to});
     else
@@ -132,9 +133,7 @@ Condition condition(std::span<const double> lambda, Index n, double resolution) 
   const double error = resolution * lambda.front();
   const bool lost = !(lambda.back() > error);
   const double least = lost ? std::max(lambda.back(), 0.0) + error : lambda.back();
-  return {.value = lambda.front() / least,
-          .whole = std::ssize(lambda) == n,
-          .at_least = lost};
+  return {.value = lambda.front() / least, .whole = std::ssize(lambda) == n, .at_least = lost};
 }
 
 std::vector<EffectiveRank> effective_ranks(std::span<const double> lambda, double next, Index n,
@@ -146,9 +145,10 @@ std::vector<EffectiveRank> effective_ranks(std::span<const double> lambda, doubl
   std::vector<EffectiveRank> ranks;
   for (const double epsilon : wanted) {
     if (!(epsilon > 0 && epsilon < 1))
-      throw InputError("`diagnostics` {}: give thresholds between 0 and 1, relative to "
-                       "lambda_1^(1/2)",
-                       epsilon);
+      throw InputError(
+          "`diagnostics` {}: give thresholds between 0 and 1, relative to "
+          "lambda_1^(1/2)",
+          epsilon);
     const double least = epsilon * epsilon * lambda.front();
     const auto count = std::ranges::count_if(lambda, [&](double x) { return x > least; });
     ranks.push_back({.epsilon = epsilon,
@@ -163,9 +163,22 @@ double LawFit::at(Index i) const {
   return C * std::exp(-exponent * abscissa(law, i));
 }
 
+std::string text(const LawFit& fit) {
+  switch (fit.law) {
+    case Law::power:
+      return fmt::format("{:.3g} i^{:.3f}", fit.C, -fit.exponent);
+    case Law::root_exponential:
+      return fmt::format("{:.3g} exp({:.4g} i^(1/2))", fit.C, -fit.exponent);
+    case Law::exponential:
+      return fmt::format("{:.3g} exp({:.4g} i)", fit.C, -fit.exponent);
+  }
+  return "";
+}
+
 std::optional<Decay> fit_decay(std::span<const double> lambda, std::span<const Space> spaces,
                                Index n, double resolution, std::string& why) {
-  Index last = std::min<Index>(std::ssize(lambda), static_cast<Index>(static_cast<double>(n) / kShare));
+  Index last =
+      std::min<Index>(std::ssize(lambda), static_cast<Index>(static_cast<double>(n) / kShare));
   while (last >= kFirst && !(lambda[at(last - 1)] > kAbove * resolution * lambda.front())) --last;
   const auto points = last > kFirst ? groups(spaces, kFirst, last) : std::vector<Group>();
   if (std::ssize(points) < kLeastPoints) {
@@ -175,9 +188,8 @@ std::optional<Decay> fit_decay(std::span<const double> lambda, std::span<const S
         kFirst, kAbove * resolution, points.size(), kLeastPoints);
     return {};
   }
-  Decay decay{.first = points.front().first,
-              .last = points.back().last,
-              .points = std::ssize(points)};
+  Decay decay{
+      .first = points.front().first, .last = points.back().last, .points = std::ssize(points)};
   for (const Law law : kLaws) decay.fits.push_back(fit_law(law, lambda, points));
   for (std::size_t f = 1; f < decay.fits.size(); ++f)
     if (decay.fits[f].residual < decay.fits[decay.best].residual) decay.best = f;
@@ -201,7 +213,8 @@ Alignment align(const Eigenpairs<T>& pairs, std::span<const Space> spaces,
   if (Y.rows() != n || c == 0)
     throw InputError("alignment: {} x {} targets for eigenvectors of {} rows", Y.rows(), c, n);
   std::vector<std::size_t> space_of;
-  for (std::size_t s = 0; s < spaces.size(); ++s) space_of.insert(space_of.end(), at(spaces[s].size), s);
+  for (std::size_t s = 0; s < spaces.size(); ++s)
+    space_of.insert(space_of.end(), at(spaces[s].size), s);
   if (std::ssize(space_of) != k)
     throw InputError("alignment: spaces of {} eigenvalues for {} pairs", space_of.size(), k);
   const auto squared = column_squares(Y);

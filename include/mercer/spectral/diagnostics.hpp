@@ -51,6 +51,8 @@ struct LawFit {
   double residual = 0;  ///< root mean square of log lambda_i - log C + exponent x_i over the points
   double at(Index i) const;  ///< the law at i = 1, 2, ...
 };
+/// "0.31 i^-1.52": the law with its numbers. Local.
+std::string text(const LawFit& fit);
 /// Fits of all laws over i = first ... last. On S^(d-1) the NTK of a ReLU network with biases has
 /// mu_k ~ k^-d of multiplicity ~ k^(d-2) ([G] sec. 4), and so lambda_i ~ i^(-d/(d-1)).
 struct Decay {
@@ -76,12 +78,12 @@ double descent_steps(double lambda, double rate, double factor);
 
 /// Parts of targets y_c along the eigenvectors, by spaces, so that no basis matters.
 struct Alignment {
-  Index spaces = 0;                      ///< how many, the first ones of those given
-  Index columns = 0;                     ///< c
-  std::vector<double> parts{};           ///< spaces x c: sum over the space of (v_i^T y)^2/|y|^2
-  std::vector<double> total{};           ///< spaces: the same of all columns, |V_s^T Y|^2/|Y|^2
-  std::vector<double> outside{};         ///< c: 1 less the parts
-  double outside_total = 0;              ///< of all columns
+  Index spaces = 0;                        ///< how many, the first ones of those given
+  Index columns = 0;                       ///< c
+  std::vector<double> parts{};             ///< spaces x c: sum over the space of (v_i^T y)^2/|y|^2
+  std::vector<double> total{};             ///< spaces: the same of all columns, |V_s^T Y|^2/|Y|^2
+  std::vector<double> outside{};           ///< c: 1 less the parts
+  double outside_total = 0;                ///< of all columns
   std::vector<double> kernel_alignment{};  ///< c: y^T K y/(|K|_F |y|^2) with all n pairs; or empty
 };
 /// Y: n x c by rows over the ranks of the pairs' grid. The last space is left out where lambda_k
