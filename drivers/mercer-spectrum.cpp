@@ -25,6 +25,7 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   const Index n = kernel.is_stored() ? kernel.stored_size(comm) : train.rows();
   auto options = job.options;
   if (sets.test.has_value()) options.eval_rows = sets.test->rows();
+  if (job.diagnostics.has_value()) options.aligned = train.outputs();
   options.validate(n);
   session.begin(n, train.dimension(), session.block_of(n), kernel.text(),
                 jobs::rows_hash(kernel, train, comm));
@@ -38,16 +39,22 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   std::optional<jobs::Evaluation> evaluation;
   if (sets.test.has_value())
     evaluation = jobs::evaluate(plan, spectrum, kernel, train, *sets.test, session.grid(), session);
+  std::optional<jobs::Diagnostics> diagnostics;
+  if (job.diagnostics.has_value())
+    diagnostics = jobs::diagnose(spectrum, train, *job.diagnostics, session);
   print_spectrum(session, spectrum);
   note_spectrum(session, spectrum);
+  if (diagnostics.has_value()) print_diagnostics(session, *diagnostics, spectrum.pairs.values);
   if (evaluation.has_value()) print_evaluation(session, *evaluation, spectrum.pairs.values);
   session.write_result([&](io::Hdf5File& file) {
     jobs::write(file, spectrum);
+    if (diagnostics.has_value()) jobs::write(file, *diagnostics);
     if (evaluation.has_value()) jobs::write(file, *evaluation, *sets.test);
   });
   if (!job.common.plot.empty())
     session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
-                               spectrum.pairs.residuals_exact));
+                               spectrum.pairs.residuals_exact,
+                               diagnostics.has_value() ? &*diagnostics : nullptr));
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
   if (!spectrum.good())
     session.warn(fmt::format("the largest residual {:.2e} exceeds {:.2e}",
@@ -76,8 +83,9 @@ int main(int argc, char** argv) {
       throw mercer::InputError("--data: give the data set, e.g. --data circle:n=512,freq=5");
     line.expect_no_cross(kernel);
     job.preparation.seed = job.common.seed;
-    job.preparation.targets_required = job.eval.empty();
+    job.preparation.targets_required = false;
     job.read(line, kernel);
+    job.preparation.prepare_targets = job.diagnostics.has_value();
     Session session(line, job.common, comm);
     session.check_checkpoint(job.options.checkpoints);
     return job.common.single_precision ? spectrum<float>(job, kernel, session)

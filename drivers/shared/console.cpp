@@ -22,7 +22,7 @@ std::set<std::string, std::less<>>& options() {
 bool is_field(std::string_view word) {
   constexpr std::string_view kFields =
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint "
-      "checkpoint_every checkpoints choice covariance data decay_to directions "
+      "checkpoint_every checkpoints choice covariance data decay_to diagnostics directions "
       "eigenfunctions eigensolver estimates eta eval g grid header image index "
       "joint_outputs json kernel latency learning_curve limit limit_test loss machine "
       "max_iterations max_seconds memory_limit method model momentum nb network_bandwidth "

@@ -83,6 +83,11 @@ void SpectrumLine::add(CommandLine& line) {
       "(prepared as --data), their Gram matrix over these and its error by sampling; --top says "
       "how "
       "many");
+  add("diagnostics", po::value(&diagnostics_)->value_name("[E1,E2,...]")->implicit_value("auto"),
+      "condition number; effective rank, the number of lambda_i^(1/2) > E lambda_1^(1/2) (default: "
+      "E = 0.1, 0.01, ... as far as rounding allows); the law by which eigenvalues decay; steps of "
+      "gradient descent to a tenth of the residual; where the rows have targets (prepared by "
+      "--one-hot and --standardize), their parts along the eigenvectors");
   storage_.add(group, options.storage);
   add("block", po::value(&options.block)->value_name("B")->default_value(0, "chosen"),
       "krylov: vectors in a block; best above the multiplicity of every eigenvalue");
@@ -114,6 +119,12 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
     if (options.direct_asked() && line.given(option))
       throw InputError("--{}: belongs to --solver krylov, not to {}{}", option, solver_,
                        jobs::instead_of(option));
+  if (!diagnostics_.empty()) {
+    diagnostics.emplace();
+    if (diagnostics_ != "auto")
+      diagnostics->thresholds = parse_numbers("--diagnostics", diagnostics_);
+    diagnostics->validate();
+  }
   if (!estimates_.empty()) options.estimates = parse_number("--estimates", estimates_);
   options.validate();
   options.validate(kernel);

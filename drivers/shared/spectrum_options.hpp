@@ -1,5 +1,8 @@
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "mercer/jobs/spectrum.hpp"
 #include "shared/command_line.hpp"
 
@@ -39,6 +42,7 @@ struct SpectrumLine {
   std::string eval;  ///< new rows, for the eigenfunctions' values
   data::Options preparation;
   jobs::SpectrumOptions options;
+  std::optional<jobs::DiagnosticsOptions> diagnostics{};
 
   void add(CommandLine& line);
   /// Checks what was typed and fills `options`. Throws InputError. Local.
@@ -46,7 +50,7 @@ struct SpectrumLine {
 
  private:
   bool values_only_ = false;
-  std::string solver_ = "auto", estimates_;
+  std::string solver_ = "auto", estimates_, diagnostics_;
   double tolerance_ = 1e-10;
   CheckpointLine checkpoints_;
   StorageLine storage_;

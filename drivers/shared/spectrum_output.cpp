@@ -103,6 +103,123 @@ void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
   session.record().flops += evaluation.flops;
 }
 
+namespace {
+
+void print_numbers(Session& session, const jobs::Diagnostics& d, Index k) {
+  const auto& condition = d.condition;
+  session.say("\ndiagnostics, eigenvalues known to {:.1e} lambda_1", d.resolution);
+  session.say("  condition number   {}{:.4g}, lambda_1/lambda_{}{}", condition.at_least ? "> " : "",
+              condition.value, k,
+              condition.whole ? std::string() : fmt::format(" of the top {} alone", k));
+  session.say("  trace              {:.6g}, of which {:.4g} in these {}", d.trace,
+              d.in_pairs / d.trace, counted(k, "eigenvalue"));
+  for (const auto& rank : d.ranks)
+    session.say("  rank of F^(1/2)    {}{} above {:g} lambda_1^(1/2){}", rank.at_least ? ">= " : "",
+                rank.count, rank.epsilon, rank.resolved ? "" : ", below rounding");
+  if (!d.decay.has_value()) {
+    session.say("  {}", d.no_decay);
+    return;
+  }
+  session.say("  decay over i = {} ... {}, by {} of consecutive eigenvalues:", d.decay->first,
+              d.decay->last, counted(d.decay->points, "mean"));
+  for (std::size_t f = 0; f < d.decay->fits.size(); ++f) {
+    const auto& fit = d.decay->fits[f];
+    session.say("    {:<28}+- {:.2g}, rms of the logarithm {:.3f}{}", spectral::text(fit),
+                fit.error, fit.residual, f == d.decay->best ? ", fits best" : "");
+  }
+}
+
+/// A row for each space: steps and, where it is known, alignment.
+void print_spaces(Session& session, const jobs::Diagnostics& d, const std::vector<double>& values) {
+  const auto& parts = d.alignment;
+  session.say("\n{:>11}  {:>14}  {:>12}{}", "i", "lambda_i", "steps",
+              parts.has_value() ? fmt::format("  {:>12}  {:>12}", "aligned", "cumulative") : "");
+  const Index count = std::ssize(d.spaces);
+  double sum = 0;
+  for (Index s = 0; s < count; ++s) {
+    const bool known = parts.has_value() && s < parts->spaces;
+    const double part = known ? parts->total[static_cast<std::size_t>(s)] : 0;
+    sum += part;
+    if (count > 12 && s >= 10 && s < count - 2) {
+      if (s == 10) session.say("{:>11}", "...");
+      continue;
+    }
+    const auto& space = d.spaces[static_cast<std::size_t>(s)];
+    const auto first = static_cast<std::size_t>(space.first);
+    session.say("{:>11}  {:>14.8g}  {:>12.4g}{}",
+                space.size == 1 ? fmt::format("{}", first + 1)
+                                : fmt::format("{}-{}", first + 1, space.first + space.size),
+                values[first], d.steps[first],
+                known ? fmt::format("  {:>12.4e}  {:>12.6f}", part, sum) : "");
+  }
+  session.say("steps of descent to 1/{:g} of the residual, eta = 1/(n lambda_1) = {:.4g}",
+              d.reduction, d.rate);
+}
+
+void print_alignment(Session& session, const jobs::Diagnostics& d) {
+  if (!d.alignment.has_value()) {
+    session.say("{}", with_options(d.no_alignment));
+    return;
+  }
+  const auto& a = *d.alignment;
+  session.say("aligned: (v_i^T y)^2/|y|^2 of {}; outside {} {:.4e}",
+              a.columns > 1 ? fmt::format("all {} columns of the targets", a.columns)
+                            : std::string("the target"),
+              a.spaces < std::ssize(d.spaces)
+                  ? "all spaces but the last, which goes on beyond these,"
+                  : "these",
+              a.outside_total);
+  if (a.kernel_alignment.empty()) return;
+  const auto [least, most] = std::ranges::minmax(a.kernel_alignment);
+  session.say("kernel-target alignment y^T K y/(|K|_F |y|^2): {}",
+              a.columns > 1 ? fmt::format("{:.4f} ... {:.4f} by column", least, most)
+                            : fmt::format("{:.4f}", most));
+}
+
+nlohmann::ordered_json note_decay(const spectral::Decay& decay) {
+  constexpr const char* kNames[] = {"power", "root_exponential", "exponential"};
+  nlohmann::ordered_json json{
+      {"first", decay.first}, {"last", decay.last}, {"points", decay.points}};
+  for (std::size_t f = 0; f < decay.fits.size(); ++f) {
+    const auto& fit = decay.fits[f];
+    json[kNames[f]] = {
+        {"C", fit.C}, {"exponent", fit.exponent}, {"error", fit.error}, {"residual", fit.residual}};
+  }
+  json["best"] = kNames[decay.best];
+  return json;
+}
+
+}  // namespace
+
+void print_diagnostics(Session& session, const jobs::Diagnostics& d,
+                       const std::vector<double>& values) {
+  print_numbers(session, d, std::ssize(values));
+  print_spaces(session, d, values);
+  print_alignment(session, d);
+  nlohmann::ordered_json json{{"condition", d.condition.value},
+                              {"condition_of_all_pairs", d.condition.whole},
+                              {"condition_is_lower_bound", d.condition.at_least},
+                              {"resolution", d.resolution},
+                              {"spaces", std::ssize(d.spaces)},
+                              {"rate", d.rate},
+                              {"steps_k", d.steps.back()}};
+  for (const auto& rank : d.ranks)
+    json["ranks"].push_back({{"epsilon", rank.epsilon},
+                             {"rank", rank.count},
+                             {"at_least", rank.at_least},
+                             {"resolved", rank.resolved}});
+  if (d.decay.has_value()) json["decay"] = note_decay(*d.decay);
+  if (d.alignment.has_value()) {
+    json["alignment_outside"] = d.alignment->outside_total;
+    json["alignment_outside_by_column"] = d.alignment->outside;
+    json["kernel_alignment"] = d.alignment->kernel_alignment;
+    session.record().flops += 2 * static_cast<double>(d.alignment->columns) *
+                              static_cast<double>(session.record().n) *
+                              static_cast<double>(values.size());
+  }
+  session.record().result["diagnostics"] = std::move(json);
+}
+
 template <class T>
 void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum) {
   const auto& pairs = spectrum.pairs;

@@ -16,6 +16,10 @@ void print_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);
 /// the new rows, and notes the largest of these figures in the JSON record.
 void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
                       const std::vector<double>& values);
+/// Prints condition, ranks, laws of decay and a table of the first ten and the last two spaces, and
+/// notes them in the JSON record.
+void print_diagnostics(Session& session, const jobs::Diagnostics& diagnostics,
+                       const std::vector<double>& values);
 /// Notes what print_spectrum() prints in the JSON record, with method, flops and storage.
 template <class T>
 void note_spectrum(Session& session, const jobs::Spectrum<T>& spectrum);

@@ -80,6 +80,17 @@ void expect_targets(const Dataset& train) {
       train.spec, missing, train.rows(), missing == 1 ? "has" : "have", first + 1);
 }
 
+/// Leaves out targets that no row has, or refuses rows without them, as the options say. Decides
+/// whether targets are prepared where the options leave it to the rows. Collective.
+void settle_targets(Dataset& train, Options& options) {
+  if (options.prepare_targets && train.outputs() > 0 && train.known_rows == train.rows())
+    options.targets_required = true;
+  if (options.targets_required)
+    expect_targets(train);
+  else
+    drop_unknown_targets(train);
+}
+
 /// Throws InputError where options of CSV files are given but none of these is one. Local.
 void expect_csv(const Options& options, const std::vector<std::string>& specs) {
   const bool csv = std::any_of(specs.begin(), specs.end(), [](const std::string& spec) {
@@ -289,8 +300,10 @@ void expect_image(const Dataset& set, const ImageShape& image, const std::string
                      shape_text(image));
 }
 
-Split load(const std::string& train_spec, const std::string& test_spec, const Options& options,
+Split load(const std::string& train_spec, const std::string& test_spec, const Options& given,
            const comm::Communicator& comm) {
+  Options options = given;
+  options.targets_required |= options.prepare_targets && options.one_hot;
   options.validate();
   if (!options.split.empty() && !test_spec.empty())
     throw InputError("`split` {}: makes the test set: leave out the test set {}", options.split,
@@ -308,15 +321,12 @@ Split load(const std::string& train_spec, const std::string& test_spec, const Op
   Split split;
   Dataset& train = split.train;
   train = dataset_of(std::move(stored.parts[0]), stored.contents, train_spec);
-  train.reading = options;
+  train.reading = given;
   if (options.image) {
     expect_image(train, *options.image, "`image` is");
     train.image = options.image;
   }
-  if (options.targets_required)
-    expect_targets(train);
-  else
-    drop_unknown_targets(train);
+  settle_targets(train, options);
   Preparation& p = split.preparation = preparation_of(train, stored.contents, options);
   if (options.inputs_as) prepare_inputs_as(train, options, p);
   label(train, stored.contents, p.classes);

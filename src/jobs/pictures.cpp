@@ -13,6 +13,7 @@ namespace mercer::jobs {
 
 namespace {
 
+constexpr std::size_t kCurves = 7;  // as many as there are colours
 constexpr Index kDrawnRows = 4000;
 
 /// Eigenvalues, and g on them where it changes any.
@@ -107,6 +108,49 @@ report::Plot confusion_panel(const krr::Confusion& confusion, const data::Classe
   return panel;
 }
 
+/// The law that fits best, over the range that it was fitted to.
+report::Series law_series(const spectral::Decay& decay) {
+  const auto& fit = decay.fits[decay.best];
+  report::Series series{.label = spectral::text(fit), .x = {}, .y = {}};
+  for (const std::size_t at :
+       thinned(static_cast<std::size_t>(decay.last - decay.first) + 1, 100)) {
+    const Index i = decay.first + static_cast<Index>(at);
+    series.x.push_back(static_cast<double>(i));
+    series.y.push_back(fit.at(i));
+  }
+  return series;
+}
+
+/// The share of the targets in the first i eigenvectors, at the end of each space: of all columns
+/// and, of a few, of each.
+report::Plot alignment_panel(const spectral::Alignment& alignment,
+                             const std::vector<spectral::Space>& spaces) {
+  report::Plot panel{.title = "Cumulative alignment of the targets",
+                     .x_label = "i",
+                     .y_label = "share of |y|^2 in v_1 ... v_i",
+                     .log_x = true,
+                     .series = {}};
+  const auto add = [&](const std::string& label, auto&& part) {
+    report::Series series{.label = label, .x = {}, .y = {}, .style = report::Style::linespoints};
+    double sum = 0;
+    for (Index s = 0; s < alignment.spaces; ++s) {
+      const auto& space = spaces[static_cast<std::size_t>(s)];
+      sum += part(s);
+      series.x.push_back(static_cast<double>(space.first + space.size));
+      series.y.push_back(sum);
+    }
+    panel.series.push_back(std::move(series));
+  };
+  const Index c = alignment.columns;
+  add(c > 1 ? "all columns" : "target",
+      [&](Index s) { return alignment.total[static_cast<std::size_t>(s)]; });
+  if (c > 1 && c < static_cast<Index>(kCurves))
+    for (Index a = 0; a < c; ++a)
+      add(fmt::format("column {}", a),
+          [&](Index s) { return alignment.parts[static_cast<std::size_t>(s * c + a)]; });
+  return panel;
+}
+
 }  // namespace
 
 std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
@@ -120,7 +164,8 @@ std::vector<std::size_t> thinned(std::size_t size, std::size_t count) {
 }
 
 std::vector<report::Plot> picture(const std::vector<double>& values,
-                                  const std::vector<double>& residuals, bool exact) {
+                                  const std::vector<double>& residuals, bool exact,
+                                  const Diagnostics* diagnostics) {
   report::Series lambda{
       .label = "eigenvalue", .x = {}, .y = {}, .style = report::Style::linespoints};
   report::Series residual{.label = "residual", .x = {}, .y = {}, .style = report::Style::points};
@@ -146,7 +191,11 @@ std::vector<report::Plot> picture(const std::vector<double>& values,
                         .log_x = true,
                         .log_y = true,
                         .series = {residual}};
+  const bool law = diagnostics != nullptr && diagnostics->decay.has_value();
+  if (law) spectrum.series.push_back(law_series(*diagnostics->decay));
   std::vector<report::Plot> panels{spectrum};
+  if (diagnostics != nullptr && diagnostics->alignment.has_value())
+    panels.push_back(alignment_panel(*diagnostics->alignment, diagnostics->spaces));
   if (!residual.x.empty()) panels.push_back(accuracy);
   return panels;
 }

@@ -130,6 +130,7 @@ gram::Sizes sizes_of(const SpectrumOptions& options, const gram::Source& kernel,
                      const data::Dataset& rows, const Resources& resources, Index nb) {
   return {.n = n,
           .d = rows.dimension(),
+          .c = options.aligned,
           .m = options.eval_rows,
           .shape = resources.shape,
           .nb = nb,
@@ -179,6 +180,26 @@ plan::Stage evaluate_stage(const gram::Sizes& sizes, Index k, const plan::Machin
   return stage;
 }
 
+/// Products of c columns of targets with the k vectors: two copies of the targets and their parts.
+plan::Stage diagnose_stage(const gram::Sizes& sizes, Index k, Index c,
+                           const plan::Machine& machine) {
+  const double n = static_cast<double>(sizes.n), K = static_cast<double>(k),
+               C = static_cast<double>(c), flops = 2 * n * K * C;
+  return {.name = "diagnostics",
+          .bytes = sizes.data_bytes() +
+                   sizes.element_bytes() * (n * K + 2 * n * C + K * C) / sizes.ranks() + 8 * K * C,
+          .flops = flops,
+          .seconds = machine.seconds({.skinny = flops / sizes.ranks()})};
+}
+
+/// What the pairs are used for.
+void add_uses(plan::Plan& stages, const SpectrumOptions& options, const gram::Sizes& sizes, Index k,
+              const plan::Machine& machine) {
+  if (options.eval_rows > 0) stages.stage(evaluate_stage(sizes, k, machine));
+  if (options.aligned > 0 && options.vectors)
+    stages.stage(diagnose_stage(sizes, k, options.aligned, machine));
+}
+
 plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& strategy,
                      const gram::Sizes& sizes, Index top, const Resources& resources,
                      double load_seconds, double& check_flops) {
@@ -203,7 +224,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     }
     stages.stage(plan::eigensolve(machine, sizes, strategy.direct, top, options.vectors));
     if (options.exact_residuals && options.vectors) check(check_stage(sizes, top, machine));
-    if (options.eval_rows > 0) stages.stage(evaluate_stage(sizes, top, machine));
+    add_uses(stages, options, sizes, top, machine);
     return stages;
   }
   const auto& op = strategy.products.cost;
@@ -215,7 +236,7 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
     stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
   stages.stage(plan::krylov(machine, sizes, op, strategy.run));
   if (options.exact_residuals) check(check_stage(sizes, top, strategy, machine));
-  if (options.eval_rows > 0) stages.stage(evaluate_stage(sizes, top, machine));
+  add_uses(stages, options, sizes, top, machine);
   return stages;
 }
 

@@ -68,6 +68,9 @@ struct Options {
   /// Whether a training set, or a row of it, without targets is an error. If not, targets are left
   /// as they are read, neither standardised nor one-hot, and targets that are names are left out.
   bool targets_required = true;
+  /// Without targets_required: where every training row has targets, prepare them all the same, by
+  /// `standardize` and `one_hot`. one_hot then needs them.
+  bool prepare_targets = false;
   /// Where set, inputs are prepared with the numbers of this preparation (of a stored network's
   /// training rows, say), whatever `scale`, `standardize` and `unit_norm` are; targets as these
   /// options say. `inputs_from` says in notes and errors where it is from: "W.h5".

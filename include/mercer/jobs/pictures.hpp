@@ -11,9 +11,11 @@
 /// Results as panels for report::write_picture().
 namespace mercer::jobs {
 
-/// Eigenvalues lambda_i and residuals against i. Local.
+/// Eigenvalues lambda_i and residuals against i; with `diagnostics` also the law that fits best over
+/// its range, and the cumulative alignment of the targets. Local.
 std::vector<report::Plot> picture(const std::vector<double>& values,
-                                  const std::vector<double>& residuals, bool exact);
+                                  const std::vector<double>& residuals, bool exact,
+                                  const Diagnostics* diagnostics = nullptr);
 
 /// The panels for which there are data: the spectrum and g on it, the errors against the ridge, and
 /// the confusion matrix or the predictions against the targets. `spectrum` may be empty; `test` is

@@ -9,6 +9,7 @@
 #include "mercer/jobs/products.hpp"
 #include "mercer/jobs/resources.hpp"
 #include "mercer/spectral/cost.hpp"
+#include "mercer/spectral/diagnostics.hpp"
 #include "mercer/spectral/eigenfunctions.hpp"
 #include "mercer/spectral/estimates.hpp"
 #include "mercer/spectral/stored.hpp"
@@ -43,6 +44,7 @@ struct SpectrumOptions {
   std::optional<double> estimates{};
 
   Index eval_rows = 0;  ///< new rows for which evaluate() is planned; 0: none
+  Index aligned = 0;    ///< columns of targets for which diagnose() is planned; 0: none
 
   /// Throw InputError for impossible options: in themselves, for this kernel, for n rows. Local.
   void validate() const;
@@ -175,6 +177,39 @@ Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
 /// Writes /eval/eigenfunctions, /eval/space (of each function the number of its space), /eval/rows,
 /// and where they are known /eval/gram and /eval/gram_error. Collective.
 void write(io::Hdf5File& file, const Evaluation& evaluation, const data::Dataset& eval);
+
+struct DiagnosticsOptions {
+  /// Of the effective rank, relative to lambda_1^(1/2); empty: powers of ten.
+  std::vector<double> thresholds{};
+  double reduction = 10;  ///< of a residual, for the steps of descent; above 1
+  /// Throws InputError, naming `diagnostics`. Local.
+  void validate() const;
+};
+/// What a spectrum says of learning with it (spectral/diagnostics.hpp).
+struct Diagnostics {
+  double resolution = 0;  ///< error of the eigenvalues, relative to lambda_1
+  spectral::Condition condition{};
+  double trace = 0;     ///< of K, exact
+  double in_pairs = 0;  ///< the part of it that the k eigenvalues are
+  std::vector<spectral::EffectiveRank> ranks{};
+  std::optional<spectral::Decay> decay{};
+  std::string no_decay{};  ///< why there is none
+  std::vector<spectral::Space> spaces{};
+  double rate = 0;              ///< eta = 1/(n lambda_1), half the bound at which descent diverges
+  double reduction = 0;         ///< by which `steps` reduce
+  std::vector<double> steps{};  ///< k, infinite where lambda_i is no larger than its error
+  std::optional<spectral::Alignment> alignment{};
+  std::string no_alignment{};  ///< why there is none
+};
+/// Eigenvalues are known to n eps of the vectors' precision or the largest residual, whichever is
+/// more; those that differ by no more than 4 residuals, or rounding, are one space. Alignment is
+/// with the targets of `rows`, the spectrum's, as they were prepared; without vectors, or targets
+/// for every row, there is none. Cost: spectral::align(). Phase: diagnostics. Collective.
+template <class T>
+Diagnostics diagnose(const Spectrum<T>& spectrum, const data::Dataset& rows,
+                     const DiagnosticsOptions& options, Monitor& monitor);
+/// Writes /diagnostics/... (drivers/FILES.md). Collective.
+void write(io::Hdf5File& file, const Diagnostics& diagnostics);
 
 /// The hash of `rows`; where there are none, that of the rows that a stored kernel was computed
 /// from: 0 where its file does not have it. Collective.
