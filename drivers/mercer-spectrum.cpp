@@ -51,6 +51,8 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
     if (diagnostics.has_value()) jobs::write(file, *diagnostics);
     if (evaluation.has_value()) jobs::write(file, *evaluation, *sets.test);
   });
+  if (!job.csv.empty())
+    jobs::write_csv(comm, job.csv, spectrum.pairs.values, spectrum.pairs.residuals);
   if (!job.common.plot.empty())
     session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
                                spectrum.pairs.residuals_exact,
@@ -87,6 +89,8 @@ int main(int argc, char** argv) {
     job.read(line, kernel);
     job.preparation.prepare_targets = job.diagnostics.has_value();
     Session session(line, job.common, comm);
+    using mercer::report::Content;
+    if (!job.csv.empty()) mercer::report::check_writable(comm, Content::text, "--csv", job.csv);
     session.check_checkpoint(job.options.checkpoints);
     return job.common.single_precision ? spectrum<float>(job, kernel, session)
                                        : spectrum<double>(job, kernel, session);

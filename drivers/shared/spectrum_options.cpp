@@ -88,6 +88,8 @@ void SpectrumLine::add(CommandLine& line) {
       "E = 0.1, 0.01, ... as far as rounding allows); the law by which eigenvalues decay; steps of "
       "gradient descent to a tenth of the residual; where the rows have targets (prepared by "
       "--one-hot and --standardize), their parts along the eigenvectors");
+  add("csv", po::value(&csv)->value_name("FILE.csv"),
+      "write i, lambda_i, lambda_i/lambda_1 and the residual as a table");
   storage_.add(group, options.storage);
   add("block", po::value(&options.block)->value_name("B")->default_value(0, "chosen"),
       "krylov: vectors in a block; best above the multiplicity of every eigenvalue");

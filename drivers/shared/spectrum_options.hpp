@@ -40,6 +40,7 @@ struct SpectrumLine {
   CommonOptions common;
   std::string data;
   std::string eval;  ///< new rows, for the eigenfunctions' values
+  std::string csv;   ///< file for a table of the eigenvalues
   data::Options preparation;
   jobs::SpectrumOptions options;
   std::optional<jobs::DiagnosticsOptions> diagnostics{};

@@ -124,7 +124,7 @@ void print_numbers(Session& session, const jobs::Diagnostics& d, Index k) {
               d.decay->last, counted(d.decay->points, "mean"));
   for (std::size_t f = 0; f < d.decay->fits.size(); ++f) {
     const auto& fit = d.decay->fits[f];
-    session.say("    {:<28}+- {:.2g}, rms of the logarithm {:.3f}{}", spectral::text(fit),
+    session.say("    {:<30}+- {:.2g}, rms of the logarithm {:.3f}{}", spectral::text(fit),
                 fit.error, fit.residual, f == d.decay->best ? ", fits best" : "");
   }
 }

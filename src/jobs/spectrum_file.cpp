@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "mercer/base/hash.hpp"
+#include "mercer/report/record.hpp"
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
@@ -40,6 +41,15 @@ void write(io::Hdf5File& file, const Spectrum<T>& spectrum) {
   spectral::write(file, spectrum.pairs);
   if (spectrum.next_vector.cols() > 0) file.write("/eigenvector_next", spectrum.next_vector);
   if (spectrum.estimates.has_value()) write_estimates(file, *spectrum.estimates);
+}
+
+void write_csv(const comm::Communicator& comm, const std::string& path,
+               const std::vector<double>& values, const std::vector<double>& residuals) {
+  std::string text = "i,eigenvalue,relative,residual\n";
+  for (std::size_t i = 0; i < values.size(); ++i)
+    text += fmt::format("{},{:.17g},{:.10g},{}\n", i + 1, values[i], values[i] / values.front(),
+                        i < residuals.size() ? fmt::format("{:.3g}", residuals[i]) : "");
+  report::write_text(comm, path, text);
 }
 
 std::uint64_t rows_hash(const gram::Source& kernel, const data::Dataset& rows,

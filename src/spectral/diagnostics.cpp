@@ -57,7 +57,8 @@ std::vector<Group> groups(std::span<const Space> spaces, Index first, Index last
   return all;
 }
 
-/// Ordinary least squares over the groups' means.
+/// Ordinary least squares over the groups' means; the slope's error is HC3 of MacKinnon and White
+/// (J. Econometrics 29, 1985), because means of few spaces scatter more than those of many.
 LawFit fit_law(Law law, std::span<const double> lambda, const std::vector<Group>& groups) {
   std::vector<double> x, y;
   for (const Group& group : groups) {
@@ -71,7 +72,7 @@ LawFit fit_law(Law law, std::span<const double> lambda, const std::vector<Group>
     y.push_back(sum_y / size);
   }
   const auto m = static_cast<double>(x.size());
-  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, rr = 0;
+  double mean_x = 0, mean_y = 0, xx = 0, xy = 0, rr = 0, variance = 0;
   for (std::size_t p = 0; p < x.size(); ++p) {
     mean_x += x[p] / m;
     mean_y += y[p] / m;
@@ -81,12 +82,16 @@ LawFit fit_law(Law law, std::span<const double> lambda, const std::vector<Group>
     xy += (x[p] - mean_x) * (y[p] - mean_y);
   }
   const double slope = xy / xx;
-  for (std::size_t p = 0; p < x.size(); ++p)
-    rr += std::pow(y[p] - mean_y - slope * (x[p] - mean_x), 2);
+  for (std::size_t p = 0; p < x.size(); ++p) {
+    const double dx = x[p] - mean_x, r = y[p] - mean_y - slope * dx;
+    const double leverage = 1 / m + dx * dx / xx;
+    rr += r * r;
+    variance += std::pow(dx * r / (1 - leverage) / xx, 2);
+  }
   return {.law = law,
           .C = std::exp(mean_y - slope * mean_x),
           .exponent = -slope,
-          .error = std::sqrt(rr / (m - 2) / xx),
+          .error = std::sqrt(variance),
           .residual = std::sqrt(rr / m)};
 }
 
@@ -138,12 +143,8 @@ Condition condition(std::span<const double> lambda, Index n, double resolution) 
 
 std::vector<EffectiveRank> effective_ranks(std::span<const double> lambda, double next, Index n,
                                            double resolution, std::span<const double> epsilons) {
-  std::vector<double> wanted(epsilons.begin(), epsilons.end());
-  if (wanted.empty())
-    for (int power = 1; power == 1 || std::pow(10, -2 * power) > resolution; ++power)
-      wanted.push_back(std::pow(10, -power));
   std::vector<EffectiveRank> ranks;
-  for (const double epsilon : wanted) {
+  const auto add = [&](double epsilon) {
     if (!(epsilon > 0 && epsilon < 1))
       throw InputError(
           "`diagnostics` {}: give thresholds between 0 and 1, relative to "
@@ -155,6 +156,13 @@ std::vector<EffectiveRank> effective_ranks(std::span<const double> lambda, doubl
                      .count = count,
                      .at_least = count == std::ssize(lambda) && count < n && !(next <= least),
                      .resolved = epsilon * epsilon > resolution});
+  };
+  for (const double epsilon : epsilons) add(epsilon);
+  if (!epsilons.empty()) return ranks;
+  add(0.1);
+  for (int power = 2; std::pow(10, -2 * power) > resolution; ++power) {
+    if (ranks.back().count == std::ssize(lambda)) break;  // so have all smaller ones
+    add(std::pow(10, -power));
   }
   return ranks;
 }
@@ -220,7 +228,8 @@ Alignment align(const Eigenpairs<T>& pairs, std::span<const Space> spaces,
   const auto squared = column_squares(Y);
   double all = 0;
   for (const double one : squared) all += one;
-  if (!(all > 0)) throw InputError("alignment: the targets are zero");
+  if (!(all > 0 && std::isfinite(all)))
+    throw InputError("alignment: the targets are zero or not finite");
 
   const bool cut = k < n && pairs.values.back() - pairs.next <= resolution * pairs.values.front();
   Alignment result{.spaces = std::ssize(spaces) - (cut ? 1 : 0), .columns = c};

@@ -153,6 +153,12 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
 
+/// Writes a table i, eigenvalue, relative (lambda_i/lambda_1), residual (empty for values only) as
+/// CSV. `values` and `residuals` as in Eigenpairs. Throws RunError where it cannot be written.
+/// Collective.
+void write_csv(const comm::Communicator& comm, const std::string& path,
+               const std::vector<double>& values, const std::vector<double>& residuals);
+
 /// The eigenfunctions of a spectrum's pairs on new rows (spectral::eigenfunctions()).
 struct Evaluation {
   dist::RowBlock<double> values;  ///< m x k

@@ -32,7 +32,8 @@ struct EffectiveRank {
   bool at_least = false;  ///< all k eigenvalues and the next one are above: more may follow
   bool resolved = true;   ///< false: epsilon^2 is no larger than the resolution, count is noise
 };
-/// `next`: lambda_(k+1). For 1e-1, 1e-2, ... as far as they are resolved where `epsilons` is empty.
+/// `next`: lambda_(k+1). Where `epsilons` is empty, for 0.1, 0.01, ... as far as they are resolved
+/// and until all k eigenvalues are above.
 /// Throws InputError for an epsilon that is not between 0 and 1.
 std::vector<EffectiveRank> effective_ranks(std::span<const double> lambda, double next, Index n,
                                            double resolution, std::span<const double> epsilons);
@@ -65,7 +66,8 @@ struct Decay {
 /// it n samples distort them) that are above 100 times the resolution. Neighbours are correlated,
 /// and those of a space are equal: consecutive eigenvalues are averaged to ten points, which divide
 /// the range of log i evenly; a space is never divided, nor counted where the range cuts it. Each
-/// point counts as one observation, in the fit and its standard error. Empty where that leaves less
+/// point counts as one observation, in the fit and its standard error, which allows for points of
+/// unequal scatter (HC3: each residual over 1 less its leverage). Empty where that leaves less
 /// than five points; `why` then says so.
 std::optional<Decay> fit_decay(std::span<const double> lambda, std::span<const Space> spaces,
                                Index n, double resolution, std::string& why);
@@ -90,7 +92,7 @@ struct Alignment {
 /// and lambda_(k+1) differ by no more than `resolution` lambda_1. A column of zeros has NaN for its
 /// parts and its part in all columns is 0. 2 n k c flops; memory: two copies of Y on the grid, and
 /// k c numbers there. Collective. Throws InputError for pairs without vectors, another number of
-/// rows, no columns, and where all of Y is zero.
+/// rows, no columns, and where Y is zero or not finite.
 template <class T>
 Alignment align(const Eigenpairs<T>& pairs, std::span<const Space> spaces,
                 const RowBlock<double>& Y, double resolution);
