@@ -45,18 +45,21 @@ TEST(EffectiveRidge, OfNoRidgeIsPositiveWhereThereAreMoreModesThanRows) {
   EXPECT_TRUE(std::isinf(expected_error(g, std::vector<double>(30, 1.0), 1, 30, 0)));
 }
 
-/// g_i = 1/i^(3/2), and c_i^2, of p modes.
+/// p modes of g_i = i^(-3/2) and c_i^2 = i^(-2), and rows drawn from them.
 struct Modes {
   static constexpr Index p = 160;
   static constexpr double noise = 0.05;
-  static std::vector<double> g() {
-    std::vector<double> values;
-    for (Index i = 1; i <= p; ++i) values.push_back(std::pow(static_cast<double>(i), -1.5));
+  static const std::vector<double>& g() {
+    static const auto values = powers(-1.5);
     return values;
   }
-  static std::vector<double> coefficients() {
+  static const std::vector<double>& coefficients() {
+    static const auto values = powers(-2);
+    return values;
+  }
+  static std::vector<double> powers(double exponent) {
     std::vector<double> values;
-    for (Index i = 1; i <= p; ++i) values.push_back(1 / static_cast<double>(i * i));
+    for (Index i = 1; i <= p; ++i) values.push_back(std::pow(static_cast<double>(i), exponent));
     return values;
   }
 
