@@ -5,6 +5,7 @@
 #include "mercer/base/error.hpp"
 #include "mercer/base/random.hpp"
 #include "mercer/dist/redistribute.hpp"
+#include "mercer/krr/cost.hpp"
 #include "ridge_parts.hpp"
 
 namespace mercer::jobs {
@@ -53,7 +54,7 @@ double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y) {
   return sums[0] / sums[1];
 }
 
-/// The plan of a fit to n of the rows with the ridge gamma, whose memory and time are part of
+/// The plan of a fit to some of the rows with the ridge gamma, whose memory and time are part of
 /// `whole`. Local.
 RidgePlan plan_of_subset(const RidgePlan& whole, const data::Dataset& rows, double gamma) {
   RidgePlan plan = whole;
@@ -66,7 +67,7 @@ RidgePlan plan_of_subset(const RidgePlan& whole, const data::Dataset& rows, doub
   options.spectrum = {};
   plan.rows_hash = rows.hash;
   plan.sizes.n = rows.rows();
-  plan.nb = std::min(whole.nb, spectral::recommended_block(rows.rows(), whole.sizes.shape));
+  plan.nb = plan.sizes.nb = block_of_subset(whole, rows.rows());
   plan.strategy = {.eigensolver = options.eigensolver};
   return plan;
 }
@@ -140,6 +141,10 @@ void predict_in(const RidgeFit& fit, const data::Dataset& train, const CurveOpti
 
 }  // namespace
 
+Index block_of_subset(const RidgePlan& whole, Index n) {
+  return std::min(whole.nb, spectral::recommended_block(n, whole.sizes.shape));
+}
+
 bool on_test_rows(const data::Split& sets) {
   return sets.test.has_value() && sets.test->known_rows > 0;
 }
@@ -159,6 +164,7 @@ LearningCurve learning_curve(const RidgePlan& plan, const RidgeFit& fit, const d
     else
       predict_in<double>(fit, sets.train, options, plan.options.relative, curve);
   });
+  curve.flops = krr::path_cost(plan.sizes, 0, static_cast<double>(options.sizes.size())).flops;
   if (options.subsets == 0) return curve;
   const Monitor::Phase scope(monitor, "measure");
   Measurement measurement(plan, sets, grid, monitor);
@@ -171,7 +177,7 @@ LearningCurve learning_curve(const RidgePlan& plan, const RidgeFit& fit, const d
     curve.measured.push_back(mean);
     curve.measured_error.push_back(std::sqrt(square / (subsets - 1) / subsets));
   }
-  curve.flops = measurement.flops();
+  curve.flops += measurement.flops();
   return curve;
 }
 

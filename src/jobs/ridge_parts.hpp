@@ -22,6 +22,8 @@ std::string ridges_text(const RidgeOptions& options);
 std::string what_scores_estimate(const RidgeOptions& options);
 /// Whether a learning curve is measured on the test rows. Local.
 bool on_test_rows(const data::Split& sets);
+/// Block size of the fits to n rows of a learning curve. Local.
+Index block_of_subset(const RidgePlan& whole, Index n);
 /// The map in force; the identity for plain ridge regression.
 msk::SpectrumMap spectrum_map(const RidgeOptions& options);
 

@@ -280,6 +280,7 @@ void plan_curve(RidgePlan& plan, const data::Split& sets, const plan::Machine& m
   for (const Index n : curve.sizes) {
     auto sizes = all;
     sizes.n = n;
+    sizes.nb = block_of_subset(plan, n);
     sizes.m = on_test_rows(sets) ? all.m : all.n - n;
     auto one = plan.options;
     one.curve = {};

@@ -1,96 +1,110 @@
-"""mercer-krr --learning-curve: the prediction by its formulas in NumPy, fits to subsets on any number of ranks, what is refused."""
+"""mercer-krr --learning-curve: predicted and measured errors, and what it refuses."""
 
+import os
 import unittest
 
-import h5py
 import numpy as np
 
-from reference import relu_ntk
 from support import PipeTest, read
 
-RNG = np.random.default_rng(5)
-N0 = 300
-X = RNG.normal(size=(N0, 4))
-X /= np.linalg.norm(X, axis=1)[:, None]
-Y = np.stack([X[:, 0] * X[:, 1] + 0.1 * RNG.normal(size=N0), X[:, 2]], 1)
-Z = RNG.normal(size=(80, 4))
-Z /= np.linalg.norm(Z, axis=1)[:, None]
-F = np.stack([Z[:, 0] * Z[:, 1], Z[:, 2]], 1)
+RNG = np.random.default_rng(3)
+ANGLES = 2 * np.pi * RNG.random(900)
+X = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1)
+Y = np.sin(5 * ANGLES) + 0.3 * RNG.normal(size=900)
 
 
-def predicted(g, energy, n, gamma):
-    """kappa and E(n, gamma) from the spectrum of n_0 rows, by bisection of kappa(gamma_0) = gamma + (n_0/n)(kappa - gamma_0)."""
-    n_0 = len(g)
+class LearningCurves(PipeTest):
+    def setUp(self):
+        super().setUp()
+        self.train = ("--train", f"npy:{self.npy('x.npy', X)},{self.npy('y.npy', Y)}", "--bias-std", "1")
 
-    def kappa(gamma_0):
-        return 1 / np.mean(1 / (g + gamma_0))
+    def curve(self, *arguments, ranks=2):
+        return self.record("mercer-krr", *self.train, "--ridge", "1e-2", *arguments, ranks=ranks)["result"]["learning_curve"]
 
-    low, high = 1e-14, 10.0
-    for _ in range(200):
-        middle = np.sqrt(low * high)
-        excess = kappa(middle) - gamma - n_0 / n * (kappa(middle) - middle)
-        low, high = (middle, high) if excess < 0 else (low, middle)
-    gamma_0 = np.sqrt(low * high)
-    k = kappa(gamma_0)
-    slope = k**2 * np.mean(1 / (g + gamma_0) ** 2)
-    score = k**2 * np.mean(energy / (g + gamma_0) ** 2)
-    d_2 = n_0 * (1 - 1 / slope)
-    return k, score / slope / (1 - d_2 / n)
+    def test_predicted_errors_are_those_of_fits_to_subsets_of_a_circle(self):
+        for how in ((), ("--top", "11", "--g", "flat")):
+            curve = self.curve("--learning-curve", "100,200,400", "--subsets", "8", *how)
+            self.assertEqual(curve["n"], [100, 200, 400])
+            self.assertEqual(curve["subsets"], 8)
+            for kind in ("predicted", "predicted_loo"):
+                away = np.abs(np.array(curve[kind]) - curve["measured"])
+                # GCV and the rows left out are means over the noise of hundreds of rows.
+                self.assertTrue((away <= 0.1 * np.array(curve["measured"])).all(), (kind, curve))
+            self.assertGreater(curve["measured"][0], 0.09)  # the noise's variance is part of it
 
+    def test_is_the_same_on_any_number_of_ranks_whatever_other_sizes_there_are(self):
+        first = self.curve("--learning-curve", "50,120", "--subsets", "3", ranks=1)
+        for ranks in (2, 3, 4):
+            other = self.curve("--learning-curve", "120,30", "--subsets", "3", ranks=ranks)
+            for name in ("kappa", "predicted", "predicted_loo", "measured", "measured_error"):
+                self.assertTrue(np.isclose(first[name][1], other[name][0], rtol=1e-9, atol=0), (ranks, name))
 
-class LearningCurve(PipeTest):
-    def job(self):
-        names = [self.npy(name, array) for name, array in (("x.npy", X), ("y.npy", Y), ("z.npy", Z), ("f.npy", F))]
-        return ("--train", f"npy:{names[0]},{names[1]}", "--test", f"npy:{names[2]},{names[3]}", "--bias-std", "0.5", "--ridge", "1e-3")
+    def test_writes_and_draws_what_it_prints(self):
+        out, plot = self.path("r.h5"), self.path("r.svg")
+        text = self.succeed("mercer-krr", *self.train, "--ridge-relative", "1", "--learning-curve", "60,300",
+                            "--out", out, "--plot", plot).out
+        for word in ("kappa", "measured", "rows left out", "gcv/meas"):
+            self.assertIn(word, text)
+        n = read(out, "/learning_curve/n")
+        self.assertEqual(list(n), [60, 300])
+        ridge = read(out, "/learning_curve/ridge")
+        self.assertTrue(np.isclose(ridge[0] * 60, ridge[1] * 300))  # relative to trace(K)/n of n rows
+        self.assertTrue(np.isclose(ridge[1] * 300, read(out, "/ridge")[0] * 900))
+        kappa, d1, d2 = (read(out, "/learning_curve/" + x) for x in ("kappa", "freedom", "freedom_square"))
+        self.assertTrue(np.allclose(kappa, ridge + kappa * d1 / n, rtol=1e-10))
+        self.assertTrue(np.allclose(read(out, "/learning_curve/predicted"),
+                                    read(out, "/learning_curve/bias_and_noise") / (1 - d2 / n), rtol=1e-10))
+        for line in text.splitlines():
+            if line.split()[:1] == ["300"]:
+                self.assertAlmostEqual(float(line.split()[6]), read(out, "/learning_curve/measured")[1], 4)
+                break
+        else:
+            self.fail(text)
+        self.assertTrue(os.path.getsize(plot) > 0)
+        with open(plot) as file:
+            self.assertIn("Learning curve", file.read())
 
-    def test_the_prediction_is_that_of_the_formulas(self):
-        out = self.path("l.h5")
-        self.succeed("mercer-krr", *self.job(), "--learning-curve", "40,100,300", "--subsets", "0", "--out", out)
-        K = relu_ntk(X, X, 1, bias_variance=0.25) / N0
-        values, V = np.linalg.eigh(K)
-        energy = ((V.T @ Y) ** 2).sum(1)
-        for i, n in enumerate((40, 100, 300)):
-            kappa, error = predicted(values.clip(0), energy, n, 1e-3)
-            self.assertAlmostEqual(read(out, "/learning_curve/kappa")[i] / kappa, 1, delta=1e-6)
-            self.assertAlmostEqual(read(out, "/learning_curve/predicted")[i] / error, 1, delta=1e-6)
-        with h5py.File(out, "r") as file:
-            self.assertNotIn("measured", file["/learning_curve"])
+    def test_test_rows_without_targets_are_not_those_that_measure(self):
+        z = self.npy("z.npy", X[:50])
+        text = self.succeed("mercer-krr", *self.train, "--ridge", "1e-2", "--learning-curve", "40", "--test", f"npy:{z}").out
+        self.assertIn("rows left out", text)
+        t = f"npy:{z},{self.npy('t.npy', Y[:50])}"
+        text = self.succeed("mercer-krr", *self.train, "--ridge", "1e-2", "--learning-curve", "900", "--test", t).out
+        self.assertIn("the test rows", text)
 
-    def test_fits_to_subsets_are_the_same_on_any_number_of_ranks(self):
-        curves = []
-        for ranks in (1, 3):
-            out = self.path(f"l{ranks}.h5")
-            self.succeed("mercer-krr", *self.job(), "--top", "5", "--g", "flat", "--learning-curve", "40,150", "--subsets", "3", "--out", out, ranks=ranks)
-            curves.append(np.stack([read(out, "/learning_curve/" + name) for name in ("measured", "measured_error")]))
-        self.assertTrue(np.allclose(curves[0], curves[1], rtol=1e-8, atol=0), curves)
-        self.assertTrue((curves[0] > 0).all())
-
-    def test_a_curve_of_all_rows_is_the_fit_itself(self):
-        out = self.path("l.h5")
-        self.succeed("mercer-krr", *self.job(), "--learning-curve", str(N0), "--subsets", "2", "--out", out)
-        K = relu_ntk(X, X, 1, bias_variance=0.25) / N0
-        alpha = np.linalg.solve(K + 1e-3 * np.eye(N0), Y) / N0
-        exact = np.mean(np.sum((relu_ntk(Z, X, 1, bias_variance=0.25) @ alpha - F) ** 2, axis=1))
-        self.assertAlmostEqual(read(out, "/learning_curve/measured")[0] / exact, 1, delta=1e-6)
-
-    def test_on_the_sphere_it_predicts_what_is_measured(self):
-        result = self.record("mercer-krr", "--train", "sphere:n=1200,d=6,degree=2", "--test", "sphere:n=1200,d=6,degree=2", "--bias-std", "1",
-                             "--ridge", "1e-3", "--learning-curve", "100,200,400", "--subsets", "8", "--out", self.path("l.h5"))
-        self.assertTrue(result["result"])
-        out = self.path("l.h5")
-        measured, error, theory = (read(out, "/learning_curve/" + name) for name in ("measured", "measured_error", "predicted"))
-        # Within a tenth and four standard errors of the mean over the subsets.
-        self.assertTrue((np.abs(theory - measured) < 0.1 * measured + 4 * error).all(), (theory, measured, error))
+    def test_a_plan_has_its_stages(self):
+        record = self.record("mercer-krr", *self.train, "--ridge", "1e-2", "--learning-curve", "100,200", "--dry-run")
+        stages = {s["name"]: s for s in record["result"]["plan"]}
+        for name in ("curve", "measure"):
+            self.assertGreater(stages[name]["flops"], 0)
+            self.assertGreater(stages[name]["bytes"], 8 * 900**2 / 2)  # the pairs stay, on two ranks
 
     def test_bad_input_is_one_line(self):
-        job = self.job()
-        for text in ("0", "-3", "1.5", "a", "", "nan"):
-            self.refuse(["--learning-curve"], "mercer-krr", *job, "--learning-curve=" + text)
-        self.refuse(["--learning-curve", "301", "300"], "mercer-krr", *job, "--learning-curve", "301")
-        self.refuse(["learning curve", "cg"], "mercer-krr", *job, "--learning-curve", "100", "--solver", "cg")
-        self.refuse(["--learning-curve"], "mercer-krr", *job, "--learning-curve", "100", "--at-time", "10")
-        self.refuse(["--subsets"], "mercer-krr", *job, "--learning-curve", "100", "--subsets", "1")
-        self.refuse(["--subsets"], "mercer-krr", *job, "--subsets", "3")
+        ridge = ("--ridge", "1e-2")
+        for words, arguments in ((["--learning-curve", "whole"], ["--learning-curve", "0"]),
+                                 (["--learning-curve", "whole"], ["--learning-curve", "10.5"]),
+                                 (["--learning-curve", "whole"], ["--learning-curve", "nan"]),
+                                 (["--learning-curve", "not a number"], ["--learning-curve", "10,x"]),
+                                 (["--learning-curve 901", "900 rows"], ["--learning-curve", "100,901"]),
+                                 (["--learning-curve 900", "--test"], ["--learning-curve", "900"]),
+                                 (["--subsets 1"], ["--learning-curve", "10", "--subsets", "1"]),
+                                 (["--subsets -1"], ["--learning-curve", "10", "--subsets", "-1"]),
+                                 (["--subsets", "--learning-curve"], ["--subsets", "3"]),
+                                 (["--at-time"], ["--learning-curve", "10", "--at-time", "1"]),
+                                 (["--solver cg"], ["--learning-curve", "10", "--solver", "cg"]),
+                                 (["--predict transductive"], ["--learning-curve", "10", "--predict", "transductive"]),
+                                 (["--learning-curve 10", "--top 20"], ["--learning-curve", "10", "--top", "20"])):
+            with self.subTest(arguments):
+                self.refuse(words, "mercer-krr", *self.train, *ridge, *arguments)
+        self.refuse(["--ridge holdout"], "mercer-krr", *self.train, "--ridge", "holdout", "--learning-curve", "10")
+        self.refuse(["targets"], "mercer-krr", "--train", f"npy:{self.path('x.npy')}", *ridge, "--learning-curve", "10")
+        k, r = self.path("k.h5"), self.path("m.h5")
+        self.succeed("mercer-kernel", "--data", f"npy:{self.path('x.npy')}", "--bias-std", "1", "--out", k)
+        stored = ("mercer-krr", *self.train[:2], "--kernel", f"file:{k}", *ridge, "--learning-curve", "100")
+        self.refuse(["--learning-curve", "kernel function"], *stored)
+        self.succeed(*stored, "--subsets", "0", "--out", r)
+        self.refuse(["--learning-curve", "--model"], "mercer-krr", "--model", r, "--test", f"npy:{self.path('x.npy')}",
+                    "--learning-curve", "100")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include "krr/naive.hpp"
 #include "mercer/base/error.hpp"
 #include "mercer/base/hash.hpp"
+#include "mercer/base/random.hpp"
 #include "mercer/jobs/model.hpp"
 #include "mercer/net/empirical.hpp"
 
@@ -332,6 +333,123 @@ TEST_F(OwnRidge, ATimeChosenByHoldoutIsTheBestForRowsLeftOut) {
     EXPECT_NEAR(fit.holdout_rmse, of_chosen, 1e-7) << top;
     EXPECT_LE(of_chosen, 1.02 * least) << top;  // times tried are 8 a decade
   }
+}
+
+/// The rows of a learning curve's subset, and the others, by their definition: the `size` rows of
+/// the smallest random keys.
+std::pair<std::vector<Index>, std::vector<Index>> drawn(Index all, Index size, Index repeat,
+                                                        std::uint64_t seed) {
+  const Random random(seed, Stream::subsets, static_cast<std::uint32_t>(size));
+  const auto key = [&](Index i) {
+    return random.uniform(static_cast<std::uint64_t>(repeat * all + i));
+  };
+  std::vector<Index> rows, others;
+  for (Index i = 0; i < all; ++i) {
+    Index before = 0;
+    for (Index j = 0; j < all; ++j) before += key(j) < key(i);
+    (before < size ? rows : others).push_back(i);
+  }
+  return {rows, others};
+}
+
+TEST_F(OwnRidge, ALearningCurveIsThatOfFitsToTheRowsDrawn) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  constexpr Index kSubsets = 3, top = 4;
+  const double gamma = 1e-2;
+  const std::vector<Index> sizes{6, 16};
+  int compared = 0;
+  for (const bool on_test : {false, true})
+    for (const bool modified : {false, true})
+      for (const bool relative : {false, true}) {
+        auto split = sets();
+        if (!on_test) split.test.reset();
+        RidgeOptions options{.ridges = {relative ? gamma * n : gamma},
+                             .relative = relative,
+                             .curve = {.sizes = sizes, .subsets = kSubsets},
+                             .top = modified ? top : -1};
+        const auto plan = planned(options, split, grid);
+        const auto fit = jobs::fit(plan, split, grid, silent);
+        const auto curve = learning_curve(plan, fit, split, grid, silent);
+        ASSERT_EQ(curve.points.size(), 2U);
+        ASSERT_EQ(curve.measured.size(), 2U);
+        EXPECT_EQ(curve.on_test_rows, on_test);
+        for (std::size_t p = 0; p < 2; ++p) {
+          const Index size = sizes[p];
+          const double ridge = relative ? gamma * n / static_cast<double>(size) : gamma;
+          EXPECT_NEAR(curve.points[p].ridge, ridge, 1e-14);  // k(x, x) = 1
+          std::vector<double> errors;
+          for (Index repeat = 0; repeat < kSubsets; ++repeat) {
+            const auto [rows, others] = drawn(n, size, repeat, plan.seed);
+            ASSERT_EQ(std::ssize(rows), size);
+            const Dense Ks = test::part(k(0, n, 0, n, size), rows, rows);
+            const Dense unit =
+                test::dense(size, size, [](Index i, Index j) { return i == j ? 1.0 : 0.0; });
+            const Dense S =
+                modified ? plus_modes(unit, Ks, top, [](double l, double lk) { return lk / l - 1; })
+                         : unit.copy();
+            const Dense alpha =
+                test::times(S, test::solved(test::plus_ridge(test::times(Ks, S), ridge),
+                                            test::part(Y(), rows, test::range(0, c))));
+            auto scored = others;
+            if (on_test) scored = test::range(n, n + m);
+            const Dense f = test::times(test::part(k(0, n + m, 0, n, size), scored, rows), alpha);
+            double sum = 0;
+            for (std::size_t i = 0; i < scored.size(); ++i)
+              for (Index a = 0; a < c; ++a)
+                sum += std::pow(f(static_cast<Index>(i), a) - target(scored[i], a), 2);
+            errors.push_back(sum / static_cast<double>(scored.size()));
+          }
+          const double mean = (errors[0] + errors[1] + errors[2]) / kSubsets;
+          double square = 0;
+          for (const double error : errors) square += std::pow(error - mean, 2);
+          EXPECT_NEAR(curve.measured[p], mean, kTolerance);
+          EXPECT_NEAR(curve.measured_error[p], std::sqrt(square / 2 / kSubsets), kTolerance);
+          ++compared;
+        }
+        const double counted =
+            fit.flops + errors_along(plan, fit, split, silent).flops + curve.flops;
+        EXPECT_NEAR(counted, plan.stages.flops(), 1e-9 * counted);
+      }
+  EXPECT_EQ(compared, 16);
+}
+
+TEST_F(OwnRidge, ALearningCurveIsPredictedFromTheSpectrumOfAllRows) {
+  if (!comm.valid()) return;
+  const dist::ProcessGrid grid(comm);
+  const auto split = sets();
+  const RidgeOptions options{.ridges = {1e-2}, .curve = {.sizes = {8, n}, .subsets = 0}};
+  const auto plan = planned(options, split, grid);
+  const auto fit = jobs::fit(plan, split, grid, silent);
+  const auto curve = learning_curve(plan, fit, split, grid, silent);
+  EXPECT_TRUE(curve.measured.empty());
+  const auto eigen = test::jacobi(K());
+  const Dense modes = test::dense(n, c, [&](Index i, Index a) {
+    double sum = 0;
+    for (Index j = 0; j < n; ++j) sum += eigen.second(j, i) * target(j, a);
+    return sum;
+  });
+  std::vector<double> energy;
+  for (Index i = 0; i < n; ++i)
+    energy.push_back(std::pow(modes(i, 0), 2) + std::pow(modes(i, 1), 2));
+  for (std::size_t p = 0; p < 2; ++p) {
+    const auto exact = krr::predicted_error(eigen.first, energy, options.curve.sizes[p], 1e-2);
+    EXPECT_NEAR(curve.points[p].error, exact.error, kTolerance);
+    EXPECT_NEAR(curve.points[p].kappa, exact.kappa, kTolerance);
+    const double loo = left_out(exact.sample_ridge);
+    EXPECT_NEAR(curve.leave_one_out[p], exact.factor * c * loo * loo, kTolerance);
+  }
+  // All rows: the scores of the fit itself.
+  EXPECT_NEAR(curve.points[1].error, c * fit.best_fit().gcv, kTolerance);
+  EXPECT_NEAR(curve.leave_one_out[1], c * std::pow(fit.best_fit().loo_rmse, 2), kTolerance);
+
+  auto file = io::Hdf5File::create(comm, folder / "C.h5");
+  write(file, curve, split.preparation);
+  file.finish();
+  const auto written = io::Hdf5File::open(comm, folder / "C.h5", io::Origin::mercer);
+  EXPECT_EQ(written.read_vector("/learning_curve/n"), (std::vector<double>{8, n}));
+  EXPECT_EQ(written.read_vector("/learning_curve/predicted_loo"), curve.leave_one_out);
+  EXPECT_FALSE(written.contains("/learning_curve/measured"));
 }
 
 TEST_F(OwnRidge, WritesAFitAndItsModelInEitherOrderAndReadsThem) {

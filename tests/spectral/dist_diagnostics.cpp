@@ -69,9 +69,10 @@ TEST_F(Alignments, AreThoseOfDenseArithmetic) {
             total[static_cast<std::size_t>(m)] += part * part / all;
           }
           EXPECT_NEAR(a.outside[static_cast<std::size_t>(j)], 1 - inside, 1e-10);
-          if (k == n)
+          if (k == n) {
             EXPECT_NEAR(a.kernel_alignment.at(static_cast<std::size_t>(j)),
                         form / (std::sqrt(norm) * square), 1e-12);
+          }
         }
         EXPECT_EQ(a.kernel_alignment.empty(), k < n);
         for (Index m = 0; m < k; ++m) {

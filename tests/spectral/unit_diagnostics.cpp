@@ -99,7 +99,9 @@ TEST(Decays, FindExactLaws) {
     EXPECT_EQ(decay.last, 100);
     EXPECT_NEAR(fit.at(50) / f(50.0), 1, 1e-11);
     for (const auto& other : decay.fits)
-      if (other.law != law) EXPECT_GT(other.residual, 0.1);
+      if (other.law != law) {
+        EXPECT_GT(other.residual, 0.1);
+      }
   };
   expect(Law::power, 3, 1.5, [](double i) { return 3 * std::pow(i, -1.5); });
   expect(Law::root_exponential, 0.2, 1.2,
@@ -183,7 +185,9 @@ TEST(DescentSteps, AreThoseOfTheRecursion) {
     double r = 1;
     for (Index t = 0; t < whole; ++t) r *= 1 - rate * lambda;
     EXPECT_LE(std::abs(r), 0.1 * (1 + 1e-12)) << lambda;
-    if (whole > 1) EXPECT_GT(std::abs(r / (1 - rate * lambda)), 0.1) << lambda;
+    if (whole > 1) {
+      EXPECT_GT(std::abs(r / (1 - rate * lambda)), 0.1) << lambda;
+    }
   }
   EXPECT_EQ(descent_steps(2, rate, 10), 1);  // gone in one
   EXPECT_NEAR(descent_steps(1e-12, 1, 10) / (std::log(10) * 1e12), 1, 1e-11);

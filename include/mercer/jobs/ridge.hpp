@@ -302,7 +302,7 @@ struct LearningCurve {
   Index subsets = 0;
   bool on_test_rows = false;  ///< measured on the test rows; else on the rows that a subset leaves
   bool same_ridge = true;     ///< the same gamma for all n
-  double flops = 0;           ///< of the fits and predictions
+  double flops = 0;           ///< of both, as counted
 };
 /// Predicted: O(n_0^2 (c + 1)) flops for each n. Measured: subsets are drawn by the seed, the same
 /// for every number of ranks and whatever other sizes are asked for. Each is fitted as fit() would
