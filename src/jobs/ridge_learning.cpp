@@ -58,17 +58,11 @@ double mean_square(const RowBlock<double>& F, const RowBlock<double>& Y) {
 /// `whole`. Local.
 RidgePlan plan_of_subset(const RidgePlan& whole, const data::Dataset& rows, double gamma) {
   RidgePlan plan = whole;
-  auto& options = plan.options;
-  options.curve = {};
-  options.ridges = {gamma};
-  options.relative = false;
-  options.choice = std::nullopt;
-  options.given.clear();
-  options.spectrum = {};
+  plan.options = options_of_subset(whole.options, gamma);
   plan.rows_hash = rows.hash;
   plan.sizes.n = rows.rows();
   plan.nb = plan.sizes.nb = block_of_subset(whole, rows.rows());
-  plan.strategy = {.eigensolver = options.eigensolver};
+  plan.strategy = {.eigensolver = plan.options.eigensolver};
   return plan;
 }
 
@@ -143,6 +137,17 @@ void predict_in(const RidgeFit& fit, const data::Dataset& train, const CurveOpti
 
 Index block_of_subset(const RidgePlan& whole, Index n) {
   return std::min(whole.nb, spectral::recommended_block(n, whole.sizes.shape));
+}
+
+RidgeOptions options_of_subset(const RidgeOptions& whole, double gamma) {
+  RidgeOptions options = whole;
+  options.curve = {};
+  options.ridges = {gamma};
+  options.relative = false;
+  options.choice = std::nullopt;
+  options.given.clear();
+  options.spectrum = {};
+  return options;
 }
 
 bool on_test_rows(const data::Split& sets) {
