@@ -159,7 +159,7 @@ int training(const TrainLine& job, const CommandLine& line, const gram::Source& 
   report_descent(plan, training, sets.preparation, session);
   print_track(plan, training, session);
   if (training.functions.has_value())
-    print_functions(*training.functions, training.state.history, session);
+    print_functions(*training.functions, training.state.history, sets.preparation, session);
   jobs::Predictions predictions;
   if (sets.test.has_value()) predictions = report_test(training, network, sets, session);
   const bool ok = !job.common.check || check(training, network, sets.train, session);

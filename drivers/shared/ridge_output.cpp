@@ -99,8 +99,8 @@ void print_curve(Session& session, const jobs::LearningCurve& curve, Index rows,
                  const std::string& unit) {
   session.say(
       "\nerror on n rows, mean of |f - y|^2 with its noise, in ({})^2, summed over outputs: "
-      "predicted "
-      "from the spectrum of {} rows (gcv, or loo: leave-one-out errors; sigma^2 is part of "
+      "predicted from the spectrum of {} rows (gcv, or loo: leave-one-out errors; sigma^2 is part "
+      "of "
       "these){}",
       unit, rows,
       curve.measured.empty()

@@ -224,11 +224,9 @@ void TrainLine::add_traces(CommandLine& line) {
       "eigenvalues");
   trace("track", po::value(&track_)->value_name("WHAT,..."),
         "record of the network's own kernel K_t, an n x n matrix at each record: kernel (|K_t - "
-        "K_0|, "
-        "|K_0 - K_inf| in Frobenius and operator norm, |(K_t - K_0) S|), minimum (lambda_min(K_t) "
-        "and "
-        "the bound of the loss by it), alignment (with the targets); and path (sum of |w_j - "
-        "w_(j-1)|)");
+        "K_0|, |K_0 - K_inf| in Frobenius and operator norm, |(K_t - K_0) S|), minimum "
+        "(lambda_min(K_t) and the bound of the loss by it), alignment (with the targets); and path "
+        "(sum of |w_j - w_(j-1)|)");
   trace("operator-spectrum", po::bool_switch(&options.operator_spectrum),
         "lambda_max and lambda_min of K_0 S, K_0 the network's initial kernel: an n x n "
         "eigenproblem");

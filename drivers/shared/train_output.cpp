@@ -27,77 +27,89 @@ void print_history(Session& session, const std::vector<Record>& history,
   }
 }
 
+namespace {
+
+template <class T>
+void print_drift(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
+                 Session& session) {
+  const auto& last = training.state.history.back().tracked;
+  const auto& k = *training.kernel_start;
+  session.say(
+      "K_0     |K_0 - K_inf| {:.4g} (Frobenius), {:.4g} (operator norm), of K_inf's {:.4g} and "
+      "{:.4g}",
+      k.distance_frobenius, k.distance_operator, k.limit_frobenius, k.limit_operator);
+  const bool with_S = plan.options.preconditioned() && !std::isnan(last[jobs::kDriftS]);
+  session.say("K_t     |K_t - K_0| {:.4g} (Frobenius), {:.4g} (operator norm) at the end{}",
+              last[jobs::kDriftFrobenius], last[jobs::kDriftOperator],
+              with_S ? fmt::format("; |(K_t - K_0) S| {:.4g}", last[jobs::kDriftS]) : "");
+  auto& result = session.record().result["track"];
+  result["limit_frobenius"] = k.limit_frobenius;
+  result["limit_operator"] = k.limit_operator;
+  result["distance_frobenius"] = k.distance_frobenius;
+  result["distance_operator"] = k.distance_operator;
+  result["kernel_frobenius"] = last[jobs::kDriftFrobenius];
+  result["kernel_operator"] = last[jobs::kDriftOperator];
+  result["kernel_S"] = last[jobs::kDriftS];
+}
+
+template <class T>
+void print_minimum(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
+                   Session& session) {
+  const auto& history = training.state.history;
+  double least = history.back().tracked[jobs::kSmallest];
+  for (const auto& record : history)
+    if (!std::isnan(least) && !(record.tracked[jobs::kSmallest] >= least))
+      least = record.tracked[jobs::kSmallest];
+  const double of_limit = training.kernel_start->limit_smallest;
+  session.say("minimum lambda_min(K_t) {:.4g} at the least of the records; of K_inf {:.4g}", least,
+              of_limit);
+  auto& result = session.record().result["track"];
+  result["minimum"] = least;
+  result["limit_minimum"] = of_limit;
+  const auto bound = jobs::loss_bound(plan, training);
+  if (!bound.not_for.empty()) {
+    session.say("bound   exp(-2 n int lambda_min) is of {}, which this run is not", bound.not_for);
+    return;
+  }
+  session.say("bound   loss <= {:.4g} by lambda_min(K_t) at the end, measured {:.4g}",
+              bound.loss.back(), history.back().loss);
+  session.say(
+      "        above it at {} of {} records; eta > 1/lambda_max(J J^T), for which it is "
+      "not made, at {}",
+      bound.above, bound.loss.size(), bound.fast);
+  result["loss_bound"] = bound.loss.back();
+  result["above_bound"] = bound.above;
+  result["above_rate"] = bound.fast;
+}
+
+}  // namespace
+
 template <class T>
 void print_track(const jobs::TrainingPlan& plan, const jobs::Training<T>& training,
                  Session& session) {
   const auto& track = plan.options.track;
-  if (!track.any()) return;
-  const auto& last = training.state.history.back();
-  auto& result = session.record().result["track"];
-  if (track.kernel) {
-    const auto& k = *training.kernel_start;
-    session.say(
-        "K_0     |K_0 - K_inf| {:.4g} (Frobenius), {:.4g} (operator norm), of K_inf's {:.4g} "
-        "and {:.4g}",
-        k.distance_frobenius, k.distance_operator, k.limit_frobenius, k.limit_operator);
-    session.say("K_t     |K_t - K_0| {:.4g} (Frobenius), {:.4g} (operator norm) at the end{}",
-                last.tracked[jobs::kDriftFrobenius], last.tracked[jobs::kDriftOperator],
-                plan.options.preconditioned() && !std::isnan(last.tracked[jobs::kDriftS])
-                    ? fmt::format("; |(K_t - K_0) S| {:.4g}", last.tracked[jobs::kDriftS])
-                    : "");
-    result["limit_frobenius"] = k.limit_frobenius;
-    result["limit_operator"] = k.limit_operator;
-    result["distance_frobenius"] = k.distance_frobenius;
-    result["distance_operator"] = k.distance_operator;
-    result["kernel_frobenius"] = last.tracked[jobs::kDriftFrobenius];
-    result["kernel_operator"] = last.tracked[jobs::kDriftOperator];
-    result["kernel_S"] = last.tracked[jobs::kDriftS];
-  }
-  if (track.minimum) {
-    double least = last.tracked[jobs::kSmallest];
-    for (const auto& record : training.state.history)
-      if (!(record.tracked[jobs::kSmallest] >= least)) least = record.tracked[jobs::kSmallest];
-    const double of_limit = training.kernel_start->limit_smallest;
-    session.say("minimum lambda_min(K_t) {:.4g} at the least of the records; of K_inf {:.4g}",
-                least, of_limit);
-    result["minimum"] = least;
-    result["limit_minimum"] = of_limit;
-    const auto bound = jobs::loss_bound(plan, training);
-    if (!bound.not_for.empty()) {
-      session.say("bound   exp(-2 n int lambda_min) is of {}, which this run is not",
-                  bound.not_for);
-    } else {
-      session.say(
-          "bound   loss <= {:.4g} by lambda_min(K_t) at the end, measured {:.4g}; above it at "
-          "{} of {} records{}",
-          bound.loss.back(), last.loss, bound.above, bound.loss.size(),
-          bound.fast > 0 ? fmt::format(" (at {} the rate exceeds 1/lambda_max(J J^T), for "
-                                       "which it is not made)",
-                                       bound.fast)
-                         : "");
-      result["loss_bound"] = bound.loss.back();
-      result["above_bound"] = bound.above;
-      result["above_rate"] = bound.fast;
-    }
-  }
+  if (track.kernel) print_drift(plan, training, session);
+  if (track.minimum) print_minimum(plan, training, session);
+  const auto &first = training.state.history.front(), &last = training.state.history.back();
+  auto& result = session.record().result;
   if (track.path) {
     session.say("path    {:.4g}, from the start to the end {:.4g}", last.path, last.distance);
-    result["path"] = last.path;
+    result["track"]["path"] = last.path;
   }
   if (!track.alignment) return;
-  const auto& first = training.state.history.front();
   session.say("target  alignment of K_t {:.4f} at the start, {:.4f} at the end",
               first.tracked[jobs::kAlignment], last.tracked[jobs::kAlignment]);
-  result["alignment_start"] = first.tracked[jobs::kAlignment];
-  result["alignment"] = last.tracked[jobs::kAlignment];
+  result["track"]["alignment_start"] = first.tracked[jobs::kAlignment];
+  result["track"]["alignment"] = last.tracked[jobs::kAlignment];
 }
 
 void print_functions(const jobs::FunctionTrace& trace, const std::vector<Record>& history,
-                     Session& session) {
+                     const data::Preparation& preparation, Session& session) {
   const auto p = jobs::projections(trace, history);
   const Index end = p.measured.rows() - 1;
-  session.say("\ntest residual on eigenfunctions of K, {} rows; at the end, t = n sum eta = {:.6g}",
-              trace.test_rows, p.time.back());
+  session.say(
+      "\ntest residual on eigenfunctions of K, {} rows, in {}; at the end, t = n sum eta = {:.6g}",
+      trace.test_rows, jobs::prepared_unit(preparation), p.time.back());
   session.say("{:>12}  {:>12}  {:>12}  {:>12}  {:>12}  {:>12}", "i", "sigma_i", "|<r_0,phi>|",
               "|<r_t,phi>|", "theory", "largest off");
   auto& result = session.record().result["eigenfunctions"];
@@ -108,7 +120,7 @@ void print_functions(const jobs::FunctionTrace& trace, const std::vector<Record>
     const Index i = trace.index[first];
     double off = 0;  // of P_k (r_t - e^(-T t) r_0), over the records
     for (Index r = 0; r <= end; ++r)
-      if (!(p.deviation(r, s) <= off)) off = p.deviation(r, s);
+      if (!std::isnan(off) && !(p.deviation(r, s) <= off)) off = p.deviation(r, s);
     session.say("{:>12}  {:>12.5e}  {:>12.5e}  {:>12.5e}  {:>12.5e}  {:>12.5e}",
                 space.size > 1 ? fmt::format("{}-{}", i, i + space.size - 1) : fmt::format("{}", i),
                 trace.rates[first], p.measured(0, s), p.measured(end, s), p.predicted(end, s),

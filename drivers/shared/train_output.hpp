@@ -18,7 +18,7 @@ void print_track(const jobs::TrainingPlan& plan, const jobs::Training<T>& traini
 /// Prints a table of the spaces of eigenfunctions at the end of the run, with how far the test
 /// residual is from linear theory, and notes it in the record.
 void print_functions(const jobs::FunctionTrace& trace, const std::vector<train::Record>& history,
-                     Session& session);
+                     const data::Preparation& preparation, Session& session);
 /// Prints the test scores (jobs::text()), then what print_predictions() prints.
 void print_test(Session& session, const data::Dataset& test, const data::Preparation& preparation,
                 const jobs::Predictions& predictions);

@@ -39,7 +39,7 @@ Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
   const auto count = [&](double value, double own, double error) {
     constexpr double kRounding = 1e-12;  // a constant has no variance
     const double excess = (value - own) / (error + kRounding);
-    if (!(excess <= result.excess)) result.excess = excess;  // a NaN is not lost
+    if (!std::isnan(result.excess) && !(excess <= result.excess)) result.excess = excess;
   };
   for (const auto& check : result.checks) {
     const auto size = static_cast<double>(check.space.size), k = static_cast<double>(pairs.k());

@@ -50,6 +50,11 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
       m > 0 ? sizeof(T) * real(m) * real(network.inputs() + 2 * network.outputs()) / ranks +
                   kTestMemory
             : 0;
+  // phi_i and residuals of the test rows.
+  const double functions =
+      plan.options.eigenfunctions.empty()
+          ? 0
+          : 8 * real(m) * real(2 * of_S.traced + 3 * network.outputs()) / ranks;
   Held held{.data = 8 * real(n + m) * width / ranks,
             .rows = network.outputs() * ceil_div(n, ranks)};
   const double of_kernel = plan.options.precondition == Precondition::empirical ? 8 * p : 0;
@@ -64,7 +69,7 @@ Held held_bytes(const TrainingPlan& plan, const net::Network& network, const dat
   // w, w_0, and w in double for the result.
   held.descent = held.data + copies + sampled + seeded +
                  train::row_set_bytes<T>(network, ceil_div(n, ranks), modes) + 2 * sizeof(T) * p +
-                 of_kernel + 8 * p + test;
+                 of_kernel + 8 * p + test + functions;
   const Index rows = plan.options.blocks() ? of_S.rows : n;
   held.descent +=
       train::descend_bytes<T>(network, ceil_div(rows, ranks), n, on_parameters ? 0 : of_S.top,
@@ -192,10 +197,12 @@ plan::Stage rate_stage(const TrainingPlan& plan, const net::Network& network,
 
 /// What is recorded of K_t: K_0 stays where K_t is compared with it, and the K_t of all rows is
 /// assembled at every record beside it and what the steps hold; Track::minimum also computes its
-/// eigenvalues, for several outputs those of rows and outputs. Notes the flops of one record.
+/// eigenvalues, for several outputs those of rows and outputs. `k`: modes of an S on residuals.
+/// Notes the flops of one record.
 template <class T>
 plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::span<const T> w_0,
-                         gram::Sizes sizes, Index n, const Held& held, const Resources& resources) {
+                         gram::Sizes sizes, Index n, Index k, const Held& held,
+                         const Resources& resources) {
   const auto own = gram::Source::function(net::empirical_kernel(network, {w_0.begin(), w_0.end()}));
   sizes.n = n;
   sizes.nb = resources.block_of(n);
@@ -205,9 +212,11 @@ plan::Stage change_stage(TrainingPlan& plan, const net::Network& network, std::s
   const auto& track = plan.options.track;
   const double K_0 = track.kernel || plan.options.trace_kernel ? sizes.share_bytes() : 0;
   auto stage = plan::assemble(resources.machine, sizes);
-  stage.bytes += K_0;
+  // V of S, and (K_t - K_0) V.
+  const double S = track.kernel ? 2 * 8 * static_cast<double>(n * k) / sizes.ranks() : 0;
+  stage.bytes += K_0 + S;
   if (track.minimum) {
-    sizes.held += K_0;
+    sizes.held += K_0 + S / 2;
     const Index c = network.outputs();
     if (c > 1) {  // of the rows and outputs, in place of K_t
       sizes.n = n * c;
@@ -346,7 +355,8 @@ void plan_stages(TrainingPlan& plan, const net::Network& network, const data::Sp
   if (!options.eigenfunctions.empty())
     plan.stages.stage(functions_stage(plan, sizes, sets.test->rows(), held, machine));
   if (options.trace_kernel || options.track.of_kernel()) {
-    const auto stage = change_stage<T>(plan, network, w_0, sizes, n, held, resources);
+    const Index modes = options.preconditioned() && !options.on_parameters() ? of_S.k : Index{0};
+    const auto stage = change_stage<T>(plan, network, w_0, sizes, n, modes, held, resources);
     const double K_0 = 8 * static_cast<double>(n) * static_cast<double>(n) / ranks;
     if (options.trace_kernel || options.track.kernel) train.bytes += K_0;
     plan.stages.stage(stage);

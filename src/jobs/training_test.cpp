@@ -127,13 +127,12 @@ void note_kernel_difference(const net::Network& network, const std::vector<doubl
                             const data::Dataset& test, const dist::ProcessGrid& grid,
                             std::uint64_t seed, FunctionTrace& trace) {
   constexpr Index kRows = 512, kImages = 128;  // pairs of images cost a thousand times as much
-  constexpr std::uint32_t kSubstream = 9;
   const auto limit = limit_of(network);
   const Index most = network.architecture().of_images() ? kImages : kRows;
   trace.pair_rows = std::min(test.rows(), most);
   trace.kernel_difference = trace.kernel_difference_error = KernelStart::kUnknown;
   if (limit.kernel == nullptr || trace.pair_rows < 2) return;
-  const auto sample = train::sample_rows(test.rows(), trace.pair_rows, seed + kSubstream);
+  const auto sample = train::sample_rows(test.rows(), trace.pair_rows, seed);
   const auto Z = train::select_rows(test.inputs, sample.rows);
   const gram::Options how{.nb = spectral::recommended_block(trace.pair_rows, grid.shape()),
                           .over_n = false};

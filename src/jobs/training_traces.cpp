@@ -63,14 +63,17 @@ Row row(const FunctionTrace& trace, const Record& start, const Record& now, doub
   return row;
 }
 
-/// (1 - e^(-sigma t))/sigma of the function with the least rate in the spaces up to `space`.
-double largest_factor(const FunctionTrace& trace, std::size_t space, const Record& now) {
+/// (1 - e^(-sigma t))/sigma of the function with the least rate in the spaces up to `space`; t
+/// where sigma t is so small that the difference is rounding.
+double largest_factor(const FunctionTrace& trace, std::size_t space, const Record& now, double t) {
+  constexpr double kSmall = 1e-6;
   double factor = 0;
   const auto& last = trace.spaces[space];
   for (Index i = 0; i < last.first + last.size; ++i) {
     const double sigma = trace.rates[at(i)];
-    const double x = std::abs(1 - now.decay[trace.place[at(i)]]) / sigma;
-    if (!(x <= factor)) factor = x;  // a NaN is not lost
+    const double decay = now.decay[trace.place[at(i)]];
+    const double x = sigma * t < kSmall ? t + 0 * decay : std::abs(1 - decay) / sigma;
+    if (!std::isnan(factor) && !(x <= factor)) factor = x;  // a NaN is not lost
   }
   return factor;
 }
@@ -119,11 +122,11 @@ Projections projections(const FunctionTrace& trace, const std::vector<Record>& h
       p.predicted(r, s) = sums.predicted[at(s)];
       p.flow(r, s) = sums.flow[at(s)];
       p.deviation(r, s) = sums.deviation[at(s)];
-      const double factor = largest_factor(trace, at(s), now);
+      const double factor = largest_factor(trace, at(s), now, t);
       p.bound(r, s) = factor * factor;  // times epsilon below
       if (r == 0 || at(s) >= kFittedSpaces) continue;
       const double epsilon = p.deviation(r, s) / p.bound(r, s);
-      if (epsilon <= p.epsilon) continue;
+      if (std::isnan(p.epsilon) || epsilon <= p.epsilon) continue;  // a NaN is not lost
       p.epsilon = epsilon;
       p.epsilon_step = now.step;
       p.epsilon_space = s;

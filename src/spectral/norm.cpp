@@ -48,6 +48,7 @@ double largest_of_tridiagonal(const std::vector<double>& a, const std::vector<do
 }
 
 double operator_norm(const gram::Operator& A, const NormOptions& options) {
+  if (A.size() == 0) return 0;
   const Index m = A.local_rows();
   Matrix<double> v(m, 1), before(m, 1, 0.0), Av(m, 1);
   const Random random(options.seed, Stream::probe, kNormSubstream);

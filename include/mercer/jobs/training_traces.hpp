@@ -80,9 +80,9 @@ struct FunctionTrace {
 /// The records of a FunctionTrace, each records x spaces, beside linear theory.
 struct Projections {
   std::vector<double> time{};  ///< t = n sum eta
-  /// |<r_t, phi>| of each space (the norm over its functions and the outputs); what T^steps of
-  /// gradient descent leave of it at the start, |prod (1 - eta n sigma_i) <r_0, phi_i>|; and what
-  /// the flow leaves, |exp(-sigma_i t) <r_0, phi_i>|.
+  /// |<r_t, phi>| of each space (the norm over its functions and the outputs); what is left of
+  /// |<r_0, phi>| by linear theory after the steps, |prod (1 - eta n sigma_i) <r_0, phi_i>|, and
+  /// after the flow, |exp(-sigma_i t) <r_0, phi_i>|.
   Matrix<double> measured, predicted, flow;
   /// |P_k (r_t - e^(-T t) r_0)|^2, P_k the projection on the spaces up to this one, e^(-T t) by the
   /// steps as in `predicted`; and the right-hand side of [B] Cor. 3.7, [(1 - e^(-sigma_k t))/
@@ -95,7 +95,9 @@ struct Projections {
   double epsilon = 0, theory = 0;
   Index epsilon_step = 0, epsilon_space = 0;  ///< where it is attained; from 0
 };
-/// Local, pure. The first record must be that of step 0.
+/// From the records of a run whose rows and functions are those of the trace; numbers are NaN where
+/// linear theory has no prediction. O(records x functions x outputs). Local, pure. Throws InputError
+/// unless the first record is that of step 0.
 Projections projections(const FunctionTrace& trace, const std::vector<train::Record>& history);
 
 }  // namespace mercer::jobs

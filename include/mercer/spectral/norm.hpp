@@ -19,10 +19,10 @@ struct NormOptions {
 
 /// |A|_2 = max |lambda_i| of a symmetric A, definite or not, from below: the largest Ritz value in
 /// modulus of Lanczos' recursion from a random vector, without reorthogonalisation (which only adds
-/// copies of Ritz values that are there). Kuczynski, Wozniakowski, SIAM J. Matrix Anal. Appl. 13
-/// (1992): after m products the relative error is below about (ln(n)/m)^2 on average, and far less
-/// where the largest eigenvalue stands apart. One product and two sums over the ranks a step;
-/// memory: three vectors. 0 for A = 0; NaN where a product is not finite. Collective.
+/// copies of Ritz values that are there). For a definite A the relative error after m products is
+/// of order (ln(n)/m)^2 on average (Kuczynski, Wozniakowski, SIAM J. Matrix Anal. Appl. 13 (1992)),
+/// and far less where the largest eigenvalue stands apart. One product and two sums over the ranks a
+/// step; memory: three vectors. 0 for A = 0; NaN where a product is not finite. Collective.
 double operator_norm(const gram::Operator& A, const NormOptions& options = {});
 
 }  // namespace mercer::spectral
