@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "mercer/base/error.hpp"
+#include "mercer/base/memory.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/gram/kernel_operator.hpp"
 #include "mercer/la/scalapack.hpp"
@@ -85,8 +86,10 @@ KernelObserver::KernelObserver(const TrainingPlan& plan, const net::Network& net
 
 DistMatrix<double> KernelObserver::assemble(std::vector<double> w) {
   ++assembled_;
-  return gram::assemble<double>(*net::empirical_kernel(network_, std::move(w)), train_.inputs,
-                                grid_, {.nb = nb_});
+  auto K = gram::assemble<double>(*net::empirical_kernel(network_, std::move(w)), train_.inputs,
+                                  grid_, {.nb = nb_});
+  release_freed_memory();  // of the panels, once for each record: the heap would keep it
+  return K;
 }
 
 double KernelObserver::norm(const DistMatrix<double>& A) const {
@@ -156,6 +159,7 @@ void KernelObserver::measure_eigenvalues(std::vector<double> w, std::optional<Di
     factor = static_cast<double>(network_.outputs());  // that is divided by n c
   }
   const auto values = spectral::eigenpairs(std::move(*K), {.vectors = false}).values;
+  release_freed_memory();
   record.tracked[kSmallest] = factor * values.back();
   record.tracked[kLargest] = factor * values.front();
 }
