@@ -116,6 +116,11 @@ void write_functions(io::Hdf5File& file, const FunctionTrace& trace,
         rows.row(i)[static_cast<std::size_t>(j)] = values(rows.first_row() + i, j);
     file.write(folder + name, rows);
   };
+  if (const Index k = std::ssize(trace.index); !trace.inverse_gram.empty()) {
+    Matrix<double> G(k, k);
+    std::ranges::copy(trace.inverse_gram, G.data());
+    table("inverse_gram", G);
+  }
   table("test_projection", p.measured);
   table("predicted", p.predicted);
   table("predicted_flow", p.flow);

@@ -55,6 +55,9 @@ class KernelObserver {
 void note_kernel_difference(const net::Network& network, const std::vector<double>& w_0,
                             const data::Dataset& test, const dist::ProcessGrid& grid,
                             std::uint64_t seed, FunctionTrace& trace);
+/// FunctionTrace::inverse_gram of the values Phi (m x k) over the rows that have targets. Throws
+/// InputError where these rows do not tell the functions apart. 2 m k^2 flops. Collective.
+std::vector<double> inverse_gram(const data::Dataset& test, const dist::RowBlock<double>& Phi);
 /// max |y| over the rows that have targets. Collective.
 double largest_target(const data::Dataset& test);
 
@@ -80,7 +83,7 @@ class TestObserver {
   Matrix<T> X_, Y_, F_;
   Matrix<double> phi_;           // k x rows
   Matrix<double> R_, R_0_;       // c x rows
-  std::vector<double> start_{};  // <r_0, phi_i>, c numbers for each i
+  std::vector<double> start_{};  // coefficients of r_0, c numbers for each phi_i
   double rows_, outputs_;
 };
 

@@ -255,6 +255,7 @@ void TrainingPairs<T>::prepare_functions(const Pairs& solved, std::span<const T>
     monitor_.log("kernel", line);
   auto values = spectral::eigenfunctions(source, test_->inputs, train_.inputs, solved.pairs,
                                          trace.index, {.nb = plan_.nb});
+  trace.inverse_gram = inverse_gram(*test_, values);
   note_kernel_difference(network_, {w_0.begin(), w_0.end()}, *test_, grid_, plan_.seed, trace);
   functions_ = TestFunctions{std::move(trace), std::move(values)};
 }

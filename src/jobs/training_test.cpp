@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "mercer/base/error.hpp"
 #include "mercer/blas/blas.hpp"
 #include "mercer/net/empirical.hpp"
 #include "training_observers.hpp"
@@ -49,7 +50,7 @@ TestObserver<T>::TestObserver(const net::Network& network, const data::Dataset& 
   if (functions == nullptr) return;
   phi_ = converted<double>(functions->values.transposed(), known_rows(test));
   residual(w_0);
-  start_ = project();
+  start_ = coefficients(*trace_, project());
   R_0_ = Matrix<double>(R_.rows(), R_.cols());
   std::copy_n(R_.data(), R_.size(), R_0_.data());
 }
@@ -81,8 +82,8 @@ std::vector<double> TestObserver<T>::project() const {
   return all;
 }
 
-/// Mean of |r_t - e^(-T t) r_0|^2, where e^(-T t) r_0 = r_0 - sum (1 - decay_i) <r_0, phi_i> phi_i
-/// over these functions: what lies in others is taken as unchanged.
+/// Mean of |r_t - e^(-T t) r_0|^2, where e^(-T t) r_0 = r_0 - sum (1 - decay_i) a_i phi_i over these
+/// functions, a the coefficients of r_0: what lies in others is taken as unchanged.
 template <class T>
 double TestObserver<T>::deviation(const train::Record& record) const {
   Matrix<double> A(R_.rows(), phi_.rows()), D(R_.rows(), R_.cols());
@@ -143,6 +144,27 @@ void note_kernel_difference(const net::Network& network, const std::vector<doubl
       D(LocalIndex{i}, LocalIndex{j}) =
           limit.scale * D(LocalIndex{i}, LocalIndex{j}) - K_0(LocalIndex{i}, LocalIndex{j});
   note_difference(D, trace);
+}
+
+std::vector<double> inverse_gram(const data::Dataset& test, const dist::RowBlock<double>& Phi) {
+  const auto phi = converted<double>(Phi.transposed(), known_rows(test));
+  const Index k = phi.rows();
+  const auto rows = static_cast<double>(test.known_rows);
+  Matrix<double> G(k, k), inverse_R(k, k, 0.0), result(k, k);
+  blas::gemm<double>(blas::Trans::no, blas::Trans::yes, 1 / rows, phi.view(), phi.view(), 0.0,
+                     G.view());
+  test.inputs.comm().all_reduce(std::span<double>(G.data(), static_cast<std::size_t>(G.size())),
+                                comm::Op::sum);
+  if (test.known_rows < k || !blas::cholesky(G.view()))
+    throw InputError(
+        "`eigenfunctions`: {} functions take at least as many different test rows with targets, "
+        "there are {} rows: give more rows or fewer functions",
+        k, test.known_rows);
+  for (Index i = 0; i < k; ++i) inverse_R(i, i) = 1;
+  blas::solve_right<double>(G.view(), inverse_R.view());
+  blas::gemm<double>(blas::Trans::no, blas::Trans::yes, 1.0, inverse_R.view(), inverse_R.view(),
+                     0.0, result.view());
+  return {result.data(), result.data() + result.size()};
 }
 
 double largest_target(const data::Dataset& test) {

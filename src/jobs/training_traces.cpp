@@ -38,6 +38,8 @@ struct Row {
 
 Row row(const FunctionTrace& trace, const Record& start, const Record& now, double t) {
   const auto c = at(trace.outputs);
+  const auto a_0 = coefficients(trace, start.projection);
+  const auto a_t = coefficients(trace, now.projection);
   Row row;
   double deviation = 0;
   for (const auto& space : trace.spaces) {
@@ -50,8 +52,8 @@ Row row(const FunctionTrace& trace, const Record& start, const Record& now, doub
       measured += sum_of_squares(r_t);
       predicted += decay * decay * sum_of_squares(r_0);
       flow += by_flow * by_flow * sum_of_squares(r_0);
-      for (std::size_t a = 0; a < c; ++a) {
-        const double difference = r_t[a] - decay * r_0[a];
+      for (std::size_t o = at(i) * c; o < (at(i) + 1) * c; ++o) {
+        const double difference = a_t[o] - decay * a_0[o];
         deviation += difference * difference;
       }
     }
@@ -97,6 +99,18 @@ LossBound loss_bound(const std::vector<Record>& history, const train::Options& d
     bound.fast += !(now.rate * n_real * now.tracked.at(kLargest) <= 1 + kRateRounding) ? 1 : 0;
   }
   return bound;
+}
+
+std::vector<double> coefficients(const FunctionTrace& trace,
+                                 const std::vector<double>& projection) {
+  if (trace.inverse_gram.empty()) return projection;
+  const std::size_t k = trace.index.size(), c = at(trace.outputs);
+  std::vector<double> a(k * c, 0.0);
+  for (std::size_t i = 0; i < k; ++i)
+    for (std::size_t j = 0; j < k; ++j)
+      for (std::size_t o = 0; o < c; ++o)
+        a[i * c + o] += trace.inverse_gram[i * k + j] * projection[j * c + o];
+  return a;
 }
 
 Projections projections(const FunctionTrace& trace, const std::vector<Record>& history) {

@@ -81,15 +81,17 @@ class Descent:
         if step == 0:
             self.r_0 = r_t
         a, a_0 = self.phi.T @ r_t / M, self.phi.T @ self.r_0 / M
+        inverse = np.linalg.inv(self.phi.T @ self.phi / M)
+        b, b_0 = inverse @ a, inverse @ a_0
         decay = (1 - RATE * N * self.rates[:9]) ** step
-        off = r_t - self.r_0 + self.phi @ ((1 - decay)[:, None] * a_0)
+        off = r_t - self.r_0 + self.phi @ ((1 - decay)[:, None] * b_0)
         return {"frobenius": np.linalg.norm(K - self.K_0), "operator": np.linalg.norm(K - self.K_0, 2),
                 "S": np.linalg.norm((K - self.K_0) @ self.S), "minimum": eigenvalues[0], "maximum": eigenvalues[-1],
                 "alignment": np.sum(K * (Y @ Y.T)) / np.linalg.norm(K) / np.linalg.norm(Y @ Y.T),
                 "path": sum(np.linalg.norm(y - x) for x, y in zip(self.w, self.w[1:])),
                 "projection": np.linalg.norm(a, axis=1), "predicted": np.abs(decay) * np.linalg.norm(a_0, axis=1),
                 "flow": np.exp(-self.rates[:9] * N * RATE * step) * np.linalg.norm(a_0, axis=1),
-                "deviation": np.cumsum(np.sum((a - decay[:, None] * a_0) ** 2, axis=1)), "whole": np.sum(off**2) / M,
+                "deviation": np.cumsum(np.sum((b - decay[:, None] * b_0) ** 2, axis=1)), "whole": np.sum(off**2) / M,
                 "loss": np.mean(r**2), "factor": np.abs(1 - decay) / self.rates[:9]}
 
     def column(self, name):
@@ -133,6 +135,8 @@ class Traces(PipeTest):
         for name, column in (("test_projection", "projection"), ("predicted", "predicted"), ("predicted_flow", "flow"),
                              ("deviation", "deviation"), ("whole", "whole")):
             self.close(read(out, "/eigenfunctions/" + name), exact.column(column), name, 1e-8)
+        inverse = np.linalg.inv(exact.phi.T @ exact.phi / M)  # up to the signs of the functions
+        self.close(np.abs(read(out, "/eigenfunctions/inverse_gram")), np.abs(inverse), "inverse_gram", 1e-8)
         factors = np.maximum.accumulate(exact.column("factor"), axis=1)
         epsilon = (exact.column("deviation")[1:] / factors[1:] ** 2).max()
         with h5py.File(out, "r") as file:
@@ -191,6 +195,10 @@ class Traces(PipeTest):
         for text in ("0", "1-", "a", "3-2", "1,1", "2,1", "1+3", "-1", "1e3", ""):
             self.refuse(["--eigenfunctions"], "mercer-train", *self.job()[:-2], "--eigenfunctions=" + text)
         self.refuse(["--eigenfunctions", "block"], "mercer-train", *job, "--eigenfunctions", "1", "--batch", "8", "--stochastic", "block")
+        few = [self.npy(name, rows) for name, rows in (("few_z.npy", np.repeat(Z[:4], 3, axis=0)), ("few_f.npy", np.repeat(F[:4], 3, axis=0)))]
+        for rows, functions in ((12, 13), (12, 6)):  # too few; equal ones
+            self.refuse(["--eigenfunctions", str(rows), str(functions)], "mercer-train", *job[:2], "--test", f"npy:{few[0]},{few[1]}", *job[4:],
+                        "--eigenfunctions", f"1-{functions}")
         self.refuse(["--track", "energy"], "mercer-train", *job, "--track", "kernel,energy")
         self.refuse(["--track"], "mercer-train", *job, "--track", "")
         self.refuse(["--eigenfunctions", "targets"], "mercer-train", *job[:2], "--test", "npy:" + self.path("z.npy"), *job[4:],

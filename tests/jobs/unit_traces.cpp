@@ -51,6 +51,19 @@ TEST(Projections, OfLinearTheoryItselfDeviateByNothing) {
   EXPECT_DOUBLE_EQ(p.time[2], 1);
 }
 
+TEST(Projections, AResidualAlongOneFunctionDeviatesAlongNoneThoughTheyOverlap) {
+  auto trace = trace_of({1, 0.1});
+  trace.inverse_gram = {4 / 3.0, -2 / 3.0, -2 / 3.0, 4 / 3.0};  // of <phi_1, phi_2> = 1/2
+  auto history = records(trace, 1);
+  for (auto& record : history) record.projection = {record.decay[0], record.decay[0] / 2};
+  const auto p = projections(trace, history);
+  for (Index t = 0; t < 4; ++t)
+    for (Index s = 0; s < 2; ++s) EXPECT_NEAR(p.deviation(t, s), 0, 1e-30);
+  EXPECT_DOUBLE_EQ(p.measured(1, 1), 0.25);
+  trace.inverse_gram.clear();
+  EXPECT_GT(projections(trace, history).deviation(3, 1), 0.01);
+}
+
 TEST(Projections, EpsilonIsTheSmallestThatBoundsEveryRecord) {
   const auto trace = trace_of({1, 0.1});
   const auto p = projections(trace, records(trace, 1.1));

@@ -69,6 +69,9 @@ struct FunctionTrace {
   /// is not the network's kernel.
   std::vector<double> rates{};
   std::vector<std::size_t> place{};  ///< of each in train::Record::decay
+  /// G^-1 of G_ij = (1/m) sum phi_i phi_j over the test rows with targets, k x k; empty: identity.
+  /// The coefficients of r_t in these functions are G^-1 <r_t, phi>.
+  std::vector<double> inverse_gram{};
   Index n = 0, outputs = 0;
   Index test_rows = 0;           ///< with targets
   double target = 0;             ///< max |y| over these rows: |f*|_inf
@@ -76,6 +79,10 @@ struct FunctionTrace {
   double kernel_difference_error = 0;  ///< its standard error
   Index pair_rows = 0;                 ///< rows whose pairs were taken
 };
+
+/// Coefficients G^-1 <r, phi> of a residual in the functions, of its projections; outputs fastest.
+/// Local, pure.
+std::vector<double> coefficients(const FunctionTrace& trace, const std::vector<double>& projection);
 
 /// The records of a FunctionTrace, each records x spaces, beside linear theory.
 struct Projections {
@@ -86,7 +93,10 @@ struct Projections {
   Matrix<double> measured, predicted, flow;
   /// |P_k (r_t - e^(-T t) r_0)|^2, P_k the projection on the spaces up to this one, e^(-T t) by the
   /// steps as in `predicted`; and the right-hand side of [B] Cor. 3.7, [(1 - e^(-sigma_k t))/
-  /// sigma_k]^2 epsilon, with sigma_k the least rate of these spaces.
+  /// sigma_k]^2 epsilon, with sigma_k the least rate of these spaces. Both r are taken by their
+  /// coefficients a = G^-1 <r, phi>: the functions are eigenfunctions of the training rows'
+  /// operator, orthonormal only up to n^-1/2 and the test rows' m^-1/2, and without G^-1 a residual
+  /// along one of them would count as a deviation along the others.
   Matrix<double> deviation, bound;
   std::vector<double> whole{};        ///< |r_t - e^(-T t) r_0|^2: train::Record::deviation
   std::vector<double> whole_bound{};  ///< t^2 epsilon
