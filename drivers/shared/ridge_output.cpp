@@ -29,6 +29,21 @@ void print_solution(Session& session, const jobs::RidgeFit& fit) {
               best.time, steps, best.ridge, relative, best.residual);
 }
 
+/// Of training times from some pairs: what the other modes may change.
+void print_rest(const Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
+  if (fit.best_fit().rest_fitted == 0 && fit.best_fit().rest_predicted == 0) return;
+  session.say(
+      "rest    {} of {} eigenpairs are known: the other modes change these by at most, root mean "
+      "square in {},",
+      fit.spectrum.lambda.size(), fit.best_fit().alpha.rows(), unit);
+  session.say("{:>14}  {:>18}  {:>18}", "time t", "f on training rows", "f at mean k(x, x)");
+  const double typical =
+      std::sqrt(fit.mean_diagonal * static_cast<double>(fit.best_fit().alpha.rows()));
+  for (const auto& one : fit.fits)
+    session.say("{:>14.6e}  {:>18.4g}  {:>18.4g}", one.time, one.rest_fitted,
+                one.rest_predicted * typical);
+}
+
 /// "inf" for ridge regression: JSON has no infinity.
 void note_times(const jobs::RidgeFit& fit, nlohmann::ordered_json& result) {
   const auto number = [](double t) -> nlohmann::ordered_json {
@@ -41,6 +56,12 @@ void note_times(const jobs::RidgeFit& fit, nlohmann::ordered_json& result) {
     if (fit.step > 0) result["steps"].push_back(number(std::round(one.time / fit.step)));
   }
   if (fit.step > 0) result["step"] = fit.step;
+  if (fit.best_fit().rest_fitted == 0 && fit.best_fit().rest_predicted == 0) return;
+  result["pairs"] = fit.spectrum.lambda.size();
+  for (const auto& one : fit.fits) {
+    result["rest_fitted"].push_back(one.rest_fitted);
+    result["rest_predicted"].push_back(number(one.rest_predicted));
+  }
 }
 
 }  // namespace
@@ -60,13 +81,15 @@ void print_fit(Session& session, const jobs::RidgeFit& fit, const std::string& u
     session.say("score   {:.8g} +- {:.1e} in {}, estimated; {} ridges tried", fit.chosen->score,
                 fit.chosen->error, unit, fit.tried.size());
   if (fit.fits.size() > 1 && fit.tried.empty())
-    session.say("chosen  the {} of the least leave-one-out error",
-                fit.best_fit().fitted.rows() > 0 ? "time" : "ridge");
+    session.say("chosen  the {} of the least {}",
+                fit.best_fit().fitted.rows() > 0 ? "time" : "ridge",
+                fit.best_by_gcv ? "gcv score" : "leave-one-out error");
   if (fit.fits.size() > 1 && !fit.tried.empty())
     session.say(
         "chosen  the ridge of the least leave-one-out error, or the largest whose estimate, here "
         "+- {:.1e}, does not differ significantly",
         fit.tried[fit.best].error);
+  print_rest(session, fit, unit);
   for (std::size_t r = 0; r < fit.runs.size(); ++r) {
     const auto& run = fit.runs[r];
     if (fit.resumed && run.iterations == 0 && run.converged) {

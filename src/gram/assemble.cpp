@@ -375,6 +375,15 @@ double trace(const kernel::Kernel& kernel, const RowBlock<double>& X) {
          static_cast<double>(std::max<Index>(1, X.rows()));
 }
 
+std::vector<double> diagonal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
+  std::vector<double> all;
+  for_rows(kernel, X, [&](const Rows& rows) {
+    const auto some = diagonal_of(kernel, rows);
+    all.insert(all.end(), some.begin(), some.end());
+  });
+  return all;
+}
+
 double require_normal(const kernel::Kernel& kernel, const RowBlock<double>& X) {
   double entry = 0, error = 0;
   for_rows(kernel, X, [&](const Rows& rows) {

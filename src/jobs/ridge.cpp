@@ -139,6 +139,7 @@ namespace {
 double accepted_error(const RidgePlan& plan, const RidgeFit& fit) {
   double error = plan.single() ? 1e-5 : 1e-12;
   if (!fit.runs.empty()) error = std::max(error, 2 * plan.options.cg_tol);
+  error = std::max(error, 2 * fit.pairs_residual);
   if (fit.storage == "single" || fit.storage == "mixed") error = std::max(error, 1e-7);
   return error;
 }
@@ -216,13 +217,19 @@ namespace {
 
 void write_times(io::Hdf5File& file, const RidgeFit& fit, const PathErrors& along,
                  const data::Preparation& preparation) {
-  std::vector<double> times, steps;
+  std::vector<double> times, steps, fitted, predicted;
   for (const auto& one : fit.fits) {
     times.push_back(one.time);
+    fitted.push_back(one.rest_fitted);
+    predicted.push_back(one.rest_predicted);
     if (fit.step > 0) steps.push_back(std::round(one.time / fit.step));
   }
   file.write("/at_time/t", times);
   if (fit.step > 0) file.write("/at_time/steps", steps);
+  if (std::ssize(fit.spectrum.lambda) < fit.best_fit().alpha.rows()) {
+    file.write("/at_time/rest_fitted", fitted);
+    file.write("/at_time/rest_predicted", predicted);
+  }
   write_errors(file, "/at_time", along.errors, preparation);
   file.write_stack("/at_time/train", std::span(along.train));
   if (!along.test.empty()) file.write_stack("/at_time/test", std::span(along.test));

@@ -5,6 +5,7 @@
 #include "mercer/krr/cost.hpp"
 #include "mercer/krr/predict.hpp"
 #include "mercer/la/scalapack.hpp"
+#include "mercer/spectral/krylov.hpp"
 #include "ridge_parts.hpp"
 
 namespace mercer::jobs {
@@ -31,20 +32,6 @@ void note_edge(const typename krr::SpectralPath<T>::Selection& chosen, RidgeFit&
                        "has the same score to rounding: the largest of them is taken",
                        chosen.smallest, chosen.ridge)
                  : "the ridge is at the lower end of " + range;
-}
-
-/// The same for a training time.
-void note_edge(const krr::GradientFlow& chosen, bool shortest, bool longest, RidgeFit& fit) {
-  const auto range =
-      fmt::format("the range searched, t = {:.2e} ... {:.2e}", fit.searched_from, fit.searched_to);
-  if (shortest) {
-    fit.edge_side = "lower";
-    fit.edge = "the time is at the lower end of " + range;
-  } else if (longest) {
-    fit.edge_side = "upper";
-    fit.edge = fmt::format("no longer training is worse than t = {:.2e}, up to the end of {}",
-                           chosen.time, range);
-  }
 }
 
 /// Which rows are left out: about a tenth, and at least two on either side.
@@ -80,6 +67,12 @@ class DirectFit {
     fit.top = cut.k;
     fit.spectrum = std::move(cut.spectrum);
     fit.orthogonality = pairs.orthogonality;
+    if (pairs.k() < n() && options_.time.asked()) {
+      const auto top = take_by_rows(std::move(pairs));
+      fit_top_times(plan_, train_, top, monitor_, fit);
+      flops_ += top_times_flops(top.k(), std::ssize(fit.fits));
+      return fit;
+    }
     if (pairs.k() < n())
       by_modified_cholesky(pairs, fit);
     else if (options_.time.asked())
@@ -103,6 +96,19 @@ class DirectFit {
       return gram::assemble<T>(kernel_, train_.inputs, grid_,
                                {.nb = plan_.nb, .progress = monitor_.shares()});
     });
+  }
+
+  /// The pairs by rows; those on the grid are freed.
+  static spectral::TopPairs take_by_rows(spectral::Eigenpairs<T> pairs) {
+    return spectral::by_rows(pairs);
+  }
+
+  /// Of fit_top_times(): one product with K, and 4 n k c for Y outside the pairs and each time.
+  double top_times_flops(Index k, Index times) const {
+    auto sizes = plan_.sizes;
+    sizes.m = n();
+    return gram::apply_cross_cost(sizes).flops +
+           4 * real(n()) * real(k) * real(train_.outputs()) * real(times + 1);
   }
 
   /// About the largest number of pairs that fits the memory limit; at least `top`, which was
@@ -307,6 +313,19 @@ class DirectFit {
 };
 
 }  // namespace
+
+void note_edge(const krr::GradientFlow& chosen, bool shortest, bool longest, RidgeFit& fit) {
+  const auto range =
+      fmt::format("the range searched, t = {:.2e} ... {:.2e}", fit.searched_from, fit.searched_to);
+  if (shortest) {
+    fit.edge_side = "lower";
+    fit.edge = "the time is at the lower end of " + range;
+  } else if (longest) {
+    fit.edge_side = "upper";
+    fit.edge = fmt::format("no longer training is worse than t = {:.2e}, up to the end of {}",
+                           chosen.time, range);
+  }
+}
 
 template <class T>
 RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,

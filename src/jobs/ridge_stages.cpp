@@ -55,6 +55,26 @@ void plan_holdout(plan::Plan& stages, const gram::Sizes& sizes, const plan::Mach
   stages.stage(solve);
 }
 
+/// Training times from k pairs: one product with K beside them, and the results.
+plan::Stage top_times(const gram::Sizes& sizes, const plan::Machine& machine,
+                      const RidgeOptions& options, Index k) {
+  auto all = sizes;
+  all.m = sizes.n;
+  auto stage = plan::predict(machine, all);
+  stage.name = "solve";
+  stage.method = fmt::format("{} of {} pairs, one product", k, sizes.n);
+  const double times = options.time.choice.has_value()
+                           ? static_cast<double>(kTimesTried)
+                           : static_cast<double>(options.time.times.size());
+  const auto c = static_cast<double>(std::max<Index>(1, sizes.c));
+  const double modes = 4 * static_cast<double>(sizes.n) * static_cast<double>(k) * c * (times + 1);
+  stage.flops += modes;
+  stage.seconds += modes / (machine.gemm * sizes.ranks());
+  stage.bytes = std::min(stage.bytes, sizes.data_bytes() + gram::Options{}.panel_bytes);
+  stage.bytes += vectors_bytes(sizes, k) + times_bytes(options, sizes, 2 * sizes.n);
+  return stage;
+}
+
 }  // namespace
 
 void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Sizes& sizes,
@@ -75,9 +95,12 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::eigensolve(machine, sizes, method, k));
   } else {
-    stages.stage(given_pairs(sizes, k, 2));  // by rows and on the grid
+    // By rows and on the grid; and for training times by rows again.
+    stages.stage(given_pairs(sizes, k, time.asked() && k < sizes.n ? kCopiesByRows : 2));
   }
-  if (k < sizes.n || options.transductive) {
+  if (k < sizes.n && time.asked()) {
+    stages.stage(top_times(sizes, machine, options, k));
+  } else if (k < sizes.n || options.transductive) {
     auto stage = plan::modified_cholesky(machine, sizes, k);  // K is assembled for each ridge
     stage.flops *= ridges;
     stage.seconds *= ridges;

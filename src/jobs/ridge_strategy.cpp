@@ -230,6 +230,8 @@ std::string less_memory(const RidgeOptions& options, bool iterative) {
   const std::string fewer =
       fmt::format("more ranks, {}fewer rows", options.single ? "" : "`single`, ");
   if (options.transductive) return fewer + " or a smaller `top`";
+  if (options.time.asked())
+    return fewer + " or a `spectrum` of the top eigenvalues, by a solver that assembles no K";
   return fewer + (options.modified() ? ", or `solver` cg with a smaller `top`" : " or `solver` cg");
 }
 
@@ -266,18 +268,19 @@ RidgePlan plan(const RidgeOptions& options, const gram::Source& kernel, const da
     result.strategy = choose(options, kernel, result.sizes, resources, stored);
   }
   if (stored > 0 && stored < n && !result.strategy.iterative) {
-    if (options.time.asked())
-      throw InputError("{}: holds {} of {} eigenpairs, but training times take them all",
-                       options.spectrum.text(), stored, n);
+    const bool holdout = options.time.choice == krr::RidgeCriterion::holdout;
+    if (holdout || options.time.covariance)
+      throw InputError("{}: holds {} of {} eigenpairs, but {} all", options.spectrum.text(), stored,
+                       n, holdout ? "`times` holdout takes" : "`covariance` takes");
     if (options.curve.asked())
       throw InputError("{}: holds {} of {} eigenpairs, but a learning curve takes them all",
                        options.spectrum.text(), stored, n);
-    if (estimated(options))
+    if (estimated(options) && !options.time.asked())
       throw InputError(
           "{}: holds {} of {} eigenpairs, but a direct solver takes them all to compare ridges by "
           "leave-one-out errors: give one ridge, `solver` cg, or all pairs",
           options.spectrum.text(), stored, n);
-    if (!options.modified())
+    if (!options.modified() && !options.time.asked())
       throw InputError(
           "{}: holds {} of {} eigenpairs, which a direct solver does not need without `g`: leave "
           "it out, or give `solver` cg, whose preconditioner takes them",

@@ -32,22 +32,26 @@ double GradientFlow::residual(double g) const {
   return (ridge + g * rest(x)) / x;
 }
 
+void check_flow(const GradientFlow& flow, double largest) {
+  if (!(flow.time > 0)) throw InputError("the time is {}: it must be positive", flow.time);
+  check_ridge(flow.ridge);
+  if (!(flow.step >= 0))
+    throw InputError("the step eta n is {}: it must not be negative", flow.step);
+  if (flow.step > 0 && std::isfinite(flow.time) &&
+      !(std::abs(flow.time - flow.steps() * flow.step) <= 1e-9 * flow.time))
+    throw InputError("the time {} is no whole number of steps eta n = {}", flow.time, flow.step);
+  if (flow.step * (largest + flow.ridge) >= 2)
+    throw InputError(
+        "gradient descent with eta n = {:.3g} diverges: it must be less than 2/(g_1 + gamma) = "
+        "{:.3g}",
+        flow.step, 2 / (largest + flow.ridge));
+}
+
 template <class T>
 void SpectralPath<T>::check_flows(std::span<const GradientFlow> flows) const {
   const double largest = *std::max_element(spectrum_.g.begin(), spectrum_.g.end());
   for (const GradientFlow& flow : flows) {
-    if (!(flow.time > 0)) throw InputError("the time is {}: it must be positive", flow.time);
-    check_ridge(flow.ridge);
-    if (!(flow.step >= 0))
-      throw InputError("the step eta n is {}: it must not be negative", flow.step);
-    if (flow.step > 0 && std::isfinite(flow.time) &&
-        !(std::abs(flow.time - flow.steps() * flow.step) <= 1e-9 * flow.time))
-      throw InputError("the time {} is no whole number of steps eta n = {}", flow.time, flow.step);
-    if (flow.step * (largest + flow.ridge) >= 2)
-      throw InputError(
-          "gradient descent with eta n = {:.3g} diverges: it must be less than 2/(g_1 + gamma) = "
-          "{:.3g}",
-          flow.step, 2 / (largest + flow.ridge));
+    check_flow(flow, largest);
     if (std::isinf(flow.time)) check_admissible(std::span<const double>(&flow.ridge, 1));
   }
 }

@@ -103,6 +103,50 @@ class Times(PipeTest):
                 else:
                     self.assertGreater(chosen["result"]["holdout_rmse"], 0)
 
+    def test_top_pairs_are_enough_and_the_rest_is_bounded(self):
+        """From 12 of 80 pairs: alpha, scores and bounds by their formulas in NumPy, and the exact times within the bounds."""
+        k, s, exact, out, top = self.path("k.h5"), self.path("s.h5"), self.path("a.h5"), self.path("r.h5"), 12
+        inputs = "npy:" + self.npy("x.npy", X)
+        self.succeed("mercer-kernel", "--data", inputs, "--bias-std", "0.2", "--out", k)
+        self.succeed("mercer-spectrum", "--data", inputs, "--bias-std", "0.2", "--top", str(top), "--solver", "krylov", "--tol", "1e-12", "--out", s)
+        job = (*self.data, "--at-time", "0.5,3,30,300", "--ridge", "1e-3")
+        self.succeed("mercer-krr", *job, "--out", exact)
+        K = read(k, "/kernel") / 80
+        values, V = np.linalg.eigh(K)
+        values, V = values[::-1][:top], V[:, ::-1][:, :top]
+        outside = Y - V @ (V.T @ Y)
+        for ranks in (1, 3):
+            self.succeed("mercer-krr", *job, "--spectrum", s, "--check", "--out", out, ranks=ranks)
+            for i, t in enumerate((0.5, 3, 30, 300)):
+                def phi(x):
+                    return -np.expm1(-(x + 1e-3) * t) / (x + 1e-3)
+                c = phi(values[-1])
+                H = V @ np.diag(values * phi(values) - c * values) @ V.T + c * K
+                self.assertTrue(np.abs(read(out, "/at_time/train")[i, :, 0] - H @ Y).max() < 1e-10, t)
+                self.assertAlmostEqual(read(out, "/at_time/gcv")[i], 80 * np.sum((Y - H @ Y) ** 2) / np.trace(np.eye(80) - H) ** 2, 10)
+                self.assertAlmostEqual(read(out, "/at_time/loo_rmse")[i], np.sqrt(np.mean(((Y - H @ Y) / (1 - np.diag(H))) ** 2)), 10)
+                rest = np.linspace(0, values[-1], 20001)
+                bound = (rest * (phi(rest) - c)).max() * np.linalg.norm(outside) / np.sqrt(80)
+                self.assertTrue(0.999 * bound <= read(out, "/at_time/rest_fitted")[i] <= 1.03 * bound, t)
+                bound = (np.sqrt(rest) * (phi(rest) - c)).max() * np.linalg.norm(outside) / np.sqrt(80)
+                self.assertTrue(0.999 * bound <= read(out, "/at_time/rest_predicted")[i] <= 1.03 * bound, t)
+                off = read(out, "/at_time/train")[i] - read(exact, "/at_time/train")[i]
+                self.assertLess(np.sqrt(np.mean(off**2)), read(out, "/at_time/rest_fitted")[i])
+                off = np.abs(read(out, "/at_time/test")[i] - read(exact, "/at_time/test")[i])[:, 0]
+                k_zz = 2 * (np.sum(Z**2, axis=1) * 2 / Z.shape[1] + 2 * 0.04)  # at most: that of two layers, with their biases
+                self.assertTrue((off <= read(out, "/at_time/rest_predicted")[i] * np.sqrt(k_zz)).all(), t)
+        for how in ("loo", "gcv"):
+            chosen = self.record("mercer-krr", *self.data, "--at-time", how, "--spectrum", s)["result"]
+            self.assertEqual(chosen["pairs"], top)
+            self.assertGreater(chosen["rest_fitted"][0], 0)
+        self.refuse(["s.h5", "12 of 80", "holdout"], "mercer-krr", *self.data, "--at-time", "holdout", "--spectrum", s)
+        self.refuse(["s.h5", "12 of 80", "--covariance"], "mercer-krr", *self.data, "--at-time", "1", "--covariance", "--spectrum", s)
+        stored, of_stored = ("--kernel", "file:" + k), self.path("f.h5")
+        self.succeed("mercer-spectrum", "--data", inputs, *stored, "--top", str(top), "--out", of_stored)
+        self.refuse(["--at-time loo", "diagonal"], "mercer-krr", *self.data[:2], *stored, "--at-time", "loo", "--spectrum", of_stored)
+        again = self.record("mercer-krr", *self.data[:2], *stored, "--at-time", "gcv", "--spectrum", of_stored)["result"]
+        self.assertAlmostEqual(again["time"], chosen["time"], delta=1e-6 * chosen["time"])
+
     def test_bad_input_is_one_line(self):
         for words, arguments in ((["--at-time", "positive"], ["--at-time", "-1"]),
                                  (["--at-time", "positive"], ["--at-time", "nan"]),

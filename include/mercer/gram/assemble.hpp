@@ -98,6 +98,9 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 /// another order, and so is their sum. Prepares every row once. Collective.
 double trace(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
+/// k(x_i, x_i) of this rank's rows. Prepares every row once. Collective.
+std::vector<double> diagonal(const kernel::Kernel& kernel, const RowBlock<double>& X);
+
 /// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries
 /// beyond rounding (series of tanh, softplus, sigmoid; images in single precision). Prepares every
 /// row once. Collective.

@@ -62,7 +62,9 @@ struct RidgeOptions {
   bool relative = false;
   std::optional<krr::RidgeCriterion> choice{};  ///< chooses the ridge; `ridges` is then empty
 
-  TimeOptions time{};    ///< takes one ridge, which may be 0, and all eigenpairs
+  /// Takes one ridge, which may be 0, and all eigenpairs, or a `spectrum` of some: then what the
+  /// others change is bounded (krr::TopFlow).
+  TimeOptions time{};
   CurveOptions curve{};  ///< of the (best) ridge; takes all eigenpairs, and no training times
 
   Index top = -1;  ///< number of eigenvalues that g acts on; -1: all
@@ -197,6 +199,10 @@ struct RidgeFit {
   std::string edge_side{};                    ///< then "lower" or "upper"
   double searched_from = 0, searched_to = 0;  ///< that range; 0: the ridge or time was given
   double step = 0;                            ///< eta n of gradient descent, of training times
+  /// Where training times are from fewer than n pairs, the largest of their residuals, relative to
+  /// lambda_1; 0 otherwise.
+  double pairs_residual = 0;
+  bool best_by_gcv = false;  ///< `best` is by GCV, because there are no leave-one-out errors
   double holdout_rmse = -1;  ///< of the chosen training time, in prepared units; -1: none
   /// For a modified kernel, or training times, what leave-one-out, GCV and holdout estimate, in
   /// words.

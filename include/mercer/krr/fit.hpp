@@ -26,6 +26,10 @@ struct Fit {
   /// |A B - Y|_F / |Y|_F of the system A B = Y that was solved; of a GradientFlow see
   /// SpectralPath::fit().
   double residual = 0;
+  /// Of a GradientFlow from top pairs alone (TopFlow), bounds on what the other modes change, root
+  /// mean squares over the outputs: of F, over the rows too, and of the prediction for a row with
+  /// k(z, z) = 1, for others times k(z, z)^(1/2). 0: all pairs were known.
+  double rest_fitted = 0, rest_predicted = 0;
   bool residual_exact = false;  ///< false: estimated with 16 probe columns
   double loo_rmse = -1;  ///< leave-one-out rmse over rows and outputs, where computed; else -1
   std::vector<double> loo_rmse_by_output{};  ///< c of them, where each was computed; else empty

@@ -29,4 +29,9 @@ struct GradientFlow {
   double residual(double g) const;
 };
 
+/// Throws InputError for a time that is not positive or, of descent, no multiple of the step; for a
+/// ridge or a step that is negative or not finite; and for a step of 2/(largest + ridge) or more, by
+/// which descent diverges. Local.
+void check_flow(const GradientFlow& flow, double largest);
+
 }  // namespace mercer::krr
