@@ -41,7 +41,8 @@ void RidgeLine::add(CommandLine& line) {
       "loo, gcv: the time chosen by leave-one-out or generalised cross-validation of the linear "
       "smoother Y -> f, from 0.1/lambda_1 ... 1e10 n/trace(K); holdout: by the error on a tenth of "
       "the rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes "
-      "all eigenpairs");
+      "all eigenpairs, or those of --spectrum S.h5 (mercer-spectrum --top K) where there are too "
+      "many rows: then what the other modes change is bounded");
   add("lr", po::value(&o.time.eta)->value_name("ETA"),
       "for --at-time: gradient descent on (1/2) |f - Y|^2 with this learning rate, less than "
       "2/(n lambda_1), in place of gradient flow: after T steps t = ETA n T");
