@@ -93,13 +93,14 @@ void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
                 check.deviation_error, check.mixing, check.mixing_error);
   }
   session.say(
-      "at most {:.1f} standard errors by the sampling of the new rows, beyond {:.3f} = n^-1/2 "
-      "a function for that of K's rows",
-      evaluation.excess, evaluation.own_error);
+      "functions of eigenvalues that the rows of K do not tell apart are one space; at most {:.1f} "
+      "standard errors +- (by the sampling of both sets){}",
+      evaluation.standard_errors,
+      evaluation.cut ? "; without the last, which goes on beyond the pairs" : "");
   auto& result = session.record().result;
   result["eval_rows"] = evaluation.values.rows();
   result["eval_spaces"] = count;
-  result["eval_standard_errors"] = evaluation.excess;
+  result["eval_standard_errors"] = evaluation.standard_errors;
   session.record().flops += evaluation.flops;
 }
 

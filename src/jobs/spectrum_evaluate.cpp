@@ -8,6 +8,23 @@
 
 namespace mercer::jobs {
 
+namespace {
+
+/// Spaces whose eigenvalues the sampling of n rows tells apart: neighbours lie more than four of
+/// its relative errors, n^-1/2, from each other. Functions within one are mixed by chance.
+std::vector<spectral::Space> told_apart(std::span<const double> values, double error) {
+  std::vector<spectral::Space> all;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0 && values[i - 1] - values[i] <= 4 * error * values[i - 1])
+      ++all.back().size;
+    else
+      all.push_back({.first = static_cast<Index>(i)});
+  }
+  return all;
+}
+
+}  // namespace
+
 template <class T>
 Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
                     const gram::Source& kernel, const data::Dataset& rows,
@@ -34,17 +51,24 @@ Evaluation evaluate(const SpectrumPlan& plan, const Spectrum<T>& spectrum,
       pairs.values, std::max(msk::kModeTolerance<T>, 4 * spectrum.largest_residual()));
   if (eval.rows() < 2) return result;
   result.gram = spectral::gram_of_functions(result.values, grid, plan.nb);
-  result.checks = spectral::check_spaces(*result.gram, result.spaces);
-  result.own_error = 1 / std::sqrt(static_cast<double>(plan.n));
-  const auto count = [&](double value, double own, double error) {
-    constexpr double kRounding = 1e-12;  // a constant has no variance
-    const double excess = (value - own) / (error + kRounding);
-    if (!std::isnan(result.excess) && !(excess <= result.excess)) result.excess = excess;
-  };
-  for (const auto& check : result.checks) {
+  const auto n = static_cast<double>(plan.n);
+  const double error = 1 / std::sqrt(n);
+  const auto apart = told_apart(pairs.values, error);
+  result.checks = spectral::check_spaces(*result.gram, apart);
+  result.cut = pairs.k() < plan.n &&
+               pairs.values.back() - pairs.next <= 4 * error * std::abs(pairs.values.back());
+  // An error by the sampling of m new rows, and the same by that of the n rows of K.
+  const double both = std::sqrt(1 + static_cast<double>(eval.rows()) / n);
+  for (auto& check : result.checks) {
     const auto size = static_cast<double>(check.space.size), k = static_cast<double>(pairs.k());
-    count(check.deviation, result.own_error * size, check.deviation_error);
-    count(check.mixing, result.own_error * std::sqrt(size * (k - size)), check.mixing_error);
+    check.deviation_error = both * check.deviation_error + size / n;
+    check.mixing_error = both * check.mixing_error + std::sqrt(size * (k - size)) / n;
+    if (result.cut && &check == &result.checks.back()) continue;
+    for (const double errors :
+         {check.deviation / check.deviation_error,
+          size < k ? check.mixing / check.mixing_error : 0.0})  // with others, if there are any
+      if (!std::isnan(result.standard_errors) && !(errors <= result.standard_errors))
+        result.standard_errors = errors;
   }
   return result;
 }

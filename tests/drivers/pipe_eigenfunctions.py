@@ -42,6 +42,21 @@ class Eval(PipeTest):
         self.assertEqual(result["result"]["eval_rows"], 2000)
         self.assertLess(result["result"]["eval_standard_errors"], 4)
 
+    def test_gram_is_the_identity_within_four_standard_errors_on_three_distributions(self):
+        """Random rows: the functions of 1, 2 ... dimensions of spherical harmonics, or polynomials, are spaces."""
+        for spec, top, spaces in (("circle:n={},freq=3", 13, 7), ("sphere:n={},d=6,degree=2", 27, 3), ("gaussian:n={},d=4", 15, 3)):
+            with self.subTest(spec):
+                out = self.path("g.h5")
+                data = ("--data", spec.format(1000), "--eval", spec.format(8000), "--bias-std", "1", "--out", out)
+                result = self.record("mercer-spectrum", *data, "--top", str(top))["result"]
+                self.assertEqual(result["eval_spaces"], spaces)
+                self.assertLess(result["eval_standard_errors"], 4)
+                G, error = read(out, "/eval/gram"), read(out, "/eval/gram_error")
+                within = np.linalg.norm((G - np.eye(top))[1:3, 1:3]) / np.linalg.norm(error[1:3, 1:3]) / 3  # 1 + 8000/1000 = 3^2
+                self.assertLess(within, 4)
+        cut = self.succeed("mercer-spectrum", "--data", "sphere:n=1000,d=6,degree=2", "--eval", "sphere:n=2000,d=6,degree=2", "--bias-std", "1", "--top", "12")
+        self.assertIn("without the last", cut.out)
+
     def test_bad_input_is_one_line(self):
         x, z = "npy:" + self.npy("x.npy", X), "npy:" + self.npy("z.npy", Z[:, :2])
         self.refuse(["3", "2"], "mercer-spectrum", "--data", x, "--eval", z)

@@ -165,12 +165,13 @@ struct Evaluation {
   std::vector<spectral::Space> spaces{};
   /// Of the values, and what it says of each space; not of a single row.
   std::optional<spectral::FunctionGram> gram{};
+  /// Of spaces whose eigenvalues n rows tell apart: relative gaps above 4 n^-1/2. Standard errors
+  /// are by the sampling of the m new rows and, (m/n)^1/2 times that, of the n rows of K, with 1/n
+  /// an entry for the second order of the latter (a constant function has no variance).
   std::vector<spectral::SpaceCheck> checks{};
-  double own_error = 0;  ///< n^-1/2: about what the sampling of K's rows changes of a function
-  /// The largest deviation or mixing beyond that, in standard errors by the sampling of the new
-  /// rows; large where eigenvalues lie so close that the rows of K do not tell their functions
-  /// apart.
-  double excess = 0;
+  bool cut = false;  ///< the last of these goes on beyond the pairs: it is not judged
+  /// The largest deviation or mixing, in its standard errors.
+  double standard_errors = 0;
   double flops = 0;
 };
 /// `rows`: those of the spectrum; `eval`: the new ones, prepared as these. Eigenvalues that differ
