@@ -15,11 +15,23 @@ namespace {
 
 /// "1,2,5" -> 1, 2, 5. Throws InputError.
 std::vector<Index> parse_directions(const std::string& text) {
+  constexpr double kMost = 1e6;  // of a range
   std::vector<Index> which;
-  for (const double value : parse_numbers("--directions", text)) {
+  const auto take = [&](double value) {
     if (!(value >= 1 && value < 1e15) || value != std::floor(value))
-      throw InputError("--directions {}: give the numbers of eigenvectors, from 1: 1,2,5", text);
+      throw InputError("--directions {}: give the numbers of eigenvectors, from 1: 1,2,5 or 1-20",
+                       text);
     which.push_back(static_cast<Index>(value));
+  };
+  for (const auto& part : words(text, ',')) {
+    const auto dash = part.find('-', 1);
+    const auto first = parse_numbers("--directions", part.substr(0, dash));
+    take(first.front());
+    if (dash == std::string::npos) continue;
+    const auto last = parse_numbers("--directions", part.substr(dash + 1));
+    if (!(first.front() <= last.front() && last.front() <= kMost))
+      throw InputError("--directions {}: {} is not a range: give e.g. 1-20", text, part);
+    for (double value = first.front() + 1; value <= last.front(); ++value) take(value);
   }
   std::ranges::sort(which);
   which.erase(std::unique(which.begin(), which.end()), which.end());
@@ -211,7 +223,7 @@ void TrainLine::add_descent(CommandLine& line) {
 void TrainLine::add_traces(CommandLine& line) {
   auto trace = line.group("Traces and checkpoints").add_options();
   trace(
-      "directions", po::value(&directions_)->value_name("I,J,...|none"),
+      "directions", po::value(&directions_)->value_name("I,J-K,...|none"),
       "eigenvectors v_i of K for which |v_i^T r_t| is recorded, beside the theory's r_t = (I - "
       "eta n K S)^t r_0 (not with --momentum or --weight-decay); default: with S on residuals the "
       "first eight and some up to --top, otherwise none");

@@ -55,7 +55,7 @@ class Train(PipeTest):
 
     def test_the_result_and_the_record_are_complete(self):
         plot, csv = self.path("r.svg"), self.path("r.csv")
-        out, result = self.train("r", "--top", "12", "--directions", "1,2,7,20", "--trace-kernel", "--steps", "60",
+        out, result = self.train("r", "--top", "12", "--directions", "1-2,7,20", "--trace-kernel", "--steps", "60",
                                  "--operator-spectrum", "--check", "--plot", plot, "--csv", csv)
         with h5py.File(out) as file:
             records = len(file["steps"])

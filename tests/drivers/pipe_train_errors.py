@@ -42,6 +42,7 @@ class Errors(PipeTest):
         self.options(["--solver"], "--top", "4", "--solver", "magic")
         self.options(["--directions 1.5"], "--directions", "1.5")
         self.options(["--directions", "one"], "--directions", "one")
+        self.options(["--directions 3-2"], "--directions", "3-2")
 
     def test_numbers_out_of_range(self):
         for option, value in (("--tol", "-1"), ("--safety", "0"), ("--lr", "-1"), ("--lr", "nan"),
