@@ -43,7 +43,10 @@ void RidgeLine::add(CommandLine& line) {
       "the rows, held out. With --ridge (one; 0 if none is given) training has that ridge. Takes "
       "all eigenpairs, or those of --spectrum S.h5 (mercer-spectrum --top K) where there are too "
       "many rows: then what the other modes change is bounded");
-  add("lr", po::value(&o.time.eta)->value_name("ETA"),
+  const auto positive = [](double eta) {
+    if (!(eta > 0)) throw InputError("--lr {}: give a positive number", eta);
+  };
+  add("lr", po::value(&o.time.eta)->notifier(positive)->value_name("ETA"),
       "for --at-time: gradient descent on (1/2) |f - Y|^2 with this learning rate, less than "
       "2/(n lambda_1), in place of gradient flow: after T steps t = ETA n T");
   add("covariance", po::bool_switch(&o.time.covariance),

@@ -23,20 +23,26 @@ void print_solution(Session& session, const jobs::RidgeFit& fit) {
   }
   const std::string steps =
       fit.step > 0 && std::isfinite(best.time)
-          ? fmt::format(" = {:.0f} steps of eta n = {:.4g}", best.time / fit.step, fit.step)
+          ? fmt::format(" = {:.15g} steps of eta n = {:.4g}", best.time / fit.step, fit.step)
           : "";
   session.say("\ntime t = {:.6e}{}, ridge {:.6e}{}; |F - K alpha|/|Y| {:.1e} from the pairs",
               best.time, steps, best.ridge, relative, best.residual);
 }
 
+/// Whether training times are from fewer pairs than rows.
+bool of_some_pairs(const jobs::RidgeFit& fit) {
+  return fit.best_fit().fitted.rows() > 0 &&
+         std::ssize(fit.spectrum.lambda) < fit.best_fit().alpha.rows();
+}
+
 /// Of training times from some pairs: what the other modes may change.
 void print_rest(const Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
-  if (fit.best_fit().rest_fitted == 0 && fit.best_fit().rest_predicted == 0) return;
+  if (!of_some_pairs(fit)) return;
   session.say(
-      "rest    {} of {} eigenpairs are known: the other modes change these by at most, root mean "
-      "square in {},",
+      "rest    {} of {} eigenpairs are known: the other modes change predictions by at most (root "
+      "mean square in {})",
       fit.spectrum.lambda.size(), fit.best_fit().alpha.rows(), unit);
-  session.say("{:>14}  {:>18}  {:>18}", "time t", "f on training rows", "f at mean k(x, x)");
+  session.say("{:>14}  {:>18}  {:>18}", "time t", "of training rows", "of rows of mean k");
   const double typical =
       std::sqrt(fit.mean_diagonal * static_cast<double>(fit.best_fit().alpha.rows()));
   for (const auto& one : fit.fits)
@@ -56,7 +62,7 @@ void note_times(const jobs::RidgeFit& fit, nlohmann::ordered_json& result) {
     if (fit.step > 0) result["steps"].push_back(number(std::round(one.time / fit.step)));
   }
   if (fit.step > 0) result["step"] = fit.step;
-  if (fit.best_fit().rest_fitted == 0 && fit.best_fit().rest_predicted == 0) return;
+  if (!of_some_pairs(fit)) return;
   result["pairs"] = fit.spectrum.lambda.size();
   for (const auto& one : fit.fits) {
     result["rest_fitted"].push_back(one.rest_fitted);
@@ -118,6 +124,15 @@ void print_covariances(const Session& session, const jobs::RidgeFit& fit,
   }
 }
 
+namespace {
+
+/// 1 for two zeros: of targets that are zero.
+double ratio(double a, double b) {
+  return a == 0 && b == 0 ? 1 : a / b;
+}
+
+}  // namespace
+
 void print_curve(Session& session, const jobs::LearningCurve& curve, Index rows,
                  const std::string& unit) {
   session.say(
@@ -139,8 +154,8 @@ void print_curve(Session& session, const jobs::LearningCurve& curve, Index rows,
     std::string measured;
     if (!curve.measured.empty())
       measured = fmt::format("  {:>11.5g}  {:>9.2g}  {:>8.4f}  {:>8.4f}", curve.measured[p],
-                             curve.measured_error[p], point.error / curve.measured[p],
-                             loo / curve.measured[p]);
+                             curve.measured_error[p], ratio(point.error, curve.measured[p]),
+                             ratio(loo, curve.measured[p]));
     session.say("{:>8}  {:>11.4e}  {:>11.4e}  {:>8.2f}  {:>11.5g}  {:>11.5g}{}", point.n,
                 point.ridge, point.kappa, point.freedom, point.error, loo, measured);
   }

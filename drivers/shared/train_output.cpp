@@ -74,8 +74,8 @@ void print_minimum(const jobs::TrainingPlan& plan, const jobs::Training<T>& trai
   session.say("bound   loss <= {:.4g} by lambda_min(K_t) at the end, measured {:.4g}",
               bound.loss.back(), history.back().loss);
   session.say(
-      "        above it at {} of {} records; eta > 1/lambda_max(J J^T), for which it is "
-      "not made, at {}",
+      "        the loss is above it at {} of {} records; eta > 1/lambda_max(J J^T), for which it "
+      "is not made, at {}",
       bound.above, bound.loss.size(), bound.fast);
   result["loss_bound"] = bound.loss.back();
   result["above_bound"] = bound.above;
@@ -137,12 +137,21 @@ void print_functions(const jobs::FunctionTrace& trace, const std::vector<Record>
       "largest off: |P_k (r_t - e^(-Tt) r_0)| over the records, P_k on the functions so far; "
       "its square is at most");
   session.say(
-      "epsilon [(1 - e^(-sigma_k t))/sigma_k]^2 with epsilon = {:.4g} (step {}, function {}); "
-      "the theory's 4 |f*|^2 |K - K_0|^2 = {:.4g}",
+      "epsilon [(1 - e^(-sigma_k t))/sigma_k]^2 with epsilon = {:.4g} (step {}, function {})",
       p.epsilon, p.epsilon_step,
       trace.index[static_cast<std::size_t>(
-          trace.spaces[static_cast<std::size_t>(p.epsilon_space)].first)],
-      p.theory);
+          trace.spaces[static_cast<std::size_t>(p.epsilon_space)].first)]);
+  session.say("theory: what the steps leave of |<r_0,phi>|, |(1 - eta n sigma_i)^T|{}",
+              std::isnan(p.epsilon) ? "; none with momentum, weight decay or other kernels" : "");
+  if (trace.theorem_not_for.empty())
+    session.say(
+        "the theorem's 4 |f*|^2 |K - K_0|^2 = {:.4g} in place of epsilon: |f*| the largest |r_0| "
+        "of "
+        "a row, |K - K_0|^2 = {:.4g} +- {:.1g} over pairs of {} rows",
+        p.theory, trace.kernel_difference, trace.kernel_difference_error, trace.pair_rows);
+  else
+    session.say("the theorem's 4 |f*|^2 |K - K_0|^2 is for {}, which this run is not",
+                trace.theorem_not_for);
   result["epsilon"] = p.epsilon;
   result["theorem"] = p.theory;
   result["kernel_difference"] = trace.kernel_difference;

@@ -87,8 +87,9 @@ void validate_time(const RidgeOptions& options) {
   if (options.transductive)
     throw InputError("`transductive`: takes a ridge, not training times: leave one of them out");
   if (const auto asked = options.iterative_asked_by(); !asked.empty())
-    throw InputError("{}: training times take all eigenpairs, from a direct solver: leave it out",
-                     asked);
+    throw InputError(
+        "{}: training times take eigenpairs, of a direct solver or `spectrum`: leave it out",
+        asked);
   if (time.covariance && options.modified())
     throw InputError(
         "`covariance`: is of training with K, not with a modified spectrum: leave `g` and `top` "

@@ -230,6 +230,7 @@ std::string less_memory(const RidgeOptions& options, bool iterative) {
   const std::string fewer =
       fmt::format("more ranks, {}fewer rows", options.single ? "" : "`single`, ");
   if (options.transductive) return fewer + " or a smaller `top`";
+  if (options.time.asked() && !options.spectrum.empty()) return fewer + " or fewer times";
   if (options.time.asked())
     return fewer + " or a `spectrum` of the top eigenvalues, by a solver that assembles no K";
   return fewer + (options.modified() ? ", or `solver` cg with a smaller `top`" : " or `solver` cg");

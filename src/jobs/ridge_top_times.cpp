@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/krr/top_flow.hpp"
@@ -25,6 +27,10 @@ std::size_t choose(const std::vector<krr::GradientFlow>& flows, const std::vecto
                    bool gcv) {
   std::vector<double> scores;
   for (const auto& one : fits) scores.push_back(score_of(one, gcv));
+  const auto bounded = [](const krr::Fit& one) { return std::isfinite(one.rest_predicted); };
+  if (std::ranges::any_of(fits, bounded))  // of these, one whose predictions are bounded
+    for (std::size_t t = 0; t < fits.size(); ++t)
+      if (!bounded(fits[t])) scores[t] = std::numeric_limits<double>::infinity();
   const std::vector<double> errors(scores.size(), 1e-9);  // of sums and norms
   return krr::best_time(flows, scores, errors);
 }
@@ -58,7 +64,8 @@ void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
   fit.best_by_gcv = gcv;
   const auto flows = time.choice.has_value() ? path.times(like) : time.flows(gamma, n);
   fit.estimates = what_scores_estimate(plan.options) +
-                  "; here all modes outside the known pairs are trained as that of lambda_k";
+                  "; in the coefficients, all modes outside the known pairs have the factor that "
+                  "training gives to an eigenvalue lambda_k";
   if (!time.choice.has_value()) {
     fit.fits = path.fit(flows);
     fit.best = choose(flows, fit.fits, gcv);

@@ -58,8 +58,6 @@ void note_kernel_difference(const net::Network& network, const std::vector<doubl
 /// FunctionTrace::inverse_gram of the values Phi (m x k) over the rows that have targets. Throws
 /// InputError where these rows do not tell the functions apart. 2 m k^2 flops. Collective.
 std::vector<double> inverse_gram(const data::Dataset& test, const dist::RowBlock<double>& Phi);
-/// max |y| over the rows that have targets. Collective.
-double largest_target(const data::Dataset& test);
 
 /// The residual of the test rows that have targets at the records: the loss, and the projections on
 /// eigenfunctions. Calls are collective.
@@ -71,6 +69,8 @@ class TestObserver {
                const TestFunctions* functions, std::span<const T> w_0);
 
   void complete(std::span<const T> w, train::Record& record);
+  /// max |f(z; w) - y| over the rows, of each the norm over the outputs.
+  double largest_residual(std::span<const T> w);
 
  private:
   void residual(std::span<const T> w);

@@ -228,10 +228,12 @@ template <class T>
 void TrainingPairs<T>::prepare_functions(const Pairs& solved, std::span<const T> w_0) {
   const Monitor::Phase scope(monitor_, "functions");
   const auto& which = directions_.which();
-  FunctionTrace trace{.n = train_.rows(),
-                      .outputs = network_.outputs(),
-                      .test_rows = test_->known_rows,
-                      .target = largest_target(*test_)};
+  FunctionTrace trace{
+      .n = train_.rows(),
+      .outputs = network_.outputs(),
+      .test_rows = test_->known_rows,
+      .target = TestObserver<T>(network_, *test_, nullptr, w_0).largest_residual(w_0),
+      .theorem_not_for = not_plain_descent(options_.descent, options_.preconditioned())};
   for (auto space : whole_spaces(options_.eigenfunctions, solved.pairs)) {
     if (space.first + space.size == solved.pairs.k() && solved.pairs.k() < train_.rows())
       monitor_.log("functions", fmt::format("eigenvalue {} may be equal to some beyond the pairs "

@@ -71,6 +71,18 @@ void TestObserver<T>::complete(std::span<const T> w, train::Record& record) {
   record.deviation = deviation(record);
 }
 
+template <class T>
+double TestObserver<T>::largest_residual(std::span<const T> w) {
+  residual(w);
+  double largest = 0;
+  for (Index i = 0; i < R_.cols(); ++i) {
+    double square = 0;
+    for (Index o = 0; o < R_.rows(); ++o) square += R_(o, i) * R_(o, i);
+    largest = std::max(largest, std::sqrt(square));
+  }
+  return comm_.all_reduce(largest, comm::Op::max);
+}
+
 /// (1/m) sum over the rows of r phi_i, c numbers for each i.
 template <class T>
 std::vector<double> TestObserver<T>::project() const {
@@ -158,20 +170,13 @@ std::vector<double> inverse_gram(const data::Dataset& test, const dist::RowBlock
   if (test.known_rows < k || !blas::cholesky(G.view()))
     throw InputError(
         "`eigenfunctions`: {} functions take at least as many different test rows with targets, "
-        "there are {} rows: give more rows or fewer functions",
-        k, test.known_rows);
+        "there are {} rows{}: give more rows or fewer functions",
+        k, test.known_rows, test.known_rows < k ? "" : ", but fewer different ones");
   for (Index i = 0; i < k; ++i) inverse_R(i, i) = 1;
   blas::solve_right<double>(G.view(), inverse_R.view());
   blas::gemm<double>(blas::Trans::no, blas::Trans::yes, 1.0, inverse_R.view(), inverse_R.view(),
                      0.0, result.view());
   return {result.data(), result.data() + result.size()};
-}
-
-double largest_target(const data::Dataset& test) {
-  double largest = 0;
-  for (const Index i : known_rows(test))
-    for (const double y : test.targets.row(i)) largest = std::max(largest, std::abs(y));
-  return test.inputs.comm().all_reduce(largest, comm::Op::max);
 }
 
 }  // namespace mercer::jobs

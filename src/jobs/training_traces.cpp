@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 
@@ -12,14 +13,6 @@ using train::Record;
 
 constexpr std::size_t kFittedSpaces = 10;  // of [B] Cor. 3.7: k <= 10
 constexpr double kRateRounding = 1e-3;     // lambda_max(J J^T) of the automatic rate, from below
-
-std::string bound_not_for(const train::Options& o, bool preconditioned) {
-  if (preconditioned) return "S = I, gradient descent without a preconditioner";
-  if (o.batch > 0) return "full batches";
-  if (o.momentum > 0) return "descent without momentum";
-  if (o.weight_decay > 0) return "descent without weight decay";
-  return "";
-}
 
 std::size_t at(Index i) {
   return static_cast<std::size_t>(i);
@@ -82,9 +75,17 @@ double largest_factor(const FunctionTrace& trace, std::size_t space, const Recor
 
 }  // namespace
 
+std::string not_plain_descent(const train::Options& o, bool preconditioned) {
+  if (preconditioned) return "S = I, gradient descent without a preconditioner";
+  if (o.batch > 0) return "full batches";
+  if (o.momentum > 0) return "descent without momentum";
+  if (o.weight_decay > 0) return "descent without weight decay";
+  return "";
+}
+
 LossBound loss_bound(const std::vector<Record>& history, const train::Options& descent,
                      bool preconditioned, Index n) {
-  LossBound bound{.not_for = bound_not_for(descent, preconditioned)};
+  LossBound bound{.not_for = not_plain_descent(descent, preconditioned)};
   double integral = 0;
   for (std::size_t i = 0; i < history.size() && bound.not_for.empty(); ++i) {
     const Record& now = history[i];
@@ -120,7 +121,9 @@ Projections projections(const FunctionTrace& trace, const std::vector<Record>& h
                 .flow = Matrix<double>(records, spaces),
                 .deviation = Matrix<double>(records, spaces),
                 .bound = Matrix<double>(records, spaces)};
-  p.theory = 4 * trace.target * trace.target * trace.kernel_difference;
+  p.theory = !trace.theorem_not_for.empty()
+                 ? std::numeric_limits<double>::quiet_NaN()
+                 : 4 * trace.target * trace.target * trace.kernel_difference;
   if (history.empty()) return p;
   if (history.front().step != 0)
     throw InputError("projections need the record of step 0, the first is that of step {}",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "mercer/base/error.hpp"
@@ -117,8 +118,23 @@ void TopFlow::score(const GradientFlow& flow, double filter, Fit& fit) const {
   if (leaves_out()) fit.loo_rmse = std::sqrt(square / outputs);
 }
 
+/// At t = infinity the factor is 1/(g_i + gamma).
+void TopFlow::require_definite(double ridge) const {
+  const auto [least, largest] = std::ranges::minmax(spectrum_.g);
+  const double residual = *std::ranges::max_element(pairs_.residuals);
+  const double error =
+      std::max(40 * std::numeric_limits<double>::epsilon(), 2 * residual) * largest;
+  if (least + ridge > error) return;
+  throw RunError(
+      "K_g + gamma I is not positive definite to working precision at gamma = {:.3g}: the smallest "
+      "of these eigenvalues is {:.2g}, with an error of {:.1g}; give a ridge of {:.1g}, fewer "
+      "eigenpairs or a finite time",
+      ridge, least, error, 2 * error - std::min(0.0, least));
+}
+
 Fit TopFlow::fit(const GradientFlow& flow) const {
   check_flow(flow, *std::ranges::max_element(spectrum_.g));
+  if (std::isinf(flow.time)) require_definite(flow.ridge);
   using blas::Trans;
   const auto rest = rest_of_modes(flow, spectrum_.lambda.back());
   std::vector<double> of_alpha, of_F;

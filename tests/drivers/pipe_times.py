@@ -139,6 +139,11 @@ class Times(PipeTest):
             chosen = self.record("mercer-krr", *self.data, "--at-time", how, "--spectrum", s)["result"]
             self.assertEqual(chosen["pairs"], top)
             self.assertGreater(chosen["rest_fitted"][0], 0)
+        done = self.record("mercer-krr", *self.data, "--at-time", "1,inf", "--lr", "0.003", "--spectrum", s)["result"]
+        self.assertEqual((done["rest_fitted"][0], done["rest_predicted"][1], done["time"]), (0, "inf", 0.003 * 80))  # one step is exact
+        twice, noise = f"npy:{self.npy('x2.npy', np.tile(X[:30], (2, 1)))},{self.npy('y2.npy', Y[:60])}", self.path("n.h5")
+        self.succeed("mercer-spectrum", "--data", twice, "--bias-std", "0.2", "--top", "59", "--out", noise)
+        self.refuse(["positive definite", "ridge"], "mercer-krr", "--train", twice, *self.data[2:], "--at-time", "1,inf", "--spectrum", noise, code=1)
         self.refuse(["s.h5", "12 of 80", "holdout"], "mercer-krr", *self.data, "--at-time", "holdout", "--spectrum", s)
         self.refuse(["s.h5", "12 of 80", "--covariance"], "mercer-krr", *self.data, "--at-time", "1", "--covariance", "--spectrum", s)
         stored, of_stored = ("--kernel", "file:" + k), self.path("f.h5")
@@ -155,6 +160,7 @@ class Times(PipeTest):
                                  (["diverges", "less than"], ["--at-time", "5", "--lr", "10"]),
                                  (["--lr"], ["--lr", "0.1", "--ridge", "1"]),
                                  (["--lr", "positive"], ["--at-time", "1", "--lr", "-1"]),
+                                 (["--lr", "positive"], ["--at-time", "1", "--lr", "0"]),
                                  (["--ridge 1,2", "one ridge"], ["--at-time", "1", "--ridge", "1,2"]),
                                  (["--ridge loo", "one ridge"], ["--at-time", "1", "--ridge", "loo"]),
                                  (["--solver cg"], ["--at-time", "1", "--solver", "cg"]),

@@ -141,6 +141,9 @@ class Traces(PipeTest):
         epsilon = (exact.column("deviation")[1:] / factors[1:] ** 2).max()
         with h5py.File(out, "r") as file:
             self.close(file["/eigenfunctions"].attrs["epsilon"], epsilon, "epsilon", 1e-7)
+            theory = file["/eigenfunctions"].attrs
+            self.close(theory["target"], np.linalg.norm(exact.r_0, axis=1).max(), "target")
+            self.assertEqual(bool(np.isnan(theory["theorem"])), preconditioned)  # it is for S = I
             track = file["/track"].attrs
             self.close(track["distance_frobenius"], np.linalg.norm(exact.K_0 - exact.K_inf), "distance")
             self.close(track["distance_operator"], np.linalg.norm(exact.K_0 - exact.K_inf, 2), "distance", 1e-4)

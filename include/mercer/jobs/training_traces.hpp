@@ -56,6 +56,9 @@ struct LossBound {
   Index above = 0;             ///< records whose loss is above it
   Index fast = 0;              ///< records at which eta n lambda_max(K_t) > 1
 };
+/// What a run lacks to be the one that these bounds speak of: "full batches", say; empty: nothing.
+/// Local, pure.
+std::string not_plain_descent(const train::Options& descent, bool preconditioned);
 /// From the records of a run with Track::minimum of n rows. Local, pure.
 LossBound loss_bound(const std::vector<train::Record>& history, const train::Options& descent,
                      bool preconditioned, Index n);
@@ -73,9 +76,10 @@ struct FunctionTrace {
   /// The coefficients of r_t in these functions are G^-1 <r_t, phi>.
   std::vector<double> inverse_gram{};
   Index n = 0, outputs = 0;
-  Index test_rows = 0;           ///< with targets
-  double target = 0;             ///< max |y| over these rows: |f*|_inf
-  double kernel_difference = 0;  ///< |K - K_0|^2 in L2: mean of (k - k_0)^2 over pairs of rows
+  Index test_rows = 0;  ///< with targets
+  double target = 0;    ///< max |f_0 - y| over these rows, over outputs Euclidean: |f*|_inf of [B]
+  std::string theorem_not_for{};  ///< not_plain_descent() of this run
+  double kernel_difference = 0;   ///< |K - K_0|^2 in L2: mean of (k - k_0)^2 over pairs of rows
   double kernel_difference_error = 0;  ///< its standard error
   Index pair_rows = 0;                 ///< rows whose pairs were taken
 };
@@ -101,7 +105,8 @@ struct Projections {
   std::vector<double> whole{};        ///< |r_t - e^(-T t) r_0|^2: train::Record::deviation
   std::vector<double> whole_bound{};  ///< t^2 epsilon
   /// The smallest epsilon for which `bound` holds at every record, of the first ten spaces; and the
-  /// 4 |f*|^2_inf |K - K_0|^2 of [B] Thm 3.5 that the theory has in its place.
+  /// 4 |f*|^2_inf |K - K_0|^2 of [B] Thm 3.5 that the theory has in its place, NaN where it does not
+  /// speak of this run.
   double epsilon = 0, theory = 0;
   Index epsilon_step = 0, epsilon_space = 0;  ///< where it is attained; from 0
 };

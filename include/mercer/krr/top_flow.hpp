@@ -39,7 +39,8 @@ class TopFlow {
   /// With Fit::rest_fitted and rest_predicted; Fit::residual bounds |F - K alpha|_F/|Y|_F by the
   /// residuals of the pairs. Scores are those of the linear smoother Y -> F that is applied. 2 n k
   /// (2 c + 1) flops a time. Collective. Throws InputError as SpectralPath::fit() and
-  /// rest_of_modes().
+  /// rest_of_modes(); RunError at t = infinity where an eigenvalue plus gamma is no larger than its
+  /// error.
   std::vector<Fit> fit(std::span<const GradientFlow> flows) const;
 
   /// Whether leave-one-out errors are computed: the diagonal was given.
@@ -50,6 +51,7 @@ class TopFlow {
 
  private:
   Fit fit(const GradientFlow& flow) const;
+  void require_definite(double ridge) const;
   void score(const GradientFlow& flow, double filter, Fit& fit) const;
 
   const spectral::TopPairs& pairs_;
