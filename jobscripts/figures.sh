@@ -3,6 +3,8 @@
 # pictures. They source it after environment.sh and set `out`, the folder of the results.
 
 [[ -n ${out:-} ]] || mercer_stop "figures.sh needs the folder of the results in out"
+programs=${MERCER_BIN:-$MERCER_HOME/build/bin} # here, because what a run says goes to its log
+[[ -x $programs/mercer-train ]] || mercer_stop "no $programs/mercer-train: build Mercer first (bash jobscripts/quickstart.sh), or set MERCER_BIN"
 command -v gnuplot >/dev/null || mercer_stop "no gnuplot in PATH: it draws the pictures"
 
 # figure_run NAME DRIVER OPTIONS...: one run, stored as runs/NAME.json (and its log), unless it is there already.
@@ -12,7 +14,10 @@ figure_run() {
   mkdir -p "$out/runs"
   [[ ! -s $json ]] || return 0
   mercer_job "$@" --quiet --json "$json.part" >"$out/runs/$name.log" 2>&1 || rc=$?
-  [[ -z $mercer_signal ]] || exit 130
+  if [[ -n $mercer_signal ]]; then
+    echo "${0##*/}: interrupted: submit it again, finished runs are not repeated" >&2
+    exit 130
+  fi
   ((rc == 0)) || { cat "$out/runs/$name.log" >&2; exit "$rc"; }
   mv "$json.part" "$json"
 }

@@ -92,15 +92,20 @@ void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
                 values[static_cast<std::size_t>(check.space.first)], check.square, check.deviation,
                 check.deviation_error, check.mixing, check.mixing_error);
   }
-  session.say(
-      "functions of eigenvalues that the rows of K do not tell apart are one space; at most {:.1f} "
-      "standard errors +- (by the sampling of both sets){}",
-      evaluation.standard_errors,
-      evaluation.cut ? "; without the last, which goes on beyond the pairs" : "");
+  if (evaluation.cut && count == 1) {
+    session.say(
+        "the rows of K tell none of these eigenvalues from the next one: nothing is judged");
+  } else {
+    session.say(
+        "functions of eigenvalues that the rows of K do not tell apart are one space; at most "
+        "{:.1f} standard errors +- (by the sampling of both sets){}",
+        evaluation.standard_errors,
+        evaluation.cut ? "; without the last, which goes on beyond the pairs" : "");
+  }
   auto& result = session.record().result;
   result["eval_rows"] = evaluation.values.rows();
   result["eval_spaces"] = count;
-  result["eval_standard_errors"] = evaluation.standard_errors;
+  if (!(evaluation.cut && count == 1)) result["eval_standard_errors"] = evaluation.standard_errors;
   session.record().flops += evaluation.flops;
 }
 

@@ -31,7 +31,8 @@ std::vector<Index> parse_directions(const std::string& text) {
     const auto last = parse_numbers("--directions", part.substr(dash + 1));
     if (!(first.front() <= last.front() && last.front() <= kMost))
       throw InputError("--directions {}: {} is not a range: give e.g. 1-20", text, part);
-    for (double value = first.front() + 1; value <= last.front(); ++value) take(value);
+    take(last.front());
+    for (double value = first.front() + 1; value < last.front(); ++value) take(value);
   }
   std::ranges::sort(which);
   which.erase(std::unique(which.begin(), which.end()), which.end());

@@ -95,8 +95,8 @@ void plan_direct(plan::Plan& stages, const RidgeOptions& options, const gram::Si
     stages.stage(plan::assemble(machine, sizes));
     stages.stage(plan::eigensolve(machine, sizes, method, k));
   } else {
-    // By rows and on the grid; and for training times by rows again.
-    stages.stage(given_pairs(sizes, k, time.asked() && k < sizes.n ? kCopiesByRows : 2));
+    // By rows and on the grid; for training times by rows again, with what is sent and received.
+    stages.stage(given_pairs(sizes, k, time.asked() && k < sizes.n ? kCopiesByRows + 2 : 2));
   }
   if (k < sizes.n && time.asked()) {
     stages.stage(top_times(sizes, machine, options, k));

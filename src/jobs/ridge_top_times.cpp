@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "mercer/base/error.hpp"
 #include "mercer/krr/top_flow.hpp"
@@ -9,15 +10,15 @@
 namespace mercer::jobs {
 namespace {
 
-/// K_ii of this rank's rows; empty where K is stored in a file.
-std::vector<double> own_diagonal(const RidgePlan& plan, const data::Dataset& train) {
-  if (plan.kernel.is_stored()) return {};
+/// K_ii of this rank's rows; none where K is stored in a file.
+std::optional<std::vector<double>> own_diagonal(const RidgePlan& plan, const data::Dataset& train) {
+  if (plan.kernel.is_stored()) return std::nullopt;
   auto diagonal = gram::diagonal(plan.kernel.kernel(), train.inputs);
   for (double& k : diagonal) k /= static_cast<double>(train.rows());
   return diagonal;
 }
 
-/// The score of a fit by the criterion: a root mean square, or its square.
+/// The score of a fit by the criterion: the GCV score, or the leave-one-out rmse.
 double score_of(const krr::Fit& fit, bool gcv) {
   return gcv ? fit.gcv : fit.loo_rmse;
 }
@@ -31,7 +32,7 @@ std::size_t choose(const std::vector<krr::GradientFlow>& flows, const std::vecto
   if (std::ranges::any_of(fits, bounded))  // of these, one whose predictions are bounded
     for (std::size_t t = 0; t < fits.size(); ++t)
       if (!bounded(fits[t])) scores[t] = std::numeric_limits<double>::infinity();
-  const std::vector<double> errors(scores.size(), 1e-9);  // of sums and norms
+  const std::vector<double> errors(scores.size(), 1e-9);  // relative, of sums and norms
   return krr::best_time(flows, scores, errors);
 }
 
@@ -68,7 +69,7 @@ void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
                   "training gives to an eigenvalue lambda_k";
   if (!time.choice.has_value()) {
     fit.fits = path.fit(flows);
-    fit.best = choose(flows, fit.fits, gcv);
+    fit.best = flows.size() > 1 ? choose(flows, fit.fits, gcv) : 0;
     return;
   }
   std::vector<krr::Fit> tried;
@@ -80,8 +81,9 @@ void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
   const auto best = choose(flows, tried, gcv);
   fit.searched_from = flows.front().time;
   fit.searched_to = flows.back().time;
-  note_edge(flows[best], best == 0, false, fit);
-  if (best + 1 == flows.size()) {
+  note_edge(flows[best], best == 0, best + 1 == flows.size(), fit);
+  const double smallest = pairs.values.back();
+  if (best > 0 && best + 1 == flows.size() && flows[best].time * smallest > 1) {
     fit.edge_side = "upper";
     fit.edge = fmt::format(
         "the time is at the end of the range searched, t = {:.2e} ... {:.2e}, about 10/lambda_k: "

@@ -15,7 +15,7 @@ namespace {
 std::vector<spectral::Space> told_apart(std::span<const double> values, double error) {
   std::vector<spectral::Space> all;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i > 0 && values[i - 1] - values[i] <= 4 * error * values[i - 1])
+    if (i > 0 && values[i - 1] - values[i] <= 4 * error * std::abs(values[i - 1]))
       ++all.back().size;
     else
       all.push_back({.first = static_cast<Index>(i)});

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "mercer/base/error.hpp"
 #include "mercer/blas/blas.hpp"
@@ -167,7 +168,11 @@ std::vector<double> inverse_gram(const data::Dataset& test, const dist::RowBlock
                      G.view());
   test.inputs.comm().all_reduce(std::span<double>(G.data(), static_cast<std::size_t>(G.size())),
                                 comm::Op::sum);
-  if (test.known_rows < k || !blas::cholesky(G.view()))
+  double largest = 0, least = std::numeric_limits<double>::infinity();  // pivots
+  for (Index i = 0; i < k; ++i) largest = std::max(largest, G(i, i));
+  const bool positive = test.known_rows >= k && blas::cholesky(G.view());
+  for (Index i = 0; i < k; ++i) least = std::min(least, G(i, i) * G(i, i));
+  if (!positive || !(least > 1e-12 * static_cast<double>(k) * largest))
     throw InputError(
         "`eigenfunctions`: {} functions take at least as many different test rows with targets, "
         "there are {} rows{}: give more rows or fewer functions",

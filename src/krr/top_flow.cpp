@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "mercer/base/error.hpp"
 #include "mercer/blas/blas.hpp"
+#include "mercer/comm/together.hpp"
 
 namespace mercer::krr {
 namespace {
@@ -54,7 +56,8 @@ RestOfModes rest_of_modes(const GradientFlow& flow, double largest) {
 }
 
 TopFlow::TopFlow(const spectral::TopPairs& pairs, const msk::ModifiedSpectrum& spectrum,
-                 const RowBlock<double>& Y, const Product& K, std::vector<double> diagonal)
+                 const RowBlock<double>& Y, const Product& K,
+                 std::optional<std::vector<double>> diagonal)
     : pairs_(pairs),
       spectrum_(spectrum),
       ratio_(spectrum.ratio()),
@@ -63,19 +66,26 @@ TopFlow::TopFlow(const spectral::TopPairs& pairs, const msk::ModifiedSpectrum& s
       outside_(Y.copy()),
       diagonal_(std::move(diagonal)) {
   const auto& V = pairs.vectors;
-  if (V.rows() != Y.local_rows() || V.cols() != pairs.k() || pairs.k() < 1 ||
-      std::ssize(spectrum.g) != pairs.k())
-    throw InputError("training times: {} eigenpairs, g of {}, vectors {} x {} for {} local rows",
-                     pairs.k(), spectrum.g.size(), V.rows(), V.cols(), Y.local_rows());
-  if (!diagonal_.empty() && std::ssize(diagonal_) != Y.local_rows())
-    throw InputError("training times: {} numbers of K's diagonal for {} local rows",
-                     diagonal_.size(), Y.local_rows());
+  comm::together(Y.comm(), [&] {
+    if (V.rows() != Y.local_rows() || V.cols() != pairs.k() || pairs.k() < 1 ||
+        std::ssize(spectrum.g) != pairs.k())
+      throw InputError("training times: {} eigenpairs, g of {}, vectors {} x {} for {} local rows",
+                       pairs.k(), spectrum.g.size(), V.rows(), V.cols(), Y.local_rows());
+    if (diagonal_.has_value() && std::ssize(*diagonal_) != Y.local_rows())
+      throw InputError("training times: {} numbers of K's diagonal for {} local rows",
+                       diagonal_->size(), Y.local_rows());
+  });
   using blas::Trans;
-  blas::gemm<double>(Trans::no, Trans::no, 1.0, Y.transposed(), V.view(), 0.0, modes_.view());
-  Y.comm().all_reduce(std::span<double>(modes_.data(), static_cast<std::size_t>(modes_.size())),
-                      comm::Op::sum);
-  blas::gemm<double>(Trans::no, Trans::yes, -1.0, modes_.view(), V.view(), 1.0,
-                     outside_.transposed());
+  for (int pass = 0; pass < 2; ++pass) {  // the second for what V^T V - I left
+    Matrix<double> part(Y.cols(), pairs.k());
+    blas::gemm<double>(Trans::no, Trans::no, 1.0, outside_.transposed(), V.view(), 0.0,
+                       part.view());
+    Y.comm().all_reduce(std::span<double>(part.data(), static_cast<std::size_t>(part.size())),
+                        comm::Op::sum);
+    blas::gemm<double>(Trans::no, Trans::yes, -1.0, part.view(), V.view(), 1.0,
+                       outside_.transposed());
+    for (Index i = 0; i < part.size(); ++i) modes_.data()[i] += part.data()[i];
+  }
   K_outside_ = K(outside_);
   norm_ = norm(Y);
   outside_norm_ = norm(outside_);
@@ -95,7 +105,7 @@ void TopFlow::score(const GradientFlow& flow, double filter, Fit& fit) const {
   for (Index i = 0; i < own; ++i) {
     double left = 1;
     if (leaves_out()) {
-      left -= filter * diagonal_[static_cast<std::size_t>(i)];
+      left -= filter * (*diagonal_)[static_cast<std::size_t>(i)];
       for (Index j = 0; j < k; ++j)
         left -= inside[static_cast<std::size_t>(j)] * pairs_.vectors(i, j) * pairs_.vectors(i, j);
     }
@@ -120,7 +130,9 @@ void TopFlow::score(const GradientFlow& flow, double filter, Fit& fit) const {
 
 /// At t = infinity the factor is 1/(g_i + gamma).
 void TopFlow::require_definite(double ridge) const {
-  const auto [least, largest] = std::ranges::minmax(spectrum_.g);
+  const auto& lambda = spectrum_.lambda;  // lambda_k stands for the other modes
+  const double least = std::min(*std::ranges::min_element(spectrum_.g), lambda.back());
+  const double largest = std::max(*std::ranges::max_element(spectrum_.g), lambda.front());
   const double residual = *std::ranges::max_element(pairs_.residuals);
   const double error =
       std::max(40 * std::numeric_limits<double>::epsilon(), 2 * residual) * largest;
@@ -175,10 +187,10 @@ std::vector<Fit> TopFlow::fit(std::span<const GradientFlow> flows) const {
 std::vector<GradientFlow> TopFlow::times(const GradientFlow& like) const {
   constexpr double kBeyond = 10;
   const auto& g = spectrum_.g;
-  double mean = pairs_.trace;  // trace(K_g)/n
-  for (std::size_t i = 0; i < g.size(); ++i) mean += g[i] - spectrum_.lambda[i];
+  double trace = pairs_.trace;  // of K_g
+  for (std::size_t i = 0; i < g.size(); ++i) trace += g[i] - spectrum_.lambda[i];
   auto flows = time_grid(like, *std::ranges::max_element(g),
-                         std::max(mean, g.back()) / static_cast<double>(Y_.rows()));
+                         std::max(trace, g.back()) / static_cast<double>(Y_.rows()));
   while (flows.size() > 1 && flows.back().time * spectrum_.lambda.back() > kBeyond)
     flows.pop_back();
   return flows;

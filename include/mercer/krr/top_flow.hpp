@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,20 +32,21 @@ class TopFlow {
  public:
   /// K times n x c by rows.
   using Product = std::function<RowBlock<double>(const RowBlock<double>&)>;
-  /// `diagonal`: K_ii of this rank's rows, for leave-one-out errors; may be empty. Borrows `pairs`
-  /// and Y. 4 n k c flops and one product. Collective. Throws InputError where shapes do not fit.
+  /// `diagonal`: K_ii of this rank's rows, for leave-one-out errors; none on all ranks, or on none.
+  /// Borrows `pairs` and Y. 8 n k c flops and one product. Collective. Throws InputError where
+  /// shapes do not fit on some rank.
   TopFlow(const spectral::TopPairs& pairs, const msk::ModifiedSpectrum& spectrum,
-          const RowBlock<double>& Y, const Product& K, std::vector<double> diagonal);
+          const RowBlock<double>& Y, const Product& K, std::optional<std::vector<double>> diagonal);
 
-  /// With Fit::rest_fitted and rest_predicted; Fit::residual bounds |F - K alpha|_F/|Y|_F by the
+  /// With Fit::rest_fitted and rest_predicted, which take the pairs as exact; Fit::residual bounds |F - K alpha|_F/|Y|_F by the
   /// residuals of the pairs. Scores are those of the linear smoother Y -> F that is applied. 2 n k
-  /// (2 c + 1) flops a time. Collective. Throws InputError as SpectralPath::fit() and
+  /// (2 c + 1) flops a time, less without leave-one-out errors. Collective. Throws InputError as SpectralPath::fit() and
   /// rest_of_modes(); RunError at t = infinity where an eigenvalue plus gamma is no larger than its
   /// error.
   std::vector<Fit> fit(std::span<const GradientFlow> flows) const;
 
   /// Whether leave-one-out errors are computed: the diagonal was given.
-  bool leaves_out() const { return !diagonal_.empty(); }
+  bool leaves_out() const { return diagonal_.has_value(); }
   /// Times to choose among: of time_grid(), those up to 10/lambda_k, beyond which the rest decides;
   /// at least one. Local.
   std::vector<GradientFlow> times(const GradientFlow& like) const;
@@ -60,7 +62,7 @@ class TopFlow {
   const RowBlock<double>& Y_;
   Matrix<double> modes_;                  ///< (V^T Y)^T, c x k, on all ranks
   RowBlock<double> outside_, K_outside_;  ///< Y', K Y'
-  std::vector<double> diagonal_;
+  std::optional<std::vector<double>> diagonal_;
   double norm_ = 0, outside_norm_ = 0;  ///< |Y|_F, |Y'|_F
 };
 
