@@ -39,10 +39,10 @@ bool of_some_pairs(const jobs::RidgeFit& fit) {
 void print_rest(const Session& session, const jobs::RidgeFit& fit, const std::string& unit) {
   if (!of_some_pairs(fit)) return;
   session.say(
-      "rest    {} of {} eigenpairs are known: the other modes change predictions by at most (root "
-      "mean square in {})",
+      "rest    {} of {} eigenpairs are known: the other modes change predictions by at most, root "
+      "mean square in {}, of new rows for the training rows' mean k(x, x):",
       fit.spectrum.lambda.size(), fit.best_fit().alpha.rows(), unit);
-  session.say("{:>14}  {:>18}  {:>18}", "time t", "of training rows", "of rows of mean k");
+  session.say("{:>14}  {:>18}  {:>18}", "time t", "training rows", "new rows");
   const double typical =
       std::sqrt(fit.mean_diagonal * static_cast<double>(fit.best_fit().alpha.rows()));
   for (const auto& one : fit.fits)

@@ -69,8 +69,8 @@ class DirectFit {
     fit.orthogonality = pairs.orthogonality;
     if (pairs.k() < n() && options_.time.asked()) {
       const auto top = take_by_rows(std::move(pairs));
-      fit_top_times(plan_, train_, top, monitor_, fit);
-      flops_ += top_times_flops(top.k(), std::ssize(fit.fits));
+      const Index times = fit_top_times(plan_, train_, top, monitor_, fit);
+      flops_ += top_times_flops(top.k(), times);
       return fit;
     }
     if (pairs.k() < n())

@@ -66,9 +66,11 @@ template <class T>
 RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,
                       const dist::ProcessGrid& grid, Monitor& monitor);
 /// The fits of training times from `pairs` of fewer than n eigenvalues (krr::TopFlow), or of the
-/// time of least score. K is multiplied once, streamed, and not assembled. Collective.
-void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
-                   const spectral::TopPairs& pairs, Monitor& monitor, RidgeFit& fit);
+/// time of least score. K is multiplied once, streamed, and not assembled. Returns for how many times
+/// coefficients were computed. Throws as krr::TopFlow, and InputError where K is zero or the choice
+/// needs a diagonal that a stored kernel lacks. Collective.
+Index fit_top_times(const RidgePlan& plan, const data::Dataset& train,
+                    const spectral::TopPairs& pairs, Monitor& monitor, RidgeFit& fit);
 /// Notes at which end of the range searched a chosen time is.
 void note_edge(const krr::GradientFlow& chosen, bool shortest, bool longest, RidgeFit& fit);
 

@@ -231,8 +231,7 @@ std::string less_memory(const RidgeOptions& options, bool iterative) {
       fmt::format("more ranks, {}fewer rows", options.single ? "" : "`single`, ");
   if (options.transductive) return fewer + " or a smaller `top`";
   if (options.time.asked() && !options.spectrum.empty()) return fewer + " or fewer times";
-  if (options.time.asked())
-    return fewer + " or a `spectrum` of the top eigenvalues, by a solver that assembles no K";
+  if (options.time.asked()) return fewer + " or a `spectrum` of the top eigenvalues";
   return fewer + (options.modified() ? ", or `solver` cg with a smaller `top`" : " or `solver` cg");
 }
 

@@ -23,7 +23,7 @@ double score_of(const krr::Fit& fit, bool gcv) {
   return gcv ? fit.gcv : fit.loo_rmse;
 }
 
-/// The time of least score; notes the range searched.
+/// Place of the time of least score, among those whose predictions are bounded if there are any.
 std::size_t choose(const std::vector<krr::GradientFlow>& flows, const std::vector<krr::Fit>& fits,
                    bool gcv) {
   std::vector<double> scores;
@@ -38,8 +38,8 @@ std::size_t choose(const std::vector<krr::GradientFlow>& flows, const std::vecto
 
 }  // namespace
 
-void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
-                   const spectral::TopPairs& pairs, Monitor& monitor, RidgeFit& fit) {
+Index fit_top_times(const RidgePlan& plan, const data::Dataset& train,
+                    const spectral::TopPairs& pairs, Monitor& monitor, RidgeFit& fit) {
   const auto& time = plan.options.time;
   const Index n = train.rows();
   if (!(fit.mean_diagonal > 0))
@@ -70,7 +70,7 @@ void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
   if (!time.choice.has_value()) {
     fit.fits = path.fit(flows);
     fit.best = flows.size() > 1 ? choose(flows, fit.fits, gcv) : 0;
-    return;
+    return std::ssize(flows);
   }
   std::vector<krr::Fit> tried;
   for (const auto& flow : flows) {  // one at a time: coefficients and F of all would not fit
@@ -91,6 +91,7 @@ void fit_top_times(const RidgePlan& plan, const data::Dataset& train,
         fit.searched_from, fit.searched_to);
   }
   fit.fits = path.fit(std::span(&flows[best], 1));
+  return std::ssize(flows) + 1;
 }
 
 }  // namespace mercer::jobs

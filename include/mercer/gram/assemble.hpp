@@ -98,7 +98,8 @@ RowBlock<double> apply_cross(const kernel::Kernel& kernel, const RowBlock<double
 /// another order, and so is their sum. Prepares every row once. Collective.
 double trace(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
-/// k(x_i, x_i) of this rank's rows. Prepares every row once. Collective.
+/// k(x_i, x_i) of this rank's rows, not divided by n. Prepares every row once. Collective. Throws
+/// InputError as assemble().
 std::vector<double> diagonal(const kernel::Kernel& kernel, const RowBlock<double>& X);
 
 /// The largest Rows::error_estimate() over the data set: the relative error of the kernel's entries

@@ -236,8 +236,8 @@ struct RidgeFit {
 
 /// Computes the coefficients as planned. Direct: one ridge of the plain kernel by Cholesky; one
 /// ridge of K_g = K S by the top eigenpairs and Cholesky; several ridges, or a choice of the ridge,
-/// from all eigenpairs, as training times; K in double or, with options.single, in single
-/// precision. Iterative: K as an operator -> eigenpairs where g or the preconditioner needs them ->
+/// from all eigenpairs, as training times, which also take fewer of a `spectrum`; K in double or,
+/// with options.single, in single precision. Iterative: K as an operator -> eigenpairs where g or the preconditioner needs them ->
 /// preconditioner -> choice of the ridge -> conjugate gradients. Phases: prepare, assemble, load,
 /// eigensolve, precondition, choose, solve. Throws InputError for a transductive plan or other
 /// training rows; MemoryError where the plan exceeds its limit (Plan::require_memory()); Error with
