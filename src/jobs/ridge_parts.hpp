@@ -66,8 +66,8 @@ template <class T>
 RidgeFit fit_directly(const RidgePlan& plan, const data::Dataset& train,
                       const dist::ProcessGrid& grid, Monitor& monitor);
 /// The fits of training times from `pairs` of fewer than n eigenvalues (krr::TopFlow), or of the
-/// time of least score. K is multiplied once, streamed, and not assembled. Returns for how many times
-/// coefficients were computed. Throws as krr::TopFlow, and InputError where K is zero or the choice
+/// time of least score. K is multiplied once, streamed, and not assembled. Returns for how many
+/// times coefficients were computed. Throws as krr::TopFlow, and InputError where K is zero or the choice
 /// needs a diagonal that a stored kernel lacks. Collective.
 Index fit_top_times(const RidgePlan& plan, const data::Dataset& train,
                     const spectral::TopPairs& pairs, Monitor& monitor, RidgeFit& fit);
