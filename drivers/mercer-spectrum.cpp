@@ -45,6 +45,8 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   print_spectrum(session, spectrum);
   note_spectrum(session, spectrum);
   if (diagnostics.has_value()) print_diagnostics(session, *diagnostics, spectrum.pairs.values);
+  if (spectrum.leverage.has_value())
+    print_leverage(session, *spectrum.leverage, spectrum.pairs.trace);
   if (evaluation.has_value()) print_evaluation(session, *evaluation, spectrum.pairs.values);
   session.write_result([&](io::Hdf5File& file) {
     jobs::write(file, spectrum);
@@ -53,10 +55,14 @@ int spectrum(const SpectrumLine& job, const gram::Source& kernel, Session& sessi
   });
   if (!job.csv.empty())
     jobs::write_csv(comm, job.csv, spectrum.pairs.values, spectrum.pairs.residuals);
-  if (!job.common.plot.empty())
-    session.draw(jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
-                               spectrum.pairs.residuals_exact,
-                               diagnostics.has_value() ? &*diagnostics : nullptr));
+  if (!job.common.plot.empty()) {
+    auto panels = jobs::picture(spectrum.pairs.values, spectrum.pairs.residuals,
+                                spectrum.pairs.residuals_exact,
+                                diagnostics.has_value() ? &*diagnostics : nullptr);
+    if (spectrum.leverage.has_value())
+      for (auto& panel : jobs::picture(*spectrum.leverage)) panels.push_back(std::move(panel));
+    session.draw(panels);
+  }
   const bool entries = !job.common.check || check_kernel(session, kernel, train.inputs);
   if (!spectrum.good())
     session.warn(fmt::format("the largest residual {:.2e} exceeds {:.2e}",

@@ -24,12 +24,12 @@ bool is_field(std::string_view word) {
       " advise arch augment bandwidth batch bias_std block cg_tol checkpoint "
       "checkpoint_every checkpoints choice covariance data decay_to diagnostics directions "
       "eigenfunctions eigensolver estimates eta eval g grid header image index "
-      "joint_outputs json kernel latency learning_curve limit limit_test loss machine "
-      "max_iterations max_seconds memory_limit method model momentum nb network_bandwidth "
-      "new_blocks nodes one_hot operator_spectrum out parametrization plot precision "
-      "precondition preconditioner predict rank ranks ranks_per_node rate record_every "
-      "refresh relative residual_refresh resume ridge ridges safeguard safety sample scale "
-      "seed single solver spectrum split standardize start state steps stochastic storage "
+      "joint_outputs json kernel latency learning_curve leverage leverage_relative limit "
+      "limit_test loss machine max_iterations max_seconds memory_limit method model momentum nb "
+      "network_bandwidth new_blocks nodes one_hot operator_spectrum out parametrization plot "
+      "precision precondition preconditioner predict probes rank ranks ranks_per_node rate "
+      "record_every refresh relative residual_refresh resume ridge ridges safeguard safety sample "
+      "scale seed single solver spectrum split standardize start state steps stochastic storage "
       "subsets target test times tolerance top trace_kernel track train transductive "
       "unit_norm values_only weight_decay weight_std ";
   return kFields.find(fmt::format(" {} ", word)) != std::string_view::npos;

@@ -77,6 +77,15 @@ void SpectrumLine::add(CommandLine& line) {
       "and at gamma = G trace(K)/n the statistical dimension tr K (K + gamma I)^-1 and the "
       "log-determinant of K + gamma I; stochastic, with their errors: right for the whole spectrum "
       "of a large K");
+  add("leverage", po::value(&leverage_)->value_name("G1,G2,..."),
+      "at each ridge gamma = G the statistical dimension tr K (K + gamma I)^-1 and the leverage "
+      "score of every row, [K (K + gamma I)^-1]_ii: exact from all pairs; from the --top ones "
+      "and --probes with their errors: right for large n");
+  add("leverage-relative", po::value(&leverage_relative_)->value_name("G1,G2,..."),
+      "the same at the ridges G trace(K)/n");
+  add("probes", po::value(&options.leverage.probes)->value_name("N")->default_value(32),
+      "random vectors for what --leverage takes from beyond the --top pairs: errors fall as "
+      "N^-1/2");
   add("eval", po::value(&eval)->value_name("SPEC"),
       "values of the eigenfunctions phi_i(z) = sum_j k(z, x_j) V_ji/(sqrt(n) lambda_i) for new "
       "rows "
@@ -127,6 +136,14 @@ void SpectrumLine::read(const CommandLine& line, const gram::Source& kernel) {
       diagnostics->thresholds = parse_numbers("--diagnostics", diagnostics_);
     diagnostics->validate();
   }
+  if (!leverage_.empty() && !leverage_relative_.empty())
+    throw InputError("--leverage-relative: give this or --leverage, not both");
+  options.leverage.relative = !leverage_relative_.empty();
+  if (options.leverage.relative)
+    options.leverage.ridges = parse_numbers("--leverage-relative", leverage_relative_);
+  if (!leverage_.empty()) options.leverage.ridges = parse_numbers("--leverage", leverage_);
+  if (line.given("probes") && !options.leverage.asked())
+    throw InputError("--probes: are for --leverage: give its ridges, or leave this out");
   if (!estimates_.empty()) options.estimates = parse_number("--estimates", estimates_);
   options.validate();
   options.validate(kernel);

@@ -51,7 +51,7 @@ struct SpectrumLine {
 
  private:
   bool values_only_ = false;
-  std::string solver_ = "auto", estimates_, diagnostics_;
+  std::string solver_ = "auto", estimates_, diagnostics_, leverage_, leverage_relative_;
   double tolerance_ = 1e-10;
   CheckpointLine checkpoints_;
   StorageLine storage_;

@@ -32,9 +32,12 @@ void print_estimates(Session& session, const jobs::SpectrumEstimates& e) {
               e.density.smallest, e.density.smallest_residual);
   session.say("  at gamma                {:.6e}, {:.4g} trace(K)/n", e.ridge,
               e.ridge * static_cast<double>(e.density.n) / e.trace);
-  session.say("  statistical dimension   {:.6g} +- {:.2g}", e.dimension.value, e.dimension.error);
-  session.say("  log det(K + gamma I)    {:.8g} +- {:.2g}", e.log_determinant.value,
-              e.log_determinant.error);
+  const auto with_error = [](const spectral::Estimate& x, int digits) {
+    return x.error > 0 ? fmt::format("{:.{}g} +- {:.2g}", x.value, digits, x.error)
+                       : fmt::format("{:.10g} (exact, from all eigenvalues)", x.value);
+  };
+  session.say("  statistical dimension   {}", with_error(e.dimension, 6));
+  session.say("  log det(K + gamma I)    {}", with_error(e.log_determinant, 8));
 }
 
 void note_estimates(Session& session, const jobs::SpectrumEstimates& e) {
@@ -107,6 +110,43 @@ void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
   result["eval_spaces"] = count;
   if (!(evaluation.cut && count == 1)) result["eval_standard_errors"] = evaluation.standard_errors;
   session.record().flops += evaluation.flops;
+}
+
+void print_leverage(Session& session, const msk::LeverageScores& leverage, double trace) {
+  const auto n = static_cast<double>(leverage.scores.rows());
+  session.say(
+      "\nridge leverage scores of {}, {}", counted(leverage.scores.rows(), "row"),
+      leverage.exact() ? "from all eigenpairs" : "from the top eigenpairs and probes of the rest");
+  session.say("{:>12}  {:>14}  {:>24}  {:>10}  {:>10}  {:>10}  {:>10}", "gamma", "gamma n/trace",
+              "s = tr K (K+gamma I)^-1", "least l_i", "mean", "greatest", "error");
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (std::size_t r = 0; r < leverage.ridges.size(); ++r) {
+    const auto scores = jobs::summary(leverage, r);
+    const auto& s = leverage.dimension[r];
+    const double gamma = leverage.ridges[r];
+    session.say("{:>12.4e}  {:>14.4e}  {:>24}  {:>10.3e}  {:>10.3e}  {:>10.3e}  {:>10}", gamma,
+                gamma * n / trace,
+                leverage.exact() ? fmt::format("{:.8g}", s.value)
+                                 : fmt::format("{:.6g} +- {:.2g}", s.value, s.error),
+                scores.least, scores.mean, scores.greatest,
+                leverage.exact() ? "-" : fmt::format("{:.1e}", scores.largest_error));
+    rows.push_back({{"ridge", gamma},
+                    {"relative", gamma * n / trace},
+                    {"statistical_dimension", s.value},
+                    {"error", s.error},
+                    {"least_score", scores.least},
+                    {"greatest_score", scores.greatest},
+                    {"largest_score_error", scores.largest_error}});
+  }
+  if (!leverage.exact())
+    session.say(
+        "error: the largest standard error of a score; {} of the linear systems{}",
+        counted(leverage.steps, "step"),
+        leverage.converged ? "" : ", which did not all converge: larger ridges, or more pairs");
+  auto& result = session.record().result;
+  result["leverage"] = std::move(rows);
+  result["leverage_exact"] = leverage.exact();
+  if (!leverage.exact()) result["leverage_converged"] = leverage.converged;
 }
 
 namespace {

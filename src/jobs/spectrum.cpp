@@ -8,6 +8,19 @@
 #include "spectrum_parts.hpp"
 
 namespace mercer::jobs {
+namespace {
+
+/// From all n eigenvalues, those below 0, which are rounding, as 0.
+void make_exact(SpectrumEstimates& e, const std::vector<double>& lambda) {
+  e.dimension = e.log_determinant = {};
+  for (const double value : lambda) {
+    const double l = std::max(value, 0.0);
+    e.dimension.value += l / (l + e.ridge);
+    e.log_determinant.value += std::log(l + e.ridge);
+  }
+}
+
+}  // namespace
 
 Accepted accepted(const SpectrumPlan& plan) {
   const double limit = asked_tolerance(plan.options);
@@ -67,6 +80,8 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
   auto result = plan.strategy.iterative ? solve_by_products<T>(plan, kernel, rows, grid, monitor)
                                         : solve_directly<T>(plan, kernel, rows, grid, monitor);
   result.of = std::move(of);
+  if (result.estimates.has_value() && result.pairs.k() == plan.n)
+    make_exact(*result.estimates, result.pairs.values);
   result.flops += plan.check_flops;
   return result;
 }

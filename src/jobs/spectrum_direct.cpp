@@ -29,7 +29,12 @@ Spectrum<T> solve_directly(const SpectrumPlan& plan, const gram::Source& kernel,
     spectral::measure_residuals(assemble("check"), pairs);
   const double pairs_flops =
       spectral::eigensolve_cost(plan.sizes, pairs.method, pairs.k(), options.vectors).flops;
+  std::optional<msk::LeverageScores> leverage;
+  if (options.leverage.asked())
+    leverage = leverage_of<T>(
+        plan, pairs, [&] { return assemble("assemble"); }, monitor);
   Spectrum<T> result{.pairs = std::move(pairs)};
+  result.leverage = std::move(leverage);
   result.estimates = std::move(estimates);
   result.accepted = accepted(plan);
   result.flops = gram::assemble_cost(plan.sizes).flops + pairs_flops;

@@ -41,6 +41,7 @@ void write(io::Hdf5File& file, const Spectrum<T>& spectrum) {
   spectral::write(file, spectrum.pairs);
   if (spectrum.next_vector.cols() > 0) file.write("/eigenvector_next", spectrum.next_vector);
   if (spectrum.estimates.has_value()) write_estimates(file, *spectrum.estimates);
+  if (spectrum.leverage.has_value()) write(file, *spectrum.leverage);
 }
 
 void write_csv(const comm::Communicator& comm, const std::string& path,

@@ -97,6 +97,7 @@ Spectrum<T> solve_by_products(const SpectrumPlan& plan, const gram::Source& kern
   const auto& options = plan.options;
   const auto& X = rows.inputs;
   std::optional<SpectrumEstimates> estimates;
+  std::optional<msk::LeverageScores> leverage;
   spectral::TopPairs top;
   std::string storage;
   double share = 1;
@@ -111,6 +112,8 @@ Spectrum<T> solve_by_products(const SpectrumPlan& plan, const gram::Source& kern
     if (options.estimates.has_value()) estimates = estimate(plan, products.K(), monitor);
     top = monitor.phase("eigensolve",
                         [&] { return iterate(plan, kernel, products.K(), checkpoints, monitor); });
+    if (options.leverage.asked() && plan.top < plan.n)
+      leverage = leverage_of(plan, top, products.K(), monitor);
     if (options.exact_residuals && kernel.is_stored())
       monitor.phase("check", [&] { spectral::measure_residuals(products.K(), top); });
   }
@@ -122,7 +125,10 @@ Spectrum<T> solve_by_products(const SpectrumPlan& plan, const gram::Source& kern
   auto pairs = spectral::on_grid<T>(top, plan.n, grid, plan.nb);
   if (!options.vectors) pairs.vectors = dist::DistMatrix<T>(grid, plan.n, 0, plan.nb);
   pairs.reason = plan.strategy.reason;
+  if (options.leverage.asked() && plan.top == plan.n)
+    leverage = leverage_of<T>(plan, pairs, {}, monitor);
   Spectrum<T> result{.pairs = std::move(pairs)};
+  result.leverage = std::move(leverage);
   result.estimates = std::move(estimates);
   result.accepted = accepted(plan);
   // The solver's residuals are those of K as stored; exact ones are those of K itself.

@@ -55,6 +55,9 @@ void SpectrumOptions::validate() const {
         limit, kLeastTolerance);
   if (eval_rows > 0 && !vectors)
     throw InputError("`eval`: eigenfunctions need eigenvectors: leave `values_only` out");
+  leverage.validate();
+  if (leverage.asked() && !vectors)
+    throw InputError("`leverage`: scores need eigenvectors: leave `values_only` out");
   if (aligned < 0) throw InputError("`diagnostics`: {} columns of targets", aligned);
   if (estimates.has_value() && !(*estimates > 0 && std::isfinite(*estimates)))
     throw InputError("`estimates` {}: give a ridge > 0, relative to trace(K)/n", *estimates);

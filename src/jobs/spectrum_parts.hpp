@@ -32,6 +32,16 @@ SpectrumEstimates estimate(const SpectrumPlan& plan, const gram::Operator& K, Mo
 /// have more than n rows, or are distributed over other ranks.
 Matrix<double> starting_vectors(const SpectrumPlan& plan, const comm::Communicator& comm);
 
+/// The leverage scores that the plan asks for, from top pairs and products with K. Phase: leverage.
+/// Collective.
+msk::LeverageScores leverage_of(const SpectrumPlan& plan, const spectral::TopPairs& pairs,
+                                const gram::Operator& K, Monitor& monitor);
+/// The same from pairs on the grid: exact ones from all n, else with K assembled again. Collective.
+template <class T>
+msk::LeverageScores leverage_of(const SpectrumPlan& plan, const spectral::Eigenpairs<T>& pairs,
+                                const std::function<dist::DistMatrix<T>()>& assemble,
+                                Monitor& monitor);
+
 /// rows -> K -> eigenpairs by a direct solver.
 template <class T>
 Spectrum<T> solve_directly(const SpectrumPlan& plan, const gram::Source& kernel,

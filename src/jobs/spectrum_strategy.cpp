@@ -192,6 +192,44 @@ plan::Stage diagnose_stage(const gram::Sizes& sizes, Index k, Index c,
           .seconds = machine.seconds({.skinny = flops / sizes.ranks()})};
 }
 
+/// Leverage scores: of all pairs one product with V o V; of the top ones, products with probes, for
+/// a direct solver with a K that is assembled again.
+plan::Stage leverage_stage(const SpectrumOptions& options, const gram::Sizes& sizes, Index k,
+                           const SpectrumStrategy& strategy, const plan::Machine& machine) {
+  constexpr double kSteps = 60;  // of the linear systems: 19 (lambda_k/gamma)^1/2 at most
+  const auto& leverage = options.leverage;
+  const double n = static_cast<double>(sizes.n),
+               r = static_cast<double>(std::ssize(leverage.ridges)), K = static_cast<double>(k),
+               probes = static_cast<double>(leverage.probes);
+  plan::Stage stage{.name = "leverage"};
+  if (k == sizes.n) {
+    stage.flops = 2 * n * n * r;
+    stage.bytes = sizes.data_bytes() + sizes.share_bytes() +
+                  8 * (3 * n * r / std::min(sizes.shape.rows, sizes.shape.cols) + 256 * n);
+    stage.seconds = machine.seconds({.gemm = stage.flops / sizes.ranks()});
+    return stage;
+  }
+  const auto op = strategy.iterative
+                      ? strategy.products.cost
+                      : gram::matrix_operator_cost(sizes, std::min<Index>(leverage.probes, 32));
+  stage = plan::product(machine, sizes, op);
+  stage.name = "leverage";
+  const double products = kSteps * probes / static_cast<double>(op.block);
+  const double project = 8 * n * K * probes * kSteps;
+  stage.flops = stage.flops * products + project;
+  stage.seconds = stage.seconds * products + machine.seconds({.skinny = project / sizes.ranks()});
+  stage.bytes +=
+      8 * n * K / sizes.ranks() +
+      msk::leverage_bytes(sizes, k, std::ssize(leverage.ridges), {.probes = leverage.probes});
+  if (!strategy.iterative) {
+    const auto assembled = plan::assemble(machine, sizes);
+    stage.flops += assembled.flops;
+    stage.seconds += assembled.seconds;
+    stage.bytes = std::max(stage.bytes, assembled.bytes) + 16 * n * K / sizes.ranks();
+  }
+  return stage;
+}
+
 /// What the pairs are used for.
 void add_uses(plan::Plan& stages, const SpectrumOptions& options, const gram::Sizes& sizes, Index k,
               const plan::Machine& machine) {
@@ -223,6 +261,8 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
       stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
     }
     stages.stage(plan::eigensolve(machine, sizes, strategy.direct, top, options.vectors));
+    if (options.leverage.asked())
+      stages.stage(leverage_stage(options, sizes, top, strategy, machine));
     if (options.exact_residuals && options.vectors) check(check_stage(sizes, top, machine));
     add_uses(stages, options, sizes, top, machine);
     return stages;
@@ -235,6 +275,8 @@ plan::Plan stages_of(const SpectrumOptions& options, const SpectrumStrategy& str
   if (options.estimates.has_value())
     stages.stage(plan::estimates(machine, sizes, op, strategy.probes));
   stages.stage(plan::krylov(machine, sizes, op, strategy.run));
+  if (options.leverage.asked())
+    stages.stage(leverage_stage(options, sizes, top, strategy, machine));
   if (options.exact_residuals) check(check_stage(sizes, top, strategy, machine));
   add_uses(stages, options, sizes, top, machine);
   return stages;

@@ -17,6 +17,10 @@ std::vector<report::Plot> picture(const std::vector<double>& values,
                                   const std::vector<double>& residuals, bool exact,
                                   const Diagnostics* diagnostics = nullptr);
 
+/// Statistical dimension against the ridge, and for up to seven of the ridges how many rows have a
+/// score of at least x. Collective.
+std::vector<report::Plot> picture(const msk::LeverageScores& leverage);
+
 /// The panels for which there are data: the spectrum and g on it, the errors against the ridge, and
 /// the confusion matrix or the predictions against the targets. `spectrum` may be empty; `test` is
 /// null where there are no test rows. Collective: the predictions are gathered on every rank.

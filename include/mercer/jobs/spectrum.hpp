@@ -8,6 +8,7 @@
 #include "mercer/jobs/checkpoints.hpp"
 #include "mercer/jobs/products.hpp"
 #include "mercer/jobs/resources.hpp"
+#include "mercer/msk/leverage.hpp"
 #include "mercer/spectral/cost.hpp"
 #include "mercer/spectral/diagnostics.hpp"
 #include "mercer/spectral/eigenfunctions.hpp"
@@ -22,6 +23,18 @@ namespace mercer::jobs {
 inline constexpr double kLeastTolerance = 1e-13;
 
 struct KnownPairs;  // pairs.hpp
+
+/// Ridge leverage scores and statistical dimensions (msk/leverage.hpp): exact from all n pairs,
+/// otherwise from the top ones and probes.
+struct LeverageOptions {
+  std::vector<double> ridges{};  ///< gamma, or with `relative` multiples of trace(K)/n
+  bool relative = false;
+  Index probes = 32;  ///< where not all pairs are there
+
+  bool asked() const { return !ridges.empty(); }
+  /// Throws InputError, naming `leverage`, `leverage_relative` or `probes`. Local.
+  void validate() const;
+};
 
 struct SpectrumOptions {
   Index top = -1;       ///< number of eigenpairs, the largest ones; -1: all
@@ -42,6 +55,8 @@ struct SpectrumOptions {
 
   /// Stochastic estimates at gamma = *estimates trace(K)/n; empty: none.
   std::optional<double> estimates{};
+
+  LeverageOptions leverage{};  ///< takes eigenvectors
 
   Index eval_rows = 0;  ///< new rows for which evaluate() is planned; 0: none
   Index aligned = 0;    ///< columns of targets for which diagnose() is planned; 0: none
@@ -103,7 +118,8 @@ SpectrumPlan plan(const SpectrumOptions& options, const gram::Source& kernel,
                   const data::Dataset& rows, const Resources& resources,
                   const comm::Communicator& comm, double load_seconds = 0);
 
-/// Stochastic estimates of the whole spectrum.
+/// Estimates of the whole spectrum by probes; where all eigenvalues are known, dimension and
+/// log_determinant are exact sums over them, with error 0.
 struct SpectrumEstimates {
   double trace = 0;  ///< exact
   double ridge = 0;  ///< the gamma of dimension and log_determinant
@@ -124,6 +140,7 @@ struct Spectrum {
   /// The eigenvector of lambda_(k+1), for SpectrumOptions::start of later runs; block Krylov only.
   dist::RowBlock<double> next_vector{};
   std::optional<SpectrumEstimates> estimates{};
+  std::optional<msk::LeverageScores> leverage{};
   Accepted accepted{};
   bool iterative = false;
   // For block Krylov.
@@ -139,7 +156,7 @@ struct Spectrum {
 };
 
 /// Computes the spectrum as planned. T is float where options.single is set, else double. Phases:
-/// prepare, assemble, estimates, eigensolve, check. Throws MemoryError where the plan exceeds its
+/// prepare, assemble, estimates, eigensolve, leverage, check. Throws MemoryError where the plan exceeds its
 /// limit (Plan::require_memory()); otherwise as the solvers; Error with the code
 /// `interrupted`, after writing a checkpoint, where the monitor asks for it. Collective.
 template <class T>
@@ -149,9 +166,20 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
 /// Writes the pairs and what they belong to (spectral::write()), so that jobs take the file as
 /// their `spectrum` or `start`, and /eigenvector_next; of estimates /density/node (ascending) and
 /// /density/weight, for which tr f(K) is about the sum of weight f(node) and the weights add up to
-/// n, and /estimates/... with their errors. Collective.
+/// n, and /estimates/... with their errors; of leverage scores /leverage/... Collective.
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
+/// Writes /leverage/ridges, /leverage/scores (n x ridges), /leverage/statistical_dimension and,
+/// where they are not exact, /leverage/errors and /leverage/statistical_dimension_error. Collective.
+void write(io::Hdf5File& file, const msk::LeverageScores& leverage);
+
+/// Of the scores at one of the ridges; the mean is s_gamma/n.
+struct LeverageSummary {
+  double least = 0, mean = 0, greatest = 0;
+  double largest_error = 0;  ///< of one score; 0: exact
+};
+/// Collective.
+LeverageSummary summary(const msk::LeverageScores& leverage, std::size_t ridge);
 
 /// Writes a table i, eigenvalue, relative (lambda_i/lambda_1), residual (empty for values only) as
 /// CSV. `values` and `residuals` as in Eigenpairs. Throws RunError where it cannot be written.
