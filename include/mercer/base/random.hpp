@@ -15,6 +15,7 @@ enum class Stream : std::uint32_t {
   initial_parameters = 5,
   batches = 6,
   subsets = 7,
+  features = 8,
   test = 1000,
 };
 
