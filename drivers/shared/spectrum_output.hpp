@@ -20,8 +20,8 @@ void print_evaluation(Session& session, const jobs::Evaluation& evaluation,
 /// notes them in the JSON record.
 void print_diagnostics(Session& session, const jobs::Diagnostics& diagnostics,
                        const std::vector<double>& values);
-/// Prints a table of the statistical dimensions and of the least, mean and greatest scores, and notes
-/// it in the JSON record. Collective.
+/// Prints a table of the statistical dimensions and of the least, mean and greatest scores, and
+/// notes it in the JSON record. Collective.
 void print_leverage(Session& session, const msk::LeverageScores& leverage, double trace);
 /// Notes what print_spectrum() prints in the JSON record, with method, flops and storage.
 template <class T>

@@ -7,10 +7,11 @@
 //     tau^l = sigma_w m^(-1/2) rho'(W phi^(l-1)) o (H psi^(l-1)),   H of random signs,
 //     psi^l = (phi^l, tau^l), where layer l + 1 of weights is trained, else tau^l;  psi^0 likewise.
 //
-// Given the layer before, the means of <phi^l, phi^l'> and <tau^l, tau^l'> are the next Sigma^(l) and
-// sigma_w^2 E[rho' rho'] Theta^(l-1): h_j^T psi is one sample of <psi, psi'> for a draw w_j, where
-// the paper compresses the tensor product of all of them by a sketch. One hidden layer is free of
-// bias; deeper ones have one of order 1/m, because the next layer is not linear in <phi, phi'>.
+// Given the layer before, the means of <phi^l, phi^l'> and <tau^l, tau^l'> are the next Sigma^(l)
+// and sigma_w^2 E[rho' rho'] Theta^(l-1): h_j^T psi is one sample of <psi, psi'> for a draw w_j,
+// where the paper compresses the tensor product of all of them by a sketch. One hidden layer is
+// free of bias; deeper ones have one of order 1/m, because the next layer is not linear in <phi,
+// phi'>.
 
 #include <algorithm>
 #include <cmath>
@@ -186,8 +187,7 @@ class DeepMap final : public Features<T>::Map {
     blas::gemm<T>(Trans::yes, Trans::no, 1, layer.H.view(), tangent.view(), 0, along.view());
     loops<T>().slope_times(sizes.tau, cols, z.ld(), layer.tau_scale.data(), below, above, z.data(),
                            along.ld(), along.data());
-    for (Index j = 0; j < cols; ++j)
-      std::copy_n(z.column(j), sizes.tau, psi.column(j) + above_tau);
+    for (Index j = 0; j < cols; ++j) std::copy_n(z.column(j), sizes.tau, psi.column(j) + above_tau);
   }
 
   Plan plan_;

@@ -109,8 +109,8 @@ class GaussianMap final : public Features<T>::Map {
       if (fourier && spec.laplace)
         scale /= std::abs(divisors.normal(static_cast<std::uint64_t>(draw)));
       for (Index i = 0; i < W_.rows(); ++i)
-        W_(i, r) = static_cast<T>(
-            scale * draws.normal(static_cast<std::uint64_t>(draw * W_.rows() + i)));
+        W_(i, r) =
+            static_cast<T>(scale * draws.normal(static_cast<std::uint64_t>(draw * W_.rows() + i)));
       const double factor = spec.factors.empty() ? 1 : spec.factors[at(r)];
       scale_.push_back(
           static_cast<T>(factor * constant / std::sqrt(static_cast<double>(W_.cols()))));

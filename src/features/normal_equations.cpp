@@ -11,8 +11,8 @@ namespace mercer::features {
 namespace {
 
 using blas::Trans;
-constexpr Index kGroup = 256;      // local columns of A that share a GEMM
-constexpr Index kFlushRows = 8192; // rows that are summed in float
+constexpr Index kGroup = 256;       // local columns of A that share a GEMM
+constexpr Index kFlushRows = 8192;  // rows that are summed in float
 
 }  // namespace
 
@@ -26,8 +26,8 @@ struct Accumulator<T>::State {
 
 template <class T>
 Accumulator<T>::Accumulator(const dist::ProcessGrid& grid, Index columns, Index outputs, Index nb)
-    : A_(comm::together(
-          grid.all(), [&] { return dist::DistMatrix<double>(grid, columns, columns, nb); })),
+    : A_(comm::together(grid.all(),
+                        [&] { return dist::DistMatrix<double>(grid, columns, columns, nb); })),
       columns_(columns),
       outputs_(outputs) {
   comm::together(grid.all(), [&] {
@@ -42,8 +42,8 @@ Accumulator<T>::Accumulator(const dist::ProcessGrid& grid, Index columns, Index 
 template <class T>
 Accumulator<T>::~Accumulator() = default;
 
-/// The lower triangle of this rank's part of A += rows columns^T. Columns are taken in groups: below
-/// the group's last row one GEMM, in the triangle above it one for each block column.
+/// The lower triangle of this rank's part of A += rows columns^T. Columns are taken in groups:
+/// below the group's last row one GEMM, in the triangle above it one for each block column.
 template <class T>
 void Accumulator<T>::update(MatrixView<const T> rows, MatrixView<const T> columns) {
   MatrixView<T> A;
@@ -76,8 +76,7 @@ void Accumulator<T>::add(MatrixView<const T> psi, MatrixView<const double> y) {
   state.exchange.exchange(psi);
   const auto& comm = A_.grid().all();
   const Index panel = comm.all_reduce(psi.cols, comm::Op::sum);
-  if (A_.grid().active() && panel > 0)
-    update(state.exchange.of_row(), state.exchange.of_column());
+  if (A_.grid().active() && panel > 0) update(state.exchange.of_row(), state.exchange.of_column());
   rows_ += panel;
   state.unflushed += panel;
   if (state.unflushed >= kFlushRows) flush();

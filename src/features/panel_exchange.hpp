@@ -6,9 +6,9 @@
 
 namespace mercer::features {
 
-/// Gives every rank of a grid, for the rows of data that all ranks have features of, the features of
-/// its process row and of its process column: what it needs of Psi for its part of the s x s matrix
-/// Psi^T Psi. Each feature of another rank's rows travels to it once for each of the two.
+/// Gives every rank of a grid, for the rows of data that all ranks have features of, the features
+/// of its process row and of its process column: what it needs of Psi for its part of the s x s
+/// matrix Psi^T Psi. Each feature of another rank's rows travels to it once for each of the two.
 template <class T>
 class PanelExchange {
  public:

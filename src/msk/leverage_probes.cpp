@@ -258,8 +258,8 @@ class OutsideEstimate {
             .error = std::min(std::sqrt(square / (probes - 1) / probes) + other, upper - lower)};
   }
 
-  /// To first order what residuals rho_j lambda_1 of the pairs change in a score: they couple v_j to
-  /// the rest, by at most rho_j lambda_1/(lambda_j + gamma).
+  /// To first order what residuals rho_j lambda_1 of the pairs change in a score: they couple v_j
+  /// to the rest, by at most rho_j lambda_1/(lambda_j + gamma).
   double error_of_pairs(double gamma) const {
     double square = 0;
     for (std::size_t j = 0; j < pairs_.values.size(); ++j)

@@ -92,8 +92,8 @@ class Solver {
   }
 
  private:
-  /// The step lengths alpha of the column, and the next zeta of every shift. A column whose residual
-  /// is zero to rounding stays as it is.
+  /// The step lengths alpha of the column, and the next zeta of every shift. A column whose
+  /// residual is zero to rounding stays as it is.
   void advance(Column& c, double curvature) {
     const double before = c.alpha;
     c.alpha = c.square > 0 && curvature > 0 ? c.square / curvature : 0;

@@ -21,13 +21,13 @@ struct ShiftedSolution {
   Index steps = 0;
 };
 
-/// (B + shift_r I) y = b for all shifts and all columns of b, by conjugate gradients with one Krylov
-/// space for every shift: the residuals of shifted systems are multiples of one another (Frommer and
-/// Maass, "Fast CG-based methods for Tikhonov-Phillips regularization", SIAM J. Sci. Comput. 20
-/// (1999); Jegerlehner, hep-lat/9612014). B symmetric positive semidefinite, shifts positive in any
-/// order. Columns are independent. Stops where every residual is at most `tolerance` (absolute), or
-/// after max_steps products with all columns. Collective. Memory a rank: its rows of (2 shifts + 3)
-/// columns. Throws RunError where a product is not finite.
+/// (B + shift_r I) y = b for all shifts and all columns of b, by conjugate gradients with one
+/// Krylov space for every shift: the residuals of shifted systems are multiples of one another
+/// (Frommer and Maass, "Fast CG-based methods for Tikhonov-Phillips regularization", SIAM J. Sci.
+/// Comput. 20 (1999); Jegerlehner, hep-lat/9612014). B symmetric positive semidefinite, shifts
+/// positive in any order. Columns are independent. Stops where every residual is at most
+/// `tolerance` (absolute), or after max_steps products with all columns. Collective. Memory a rank:
+/// its rows of (2 shifts + 3) columns. Throws RunError where a product is not finite.
 ShiftedSolution solve_shifted(const comm::Communicator& comm, const BlockProduct& B,
                               std::span<const double> shifts, MatrixView<const double> b,
                               double tolerance, Index max_steps);

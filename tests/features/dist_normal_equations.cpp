@@ -56,8 +56,8 @@ void sums_over_panels_match(double tolerance) {
           for (Index i = 0; i < A.local_rows(); ++i) {
             const Index a = A.row_map().global({i}).value, b = A.col_map().global({j}).value;
             if (a < b) continue;
-            EXPECT_NEAR(A.local()(i, j), mean([&](Index r) { return feature(r, a) * feature(r, b); }),
-                        tolerance);
+            EXPECT_NEAR(A.local()(i, j),
+                        mean([&](Index r) { return feature(r, a) * feature(r, b); }), tolerance);
             ++compared;
           }
         for (Index o = 0; o < c; ++o) {

@@ -24,8 +24,7 @@ Matrix<double> rows() {
 FeatureSpec spec_of(Family family, Index count) {
   FeatureSpec spec{.family = family, .dimension = kInputs, .count = count};
   if (family == Family::deep_ntk)
-    spec.architecture =
-        arch::parse("dense relu dense leaky_relu(0.3) dense", {.bias_std = 0.4});
+    spec.architecture = arch::parse("dense relu dense leaky_relu(0.3) dense", {.bias_std = 0.4});
   return spec;
 }
 
@@ -113,12 +112,11 @@ TEST(Features, OfFixedDrawsAreTheFormula) {
     for (Index j = 0; j < kRows; ++j)
       for (Index r = 0; r < 3; ++r)
         for (Index l = 0; l < all.length(); ++l)
-          EXPECT_NEAR(part(some.first(r) + l * some.stride(), j),
-                      ratio * some.factors[static_cast<std::size_t>(r)] *
-                          psi(all.first(some.chosen[static_cast<std::size_t>(r)]) +
-                                  l * all.stride(),
-                              j),
-                      1e-13);
+          EXPECT_NEAR(
+              part(some.first(r) + l * some.stride(), j),
+              ratio * some.factors[static_cast<std::size_t>(r)] *
+                  psi(all.first(some.chosen[static_cast<std::size_t>(r)]) + l * all.stride(), j),
+              1e-13);
   }
 }
 

@@ -41,16 +41,16 @@ Family parse_family(std::string_view text);
 /// Which features: plain data that, with the rows, determines them.
 struct FeatureSpec {
   Family family = Family::rff;
-  bool laplace = false;                ///< rff: of the Laplace kernel, else the Gaussian
-  double bandwidth = 1;                ///< rff: h
-  arch::Architecture architecture{};   ///< deep_ntk
-  Index dimension = 0;                 ///< d
-  Index count = 0;                     ///< columns that were asked for
+  bool laplace = false;               ///< rff: of the Laplace kernel, else the Gaussian
+  double bandwidth = 1;               ///< rff: h
+  arch::Architecture architecture{};  ///< deep_ntk
+  Index dimension = 0;                ///< d
+  Index count = 0;                    ///< columns that were asked for
   std::uint64_t seed = 0;
   /// The draws, by their numbers among all draws of this seed; empty: 0 ... draws() - 1.
   std::vector<Index> chosen{};
-  /// (p(w_r)/q(w_r))^(1/2) of each draw that was taken from another density q ([L] Def. 3.2); empty:
-  /// 1.
+  /// (p(w_r)/q(w_r))^(1/2) of each draw that was taken from another density q ([L] Def. 3.2);
+  /// empty: 1.
   std::vector<double> factors{};
 
   /// Columns of one draw: 2 for rff, d for ntk, otherwise 1.

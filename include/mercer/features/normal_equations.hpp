@@ -17,8 +17,8 @@ namespace mercer::features {
 ///
 /// A's nonzero eigenvalues are those of Psi Psi^T, which estimates K = k/n.
 struct NormalEquations {
-  dist::DistMatrix<double> A;  ///< s x s, its lower triangle
-  Matrix<double> B;            ///< s x c, on every rank
+  dist::DistMatrix<double> A;      ///< s x s, its lower triangle
+  Matrix<double> B;                ///< s x c, on every rank
   std::vector<double> y_square{};  ///< (1/n) sum_i y_i^2 of each output
   Index n = 0;
 

@@ -11,8 +11,8 @@
 /// Results as panels for report::write_picture().
 namespace mercer::jobs {
 
-/// Eigenvalues lambda_i and residuals against i; with `diagnostics` also the law that fits best over
-/// its range, and the cumulative alignment of the targets. Local.
+/// Eigenvalues lambda_i and residuals against i; with `diagnostics` also the law that fits best
+/// over its range, and the cumulative alignment of the targets. Local.
 std::vector<report::Plot> picture(const std::vector<double>& values,
                                   const std::vector<double>& residuals, bool exact,
                                   const Diagnostics* diagnostics = nullptr);

@@ -156,8 +156,8 @@ struct Spectrum {
 };
 
 /// Computes the spectrum as planned. T is float where options.single is set, else double. Phases:
-/// prepare, assemble, estimates, eigensolve, leverage, check. Throws MemoryError where the plan exceeds its
-/// limit (Plan::require_memory()); otherwise as the solvers; Error with the code
+/// prepare, assemble, estimates, eigensolve, leverage, check. Throws MemoryError where the plan
+/// exceeds its limit (Plan::require_memory()); otherwise as the solvers; Error with the code
 /// `interrupted`, after writing a checkpoint, where the monitor asks for it. Collective.
 template <class T>
 Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const data::Dataset& rows,
@@ -170,7 +170,8 @@ Spectrum<T> solve(const SpectrumPlan& plan, const gram::Source& kernel, const da
 template <class T>
 void write(io::Hdf5File& file, const Spectrum<T>& spectrum);
 /// Writes /leverage/ridges, /leverage/scores (n x ridges), /leverage/statistical_dimension and,
-/// where they are not exact, /leverage/errors and /leverage/statistical_dimension_error. Collective.
+/// where they are not exact, /leverage/errors and /leverage/statistical_dimension_error.
+/// Collective.
 void write(io::Hdf5File& file, const msk::LeverageScores& leverage);
 
 /// Of the scores at one of the ridges; the mean is s_gamma/n.
