@@ -1,0 +1,153 @@
+#include <gtest/gtest.h>
+
+#include "mercer/blas/blas.hpp"
+#include "mercer/dist/redistribute.hpp"
+#include "mercer/features/features.hpp"
+#include "mercer/features/ridge.hpp"
+#include "support/errors.hpp"
+#include "support/grids.hpp"
+
+namespace mercer::features {
+namespace {
+
+using blas::Trans;
+using comm::Communicator;
+using dist::ProcessGrid;
+
+constexpr Index kRows = 40, kInputs = 3, kColumns = 24, kOutputs = 2;
+
+double input(Index i, Index k) {
+  return std::sin(static_cast<double>(7 * i + 3 * k + i * k + 1));
+}
+double target(Index i, Index o) {
+  return std::cos(static_cast<double>(2 * i + 5 * o));
+}
+
+/// n^(-1/2) Psi and Y of all rows, on every rank.
+struct Whole {
+  Matrix<double> psi{kColumns, kRows}, y{kOutputs, kRows};
+};
+Whole whole() {
+  const Features<double> features(
+      {.family = Family::arccos, .dimension = kInputs, .count = kColumns, .seed = 4});
+  Matrix<double> X(kInputs, kRows);
+  for (Index i = 0; i < kRows; ++i)
+    for (Index k = 0; k < kInputs; ++k) X(k, i) = input(i, k);
+  Whole all;
+  features.evaluate(std::as_const(X).view(), all.psi.view());
+  for (Index i = 0; i < kRows; ++i)
+    for (Index o = 0; o < kOutputs; ++o) all.y(o, i) = target(i, o);
+  return all;
+}
+
+NormalEquations system_of(const Whole& all, const ProcessGrid& grid, Index nb) {
+  Accumulator<double> sums(grid, kColumns, kOutputs, nb);
+  const dist::RowPartition rows{kRows, grid.all().size()};
+  const Index first = rows.begin(grid.all().rank()), count = rows.size(grid.all().rank());
+  sums.add(all.psi.view().block(0, first, kColumns, count),
+           all.y.view().block(0, first, kOutputs, count));
+  return std::move(sums).finish();
+}
+
+/// H of the rows, n x n: Psi (Psi^T Psi + gamma I)^-1 Psi^T with g on Psi Psi^T, by LAPACK.
+struct Smoother {
+  Matrix<double> V{kRows, kRows};
+  std::vector<double> lambda;  ///< ascending
+  explicit Smoother(const Whole& all) {
+    blas::gemm<double>(Trans::yes, Trans::no, 1.0 / kRows, all.psi.view(), all.psi.view(), 0,
+                       V.view());
+    lambda = blas::syevd(V.view());
+  }
+  /// The fit of output o with share(lambda) of each eigenvector's part.
+  std::vector<double> fitted(Index o, const std::function<double(double)>& share) const {
+    std::vector<double> F(static_cast<std::size_t>(kRows), 0.0);
+    for (Index j = 0; j < kRows; ++j) {
+      double part = 0;
+      for (Index i = 0; i < kRows; ++i) part += V(i, j) * target(i, o);
+      part *= share(lambda[static_cast<std::size_t>(j)]);
+      for (Index i = 0; i < kRows; ++i) F[static_cast<std::size_t>(i)] += V(i, j) * part;
+    }
+    return F;
+  }
+};
+
+/// beta^T psi of every row is the smoother's fit.
+void expect_fit(const Whole& all, const FeatureFit& fit,
+                const std::function<double(double)>& share) {
+  const Smoother smoother(all);
+  for (Index o = 0; o < kOutputs; ++o) {
+    const auto F = smoother.fitted(o, share);
+    for (Index i = 0; i < kRows; ++i) {
+      double f = 0;
+      for (Index a = 0; a < kColumns; ++a) f += fit.beta(a, o) * all.psi(a, i);
+      EXPECT_NEAR(f, F[static_cast<std::size_t>(i)], 1e-9);
+    }
+  }
+}
+
+TEST(FeatureRidge, ByCholeskyAndByPairsIsTheSmootherOfPsi) {
+  const auto world = Communicator::world();
+  const auto all = whole();
+  for (const auto shape : test::grid_shapes(world.size())) {
+    const ProcessGrid grid(world, shape);
+    for (const double ridge : {1e-4, 0.1}) {
+      const auto share = [&](double l) { return std::max(0.0, l) / (std::max(0.0, l) + ridge); };
+      const auto direct = fit_cholesky(system_of(all, grid, 4), ridge);
+      EXPECT_LE(direct.residual, 1e-11);
+      expect_fit(all, direct, share);
+      auto system = system_of(all, grid, 4);
+      const auto pairs = eigenpairs(system);
+      const auto spectrum =
+          msk::SpectrumMap::parse("identity")
+              .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+      const FeaturePath path(pairs, spectrum, system);
+      const auto fits = path.fit(std::vector<double>{ridge});
+      expect_fit(all, fits[0], share);
+      // The score and the trace by their definitions.
+      const Smoother smoother(all);
+      double free = 0, score = 0;
+      for (const double l : smoother.lambda) free += share(l);
+      EXPECT_NEAR(fits[0].freedom, free, 1e-10);
+      for (Index o = 0; o < kOutputs; ++o) {
+        const auto F = smoother.fitted(o, share);
+        double square = 0;
+        for (Index i = 0; i < kRows; ++i)
+          square += std::pow(target(i, o) - F[static_cast<std::size_t>(i)], 2);
+        const double of_output = kRows * square / std::pow(kRows - free, 2);
+        EXPECT_NEAR(fits[0].gcv_by_output[static_cast<std::size_t>(o)], of_output, 1e-10);
+        score += of_output / kOutputs;
+      }
+      EXPECT_NEAR(fits[0].gcv, score, 1e-10);
+    }
+  }
+}
+
+TEST(FeatureRidge, WithAModifiedSpectrumIsTheSmootherOfG) {
+  const auto world = Communicator::world();
+  const ProcessGrid grid(world);
+  const auto all = whole();
+  auto system = system_of(all, grid, 4);
+  const auto pairs = eigenpairs(system);
+  const auto spectrum =
+      msk::SpectrumMap::parse("sqrt(l*lk)")
+          .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+  const FeaturePath path(pairs, spectrum, system);
+  const double ridge = 0.01;
+  const auto fits = path.fit(std::vector<double>{ridge});
+  const double cut = spectrum.tolerance * pairs.values.front();
+  expect_fit(all, fits[0], [&](double l) {
+    const double g = l > cut ? std::sqrt(l * spectrum.next) : std::max(0.0, l);
+    return g / (g + ridge);
+  });
+}
+
+TEST(FeatureRidge, RefusesRidgesThatAreNotPositive) {
+  const ProcessGrid grid(Communicator::world());
+  const auto all = whole();
+  for (const double ridge : {0.0, -1.0, std::nan("")})
+    test::expect_words(test::input_error([&] { fit_cholesky(system_of(all, grid, 4), ridge); }),
+                       {"`ridge`"});
+}
+
+}  // namespace
+}  // namespace mercer::features
