@@ -145,22 +145,32 @@ std::vector<double> FeaturePath::gcv(std::span<const double> ridges) const {
   return scores;
 }
 
-std::vector<FeatureFit> FeaturePath::fit(std::span<const double> ridges) const {
+FeaturePath::Weights FeaturePath::weights(Index j, double ridge) const {
+  const auto at = static_cast<std::size_t>(j);
+  const double r = ratio_[at], below = g_[at] + ridge;
+  return {.w = r / below, .q = r == 1 ? 1 / below : (r + ridge * (1 - r) / lambda_[at]) / below};
+}
+
+Matrix<double> FeaturePath::combine(const std::function<double(Index)>& weight) const {
   const auto& U = pairs_.vectors;
+  Matrix<double> weighted(Z_.rows(), Z_.cols());
+  for (Index j = 0; j < Z_.rows(); ++j) {
+    const double w = weight(j);
+    for (Index o = 0; o < Z_.cols(); ++o) weighted(j, o) = w * Z_(j, o);
+  }
+  DistMatrix<double> result(U.grid(), Z_.rows(), Z_.cols(), U.nb());
+  la::gemm(Trans::no, Trans::no, 1.0, U, on_grid(weighted, U.grid(), U.nb()), 0.0, result);
+  return on_all(result);
+}
+
+std::vector<FeatureFit> FeaturePath::fit(std::span<const double> ridges) const {
   std::vector<FeatureFit> fits;
   for (const double ridge : ridges) {
     require_definite(ridge);
-    FeatureFit fit{.ridge = ridge, .freedom = 0};
-    Matrix<double> weighted(Z_.rows(), Z_.cols());
-    for (Index j = 0; j < Z_.rows(); ++j) {
-      const auto at = static_cast<std::size_t>(j);
-      fit.freedom += g_[at] / (g_[at] + ridge);
-      for (Index o = 0; o < Z_.cols(); ++o)
-        weighted(j, o) = ratio_[at] / (g_[at] + ridge) * Z_(j, o);
-    }
-    DistMatrix<double> beta(U.grid(), Z_.rows(), Z_.cols(), U.nb());
-    la::gemm(Trans::no, Trans::no, 1.0, U, on_grid(weighted, U.grid(), U.nb()), 0.0, beta);
-    fit.beta = on_all(beta);
+    FeatureFit fit{.ridge = ridge,
+                   .beta = combine([&](Index j) { return weights(j, ridge).w; }),
+                   .freedom = 0};
+    for (const double g : g_) fit.freedom += g / (g + ridge);
     fit.residual = pairs_.residuals.empty() ? 0 : *std::ranges::max_element(pairs_.residuals);
     fit.gcv = gcv(std::span<const double>(&ridge, 1)).front();
     fit.gcv_by_output = gcv_by_output(ridge);

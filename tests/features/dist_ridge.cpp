@@ -3,6 +3,7 @@
 #include "mercer/blas/blas.hpp"
 #include "mercer/dist/redistribute.hpp"
 #include "mercer/features/features.hpp"
+#include "mercer/features/leave_one_out.hpp"
 #include "mercer/features/ridge.hpp"
 #include "support/errors.hpp"
 #include "support/grids.hpp"
@@ -139,6 +140,113 @@ TEST(FeatureRidge, WithAModifiedSpectrumIsTheSmootherOfG) {
     const double g = l > cut ? std::sqrt(l * spectrum.next) : std::max(0.0, l);
     return g / (g + ridge);
   });
+}
+
+/// The error of output o in row i by fitting the others, with the ridge gamma n/(n - 1).
+double refitted(const Whole& all, Index left_out, Index o, double ridge) {
+  constexpr Index m = kRows - 1;
+  Matrix<double> psi(kColumns, m), A(kColumns, kColumns, 0.0), b(1, kColumns, 0.0);
+  for (Index i = 0, to = 0; i < kRows; ++i) {
+    if (i == left_out) continue;
+    for (Index a = 0; a < kColumns; ++a) {
+      psi(a, to) = all.psi(a, i);
+      b(0, a) += all.psi(a, i) * all.y(o, i) / m;
+    }
+    ++to;
+  }
+  blas::gemm<double>(Trans::no, Trans::yes, 1.0 / m, psi.view(), psi.view(), 0, A.view());
+  for (Index a = 0; a < kColumns; ++a) A(a, a) += ridge * kRows / m;
+  EXPECT_TRUE(blas::cholesky(A.view()));
+  blas::solve_right<double>(A.view(), b.view());  // b R^-1, then (R^-1)^T of it
+  Matrix<double> x(kColumns, 1);
+  for (Index a = kColumns; a-- > 0;) {
+    double sum = b(0, a);
+    for (Index k = a + 1; k < kColumns; ++k) sum -= A(a, k) * x(k, 0);
+    x(a, 0) = sum / A(a, a);
+  }
+  double f = 0;
+  for (Index a = 0; a < kColumns; ++a) f += x(a, 0) * all.psi(a, left_out);
+  return all.y(o, left_out) - f;
+}
+
+template <class T>
+void leave_one_out_is_refitting(double tolerance) {
+  const auto world = Communicator::world();
+  const auto all = whole();
+  const std::vector<double> ridges{1e-3, 0.1};
+  for (const auto shape : test::grid_shapes(world.size())) {
+    const ProcessGrid grid(world, shape);
+    auto system = system_of(all, grid, 4);
+    const auto pairs = eigenpairs(system);
+    const auto spectrum =
+        msk::SpectrumMap::parse("identity")
+            .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+    const FeaturePath path(pairs, spectrum, system);
+    LeaveOneOut<T> errors(path, ridges);
+    for (Index first = 0; first < kRows; first += 15) {  // panels, the last shorter
+      const Index width = std::min<Index>(15, kRows - first);
+      const dist::RowPartition rows{width, world.size()};
+      const Index begin = first + rows.begin(world.rank()), count = rows.size(world.rank());
+      Matrix<T> psi(kColumns, count);
+      for (Index j = 0; j < count; ++j)
+        for (Index a = 0; a < kColumns; ++a) psi(a, j) = static_cast<T>(all.psi(a, begin + j));
+      errors.add(std::as_const(psi).view(), all.y.view().block(0, begin, kOutputs, count));
+    }
+    const auto rmse = errors.rmse_by_output();
+    for (std::size_t r = 0; r < ridges.size(); ++r)
+      for (Index o = 0; o < kOutputs; ++o) {
+        double square = 0;
+        for (Index i = 0; i < kRows; ++i) square += std::pow(refitted(all, i, o, ridges[r]), 2);
+        EXPECT_NEAR(rmse[r][static_cast<std::size_t>(o)], std::sqrt(square / kRows), tolerance);
+      }
+  }
+}
+
+TEST(FeatureRidge, LeavesOneOutAsRefittingDoes) {
+  leave_one_out_is_refitting<double>(1e-10);
+}
+
+TEST(FeatureRidge, LeavesOneOutInSinglePrecisionToItsRounding) {
+  leave_one_out_is_refitting<float>(1e-4);
+}
+
+TEST(FeatureRidge, LeavesOneOutOfAModifiedKernelByItsFormula) {
+  // P = (Psi Psi^T + gamma S^-1)^-1 as a matrix.
+  const ProcessGrid grid(Communicator::world());
+  const auto all = whole();
+  auto system = system_of(all, grid, 4);
+  const auto pairs = eigenpairs(system);
+  const auto spectrum =
+      msk::SpectrumMap::parse("sqrt(l*lk)")
+          .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
+  const FeaturePath path(pairs, spectrum, system);
+  const std::vector<double> ridges{0.02};
+  LeaveOneOut<double> errors(path, ridges);
+  const dist::RowPartition rows{kRows, grid.all().size()};
+  const Index begin = rows.begin(grid.all().rank()), count = rows.size(grid.all().rank());
+  errors.add(all.psi.view().block(0, begin, kColumns, count),
+             all.y.view().block(0, begin, kOutputs, count));
+  const Smoother smoother(all);
+  const double cut = spectrum.tolerance * pairs.values.front(), gamma = ridges[0];
+  const auto g = [&](double l) { return l > cut ? std::sqrt(l * spectrum.next) : 0.0; };
+  const auto p = [&](double l) { return l > cut ? g(l) / l / (g(l) + gamma) : 1 / gamma; };
+  for (Index o = 0; o < kOutputs; ++o) {
+    const auto F = smoother.fitted(o, [&](double l) { return g(l) / (g(l) + gamma); });
+    const auto alpha = smoother.fitted(o, p);
+    double square = 0;
+    for (Index i = 0; i < kRows; ++i) {
+      double H = 0, P = 0;
+      for (Index j = 0; j < kRows; ++j) {
+        const double l = smoother.lambda[static_cast<std::size_t>(j)], v = smoother.V(i, j);
+        H += g(l) / (g(l) + gamma) * v * v;
+        P += p(l) * v * v;
+      }
+      const auto at = static_cast<std::size_t>(i);
+      square += std::pow(target(i, o) - F[at] + H * alpha[at] / P, 2);
+    }
+    EXPECT_NEAR(errors.rmse_by_output()[0][static_cast<std::size_t>(o)], std::sqrt(square / kRows),
+                1e-9);
+  }
 }
 
 TEST(FeatureRidge, RefusesRidgesThatAreNotPositive) {

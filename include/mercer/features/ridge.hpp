@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -52,10 +52,19 @@ class FeaturePath {
   /// Collective. 2 s^2 c flops a ridge.
   std::vector<FeatureFit> fit(std::span<const double> ridges) const;
 
+  /// Of mode j at the ridge gamma: w = r/(g + gamma), so that beta = U diag(w) U^T B, and q = (r +
+  /// gamma (1 - r)/lambda)/(g + gamma), which is w for plain ridge regression. Local.
+  struct Weights {
+    double w = 0, q = 0;
+  };
+  Weights weights(Index j, double ridge) const;
+  /// U diag(weight_j) U^T B, s x c on every rank. 2 s^2 c flops. Collective.
+  Matrix<double> combine(const std::function<double(Index)>& weight) const;
+  /// Throws as fit(). Local.
+  void require_definite(double ridge) const;
+
  private:
   std::vector<double> gcv_by_output(double ridge) const;
-  /// Throws unless A + gamma I is positive definite to working precision.
-  void require_definite(double ridge) const;
 
   const spectral::Eigenpairs<double>& pairs_;
   std::vector<double> lambda_, g_, ratio_;
