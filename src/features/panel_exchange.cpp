@@ -44,18 +44,17 @@ void PanelExchange<T>::exchange(MatrixView<const T> psi) {
   }
   const int active = grid_.rows() * grid_.cols();
   std::vector<Index> counts(static_cast<std::size_t>(comm.size()), 0);
-  std::vector<T> send;
   Index total = 0;
   for (int r = 0; r < active; ++r)
     total += counts[static_cast<std::size_t>(r)] =
         width(r / grid_.cols(), r % grid_.cols()) * psi.cols;
-  send.resize(static_cast<std::size_t>(total));
-  T* to = send.data();
+  send_.resize(static_cast<std::size_t>(total));
+  T* to = send_.data();
   for (int r = 0; r < active; ++r) {
     pack(psi, r / grid_.cols(), r % grid_.cols(), to);
     to += counts[static_cast<std::size_t>(r)];
   }
-  received_ = comm.all_to_all(std::span<const T>(send), counts);
+  received_ = comm.all_to_all(std::span<const T>(send_), counts);
   of_row_ = of_column_ = {};
   if (!grid_.active()) return;
   const Index wide = width(grid_.row(), grid_.col());

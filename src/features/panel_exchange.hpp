@@ -35,7 +35,7 @@ class PanelExchange {
 
   const dist::ProcessGrid& grid_;
   Index columns_, nb_;
-  RawVector<T> received_;
+  RawVector<T> send_, received_;
   Matrix<T> subset_;
   MatrixView<const T> of_row_, of_column_;
 };

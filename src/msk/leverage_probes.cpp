@@ -242,20 +242,23 @@ class OutsideEstimate {
     for (std::size_t j = 0; j < s.totals.size(); ++j)
       totals[3 + j] = mass - (s.totals[j] - a * c.pi_totals[j] - b * c.beta_totals[j]);
     K_.comm().all_reduce(std::span<double>(totals), comm::Op::sum);
-    return dimension(totals, residual_[r] * std::sqrt(static_cast<double>(K_.size())) + of_pairs);
+    auto result = dimension(totals, residual_[r] * std::sqrt(static_cast<double>(K_.size())));
+    result.error += of_pairs;
+    return result;
   }
 
   /// s_gamma from the sums over all rows: the part inside the pairs, the bounds outside, and the
   /// part outside by each probe. Local.
-  static spectral::Estimate dimension(const std::vector<double>& totals, double other) {
+  static spectral::Estimate dimension(const std::vector<double>& totals, double of_systems) {
     const auto first = totals.begin() + 3;
     const auto probes = static_cast<double>(totals.size() - 3);
     const double mean = std::reduce(first, totals.end()) / probes;
     double square = 0;
     for (auto t = first; t != totals.end(); ++t) square += (*t - mean) * (*t - mean);
     const double lower = totals[1], upper = std::max(lower, totals[2]);
-    return {.value = totals[0] + std::clamp(mean, lower, upper),
-            .error = std::min(std::sqrt(square / (probes - 1) / probes) + other, upper - lower)};
+    return {
+        .value = totals[0] + std::clamp(mean, lower, upper),
+        .error = std::min(std::sqrt(square / (probes - 1) / probes) + of_systems, upper - lower)};
   }
 
   /// To first order what residuals rho_j lambda_1 of the pairs change in a score: they couple v_j

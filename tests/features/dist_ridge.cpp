@@ -50,6 +50,20 @@ NormalEquations system_of(const Whole& all, const ProcessGrid& grid, Index nb) {
   return std::move(sums).finish();
 }
 
+/// The path of ridges of all rows, with what it borrows.
+struct Path {
+  NormalEquations system;
+  spectral::Eigenpairs<double> pairs;
+  msk::ModifiedSpectrum spectrum;
+  FeaturePath path;
+  Path(const Whole& all, const ProcessGrid& grid, const char* g)
+      : system(system_of(all, grid, 4)),
+        pairs(eigenpairs(system)),
+        spectrum(msk::SpectrumMap::parse(g).apply(pairs.values, pairs.next, true,
+                                                  msk::SpectrumMap::Positivity::nonnegative)),
+        path(pairs, spectrum, system) {}
+};
+
 /// H of the rows, n x n: Psi (Psi^T Psi + gamma I)^-1 Psi^T with g on Psi Psi^T, by LAPACK.
 struct Smoother {
   Matrix<double> V{kRows, kRows};
@@ -96,13 +110,8 @@ TEST(FeatureRidge, ByCholeskyAndByPairsIsTheSmootherOfPsi) {
       const auto direct = fit_cholesky(system_of(all, grid, 4), ridge);
       EXPECT_LE(direct.residual, 1e-11);
       expect_fit(all, direct, share);
-      auto system = system_of(all, grid, 4);
-      const auto pairs = eigenpairs(system);
-      const auto spectrum =
-          msk::SpectrumMap::parse("identity")
-              .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-      const FeaturePath path(pairs, spectrum, system);
-      const auto fits = path.fit(std::vector<double>{ridge});
+      const Path plain(all, grid, "identity");
+      const auto fits = plain.path.fit(std::vector<double>{ridge});
       expect_fit(all, fits[0], share);
       // The score and the trace by their definitions.
       const Smoother smoother(all);
@@ -127,15 +136,11 @@ TEST(FeatureRidge, WithAModifiedSpectrumIsTheSmootherOfG) {
   const auto world = Communicator::world();
   const ProcessGrid grid(world);
   const auto all = whole();
-  auto system = system_of(all, grid, 4);
-  const auto pairs = eigenpairs(system);
-  const auto spectrum =
-      msk::SpectrumMap::parse("sqrt(l*lk)")
-          .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-  const FeaturePath path(pairs, spectrum, system);
+  const Path modified(all, grid, "sqrt(l*lk)");
+  const auto& spectrum = modified.spectrum;
   const double ridge = 0.01;
-  const auto fits = path.fit(std::vector<double>{ridge});
-  const double cut = spectrum.tolerance * pairs.values.front();
+  const auto fits = modified.path.fit(std::vector<double>{ridge});
+  const double cut = spectrum.tolerance * spectrum.lambda.front();
   expect_fit(all, fits[0], [&](double l) {
     const double g = l > cut ? std::sqrt(l * spectrum.next) : std::max(0.0, l);
     return g / (g + ridge);
@@ -176,13 +181,8 @@ void leave_one_out_is_refitting(double tolerance) {
   const std::vector<double> ridges{1e-3, 0.1};
   for (const auto shape : test::grid_shapes(world.size())) {
     const ProcessGrid grid(world, shape);
-    auto system = system_of(all, grid, 4);
-    const auto pairs = eigenpairs(system);
-    const auto spectrum =
-        msk::SpectrumMap::parse("identity")
-            .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-    const FeaturePath path(pairs, spectrum, system);
-    LeaveOneOut<T> errors(path, ridges);
+    const Path plain(all, grid, "identity");
+    LeaveOneOut<T> errors(plain.path, ridges);
     for (Index first = 0; first < kRows; first += 15) {  // panels, the last shorter
       const Index width = std::min<Index>(15, kRows - first);
       const dist::RowPartition rows{width, world.size()};
@@ -214,20 +214,16 @@ TEST(FeatureRidge, LeavesOneOutOfAModifiedKernelByItsFormula) {
   // P = (Psi Psi^T + gamma S^-1)^-1 as a matrix.
   const ProcessGrid grid(Communicator::world());
   const auto all = whole();
-  auto system = system_of(all, grid, 4);
-  const auto pairs = eigenpairs(system);
-  const auto spectrum =
-      msk::SpectrumMap::parse("sqrt(l*lk)")
-          .apply(pairs.values, pairs.next, true, msk::SpectrumMap::Positivity::nonnegative);
-  const FeaturePath path(pairs, spectrum, system);
+  const Path modified(all, grid, "sqrt(l*lk)");
+  const auto& spectrum = modified.spectrum;
   const std::vector<double> ridges{0.02};
-  LeaveOneOut<double> errors(path, ridges);
+  LeaveOneOut<double> errors(modified.path, ridges);
   const dist::RowPartition rows{kRows, grid.all().size()};
   const Index begin = rows.begin(grid.all().rank()), count = rows.size(grid.all().rank());
   errors.add(all.psi.view().block(0, begin, kColumns, count),
              all.y.view().block(0, begin, kOutputs, count));
   const Smoother smoother(all);
-  const double cut = spectrum.tolerance * pairs.values.front(), gamma = ridges[0];
+  const double cut = spectrum.tolerance * spectrum.lambda.front(), gamma = ridges[0];
   const auto g = [&](double l) { return l > cut ? std::sqrt(l * spectrum.next) : 0.0; };
   const auto p = [&](double l) { return l > cut ? g(l) / l / (g(l) + gamma) : 1 / gamma; };
   for (Index o = 0; o < kOutputs; ++o) {

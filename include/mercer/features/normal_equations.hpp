@@ -44,22 +44,16 @@ class Accumulator {
   /// The sums so far as a system. Collective.
   NormalEquations finish() &&;
 
-  /// The sums as they are, for checkpoints: the lower triangle of n A, and the c x s and c sums of
-  /// this rank's rows. finish() divides. `flush` first.
-  dist::DistMatrix<double>& sums() { return A_; }
-  std::vector<double>& own_sums() { return own_; }
-  void set_rows(Index rows) { rows_ = rows; }
-  void flush();  ///< adds what float sums hold to `sums`. Local.
-
   /// One add() of `rows` rows of all ranks, and the bytes a rank of everything. Local.
   static Cost cost(dist::GridShape shape, Index columns, Index outputs, Index rows);
 
  private:
   struct State;
   void update(MatrixView<const T> rows, MatrixView<const T> columns);
+  void flush();  ///< adds the sums in float to those in double
 
-  dist::DistMatrix<double> A_;
-  std::vector<double> own_;  ///< c x s of psi y^T, then c of y^2; of this rank's rows
+  dist::DistMatrix<double> A_;  ///< n A
+  std::vector<double> own_;     ///< c x s of psi y^T, then c of y^2; of this rank's rows
   Index columns_, outputs_, rows_ = 0;
   std::unique_ptr<State> state_;
 };

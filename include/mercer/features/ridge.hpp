@@ -15,9 +15,11 @@ namespace mercer::features {
 struct FeatureFit {
   double ridge = 0;
   Matrix<double> beta{};  ///< s x c, on every rank
-  double residual = 0;    ///< |(A + gamma I) beta - B|_F/|B|_F, by 16 probes; of pairs 0
-  double freedom = -1;    ///< tr H, the statistical dimension of Psi Psi^T; -1: not known
-  double gcv = -1;        ///< n |Y - F|_F^2/tr(I - H)^2/c; -1: not known
+  /// |(A + gamma I) beta - B|_F/|B|_F, estimated with 16 probes; of a FeaturePath the largest
+  /// residual of the pairs, |A u_j - lambda_j u_j|/lambda_1.
+  double residual = 0;
+  double freedom = -1;  ///< tr H, the statistical dimension of Psi Psi^T; -1: not known
+  double gcv = -1;      ///< n |Y - F|_F^2/tr(I - H)^2/c; -1: not known
   std::vector<double> gcv_by_output{};
 };
 
