@@ -4,39 +4,32 @@
 
 namespace mercer::features {
 
-namespace baseline {
-extern const Loops<double> loops_double;
-extern const Loops<float> loops_float;
-}  // namespace baseline
+#define MERCER_DECLARE(ISA)                \
+  namespace ISA {                          \
+  extern const Loops<double> loops_double; \
+  extern const Loops<float> loops_float;   \
+  }
+MERCER_DECLARE(baseline)
 #ifdef MERCER_LOOPS_X86
-namespace avx2 {
-extern const Loops<double> loops_double;
-extern const Loops<float> loops_float;
-}  // namespace avx2
-namespace avx512 {
-extern const Loops<double> loops_double;
-extern const Loops<float> loops_float;
-}  // namespace avx512
+MERCER_DECLARE(avx2)
+MERCER_DECLARE(avx512)
+#else
+namespace avx2 = baseline;
+namespace avx512 = baseline;
 #endif
+#undef MERCER_DECLARE
 
 template <>
 const Loops<double>& loops<double>() {
-#ifdef MERCER_LOOPS_X86
-  static const Instructions set = instructions();
-  if (set == Instructions::avx512) return avx512::loops_double;
-  if (set == Instructions::avx2) return avx2::loops_double;
-#endif
-  return baseline::loops_double;
+  static const auto& chosen =
+      version_of(avx512::loops_double, avx2::loops_double, baseline::loops_double);
+  return chosen;
 }
-
 template <>
 const Loops<float>& loops<float>() {
-#ifdef MERCER_LOOPS_X86
-  static const Instructions set = instructions();
-  if (set == Instructions::avx512) return avx512::loops_float;
-  if (set == Instructions::avx2) return avx2::loops_float;
-#endif
-  return baseline::loops_float;
+  static const auto& chosen =
+      version_of(avx512::loops_float, avx2::loops_float, baseline::loops_float);
+  return chosen;
 }
 
 }  // namespace mercer::features

@@ -20,6 +20,19 @@ Instructions widest_instructions();
 /// narrower. The first call fixes it for the whole process. Local, thread-safe.
 Instructions instructions();
 
+/// Of loops that are compiled once per set, the version of instructions(). Local.
+template <class Loops>
+const Loops& version_of(const Loops& avx512, const Loops& avx2, const Loops& baseline) {
+  switch (instructions()) {
+    case Instructions::avx512:
+      return avx512;
+    case Instructions::avx2:
+      return avx2;
+    default:
+      return baseline;
+  }
+}
+
 /// Limits instructions() to `most`: for tests, which repeat on one processor what a lesser one
 /// computes. To be called in main before the first computation: throws RunError once
 /// instructions() has been called. Never called by the library or the drivers. Local.
